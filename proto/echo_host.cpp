@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "proto/echo_host.hpp"
+
+#include <cassert>
+#include <cstring>
+
+namespace fluxnet::proto {
+
+namespace {
+
+constexpr std::uint8_t reply_time_to_live = 64;
+
+/// Whether the options ask for a route that the reply would have to reverse (RFC 1122 section 3.2.2.6).
+[[nodiscard]] bool has_source_route(ipv4_view packet) noexcept {
+    ipv4_option_reader options = packet.options();
+    while (const auto option = options.next()) {
+        if (option->kind == ipv4_option::loose_source_route || option->kind == ipv4_option::strict_source_route) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// Sends a datagram back with another payload length: the addresses swapped, the options gone, the payload moved up.
+/// Returns the datagram's new length.
+[[nodiscard]] std::size_t turn_around(mutable_ipv4_view packet, std::size_t payload_length) noexcept {
+    const std::size_t length = ipv4_header_length + payload_length;
+    packet.swap_addresses();
+    if (packet.total_length() == length) {
+        packet.update_time_to_live(reply_time_to_live);
+        return length;
+    }
+    const std::span<std::byte> payload = packet.payload();
+    std::memmove(packet.bytes().data() + ipv4_header_length, payload.data(), payload_length);
+    packet.set_header_length(ipv4_header_length);
+    packet.set_total_length(static_cast<std::uint16_t>(length));
+    packet.set_time_to_live(reply_time_to_live);
+    packet.fill_checksum();
+    return length;
+}
+
+}  // namespace
+
+echo_host::echo_host(mac_address hardware, ipv4_address address, std::uint16_t udp_echo_port) noexcept
+    : hardware_(hardware), address_(address), udp_echo_port_(udp_echo_port) {
+    assert(!hardware.is_multicast() && !hardware.is_zero());
+    assert(!address.is_multicast() && !address.is_broadcast() && !address.is_this_network());
+    assert(udp_echo_port != 0);
+}
+
+std::optional<std::size_t> echo_host::answer(std::span<std::byte> frame) noexcept {
+    ++counters_.frames;
+    const result<std::size_t> reply = answer_ethernet(frame);
+    if (reply.has_error()) {
+        ++counters_.dropped[static_cast<std::size_t>(reply.error())];
+        return std::nullopt;
+    }
+    return *reply;
+}
+
+result<std::size_t> echo_host::answer_ethernet(std::span<std::byte> bytes) noexcept {
+    const auto frame = mutable_ethernet_view::parse(bytes);
+    if (!frame) { return frame.error(); }
+    if (frame->destination() != hardware_ && !frame->destination().is_broadcast()) { return reason::ethernet_not_for_us; }
+    switch (frame->type()) {
+        case ethertype::arp: return answer_arp(*frame);
+        case ethertype::ipv4: return answer_ipv4(*frame);
+        case ethertype::vlan:
+        case ethertype::service_vlan: return reason::ethernet_vlan_tagged;
+        case ethertype::ipv6: break;
+    }
+    return reason::ethernet_unknown_type;
+}
+
+result<std::size_t> echo_host::answer_arp(mutable_ethernet_view frame) noexcept {
+    auto packet = mutable_arp_view::parse(frame.payload());
+    if (!packet) { return packet.error(); }
+    if (packet->operation() != arp_operation::request) { return reason::arp_not_request; }
+    if (packet->target_protocol() != address_) { return reason::arp_not_for_us; }
+    if (packet->sender_hardware().is_multicast()) { return reason::arp_multicast_sender; }
+    if (packet->sender_hardware() != frame.source()) { return reason::arp_sender_mismatch; }
+    if (const auto why = refuse_sender(*packet)) { return *why; }
+
+    packet->set_operation(arp_operation::reply);
+    packet->set_target(packet->sender_hardware(), packet->sender_protocol());
+    packet->set_sender(hardware_, address_);
+    return_to_sender(frame);
+    ++counters_.arp_replies;
+    return ethernet_header_length + arp_packet_length;
+}
+
+std::optional<reason> echo_host::refuse_sender(arp_view packet) const noexcept {
+    const ipv4_address sender = packet.sender_protocol();
+    if (sender == address_) { return reason::arp_address_conflict; }
+    if (sender.is_multicast() || sender.is_broadcast() || sender.is_loopback()) { return reason::arp_bad_sender_address; }
+    return std::nullopt;
+}
+
+result<std::size_t> echo_host::answer_ipv4(mutable_ethernet_view frame) noexcept {
+    const auto packet = mutable_ipv4_view::parse(frame.payload());
+    if (!packet) { return packet.error(); }
+    if (const auto why = refuse_datagram(*packet, frame.destination().is_broadcast())) { return *why; }
+
+    result<std::size_t> payload_length = reason::ipv4_unknown_protocol;
+    if (packet->protocol() == ip_protocol::icmp) {
+        payload_length = answer_icmp(*packet);
+    } else if (packet->protocol() == ip_protocol::udp) {
+        payload_length = answer_udp(*packet);
+    }
+    if (!payload_length) { return payload_length; }
+    return_to_sender(frame);
+    return ethernet_header_length + turn_around(*packet, *payload_length);
+}
+
+std::optional<reason> echo_host::refuse_datagram(ipv4_view packet, bool link_broadcast) const noexcept {
+    const ipv4_address destination = packet.destination();
+    if (destination != address_ && !destination.is_broadcast()) { return reason::ipv4_not_for_us; }
+    if (link_broadcast && !destination.is_broadcast()) { return reason::ipv4_link_broadcast; }
+    const ipv4_address source = packet.source();
+    if (source.is_multicast() || source.is_broadcast() || source.is_loopback() || source.is_this_network() ||
+        source == address_) {
+        return reason::ipv4_bad_source;
+    }
+    // RFC 1122 section 3.2.1.7 is lenient with a time to live "less than 2"; it also forbids anyone to send 0.
+    if (packet.time_to_live() == 0) { return reason::ipv4_ttl_zero; }
+    if (packet.is_fragment()) { return reason::ipv4_fragment; }
+    if (has_source_route(packet)) { return reason::ipv4_source_route; }
+    return std::nullopt;
+}
+
+result<std::size_t> echo_host::answer_icmp(mutable_ipv4_view packet) noexcept {
+    auto message = mutable_icmp_view::parse(packet.payload());
+    if (!message) { return message.error(); }
+    if (message->type() == icmp_type::echo_reply) { return reason::icmp_unsolicited_reply; }
+    if (message->type() != icmp_type::echo_request) { return reason::icmp_unknown_type; }
+    if (message->code() != 0) { return reason::icmp_bad_code; }
+    if (packet.destination().is_broadcast()) { return reason::icmp_broadcast_echo; }
+
+    message->update_type(icmp_type::echo_reply);
+    ++counters_.icmp_replies;
+    return message->bytes().size();
+}
+
+result<std::size_t> echo_host::answer_udp(mutable_ipv4_view packet) noexcept {
+    auto datagram = mutable_udp_view::parse(packet.payload(), packet.source(), packet.destination());
+    if (!datagram) { return datagram.error(); }
+    if (datagram->destination_port() != udp_echo_port_) { return reason::udp_port_not_served; }
+    if (packet.destination().is_broadcast()) { return reason::udp_broadcast; }
+    const std::uint16_t source_port = datagram->source_port();
+    if (source_port == 0) { return reason::udp_source_port_zero; }
+    if (source_port == udp_echo_port_ || source_port == well_known_echo_port) { return reason::udp_echo_loop; }
+
+    datagram->swap_ports();
+    ++counters_.udp_replies;
+    return datagram->bytes().size();
+}
+
+void echo_host::return_to_sender(mutable_ethernet_view frame) const noexcept {
+    frame.set_destination(frame.source());
+    frame.set_source(hardware_);
+}
+
+}  // namespace fluxnet::proto

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Why bytes off the wire were refused: one enumeration for every protocol of this folder.
+//
+// A `reason` is what a failed parse() carries and what a drop counter is indexed by. It is a plain value: it owns nothing,
+// costs one byte, and may be used from any thread. The enumerators are numbered from 0 without gaps, so that an array of
+// `reason_count` elements holds one counter for each. Each begins with the protocol that refuses.
+#pragma once
+
+#include <boost/assert/source_location.hpp>
+#include <boost/system/result.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+namespace fluxnet::proto {
+
+/// The reasons. "This host" is whoever checks more than the form of a header: see `echo_host`.
+enum class reason : std::uint8_t {
+    ethernet_truncated,         ///< The frame ends inside its Ethernet header.
+    ethernet_length_field,      ///< An IEEE 802.3 length (< 0x0600) stands where a type is wanted.
+    ethernet_multicast_source,  ///< The source address has the group bit set: no station sends that.
+    ethernet_zero_source,       ///< The source address is 00:00:00:00:00:00: nobody could be answered.
+    ethernet_vlan_tagged,       ///< The frame carries an 802.1Q or 802.1ad tag, and this host is on no VLAN.
+    ethernet_unknown_type,      ///< This host does not speak the protocol of the type field.
+    ethernet_not_for_us,        ///< The destination is neither this host's address nor broadcast.
+
+    arp_truncated,           ///< The packet ends before the 28 octets of ARP for IPv4 over Ethernet.
+    arp_hardware_type,       ///< The hardware space is not Ethernet (1).
+    arp_protocol_type,       ///< The protocol space is not IPv4 (0x0800).
+    arp_hardware_length,     ///< A hardware address is not 6 octets long.
+    arp_protocol_length,     ///< A protocol address is not 4 octets long.
+    arp_unknown_operation,   ///< Neither a request (1) nor a reply (2).
+    arp_not_request,         ///< A reply to a question that this host never asked.
+    arp_not_for_us,          ///< The question is about someone else's address.
+    arp_multicast_sender,    ///< The sender's hardware address has the group bit set.
+    arp_sender_mismatch,     ///< The sender's hardware address is not the one the frame came from.
+    arp_bad_sender_address,  ///< The sender's protocol address is multicast, broadcast or loopback.
+    arp_address_conflict,    ///< The sender claims this host's protocol address (RFC 5227 section 2.4).
+
+    ipv4_truncated,           ///< The packet ends before the 20 octets of the shortest header.
+    ipv4_bad_version,         ///< The version is not 4.
+    ipv4_bad_header_length,   ///< The header is shorter than 20 octets or longer than the packet.
+    ipv4_short_total_length,  ///< The total length is shorter than the header.
+    ipv4_long_total_length,   ///< The total length is more than what arrived.
+    ipv4_bad_checksum,        ///< The header checksum does not hold.
+    ipv4_bad_options,         ///< An option runs over the end of the options, or is shorter than its own head.
+    ipv4_fragment,            ///< A fragment, and this host does not reassemble.
+    ipv4_bad_source,          ///< The source is multicast, broadcast, loopback, 0.0.0.0/8 or this host itself.
+    ipv4_not_for_us,          ///< The destination is neither this host's address nor 255.255.255.255.
+    ipv4_link_broadcast,      ///< A unicast datagram in a broadcast frame (RFC 1122 section 3.3.6).
+    ipv4_ttl_zero,            ///< The time to live is 0 (RFC 791 section 3.1: must be destroyed).
+    ipv4_source_route,        ///< A source route option, which this host does not follow (RFC 7126 section 4.3).
+    ipv4_unknown_protocol,    ///< This host does not speak the protocol of the datagram.
+
+    icmp_truncated,          ///< The message ends inside its 8-octet header.
+    icmp_bad_checksum,       ///< The checksum over the message does not hold.
+    icmp_unknown_type,       ///< A type that this host has no use for (RFC 1122 section 3.2.2: discard silently).
+    icmp_bad_code,           ///< An echo request whose code is not 0.
+    icmp_unsolicited_reply,  ///< An echo reply, and this host sends no requests.
+    icmp_broadcast_echo,     ///< An echo request to a broadcast address (RFC 1122 section 3.2.2.6).
+
+    udp_truncated,         ///< The datagram ends inside its 8-octet header.
+    udp_short_length,      ///< The length field is less than the header.
+    udp_long_length,       ///< The length field is more than what arrived.
+    udp_bad_checksum,      ///< There is a checksum and it does not hold.
+    udp_source_port_zero,  ///< The sender named no port to answer to.
+    udp_port_not_served,   ///< Nobody listens on the destination port.
+    udp_echo_loop,         ///< It comes from an echo port: two echo services would answer each other for ever.
+    udp_broadcast,         ///< A broadcast datagram: a forged source would turn every host against one.
+};
+
+/// How many reasons there are: the size of an array with one counter for each.
+inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::udp_broadcast) + 1;
+
+/// Returns the enumerator's own word, or "unknown" for a value that is none. The text lives as long as the program.
+[[nodiscard]] constexpr std::string_view name(reason why) noexcept {
+    using enum reason;
+    switch (why) {
+        case ethernet_truncated: return "ethernet_truncated";
+        case ethernet_length_field: return "ethernet_length_field";
+        case ethernet_multicast_source: return "ethernet_multicast_source";
+        case ethernet_zero_source: return "ethernet_zero_source";
+        case ethernet_vlan_tagged: return "ethernet_vlan_tagged";
+        case ethernet_unknown_type: return "ethernet_unknown_type";
+        case ethernet_not_for_us: return "ethernet_not_for_us";
+        case arp_truncated: return "arp_truncated";
+        case arp_hardware_type: return "arp_hardware_type";
+        case arp_protocol_type: return "arp_protocol_type";
+        case arp_hardware_length: return "arp_hardware_length";
+        case arp_protocol_length: return "arp_protocol_length";
+        case arp_unknown_operation: return "arp_unknown_operation";
+        case arp_not_request: return "arp_not_request";
+        case arp_not_for_us: return "arp_not_for_us";
+        case arp_multicast_sender: return "arp_multicast_sender";
+        case arp_sender_mismatch: return "arp_sender_mismatch";
+        case arp_bad_sender_address: return "arp_bad_sender_address";
+        case arp_address_conflict: return "arp_address_conflict";
+        case ipv4_truncated: return "ipv4_truncated";
+        case ipv4_bad_version: return "ipv4_bad_version";
+        case ipv4_bad_header_length: return "ipv4_bad_header_length";
+        case ipv4_short_total_length: return "ipv4_short_total_length";
+        case ipv4_long_total_length: return "ipv4_long_total_length";
+        case ipv4_bad_checksum: return "ipv4_bad_checksum";
+        case ipv4_bad_options: return "ipv4_bad_options";
+        case ipv4_fragment: return "ipv4_fragment";
+        case ipv4_bad_source: return "ipv4_bad_source";
+        case ipv4_not_for_us: return "ipv4_not_for_us";
+        case ipv4_link_broadcast: return "ipv4_link_broadcast";
+        case ipv4_ttl_zero: return "ipv4_ttl_zero";
+        case ipv4_source_route: return "ipv4_source_route";
+        case ipv4_unknown_protocol: return "ipv4_unknown_protocol";
+        case icmp_truncated: return "icmp_truncated";
+        case icmp_bad_checksum: return "icmp_bad_checksum";
+        case icmp_unknown_type: return "icmp_unknown_type";
+        case icmp_bad_code: return "icmp_bad_code";
+        case icmp_unsolicited_reply: return "icmp_unsolicited_reply";
+        case icmp_broadcast_echo: return "icmp_broadcast_echo";
+        case udp_truncated: return "udp_truncated";
+        case udp_short_length: return "udp_short_length";
+        case udp_long_length: return "udp_long_length";
+        case udp_bad_checksum: return "udp_bad_checksum";
+        case udp_source_port_zero: return "udp_source_port_zero";
+        case udp_port_not_served: return "udp_port_not_served";
+        case udp_echo_loop: return "udp_echo_loop";
+        case udp_broadcast: return "udp_broadcast";
+    }
+    return "unknown";
+}
+
+/// What the parsers of this folder return: the thing parsed, or why it was refused.
+template <class T>
+using result = boost::system::result<T, reason>;
+
+/// What `result::value()` throws when there is none: std::system_error (std::errc::bad_message) whose text names the reason.
+[[noreturn]] inline void throw_exception_from_error(const reason& why, const boost::source_location& /*where*/) {
+    throw std::system_error(std::make_error_code(std::errc::bad_message), std::string(name(why)));
+}
+
+}  // namespace fluxnet::proto
