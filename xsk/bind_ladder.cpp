@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "xsk/detail/bind_ladder.hpp"
+
+#include "xsk/detail/if_xdp.hpp"
+
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <chrono>
+#include <span>
+#include <string>
+
+namespace fluxnet::detail {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// One rung: how to bind, and in which modes to attach afterwards.
+struct rung {
+    const char* name;
+    bool zero_copy;
+    std::span<const attach_mode> attach;
+};
+
+constexpr std::array native_only{attach_mode::native};
+constexpr std::array native_then_generic{attach_mode::native, attach_mode::generic};
+constexpr std::array generic_only{attach_mode::generic};
+
+std::vector<rung> rungs(xdp_mode mode) {
+    const rung zero_copy{"zero-copy", true, native_only};
+    switch (mode) {
+        case xdp_mode::automatic: return {zero_copy, {"copy", false, native_then_generic}};
+        case xdp_mode::native: return {zero_copy, {"copy", false, native_only}};
+        case xdp_mode::native_zero_copy: return {zero_copy};
+        case xdp_mode::native_copy: return {{"copy", false, native_only}};
+        case xdp_mode::generic: break;
+    }
+    return {{"copy", false, generic_only}};
+}
+
+error explain_interface(const std::string& interface, int number) {
+    const std::string step = "look up interface '" + interface + "'";
+    const std::string cause = "the system answered " + errno_text(number);
+    if (number == ENODEV || number == ENXIO) {
+        return make_error(errc::interface_not_found, step, cause, "'ip link' lists the interfaces of this network namespace");
+    }
+    return make_error(errc::system_failure, step, cause, "see netdevice(7) for this error");
+}
+
+error queue_error(const interface_info& interface, std::uint32_t queue, std::string cause) {
+    std::string remedy = "use a queue below the number of queues that 'ethtool -l " + interface.name + "' shows";
+    if (interface.queues != 0) { remedy = "use queue 0 to " + std::to_string(interface.queues - 1); }
+    return make_error(errc::queue_out_of_range, "bind to " + interface.name + " queue " + std::to_string(queue), std::move(cause),
+                      std::move(remedy));
+}
+
+error explain_bind(const socket_core& core, const char* rung_name, int number) {
+    const std::string step =
+        "bind to " + core.interface.name + " queue " + std::to_string(core.queue) + " in " + rung_name + " mode";
+    const std::string cause = "bind answered " + errno_text(number);
+    switch (number) {
+        case EBUSY: {
+            const std::string holders = describe_ring_holders();
+            return make_error(errc::queue_busy, step,
+                              cause + ": another socket holds the queue" + (holders.empty() ? "" : " (" + holders + ")"),
+                              "end that process, or use another queue");
+        }
+        case EOPNOTSUPP:
+            return make_error(errc::interface_not_supported, step, cause + ": the driver has no zero-copy", "use mode auto");
+        case EINVAL: return queue_error(core.interface, core.queue, cause);
+        case EPERM: return make_error(errc::permission_denied, step, cause, "grant CAP_NET_RAW, or run as root");
+        case ENODEV:
+        case ENXIO: return make_error(errc::interface_gone, step, cause, "check that the interface still exists");
+        case ENETDOWN:
+            return make_error(errc::link_down, step, cause, "run 'ip link set dev " + core.interface.name + " up'");
+        case ENOBUFS:
+        case ENOMEM: return make_error(errc::out_of_memory, step, cause, "use smaller rings or fewer frames");
+        default: return make_error(errc::system_failure, step, cause, "see the kernel's af_xdp.rst for this error");
+    }
+}
+
+/// Tells whether another rung may still succeed where this one failed.
+bool worth_another_rung(const error& failure) {
+    return failure.code == errc::interface_not_supported || failure.code == errc::mtu_too_large ||
+           failure.code == errc::system_failure;
+}
+
+class climber {
+public:
+    climber(const umem& memory, const socket_options& options, frame_home* stock)
+        : memory_(memory), options_(options), stock_(stock),
+          calls_(options.calls != nullptr ? *options.calls : system_kernel()) {}
+
+    result<ladder_result> climb() {
+        if (auto known = look_up(); !known) { return known.error(); }
+        for (const rung& step : rungs(options_.mode)) {
+            auto bound = bind_patiently(step);
+            if (!bound) {
+                if (!worth_another_rung(bound.error())) { return bound.error(); }
+                refusals_.push_back(bound.error());
+                continue;
+            }
+            auto ready = attach(*bound, step);
+            if (ready) { return finish(std::move(*bound)); }
+            give_up(*bound);
+            if (!worth_another_rung(ready.error())) { return ready.error(); }
+        }
+        return all_refused();
+    }
+
+private:
+    result<void> look_up() {
+        for (const auto& [what, size] : {std::pair{"RX ring size", options_.rx_ring}, {"TX ring size", options_.tx_ring}}) {
+            if (!std::has_single_bit(size)) {
+                return make_error(errc::invalid_option, "check " + std::string(what) + " " + std::to_string(size),
+                                  "not a power of two", "use 2048");
+            }
+        }
+        if (const int r = calls_.find_interface(options_.interface.c_str(), interface_); r < 0) {
+            return explain_interface(options_.interface, -r);
+        }
+        if (interface_.queues != 0 && options_.queue >= interface_.queues) {
+            return queue_error(interface_, options_.queue,
+                               "the interface has " + std::to_string(interface_.queues) + " queue" +
+                                   (interface_.queues == 1 ? "" : "s"));
+        }
+        return {};
+    }
+
+    /// Binds, trying again for as long as a former socket may still be on its way out.
+    result<std::shared_ptr<socket_core>> bind_patiently(const rung& step) {
+        std::chrono::milliseconds waited{0};
+        for (;;) {
+            auto core = open_unbound(memory_, options_, interface_);
+            if (!core) { return core.error(); }
+            restock(**core);
+            auto flags = static_cast<std::uint16_t>(step.zero_copy ? XDP_ZEROCOPY : XDP_COPY);
+            if (options_.need_wakeup) { flags = static_cast<std::uint16_t>(flags | XDP_USE_NEED_WAKEUP); }
+            const int r = calls_.bind((*core)->fd, interface_.index, options_.queue, flags);
+            if (r >= 0) {
+                (*core)->zero_copy = step.zero_copy;
+                return std::move(*core);
+            }
+            const bool retry = r == -EBUSY && waited < options_.busy_deadline;
+            if (!retry) {
+                error failure = explain_bind(**core, step.name, -r);
+                give_up(*core);
+                return failure;
+            }
+            give_up(*core);
+            calls_.pause_ms(static_cast<int>(retry_interval.count()));
+            waited += retry_interval;
+        }
+    }
+
+    result<void> attach(const std::shared_ptr<socket_core>& core, const rung& step) {
+        if (!options_.attach) { return {}; }
+        if (options_.shared_program != nullptr) {
+            program_ = options_.shared_program;
+        } else if (program_ == nullptr) {
+            auto loaded = program::load(interface_);
+            if (!loaded) { return loaded.error(); }
+            program_ = *loaded;
+        }
+        error last;
+        for (const attach_mode mode : step.attach) {
+            auto attached = attach_in(mode);
+            if (attached) {
+                core->redirect = program_;
+                if (auto inserted = program_->insert(core->queue, core->fd); !inserted) { return inserted.error(); }
+                core->directed = true;
+                return {};
+            }
+            last = attached.error();
+            if (!worth_another_rung(last)) { return last; }
+            refusals_.push_back(last);
+        }
+        return last;
+    }
+
+    /// A program that other sockets use already keeps the mode it is attached in.
+    result<void> attach_in(attach_mode mode) {
+        if (!program_->attached() || program_->mode() == mode) { return program_->attach(mode); }
+        return make_error(errc::interface_not_supported, std::string("use the shared XDP program in ") + name(mode) + " mode",
+                          std::string("it is attached in ") + name(program_->mode()) + " mode", "use that mode, or auto");
+    }
+
+    result<ladder_result> finish(std::shared_ptr<socket_core> core) {
+        const std::uint32_t capacity = memory_.config().packet_capacity();
+        if (interface_.mtu + ethernet_header > capacity) {
+            give_up(core);
+            return make_error(errc::mtu_too_large, "check the MTU " + std::to_string(interface_.mtu) + " of " + interface_.name,
+                              "a frame of " + std::to_string(memory_.config().frame_size) + " bytes holds " +
+                                  std::to_string(capacity) + " bytes of packet (256 go to the kernel, " +
+                                  std::to_string(memory_.config().headroom) + " to headroom)",
+                              "use frames of 4096 bytes or less headroom, or run 'ip link set dev " + interface_.name + " mtu 1500'");
+        }
+        memory_.pool().watch({core->rx, core->comp});
+        core->watched = true;
+        return ladder_result{std::move(core), std::move(refusals_)};
+    }
+
+    error all_refused() {
+        if (refusals_.size() == 1) { return std::move(refusals_.front()); }
+        std::string causes;
+        for (const error& refusal : refusals_) {
+            causes += (causes.empty() ? "" : "; ") + refusal.step + ": " + refusal.cause;
+        }
+        return make_error(errc::interface_not_supported,
+                          "open " + interface_.name + " queue " + std::to_string(options_.queue), causes, refusals_.back().remedy);
+    }
+
+    void restock(socket_core& core) {
+        if (stock_ == nullptr) { return; }
+        stock_->adopt();
+        producer_ring<frame_addr> fill(core.fill);
+        stocked_ = stock_->refill(fill);
+    }
+
+    void give_up(std::shared_ptr<socket_core>& core) {
+        core.reset();
+        if (stocked_ != 0) { stock_->take_back(std::exchange(stocked_, 0)); }
+    }
+
+    static constexpr std::chrono::milliseconds retry_interval = 10ms;
+    static constexpr std::uint32_t ethernet_header = 14;
+
+    const umem& memory_;
+    const socket_options& options_;
+    frame_home* stock_;
+    kernel& calls_;
+    interface_info interface_;
+    std::shared_ptr<program> program_;
+    std::uint32_t stocked_ = 0;      // frames in the fill ring of the attempt under way
+    std::vector<error> refusals_;
+};
+
+}  // namespace
+
+result<ladder_result> climb(const umem& memory, const socket_options& options, frame_home* stock) {
+    return climber(memory, options, stock).climb();
+}
+
+}  // namespace fluxnet::detail

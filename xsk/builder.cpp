@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "xsk/builder.hpp"
+
+namespace fluxnet {
+
+result<raw_socket> builder::build_raw() const {
+    auto memory = umem::create(memory_);
+    if (!memory) { return memory.error(); }
+    return raw_socket::open(*memory, socket_);
+}
+
+result<system_sockets> builder::build_system() const {
+    const std::uint32_t sending = tx_frames_.value_or(memory_.frame_count / 4);
+    if (sending >= memory_.frame_count) {
+        return make_error(errc::invalid_option, "check tx frames " + std::to_string(sending),
+                          "none of the " + std::to_string(memory_.frame_count) + " frames is left to receive into",
+                          "set fewer tx frames, or more frames");
+    }
+    auto memory = umem::create(memory_);
+    if (!memory) { return memory.error(); }
+    frame_home* receiving = memory->pool().make_home(memory_.frame_count - sending);
+    frame_home* reserve = memory->pool().make_home(sending);
+    auto socket = raw_socket::open(*memory, socket_, receiving);
+    if (!socket) {
+        receiving->release();
+        return socket.error();
+    }
+    system_sockets built{rx(socket->core(), *receiving), tx(socket->core(), *reserve), socket->refusals()};
+    built.rx.release();
+    return built;
+}
+
+}  // namespace fluxnet

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `builder`: every option of a socket in one place, and the two ways to build one without a runtime.
+//
+// A value: copy it to open several sockets alike. build_*() may be called on any thread; the handles belong to no thread yet
+// when it returns. On failure nothing remains open, mapped or attached.
+#pragma once
+
+#include "xsk/error.hpp"
+#include "xsk/raw_socket.hpp"
+#include "xsk/rx.hpp"
+#include "xsk/tx.hpp"
+#include "xsk/umem.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace fluxnet {
+
+/// The two halves of a socket, each free to go to a thread of its own.
+struct system_sockets {
+    fluxnet::rx rx;
+    fluxnet::tx tx;
+    std::vector<error> refusals;  ///< Rungs of the bind ladder that were refused, with the reasons.
+};
+
+class builder {
+public:
+    explicit builder(std::string interface) { socket_.interface = std::move(interface); }
+
+    builder& queue(std::uint32_t number) { return socket_.queue = number, *this; }
+    builder& mode(xdp_mode mode) { return socket_.mode = mode, *this; }
+    builder& rx_ring(std::uint32_t entries) { return socket_.rx_ring = entries, *this; }
+    builder& tx_ring(std::uint32_t entries) { return socket_.tx_ring = entries, *this; }
+    builder& need_wakeup(bool wanted) { return socket_.need_wakeup = wanted, *this; }
+    builder& busy_deadline(std::chrono::milliseconds wait) { return socket_.busy_deadline = wait, *this; }
+
+    /// Leaves the interface's XDP program alone: for sockets that only send, or whose packets somebody else directs.
+    builder& attach(bool wanted) { return socket_.attach = wanted, *this; }
+    /// Shares a program with the other sockets on the interface (see rx::redirect()).
+    builder& use_program(std::shared_ptr<program> shared) { return socket_.shared_program = std::move(shared), *this; }
+    /// Replaces the system calls; `calls` must outlive what is built.
+    builder& calls(kernel& calls) { return socket_.calls = &calls, *this; }
+
+    builder& frames(std::uint32_t count) { return memory_.frame_count = count, *this; }
+    builder& frame_size(std::uint32_t bytes) { return memory_.frame_size = bytes, *this; }
+    /// Bytes free before each packet; a frame then holds frame_size - 256 - headroom bytes of packet, which the
+    /// interface's MTU plus 14 must not exceed.
+    builder& headroom(std::uint32_t bytes) { return memory_.headroom = bytes, *this; }
+    builder& fill_ring(std::uint32_t entries) { return memory_.fill_ring = entries, *this; }
+    builder& completion_ring(std::uint32_t entries) { return memory_.completion_ring = entries, *this; }
+    builder& huge_pages(bool wanted) { return memory_.huge_pages = wanted, *this; }
+    builder& lock_memory(bool wanted) { return memory_.lock_memory = wanted, *this; }
+    /// Frames set aside for packets that tx::allocate() makes; the rest receives. A quarter of all when not given.
+    builder& tx_frames(std::uint32_t count) { return tx_frames_ = count, *this; }
+
+    [[nodiscard]] const socket_options& socket() const noexcept { return socket_; }
+    [[nodiscard]] const umem_config& memory() const noexcept { return memory_; }
+
+    /// Opens a socket with its rings in the user's hands and no frame in them: every frame is the user's.
+    [[nodiscard]] result<raw_socket> build_raw() const;
+
+    /// Opens a socket and splits it. The fill ring is stocked.
+    [[nodiscard]] result<system_sockets> build_system() const;
+
+private:
+    socket_options socket_;
+    umem_config memory_;
+    std::optional<std::uint32_t> tx_frames_;
+};
+
+}  // namespace fluxnet

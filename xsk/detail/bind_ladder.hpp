@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Opens, binds and attaches a socket, one rung after the other, and remembers why each was refused.
+//
+// A bind that failed poisons the registration of its UMEM, so every attempt starts from a new descriptor; the memory itself
+// stays. Copy mode is the same to native and generic XDP, so a bound socket is kept when only attaching fails.
+#pragma once
+
+#include "xsk/detail/socket_core.hpp"
+#include "xsk/raw_socket.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace fluxnet::detail {
+
+struct ladder_result {
+    std::shared_ptr<socket_core> core;
+    std::vector<error> refusals;
+};
+
+[[nodiscard]] result<ladder_result> climb(const umem& memory, const socket_options& options, frame_home* stock);
+
+/// Registers the UMEM, makes the rings and maps them; the socket is not bound yet.
+[[nodiscard]] result<std::shared_ptr<socket_core>> open_unbound(const umem& memory, const socket_options& options,
+                                                                const interface_info& interface);
+
+/// Names the processes of this network namespace that hold AF_XDP rings, from /proc; empty when none is visible.
+[[nodiscard]] std::string describe_ring_holders();
+
+}  // namespace fluxnet::detail

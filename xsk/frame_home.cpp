@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "xsk/frame_home.hpp"
+
+#include <algorithm>
+#include <thread>
+
+namespace fluxnet {
+
+frame_home::frame_home(const place& where) noexcept : place_(where) {
+    // The lowest frame lies on top, so that a fresh home hands frames out in the order of their addresses.
+    const std::uint32_t count = frame_count();
+    for (std::uint32_t i = 0; i < count; ++i) { place_.free_slots[i] = place_.first_frame + count - 1 - i; }
+    free_count_.store(count, std::memory_order_relaxed);
+}
+
+bool frame_home::try_adopt() noexcept {
+    if (owned_here()) { return true; }
+    const void* nobody = nullptr;
+    // Acquire pairs with release(): what the former owner did to the free list is visible.
+    return owner_.compare_exchange_strong(nobody, detail::thread_token(), std::memory_order_acquire,
+                                          std::memory_order_relaxed);
+}
+
+void frame_home::adopt_slowly() noexcept {
+    [[maybe_unused]] const bool ours = try_adopt();
+    assert(ours && "this handle is in use on another thread: call release() there before moving it");
+}
+
+void frame_home::release() noexcept {
+    if (!owned_here()) { return; }
+    withdraw_hungry();
+    owner_.store(nullptr, std::memory_order_release);
+}
+
+std::optional<frame_index> frame_home::take() noexcept {
+    assert(owned_here());
+    std::uint32_t count = free_count_.load(std::memory_order_relaxed);
+    if (count == 0) {
+        if (drain() == 0) { return std::nullopt; }
+        count = free_count_.load(std::memory_order_relaxed);
+    }
+    const frame_index frame{place_.free_slots[count - 1]};
+    free_count_.store(count - 1, std::memory_order_relaxed);
+    taken_.add(1);
+    place_.checker->move(frame, detail::frame_state::free, detail::frame_state::user);
+    return frame;
+}
+
+void frame_home::give_back(const frame_chain& chain) noexcept {
+    if (!owned_here()) {
+        push(chain);
+        return;
+    }
+    std::uint32_t frame = chain.first;
+    for (std::uint32_t i = 0; i < chain.count; ++i) {
+        const std::uint32_t next = place_.links[frame];  // stored as number + 1, as on the stack
+        put({frame});
+        frame = next - 1;
+    }
+}
+
+void frame_home::push(const frame_chain& chain) noexcept {
+    std::uint64_t seen = returns_.load(std::memory_order_relaxed);
+    do {
+        if ((seen & closed_bit) != 0) {
+            detail::frames_outlived(*place_.area, chain.count);
+            return;
+        }
+        place_.links[chain.last] = static_cast<std::uint32_t>(seen & top_mask);
+    } while (!returns_.compare_exchange_weak(seen, std::uint64_t{chain.first} + 1, std::memory_order_acq_rel,
+                                             std::memory_order_relaxed));
+    if ((seen & hungry_bit) != 0) {
+        if (waker_.wake != nullptr) { waker_.wake(waker_.context); }
+        wakes_done_.fetch_add(1, std::memory_order_release);
+    }
+}
+
+std::uint32_t frame_home::drain_slowly() noexcept {
+    assert(owned_here());
+    withdraw_hungry();
+    const std::uint64_t word = returns_.exchange(0, std::memory_order_acquire);
+    const std::uint32_t count = free_count_.load(std::memory_order_relaxed);
+    std::uint32_t drained = 0;
+    for (std::uint64_t top = word & top_mask; top != 0; ++drained) {
+        const auto frame = static_cast<std::uint32_t>(top - 1);
+        place_.free_slots[count + drained] = frame;
+        top = place_.links[frame];
+    }
+    free_count_.store(count + drained, std::memory_order_relaxed);
+    returned_.add(drained);
+    return drained;
+}
+
+std::uint32_t frame_home::refill(producer_ring<frame_addr>& fill) noexcept {
+    assert(owned_here());
+    const std::uint32_t count = free_count_.load(std::memory_order_relaxed);
+    if (count == 0) { return 0; }
+    auto slots = fill.reserve(count);
+    const std::uint32_t granted = slots.capacity();
+    for (std::uint32_t i = 0; i < granted; ++i) {
+        const frame_index frame{place_.free_slots[count - 1 - i]};
+        place_.checker->move(frame, detail::frame_state::free, detail::frame_state::fill);
+        slots.push({std::uint64_t{frame.value} << place_.chunk_shift});
+    }
+    free_count_.store(count - granted, std::memory_order_relaxed);
+    given_.add(granted);
+    return granted;
+}
+
+void frame_home::take_back(std::uint32_t frames) noexcept {
+    assert(owned_here());
+    // refill() pops from the end, so the frames it gave still stand behind the end of the list.
+    const std::uint32_t count = free_count_.load(std::memory_order_relaxed);
+    for (std::uint32_t i = 0; i < frames; ++i) {
+        place_.checker->move({place_.free_slots[count + i]}, detail::frame_state::fill, detail::frame_state::free);
+    }
+    free_count_.store(count + frames, std::memory_order_relaxed);
+    given_.add(std::uint64_t{0} - frames);
+}
+
+void frame_home::set_waker(frame_waker waker) noexcept {
+    assert(!hungry_);
+    settle();
+    waker_ = waker;
+}
+
+bool frame_home::publish_hungry() noexcept {
+    assert(owned_here());
+    std::uint64_t expected = 0;
+    if (returns_.compare_exchange_strong(expected, hungry_bit, std::memory_order_acq_rel, std::memory_order_relaxed)) {
+        hungry_ = true;
+        return true;
+    }
+    return expected == hungry_bit;
+}
+
+void frame_home::withdraw_hungry() noexcept {
+    if (!hungry_) { return; }
+    hungry_ = false;
+    std::uint64_t expected = hungry_bit;
+    if (!returns_.compare_exchange_strong(expected, 0, std::memory_order_relaxed)) { ++wakes_granted_; }
+}
+
+void frame_home::settle() noexcept {
+    while (wakes_done_.load(std::memory_order_acquire) != wakes_granted_) { std::this_thread::yield(); }
+}
+
+std::uint32_t frame_home::close() noexcept {
+    withdraw_hungry();
+    const std::uint64_t word = returns_.exchange(closed_bit, std::memory_order_acq_rel);
+    settle();
+    std::uint32_t stacked = 0;
+    for (std::uint64_t top = word & top_mask; top != 0; ++stacked) { top = place_.links[top - 1]; }
+    return stacked;
+}
+
+}  // namespace fluxnet

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "xsk/frame_pool.hpp"
+
+#include <algorithm>
+#include <atomic>
+
+namespace fluxnet {
+namespace {
+
+template<class T>
+std::int64_t entries_in(const ring_memory<T>& ring) noexcept {
+    if (ring.producer == nullptr) { return 0; }
+    const std::uint32_t head = std::atomic_ref(*ring.producer).load(std::memory_order_acquire);
+    const std::uint32_t tail = std::atomic_ref(*ring.consumer).load(std::memory_order_acquire);
+    return std::int64_t{head - tail};
+}
+
+}  // namespace
+
+frame_pool::frame_pool(detail::umem_area& area, std::byte* base, std::uint32_t frames, std::uint32_t chunk_shift,
+                       std::uint32_t headroom)
+    : area_(area), base_(base), frames_(frames), chunk_shift_(chunk_shift), headroom_(headroom),
+      checker_(base, chunk_shift, frames), links_(std::make_unique<std::uint32_t[]>(frames)),
+      slots_(std::make_unique<std::uint32_t[]>(frames)), numbers_(std::make_unique<std::uint8_t[]>(frames)),
+      by_number_(std::make_unique<frame_home*[]>(max_homes)) {}
+
+frame_home* frame_pool::make_home(std::uint32_t frames) {
+    const std::lock_guard lock(mutex_);
+    if (frames > frames_ - assigned_ || homes_.size() == max_homes) { return nullptr; }
+    const auto number = static_cast<std::uint32_t>(homes_.size());
+    frame_home::place where;
+    where.area = &area_;
+    where.checker = &checker_;
+    where.base = base_;
+    where.links = links_.get();
+    where.free_slots = {slots_.get() + assigned_, frames};
+    where.chunk_shift = chunk_shift_;
+    where.headroom = headroom_;
+    where.first_frame = assigned_;
+    where.number = number;
+    by_number_[number] = &homes_.emplace_back(where);
+    std::fill_n(numbers_.get() + assigned_, frames, static_cast<std::uint8_t>(number));
+    assigned_ += frames;
+    return by_number_[number];
+}
+
+tx_ledger& frame_pool::make_ledger() {
+    const std::lock_guard lock(mutex_);
+    return ledgers_.emplace_back();
+}
+
+void frame_pool::watch(const watched_rings& rings) {
+    const std::lock_guard lock(mutex_);
+    watched_.push_back(rings);
+}
+
+void frame_pool::unwatch(const watched_rings& rings) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(watched_, [&](const watched_rings& entry) {
+        return entry.rx.producer == rings.rx.producer && entry.comp.producer == rings.comp.producer;
+    });
+}
+
+frame_census frame_pool::census() {
+    const std::lock_guard lock(mutex_);
+    frame_census result;
+    result.frames = frames_;
+    result.exact = true;
+    result.free = frames_ - assigned_;
+    std::int64_t in_rx = 0;
+    std::int64_t in_completion = 0;
+    for (const watched_rings& rings : watched_) {
+        in_rx += entries_in(rings.rx);
+        in_completion += entries_in(rings.comp);
+    }
+    std::int64_t given = 0;
+    std::int64_t received = 0;
+    std::int64_t handed_out = 0;
+    std::int64_t came_back = 0;
+    for (frame_home& home : homes_) {
+        const bool owned = home.owned_here();
+        if (home.try_adopt()) {
+            home.drain();
+        } else {
+            result.exact = false;
+        }
+        result.free += home.free_count();
+        given += static_cast<std::int64_t>(home.given());
+        received += static_cast<std::int64_t>(home.received());
+        handed_out += static_cast<std::int64_t>(home.taken() + home.received());
+        came_back += static_cast<std::int64_t>(home.returned());
+        if (!owned) { home.release(); }
+    }
+    std::int64_t submitted = 0;
+    std::int64_t reaped = 0;
+    for (const tx_ledger& ledger : ledgers_) {
+        submitted += static_cast<std::int64_t>(ledger.submitted.get());
+        reaped += static_cast<std::int64_t>(ledger.reaped.get());
+    }
+    result.rx = in_rx;
+    result.completion = in_completion;
+    result.fill = given - received - in_rx;
+    result.tx = submitted - reaped - in_completion;
+    result.user = handed_out - came_back - (submitted - reaped);
+    return result;
+}
+
+std::int64_t frame_pool::close() noexcept {
+    std::int64_t held = 0;
+    for (frame_home& home : homes_) {
+        held -= home.close();
+        held += static_cast<std::int64_t>(home.taken() + home.received()) - static_cast<std::int64_t>(home.returned());
+    }
+    for (const tx_ledger& ledger : ledgers_) {
+        held -= static_cast<std::int64_t>(ledger.submitted.get()) - static_cast<std::int64_t>(ledger.reaped.get());
+    }
+    return held;
+}
+
+}  // namespace fluxnet

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "xsk/kernel.hpp"
+
+#include "xsk/detail/if_xdp.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+#include <linux/ethtool.h>
+#include <linux/if.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace fluxnet {
+namespace {
+
+int answer(long value) noexcept {
+    return value < 0 ? -errno : static_cast<int>(value);
+}
+
+/// One ioctl about one interface.
+class interface_query {
+public:
+    interface_query(int fd, const char* name) noexcept : fd_(fd) { std::strncpy(request_.ifr_name, name, IFNAMSIZ - 1); }
+
+    int ask(unsigned long code) noexcept { return answer(::ioctl(fd_, code, &request_)); }
+    ifreq& request() noexcept { return request_; }
+
+private:
+    int fd_;
+    ifreq request_{};
+};
+
+class real_kernel final : public kernel {
+public:
+    int open_socket() override { return answer(::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0)); }
+
+    int set_option(int fd, int name, const void* value, std::uint32_t size) override {
+        return answer(::setsockopt(fd, SOL_XDP, name, value, size));
+    }
+
+    int get_option(int fd, int name, void* value, std::uint32_t* size) override {
+        return answer(::getsockopt(fd, SOL_XDP, name, value, size));
+    }
+
+    int take_socket_error(int fd) override {
+        int pending = 0;
+        socklen_t size = sizeof pending;
+        const int result = answer(::getsockopt(fd, SOL_SOCKET, SO_ERROR, &pending, &size));
+        return result < 0 ? result : pending;
+    }
+
+    void* map_ring(int fd, std::size_t length, off_t offset, int& failure) override {
+        void* address = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, offset);
+        if (address != MAP_FAILED) { return address; }
+        failure = -errno;
+        return nullptr;
+    }
+
+    void unmap_ring(void* address, std::size_t length) override { ::munmap(address, length); }
+
+    int bind(int fd, int interface_index, std::uint32_t queue, std::uint16_t flags) override {
+        sockaddr_xdp address{};
+        address.sxdp_family = AF_XDP;
+        address.sxdp_flags = flags;
+        address.sxdp_ifindex = static_cast<std::uint32_t>(interface_index);
+        address.sxdp_queue_id = queue;
+        return answer(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address));
+    }
+
+    int kick_tx(int fd) override { return answer(::sendto(fd, nullptr, 0, MSG_DONTWAIT, nullptr, 0)); }
+    int kick_rx(int fd) override { return answer(::recvfrom(fd, nullptr, 0, MSG_DONTWAIT, nullptr, nullptr)); }
+    int close(int fd) override { return answer(::close(fd)); }
+
+    int find_interface(const char* name, interface_info& found) override {
+        if (std::strlen(name) >= IFNAMSIZ || *name == '\0') { return -ENODEV; }
+        const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd < 0) { return -errno; }
+        const int result = query(fd, name, found);
+        ::close(fd);
+        return result;
+    }
+
+    void pause_ms(int milliseconds) override {
+        timespec wait{milliseconds / 1000, long{milliseconds % 1000} * 1'000'000};
+        while (::nanosleep(&wait, &wait) != 0 && errno == EINTR) {}
+    }
+
+private:
+    static int query(int fd, const char* name, interface_info& found) {
+        interface_query interface(fd, name);
+        if (const int r = interface.ask(SIOCGIFINDEX); r < 0) { return r; }
+        found.name = name;
+        found.index = interface.request().ifr_ifindex;
+        if (const int r = interface.ask(SIOCGIFMTU); r < 0) { return r; }
+        found.mtu = static_cast<std::uint32_t>(interface.request().ifr_mtu);
+        if (const int r = interface.ask(SIOCGIFHWADDR); r < 0) { return r; }
+        std::memcpy(found.mac_address.data(), interface.request().ifr_hwaddr.sa_data, found.mac_address.size());
+        if (const int r = interface.ask(SIOCGIFFLAGS); r < 0) { return r; }
+        found.up = (interface.request().ifr_flags & IFF_UP) != 0;
+        // Not every driver answers; the kernel then judges the queue by itself when the socket is bound.
+        ethtool_channels channels{};
+        channels.cmd = ETHTOOL_GCHANNELS;
+        interface.request().ifr_data = reinterpret_cast<char*>(&channels);
+        if (interface.ask(SIOCETHTOOL) >= 0) {
+            found.queues = std::max(channels.rx_count, channels.tx_count) + channels.combined_count;
+        }
+        return 0;
+    }
+};
+
+}  // namespace
+
+kernel& system_kernel() noexcept {
+    static real_kernel instance;
+    return instance;
+}
+
+}  // namespace fluxnet

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `kernel`: every system call that an AF_XDP socket makes, behind one interface.
+//
+// Sockets use system_kernel() unless their builder names another one: a test that wants an errno at a given step, or a model
+// of the kernel's side. Implementations must outlive the sockets built with them and allow calls from several threads.
+// Each call returns what the system call returns, or the negated errno: errno itself is read here and nowhere else.
+// On the packet path only kick_tx() and kick_rx() are called, at most once a batch.
+#pragma once
+
+#include "xsk/interface.hpp"
+
+#include <cstddef>
+#include <cstdint>
+
+#include <sys/types.h>
+
+namespace fluxnet {
+
+class kernel {
+public:
+    virtual ~kernel() = default;
+
+    /// socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0).
+    virtual int open_socket() = 0;
+    /// setsockopt and getsockopt at level SOL_XDP.
+    virtual int set_option(int fd, int name, const void* value, std::uint32_t size) = 0;
+    virtual int get_option(int fd, int name, void* value, std::uint32_t* size) = 0;
+    /// getsockopt(SO_ERROR): returns and clears the socket's pending error, as a positive errno.
+    virtual int take_socket_error(int fd) = 0;
+    /// mmap of a ring, shared, read-write and populated. Returns null and stores the negated errno on failure.
+    virtual void* map_ring(int fd, std::size_t length, off_t offset, int& failure) = 0;
+    virtual void unmap_ring(void* address, std::size_t length) = 0;
+    /// bind to an interface's queue with XDP_* `flags`.
+    virtual int bind(int fd, int interface_index, std::uint32_t queue, std::uint16_t flags) = 0;
+    /// sendto(fd, NULL, 0, MSG_DONTWAIT): makes the kernel look at the TX ring.
+    virtual int kick_tx(int fd) = 0;
+    /// recvfrom(fd, NULL, 0, MSG_DONTWAIT): makes the driver look at the fill ring.
+    virtual int kick_rx(int fd) = 0;
+    virtual int close(int fd) = 0;
+    /// Looks an interface up by name in the caller's network namespace; fills in `found`.
+    virtual int find_interface(const char* name, interface_info& found) = 0;
+    /// Waits between two attempts to bind.
+    virtual void pause_ms(int milliseconds) = 0;
+};
+
+/// The running kernel.
+[[nodiscard]] kernel& system_kernel() noexcept;
+
+}  // namespace fluxnet

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "xsk/program.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <mutex>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/if_link.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xdp/libxdp.h>
+
+#include "bpf/verdicts.h"
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wpedantic"
+#pragma GCC diagnostic ignored "-Wunused-function"
+#include "flux_redirect_bpf.skel.h"
+#pragma GCC diagnostic pop
+
+namespace fluxnet {
+namespace {
+
+/// Keeps what libbpf and libxdp would print to stderr, for the duration of one call, and restores the host program's
+/// printer. Both libraries have one printer per process, hence the mutex.
+class quiet_libraries {
+public:
+    quiet_libraries() : lock_(mutex()) {
+        said().clear();
+        bpf_ = libbpf_set_print(keep_bpf);
+        xdp_ = libxdp_set_print(drop_xdp);
+    }
+    ~quiet_libraries() {
+        libbpf_set_print(bpf_);
+        libxdp_set_print(xdp_);
+    }
+
+    /// The last line that libbpf had to say.
+    static std::string& said() {
+        static std::string text;
+        return text;
+    }
+
+private:
+    static std::mutex& mutex() {
+        static std::mutex instance;
+        return instance;
+    }
+
+    __attribute__((format(printf, 2, 0)))
+    static int keep_bpf(libbpf_print_level level, const char* format, va_list arguments) {
+        if (level != LIBBPF_WARN) { return 0; }
+        char line[512];
+        const int length = std::vsnprintf(line, sizeof line, format, arguments);
+        if (length > 0) {
+            std::string text(line, std::min(static_cast<std::size_t>(length), sizeof line - 1));
+            while (!text.empty() && text.back() == '\n') { text.pop_back(); }
+            said() = std::move(text);
+        }
+        return length;
+    }
+
+    __attribute__((format(printf, 2, 0)))
+    static int drop_xdp(libxdp_print_level, const char*, va_list) { return 0; }
+
+    std::lock_guard<std::mutex> lock_;
+    libbpf_print_fn_t bpf_;
+    libxdp_print_fn_t xdp_;
+};
+
+error load_failure(const interface_info& interface, int number, const std::string& said) {
+    const std::string step = "load the XDP program for " + interface.name;
+    std::string cause = "bpf answered " + errno_text(number);
+    if (!said.empty()) { cause += " [" + said + ']'; }
+    if (number == EPERM || number == EACCES) {
+        return make_error(errc::permission_denied, step, cause, "grant CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW, or run as root");
+    }
+    if (number == EINVAL || number == ENOSYS || number == EOPNOTSUPP) {
+        return make_error(errc::kernel_not_supported, step, cause, "use Linux 5.18 or later with BPF and AF_XDP enabled");
+    }
+    return make_error(errc::system_failure, step, cause, "see bpf(2) for this error");
+}
+
+error attach_failure(const interface_info& interface, attach_mode mode, int number) {
+    const std::string step = std::string("attach the XDP program to ") + interface.name + " in " + name(mode) + " mode";
+    const std::string cause = "bpf answered " + errno_text(number);
+    switch (number) {
+        case EBUSY:
+        case EEXIST: {
+            const std::string others = describe_programs(interface.index);
+            return make_error(errc::program_conflict, step,
+                              cause + (others.empty() ? std::string() : ": the interface runs " + others),
+                              "end the process that attached it, or remove it with 'ip link set dev " + interface.name +
+                                  " xdp off'");
+        }
+        case EOPNOTSUPP:
+            return make_error(errc::interface_not_supported, step, cause + ": the driver has no such XDP mode",
+                              "use mode auto or generic");
+        case EINVAL:
+            return make_error(errc::interface_not_supported, step, cause + ": the driver refused the program",
+                              "use mode auto or generic");
+        case ERANGE:
+        case EMSGSIZE:
+            return make_error(errc::mtu_too_large, step, cause + " with MTU " + std::to_string(interface.mtu),
+                              "lower the MTU of the interface and of its peer, or use mode generic");
+        case ENODEV:
+        case ENXIO:
+            return make_error(errc::interface_gone, step, cause, "check that the interface still exists");
+        case EPERM:
+        case EACCES:
+            return make_error(errc::permission_denied, step, cause, "grant CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW, or run as root");
+        default:
+            return make_error(errc::system_failure, step, cause, "try mode generic, or see bpf(2) for this error");
+    }
+}
+
+std::string describe_one(const xdp_program* entry) {
+    const char* known = xdp_program__name(entry);
+    return std::string(known != nullptr ? known : "a program") + " id " + std::to_string(xdp_program__id(entry));
+}
+
+}  // namespace
+
+const char* name(attach_mode mode) noexcept {
+    return mode == attach_mode::native ? "native" : "generic";
+}
+
+struct program::loaded {
+    flux_redirect_bpf* skeleton = nullptr;
+    void* verdicts = MAP_FAILED;
+    std::size_t verdicts_length = 0;
+    std::uint32_t cpus = 0;
+
+    loaded() = default;
+    loaded(const loaded&) = delete;
+    loaded& operator=(const loaded&) = delete;
+    ~loaded() {
+        if (verdicts != MAP_FAILED) { ::munmap(verdicts, verdicts_length); }
+        flux_redirect_bpf__destroy(skeleton);
+    }
+};
+
+result<std::shared_ptr<program>> program::load(const interface_info& interface) {
+    const quiet_libraries quiet;
+    auto objects = std::make_unique<loaded>();
+    objects->skeleton = flux_redirect_bpf__open();
+    if (objects->skeleton == nullptr) { return load_failure(interface, errno, quiet.said()); }
+
+    const int cpus = libbpf_num_possible_cpus();
+    if (cpus < 0) { return load_failure(interface, -cpus, quiet.said()); }
+    objects->cpus = static_cast<std::uint32_t>(cpus);
+    const std::uint32_t queues = std::max(interface.queues, 64U);
+    bpf_map__set_max_entries(objects->skeleton->maps.xsks, queues);
+    bpf_map__set_max_entries(objects->skeleton->maps.verdicts, objects->cpus);
+    if (const int r = flux_redirect_bpf__load(objects->skeleton); r < 0) {
+        return load_failure(interface, -r, quiet.said());
+    }
+    objects->verdicts_length = objects->cpus * sizeof(flux_verdicts);
+    objects->verdicts = ::mmap(nullptr, objects->verdicts_length, PROT_READ, MAP_SHARED,
+                               bpf_map__fd(objects->skeleton->maps.verdicts), 0);
+    if (objects->verdicts == MAP_FAILED) { return load_failure(interface, errno, "mmap of the verdict counters"); }
+    return std::shared_ptr<program>(new program(std::move(objects), interface));
+}
+
+program::program(std::unique_ptr<loaded> objects, const interface_info& interface)
+    : loaded_(std::move(objects)), interface_(interface) {
+    bpf_prog_info info{};
+    std::uint32_t size = sizeof info;
+    if (bpf_obj_get_info_by_fd(fd(), &info, &size) == 0) { id_ = info.id; }
+}
+
+program::~program() {
+    detach();
+}
+
+result<void> program::attach(attach_mode mode) {
+    if (attached() && mode == mode_) { return {}; }
+    detach();
+    bpf_link_create_opts options{};
+    options.sz = sizeof options;
+    options.flags = mode == attach_mode::native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
+    const int link = bpf_link_create(fd(), interface_.index, BPF_XDP, &options);
+    if (link < 0) { return attach_failure(interface_, mode, -link); }
+    link_ = link;
+    mode_ = mode;
+    return {};
+}
+
+void program::detach() noexcept {
+    if (link_ < 0) { return; }
+    ::close(link_);
+    link_ = -1;
+}
+
+result<void> program::insert(std::uint32_t queue, int socket_fd) {
+    const int map = bpf_map__fd(loaded_->skeleton->maps.xsks);
+    if (const int r = bpf_map_update_elem(map, &queue, &socket_fd, BPF_ANY); r < 0) {
+        return make_error(errc::system_failure, "direct queue " + std::to_string(queue) + " of " + interface_.name + " to the socket",
+                          "bpf answered " + errno_text(-r), "check that the queue exists");
+    }
+    return {};
+}
+
+void program::remove(std::uint32_t queue) noexcept {
+    bpf_map_delete_elem(bpf_map__fd(loaded_->skeleton->maps.xsks), &queue);
+}
+
+int program::fd() const noexcept {
+    return bpf_program__fd(loaded_->skeleton->progs.flux_redirect);
+}
+
+verdict_counts program::count() const noexcept {
+    verdict_counts sum;
+    const auto* slots = static_cast<const volatile flux_verdicts*>(loaded_->verdicts);
+    for (std::uint32_t cpu = 0; cpu < loaded_->cpus; ++cpu) {
+        sum.redirected += slots[cpu].redirected;
+        sum.passed += slots[cpu].passed;
+    }
+    return sum;
+}
+
+std::string describe_programs(int interface_index) {
+    const quiet_libraries quiet;
+    std::string text;
+    xdp_multiprog* found = xdp_multiprog__get_from_ifindex(interface_index);
+    if (libxdp_get_error(found) != 0 || found == nullptr) { return text; }
+    if (const xdp_program* main = xdp_multiprog__main_prog(found)) { text = describe_one(main); }
+    for (xdp_program* entry = nullptr; (entry = xdp_multiprog__next_prog(entry, found)) != nullptr;) {
+        text += (text.empty() ? "" : ", ") + describe_one(entry);
+    }
+    if (!text.empty()) { text += xdp_multiprog__attach_mode(found) == XDP_MODE_SKB ? " (generic)" : " (native)"; }
+    xdp_multiprog__close(found);
+    return text;
+}
+
+}  // namespace fluxnet

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `program`: our XDP program (bpf/redirect.bpf.c), loaded for one interface and attached to it by a bpf_link.
+//
+// Sockets on the same interface share one program; it is attached for as long as one of them, or the user, keeps it. The
+// link lives in a file descriptor, so a process that is killed leaves nothing on the interface.
+// load(), attach(), insert() and remove() make bpf(2) calls and are for set-up; count() makes none. One thread at a time.
+// Source: Linux Documentation/networking/af_xdp.rst (XSKMAP), bpf(2), libbpf's bpf_link_create.
+#pragma once
+
+#include "xsk/error.hpp"
+#include "xsk/interface.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace fluxnet {
+
+/// Where an XDP program runs: in the driver, or in the kernel's generic path behind it ("SKB mode").
+enum class attach_mode { native, generic };
+
+[[nodiscard]] const char* name(attach_mode mode) noexcept;
+
+/// What the XDP program decided, since it was loaded. Snapshots of counters that are still moving.
+struct verdict_counts {
+    std::uint64_t redirected = 0;  ///< Handed to a socket, which may still have dropped it.
+    std::uint64_t passed = 0;      ///< Left to the kernel, for want of a socket on that queue.
+};
+
+class program {
+public:
+    /// Loads the program for `interface`, with room for as many sockets as it has queues.
+    /// Errors: permission_denied, kernel_not_supported, system_failure.
+    [[nodiscard]] static result<std::shared_ptr<program>> load(const interface_info& interface);
+
+    program(const program&) = delete;
+    program& operator=(const program&) = delete;
+    ~program();
+
+    /// Attaches it. Succeeds at once when it is attached in that mode already.
+    /// Errors: program_conflict (with the other program's name), interface_not_supported, interface_gone,
+    /// permission_denied, mtu_too_large, system_failure.
+    [[nodiscard]] result<void> attach(attach_mode mode);
+
+    /// Takes it off the interface.
+    void detach() noexcept;
+
+    /// Directs the packets of `queue` to the AF_XDP socket `fd`, which must be bound.
+    [[nodiscard]] result<void> insert(std::uint32_t queue, int fd);
+
+    /// Lets the packets of `queue` pass to the kernel again.
+    void remove(std::uint32_t queue) noexcept;
+
+    [[nodiscard]] bool attached() const noexcept { return link_ >= 0; }
+    [[nodiscard]] attach_mode mode() const noexcept { return mode_; }
+
+    /// The kernel's number of the program; `ip link` shows it as "prog/xdp id".
+    [[nodiscard]] std::uint32_t id() const noexcept { return id_; }
+
+    /// The file descriptor of the loaded program, for BPF_PROG_TEST_RUN and the like.
+    [[nodiscard]] int fd() const noexcept;
+
+    /// Sums the verdicts of all CPUs. Reads shared memory: no system call.
+    [[nodiscard]] verdict_counts count() const noexcept;
+
+private:
+    struct loaded;  // libbpf's objects
+    explicit program(std::unique_ptr<loaded> objects, const interface_info& interface);
+
+    std::unique_ptr<loaded> loaded_;
+    interface_info interface_;
+    attach_mode mode_ = attach_mode::native;
+    std::uint32_t id_ = 0;
+    int link_ = -1;  // bpf_link, or -1
+};
+
+/// Describes the XDP programs on an interface as libxdp finds them ("xdp_pass id 12, native"); empty when there is none.
+[[nodiscard]] std::string describe_programs(int interface_index);
+
+}  // namespace fluxnet

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "xsk/raw_socket.hpp"
+
+#include "xsk/detail/bind_ladder.hpp"
+#include "xsk/detail/if_xdp.hpp"
+
+#include <cerrno>
+#include <utility>
+
+namespace fluxnet {
+
+result<raw_socket> raw_socket::open(const fluxnet::umem& memory, const socket_options& options, frame_home* stock) {
+    auto climbed = detail::climb(memory, options, stock);
+    if (!climbed) { return climbed.error(); }
+    return raw_socket(std::move(climbed->core), std::move(climbed->refusals));
+}
+
+raw_socket::raw_socket(std::shared_ptr<detail::socket_core> core, std::vector<error> refusals)
+    : umem(core->memory), rx(core->rx), fill(core->fill), tx(core->tx), comp(core->comp), core_(std::move(core)),
+      refusals_(std::move(refusals)) {}
+
+std::error_code raw_socket::wakeup_rx() noexcept {
+    return classify_kick(core_->calls.kick_rx(core_->fd));
+}
+
+std::error_code raw_socket::wakeup_tx() noexcept {
+    return classify_kick(core_->calls.kick_tx(core_->fd));
+}
+
+socket_statistics raw_socket::statistics() const noexcept {
+    return detail::read_statistics(*core_);
+}
+
+std::error_code classify_kick(int answer) noexcept {
+    switch (-answer) {
+        case 0:
+        case EAGAIN:     // more to send than one kick takes, or no room in the completion ring
+        case EBUSY:      // this packet was dropped and completed, or the device queue is full
+        case ENOBUFS:    // throttled by SO_SNDBUF
+        case EINTR: return {};
+        case ENETDOWN: return errc::link_down;
+        case ENXIO:
+        case ENODEV:
+        case EBADF: return errc::interface_gone;
+        default: return answer > 0 ? std::error_code() : errc::system_failure;
+    }
+}
+
+namespace detail {
+
+socket_statistics read_statistics(const socket_core& core) noexcept {
+    xdp_statistics answer{};
+    std::uint32_t size = sizeof answer;
+    if (core.calls.get_option(core.fd, XDP_STATISTICS, &answer, &size) < 0) { return {}; }
+    return {answer.rx_dropped,  answer.rx_invalid_descs,         answer.tx_invalid_descs,
+            answer.rx_ring_full, answer.rx_fill_ring_empty_descs, answer.tx_ring_empty_descs};
+}
+
+}  // namespace detail
+}  // namespace fluxnet

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `raw_socket`: an AF_XDP socket with its four rings open to the user ("FluxRaw").
+//
+// The user decides where every frame goes: which ones the kernel may receive into (fill), what is sent (tx), and what
+// becomes of those that come back (rx, comp). FluxNet guards the indices and explains failures; it does not track frames of
+// a raw socket. One thread at a time; movable. rx and tx (the handles) are built from it and add ownership of packets.
+// Source: Linux Documentation/networking/af_xdp.rst.
+#pragma once
+
+#include "xsk/detail/socket_core.hpp"
+#include "xsk/error.hpp"
+#include "xsk/kernel.hpp"
+#include "xsk/program.hpp"
+#include "xsk/ring.hpp"
+#include "xsk/umem.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+namespace fluxnet {
+
+/// How packets reach the socket. `automatic` tries native zero-copy, native copy and generic copy, in this order;
+/// `native` the first two.
+enum class xdp_mode { automatic, native, native_zero_copy, native_copy, generic };
+
+struct socket_options {
+    std::string interface;
+    std::uint32_t queue = 0;
+    std::uint32_t rx_ring = 2048;  ///< Entries; a power of two.
+    std::uint32_t tx_ring = 2048;  ///< Entries; a power of two.
+    xdp_mode mode = xdp_mode::automatic;
+    bool need_wakeup = true;       ///< XDP_USE_NEED_WAKEUP: the kernel says when it wants a system call.
+    bool attach = true;            ///< Attach our XDP program; else somebody else directs packets here, or nobody does.
+    std::shared_ptr<fluxnet::program> shared_program;  ///< Use this one, for several sockets on one interface.
+    std::chrono::milliseconds busy_deadline{1000};     ///< How long a queue that is still being closed is waited for.
+    fluxnet::kernel* calls = nullptr;                  ///< Null: system_kernel().
+};
+
+/// What the kernel counts for a socket. Source: XDP_STATISTICS.
+struct socket_statistics {
+    std::uint64_t rx_dropped = 0;         ///< Larger than a frame holds, or dropped for reasons of the kernel's.
+    std::uint64_t rx_invalid_descs = 0;   ///< Bad addresses in the fill ring.
+    std::uint64_t tx_invalid_descs = 0;   ///< Bad descriptors in the TX ring.
+    std::uint64_t rx_ring_full = 0;       ///< The program reads too slowly.
+    std::uint64_t fill_ring_empty = 0;    ///< The program gives frames back too slowly.
+    std::uint64_t tx_ring_empty = 0;      ///< The kernel looked and found nothing to send.
+};
+
+class raw_socket {
+public:
+    /// Opens a socket over `memory` and binds it. When `stock` is not null its free frames fill the fill ring before
+    /// the bind, as some drivers demand. The calling thread becomes the owner of `stock`.
+    /// Errors: those of set-up; the message names the value, the step, the cause and the remedy. On failure nothing
+    /// remains open or attached.
+    [[nodiscard]] static result<raw_socket> open(const fluxnet::umem& memory, const socket_options& options,
+                                                 frame_home* stock = nullptr);
+
+    raw_socket(raw_socket&&) = default;
+    raw_socket& operator=(raw_socket&&) = default;
+    ~raw_socket() = default;
+
+    fluxnet::umem umem;                    ///< The memory that the rings' addresses count into.
+    consumer_ring<xdp_desc> rx;            ///< Received packets.
+    producer_ring<frame_addr> fill;        ///< Frames for the kernel to receive into.
+    producer_ring<xdp_desc> tx;            ///< Packets to send.
+    consumer_ring<frame_addr> comp;        ///< Frames of sent packets.
+
+    /// Tells whether the kernel asks for wakeup_rx() or wakeup_tx().
+    [[nodiscard]] bool needs_wakeup_rx() const noexcept { return fill.needs_wakeup(); }
+    [[nodiscard]] bool needs_wakeup_tx() const noexcept { return tx.needs_wakeup(); }
+
+    /// Makes the kernel look at the fill ring (one recvfrom).
+    std::error_code wakeup_rx() noexcept;
+
+    /// Makes the kernel look at the TX ring (one sendto). In copy mode one call sends a bounded number of packets, and
+    /// success does not mean that all were sent: compare tx.pending() with 0.
+    std::error_code wakeup_tx() noexcept;
+
+    /// The descriptor, for poll, epoll or io_uring: readable when rx has entries, writable when tx is at most half full.
+    [[nodiscard]] int fd() const noexcept { return core_->fd; }
+    [[nodiscard]] const interface_info& interface() const noexcept { return core_->interface; }
+    [[nodiscard]] std::uint32_t queue() const noexcept { return core_->queue; }
+    [[nodiscard]] bool zero_copy() const noexcept { return core_->zero_copy; }
+
+    /// The XDP program that directs packets here; null when none of ours does.
+    [[nodiscard]] const std::shared_ptr<fluxnet::program>& redirect() const noexcept { return core_->redirect; }
+
+    /// The steps of the bind ladder that were refused before one succeeded, with the reasons.
+    [[nodiscard]] const std::vector<error>& refusals() const noexcept { return refusals_; }
+
+    /// Asks the kernel for its counters (one getsockopt).
+    [[nodiscard]] socket_statistics statistics() const noexcept;
+
+    /// The shared parts, for the handles that are built from this socket.
+    [[nodiscard]] const std::shared_ptr<detail::socket_core>& core() const noexcept { return core_; }
+
+private:
+    raw_socket(std::shared_ptr<detail::socket_core> core, std::vector<error> refusals);
+
+    std::shared_ptr<detail::socket_core> core_;
+    std::vector<error> refusals_;
+};
+
+namespace detail {
+[[nodiscard]] socket_statistics read_statistics(const socket_core& core) noexcept;
+}
+
+/// Sorts the answer of a kick (0 or a negated errno). No error: done, or to be tried again later.
+/// Errors: interface_gone, link_down, system_failure.
+[[nodiscard]] std::error_code classify_kick(int answer) noexcept;
+
+}  // namespace fluxnet

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `rx`: the receiving half of a socket. It owns the RX ring, the fill ring and a home of frames.
+//
+// Movable, not shareable: one thread uses it at a time, and becomes the owner of its home by the first use. To move it to
+// another thread, call release() on the old one first. Packets it hands out may go anywhere and outlive it. Destroy it on the
+// thread that uses it, or after release(). Ring operations make no system call, except the one that the kernel asks for
+// (need_wakeup) after the fill ring was stocked.
+#pragma once
+
+#include "xsk/detail/socket_core.hpp"
+#include "xsk/frame_home.hpp"
+#include "xsk/packet.hpp"
+#include "xsk/raw_socket.hpp"
+#include "xsk/ring.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <system_error>
+
+namespace fluxnet {
+
+class rx {
+public:
+    /// Builds the receiving half over the rings of `core`. See build_system().
+    rx(std::shared_ptr<detail::socket_core> core, frame_home& home) noexcept;
+    rx(rx&&) noexcept = default;
+    rx& operator=(rx&&) noexcept;
+    ~rx();
+
+    /// Receives up to `into.size()` packets without waiting and returns how many; they fill `into` from its front, and
+    /// what stood there is dropped. 0 means that the ring is dry, or that failure() tells why not.
+    std::uint32_t try_recv(std::span<packet> into) noexcept;
+
+    /// Takes returned frames back and gives all free ones to the kernel. try_recv() does so now and then by itself; a
+    /// loop that is about to sleep calls it first.
+    void refill() noexcept;
+
+    /// Tells whether fewer frames than a quarter of the home wait in the fill ring. Packets arriving without one are lost.
+    [[nodiscard]] bool low_on_frames() noexcept { return fill_.pending() < low_water_; }
+
+    /// Ends this thread's ownership, so that another thread may use the handle.
+    void release() noexcept { home_->release(); }
+
+    /// The error that ended this handle; none while it works. Errors: ring_corruption, interface_gone, program_detached.
+    [[nodiscard]] std::error_code failure() const noexcept { return failure_; }
+
+    /// Ends the handle with an error; the first one stays.
+    void fail(std::error_code failure) noexcept {
+        if (!failure_) { failure_ = failure; }
+    }
+
+    /// Returns how many packets can be received now.
+    [[nodiscard]] std::uint32_t available() noexcept { return ring_.available(); }
+
+    /// The descriptor: readable when packets are there. A program with its own loop waits on it when try_recv() gave 0,
+    /// after refill(); frames that other threads return do not make it readable.
+    [[nodiscard]] int fd() const noexcept { return core_->fd; }
+    [[nodiscard]] const interface_info& interface() const noexcept { return core_->interface; }
+    [[nodiscard]] std::uint32_t queue() const noexcept { return core_->queue; }
+    [[nodiscard]] bool zero_copy() const noexcept { return core_->zero_copy; }
+    [[nodiscard]] frame_home& home() const noexcept { return *home_; }
+    [[nodiscard]] frame_pool& pool() const noexcept { return core_->memory.pool(); }
+    [[nodiscard]] const std::shared_ptr<program>& redirect() const noexcept { return core_->redirect; }
+
+    /// Asks the kernel for its counters (one getsockopt).
+    [[nodiscard]] socket_statistics statistics() const noexcept { return detail::read_statistics(*core_); }
+
+    /// Takes the socket's pending error (one getsockopt); none when there is none.
+    std::error_code take_socket_error() noexcept;
+
+private:
+    static constexpr std::uint32_t refill_batch = 64;  // frames worth a look at the fill ring between two receives
+
+    std::shared_ptr<detail::socket_core> core_;  // null when moved from
+    frame_home* home_ = nullptr;                 // owned by the pool, which core_ keeps alive
+    consumer_ring<xdp_desc> ring_;
+    producer_ring<frame_addr> fill_;
+    std::uint32_t low_water_ = 0;
+    std::error_code failure_;
+};
+
+}  // namespace fluxnet

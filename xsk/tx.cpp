@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "xsk/tx.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+namespace fluxnet {
+
+tx::tx(std::shared_ptr<detail::socket_core> core, frame_home& home)
+    : core_(std::move(core)), home_(&home), ledger_(&core_->memory.pool().make_ledger()), ring_(core_->tx), comp_(core_->comp),
+      chains_(std::make_unique<frame_chain[]>(frame_pool::max_homes)) {}
+
+tx& tx::operator=(tx&& other) noexcept {
+    if (this != &other) {
+        this->~tx();
+        new (this) tx(std::move(other));
+    }
+    return *this;
+}
+
+tx::~tx() {
+    if (core_ != nullptr) { home_->release(); }
+}
+
+std::uint32_t tx::allocate(std::span<packet> into) noexcept {
+    home_->adopt();
+    std::uint32_t count = 0;
+    for (packet& slot : into) {
+        const auto frame = home_->take();
+        if (!frame) { break; }
+        slot = packet::from_raw(*home_, {home_->addr_of(home_->at(*frame) + home_->headroom()), 0, 0});
+        ++count;
+    }
+    return count;
+}
+
+std::error_code tx::refusal(const packet& candidate) const noexcept {
+    if (failure_) { return failure_; }
+    if (candidate.home() == nullptr || !core_->memory.owns(*candidate.home())) { return errc::foreign_packet; }
+    if (candidate.size() < min_packet) { return errc::packet_too_small; }
+    return {};
+}
+
+std::uint32_t tx::credit() noexcept {
+    return std::min(comp_.size() - in_flight_, ring_.available());
+}
+
+std::uint32_t tx::try_send(std::span<packet> packets) noexcept {
+    const std::uint32_t allowed = std::min(static_cast<std::uint32_t>(packets.size()), comp_.size() - in_flight_);
+    auto slots = ring_.reserve(allowed);
+    for (packet& next : packets.first(slots.capacity())) {
+        if (refusal(next)) [[unlikely]] { break; }
+        frame_home& home = *next.home();
+        const xdp_desc desc = std::move(next).into_raw();
+        home.submitted(home.index_of(desc.addr));
+        slots.push(desc);
+    }
+    const std::uint32_t sent = slots.written();
+    in_flight_ += sent;
+    ledger_->submitted.add(sent);
+    return sent;
+}
+
+std::uint32_t tx::reap() noexcept {
+    if (in_flight_ == 0) { return 0; }
+    frame_pool& pool = core_->memory.pool();
+    std::array<std::uint8_t, frame_pool::max_homes> touched;
+    std::uint32_t homes = 0;
+    std::uint32_t reaped = 0;
+    {
+        auto claim = comp_.consume();
+        for (const std::uint32_t count = claim.size(); reaped < count; ++reaped) {
+            const frame_addr addr = claim.next();
+            if (!core_->memory.contains(addr, 0)) [[unlikely]] {
+                fail(errc::ring_corruption);
+                continue;
+            }
+            const frame_index frame = home_->index_of(addr);
+            frame_home& home = pool.home_of(frame);
+            home.completed(frame);
+            frame_chain& chain = chains_[home.number()];
+            if (chain.count == 0) {
+                touched[homes++] = static_cast<std::uint8_t>(home.number());
+                chain.last = frame.value;
+            } else {
+                home.links()[frame.value] = chain.first + 1;  // a link is a frame's number plus one; 0 ends the chain
+            }
+            chain.first = frame.value;
+            ++chain.count;
+        }
+    }
+    if (comp_.corrupt() || reaped > in_flight_) [[unlikely]] {
+        fail(errc::ring_corruption);
+        in_flight_ = std::max(in_flight_, reaped);
+    }
+    in_flight_ -= reaped;
+    ledger_->reaped.add(reaped);
+    for (std::uint32_t i = 0; i < homes; ++i) {
+        pool.home(touched[i]).give_back(std::exchange(chains_[touched[i]], {}));
+    }
+    return reaped;
+}
+
+std::error_code tx::flush() noexcept {
+    for (;;) {
+        reap();
+        const std::uint32_t before = ring_.pending();
+        if (ring_.corrupt()) [[unlikely]] { fail(errc::ring_corruption); }
+        if (before == 0) { link_down_ = false; }
+        if (failure_ || before == 0 || !ring_.needs_wakeup()) { break; }
+        if (after_kick(core_->calls.kick_tx(core_->fd), before) == kick_step::stop) { break; }
+    }
+    reap();
+    return failure_;
+}
+
+bool tx::drain(std::chrono::milliseconds limit) noexcept {
+    for (std::chrono::milliseconds waited{0};; ++waited) {
+        flush();
+        if (in_flight_ == 0 || failure_ || waited >= limit) { return in_flight_ == 0; }
+        core_->calls.pause_ms(1);
+    }
+}
+
+tx::kick_step tx::after_kick(int answer, std::uint32_t before) noexcept {
+    // EBUSY with progress: the packet at the head was dropped and completed; the rest still waits.
+    const bool progress = ring_.pending() < before;
+    if (answer == -EBUSY && progress) { ++dropped_by_kernel_; }
+    const std::error_code refused = classify_kick(answer);
+    link_down_ = refused == errc::link_down;
+    if (link_down_) { return kick_step::stop; }
+    if (refused) {
+        fail(refused);
+        return kick_step::stop;
+    }
+    return progress || answer == -EINTR ? kick_step::again : kick_step::stop;
+}
+
+}  // namespace fluxnet

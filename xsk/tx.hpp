@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `tx`: the sending half of a socket. It owns the TX ring, the completion ring and a home of frames for new packets.
+//
+// Movable, not shareable: one thread uses it at a time; call release() there before moving it to another. Packets of any
+// home of the same UMEM can be sent; when the kernel has sent one, its frame returns to the home it came from, with one
+// atomic exchange per home and batch.
+//
+// Credit. What is submitted and not yet reaped never exceeds the completion ring, so that the kernel always has room to
+// complete; a packet beyond that stays with the caller. Completions are reaped before every kick. "All sent" is an empty TX
+// ring, never the return value of a kick: a kick may stop half-way with success, or report an error for one packet only.
+#pragma once
+
+#include "xsk/detail/socket_core.hpp"
+#include "xsk/frame_home.hpp"
+#include "xsk/packet.hpp"
+#include "xsk/raw_socket.hpp"
+#include "xsk/ring.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <system_error>
+
+namespace fluxnet {
+
+class tx {
+public:
+    /// The shortest packet that a device takes: an Ethernet header.
+    static constexpr std::size_t min_packet = 14;
+
+    /// Builds the sending half over the rings of `core`. See build_system().
+    tx(std::shared_ptr<detail::socket_core> core, frame_home& home);
+    tx(tx&&) noexcept = default;
+    tx& operator=(tx&&) noexcept;
+    ~tx();
+
+    /// Fills `into` from its front with empty packets of the tx's own home and returns how many; fewer when frames are
+    /// short. What stood there is dropped. No system call.
+    std::uint32_t allocate(std::span<packet> into) noexcept;
+
+    /// Queues packets for sending, in order, and returns how many were taken; those handles are empty then. The rest stays
+    /// as it is: for want of credit, or because refusal() of the first of them is an error. No system call.
+    std::uint32_t try_send(std::span<packet> packets) noexcept;
+
+    /// Queues one packet. Returns false, leaving it as it is, when it was not taken.
+    [[nodiscard]] bool try_send(packet& one) noexcept { return try_send(std::span(&one, 1)) == 1; }
+
+    /// Tells why a packet can never be sent here; no error when it can.
+    /// Errors: foreign_packet (of another UMEM, or an empty handle), packet_too_small, and failure().
+    [[nodiscard]] std::error_code refusal(const packet& candidate) const noexcept;
+
+    /// Hands queued packets to the kernel: reaps completions, then kicks until the ring is empty or the kernel makes no
+    /// progress. At most one system call per packet budget of the kernel (the whole ring from Linux 6.17, 32 before).
+    /// Returns failure(). A link that is down is no failure: packets stay queued.
+    std::error_code flush() noexcept;
+
+    /// Returns the frames of sent packets to their homes and tells how many there were. No system call.
+    std::uint32_t reap() noexcept;
+
+    /// Flushes and reaps until every packet has left and its frame has come back, or `limit` has passed; returns whether
+    /// all have. Blocks the thread, in steps of a millisecond. For the end of a program.
+    bool drain(std::chrono::milliseconds limit) noexcept;
+
+    /// Packets queued that the kernel has not taken yet.
+    [[nodiscard]] std::uint32_t pending() noexcept { return ring_.pending(); }
+
+    /// Packets queued or taken whose frames have not come back.
+    [[nodiscard]] std::uint32_t in_flight() const noexcept { return in_flight_; }
+
+    /// How many packets try_send() takes now.
+    [[nodiscard]] std::uint32_t credit() noexcept;
+
+    /// Ends this thread's ownership, so that another thread may use the handle.
+    void release() noexcept { home_->release(); }
+
+    /// The error that ended this handle; none while it works. It surfaces at the next send.
+    [[nodiscard]] std::error_code failure() const noexcept { return failure_; }
+    void fail(std::error_code failure) noexcept {
+        if (!failure_) { failure_ = failure; }
+    }
+
+    /// Tells whether the last kick found the link down.
+    [[nodiscard]] bool link_down() const noexcept { return link_down_; }
+
+    /// Packets that the kernel dropped while it sent others: larger than the MTU, for one. Their frames came back.
+    [[nodiscard]] std::uint64_t dropped_by_kernel() const noexcept { return dropped_by_kernel_; }
+
+    [[nodiscard]] int fd() const noexcept { return core_->fd; }
+    [[nodiscard]] const interface_info& interface() const noexcept { return core_->interface; }
+    [[nodiscard]] std::uint32_t queue() const noexcept { return core_->queue; }
+    [[nodiscard]] frame_home& home() const noexcept { return *home_; }
+    [[nodiscard]] frame_pool& pool() const noexcept { return core_->memory.pool(); }
+    [[nodiscard]] socket_statistics statistics() const noexcept { return detail::read_statistics(*core_); }
+
+private:
+    enum class kick_step { again, stop };
+
+    kick_step after_kick(int answer, std::uint32_t before) noexcept;
+
+    std::shared_ptr<detail::socket_core> core_;  // null when moved from
+    frame_home* home_ = nullptr;                 // owned by the pool, which core_ keeps alive
+    tx_ledger* ledger_ = nullptr;                // likewise
+    producer_ring<xdp_desc> ring_;
+    consumer_ring<frame_addr> comp_;
+    std::unique_ptr<frame_chain[]> chains_;      // one per home, all empty between calls
+    std::uint32_t in_flight_ = 0;                // <= comp_.size()
+    std::uint64_t dropped_by_kernel_ = 0;
+    bool link_down_ = false;
+    std::error_code failure_;
+};
+
+}  // namespace fluxnet
