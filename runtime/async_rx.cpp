@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/async_rx.hpp"
+
+#include "runtime/detail/link_monitor.hpp"
+#include "runtime/reactor.hpp"
+
+#include <cassert>
+#include <utility>
+
+#include <poll.h>
+
+namespace fluxnet {
+namespace detail {
+
+/// What the executor and the link monitor hold of a handle; address-stable while the handle moves.
+class rx_service final : private turn_handler, private poll_operation, private link_listener {
+public:
+    rx_service(executor& on, rx socket) : executor_(on), links_(on.links()), rx_(std::move(socket)) {
+        rx_.home().set_waker({&wake_executor, &executor_});
+        interface_index = rx_.interface().index;
+        program_id = rx_.redirect() != nullptr ? rx_.redirect()->id() : 0;
+        links_.add(*this);
+        executor_.add_handler(*this);
+    }
+
+    ~rx_service() {
+        assert(waiter_ == nullptr && "an async_rx was destroyed under a coroutine that awaits it");
+        end_run();
+        rx_.home().set_waker({});
+    }
+
+    /// Tells whether a receive can complete now.
+    [[nodiscard]] bool ready() noexcept {
+        return rx_.failure() || (executor_.has_packet_budget() && rx_.available() != 0);
+    }
+
+    void wait(async_rx::recv_awaiter& waiter) noexcept {
+        assert(waiter_ == nullptr && "two coroutines await one async_rx");
+        waiter_ = &waiter;
+        // Out of budget, not out of packets: the next turn is soon enough.
+        if (rx_.failure() || rx_.available() != 0) { finish({}); }
+    }
+
+    void forget(async_rx::recv_awaiter& waiter) noexcept {
+        if (waiter_ == &waiter) { waiter_ = nullptr; }
+    }
+
+    void finish(std::error_code outcome) noexcept {
+        if (waiter_ != nullptr) { std::exchange(waiter_, nullptr)->complete(outcome); }
+    }
+
+    io_result take(std::span<packet> into) noexcept {
+        const std::uint32_t count = rx_.try_recv(into);
+        executor_.spend_packet_budget(count);
+        return {count == 0 ? rx_.failure() : std::error_code(), count};
+    }
+
+    [[nodiscard]] rx& socket() noexcept { return rx_; }
+    [[nodiscard]] std::uint64_t wakeups() const noexcept { return wakeups_; }
+
+private:
+    static void wake_executor(void* context) noexcept { static_cast<executor*>(context)->wake(); }
+
+    void end_turn() noexcept override {
+        rx_.refill();
+        serve();
+    }
+
+    void before_sleep() noexcept override {
+        rx_.refill();  // what the sending half has just returned
+        serve();
+        while (rx_.low_on_frames() && !rx_.home().publish_hungry()) { rx_.refill(); }
+        if (waiter_ != nullptr && !armed()) { executor_.reactor().arm(*this, rx_.fd(), POLLIN); }
+    }
+
+    void after_sleep() noexcept override { rx_.home().withdraw_hungry(); }
+
+    void end_run() noexcept override {
+        if (armed()) { executor_.reactor().disarm_now(*this); }
+        rx_.home().withdraw_hungry();
+        rx_.home().settle();
+        rx_.release();
+    }
+
+    void on_ready(int result) noexcept override {
+        ++wakeups_;
+        // An error on the socket: the interface may be gone, or only down. The monitor finds out.
+        if (result < 0 || (static_cast<unsigned>(result) & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
+            rx_.take_socket_error();
+            links_.query(interface_index);
+        }
+        serve();
+    }
+
+    void on_interface_gone() noexcept override { lose(errc::interface_gone); }
+    void on_program_lost() noexcept override { lose(errc::program_detached); }
+    void on_link(bool) noexcept override {}
+
+    void lose(errc why) noexcept {
+        rx_.fail(why);
+        finish({});
+    }
+
+    void serve() noexcept {
+        if (waiter_ != nullptr && (rx_.available() != 0 || rx_.failure())) { finish({}); }
+    }
+
+    executor& executor_;
+    link_monitor& links_;
+    rx rx_;
+    async_rx::recv_awaiter* waiter_ = nullptr;
+    std::uint64_t wakeups_ = 0;
+};
+
+}  // namespace detail
+
+async_rx::async_rx(executor& on, rx socket) : service_(std::make_unique<detail::rx_service>(on, std::move(socket))) {}
+async_rx::async_rx(async_rx&&) noexcept = default;
+async_rx& async_rx::operator=(async_rx&&) noexcept = default;
+async_rx::~async_rx() = default;
+
+async_rx::recv_awaiter async_rx::recv(std::span<packet> into) noexcept {
+    return {*service_, into};
+}
+
+rx& async_rx::socket() noexcept {
+    return service_->socket();
+}
+
+const rx& async_rx::socket() const noexcept {
+    return service_->socket();
+}
+
+std::uint64_t async_rx::wakeups() const noexcept {
+    return service_->wakeups();
+}
+
+async_rx::recv_awaiter::~recv_awaiter() {
+    service_.forget(*this);
+}
+
+bool async_rx::recv_awaiter::await_ready() noexcept {
+    for (packet& slot : into_) { slot.reset(); }
+    return service_.ready();
+}
+
+void async_rx::recv_awaiter::wait() noexcept {
+    service_.wait(*this);
+}
+
+void async_rx::recv_awaiter::cancel() noexcept {
+    service_.forget(*this);
+    complete(errc::operation_canceled);
+}
+
+io_result async_rx::recv_awaiter::await_resume() noexcept {
+    const std::error_code why = stopped_ ? make_error_code(errc::operation_canceled) : outcome();
+    end();
+    if (why) { return {why, 0}; }
+    return service_.take(into_);
+}
+
+}  // namespace fluxnet

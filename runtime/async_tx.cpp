@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/async_tx.hpp"
+
+#include "runtime/detail/link_monitor.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <utility>
+
+namespace fluxnet {
+namespace detail {
+
+using namespace std::chrono_literals;
+
+/// What the executor and the link monitor hold of a handle; address-stable while the handle moves.
+/// `blocked_` means that the kernel made no progress: nothing is kicked until a completion comes or the timer fires.
+class tx_service final : private turn_handler, private timer_node, private link_listener {
+public:
+    tx_service(executor& on, tx socket) : executor_(on), tx_(std::move(socket)) {
+        interface_index = tx_.interface().index;
+        on.links().add(*this);
+        executor_.add_handler(*this);
+    }
+
+    ~tx_service() {
+        assert(waiting_.empty() && "an async_tx was destroyed under a coroutine that awaits it");
+        end_run();
+    }
+
+    /// Moves what has credit into the ring. Returns true when the send is over: all taken, or one refused.
+    bool advance(async_tx::send_awaiter& send) noexcept {
+        const auto rest = send.packets_.subspan(send.sent_);
+        send.sent_ += tx_.try_send(rest);
+        if (send.sent_ == send.packets_.size()) { return true; }
+        send.failure_ = tx_.refusal(send.packets_[send.sent_]);
+        return static_cast<bool>(send.failure_);
+    }
+
+    /// Nobody overtakes a send that waits.
+    bool start(async_tx::send_awaiter& send) noexcept { return waiting_.empty() && advance(send); }
+
+    void wait(async_tx::send_awaiter& send) noexcept { waiting_.push_back(send); }
+
+    [[nodiscard]] tx& socket() noexcept { return tx_; }
+
+private:
+    using line = boost::intrusive::list<
+        async_tx::send_awaiter,
+        boost::intrusive::base_hook<send_line_hook>,
+        boost::intrusive::constant_time_size<false>>;
+
+    static constexpr std::chrono::nanoseconds shortest_back_off = 50us;
+    static constexpr std::chrono::nanoseconds longest_back_off = 10ms;
+
+    [[nodiscard]] bool idle() const noexcept { return tx_.in_flight() == 0 && waiting_.empty(); }
+
+    void end_turn() noexcept override {
+        if (idle()) { return; }
+        if (blocked_ && tx_.reap() == 0) { return; }
+        push();
+    }
+
+    void before_sleep() noexcept override {
+        if (idle() || tx_.link_down() || tx_.failure() || timer_node::is_linked()) { return; }
+        executor_.add_timer(*this, std::chrono::steady_clock::now() + back_off_);
+    }
+
+    void after_sleep() noexcept override {}
+
+    void end_run() noexcept override {
+        if (timer_node::is_linked()) { timer_node::unlink(); }
+        if (tx_.in_flight() != 0) { tx_.flush(); }
+        tx_.release();
+    }
+
+    void on_time() noexcept override {
+        back_off_ = std::min(back_off_ * 2, longest_back_off);
+        push();
+    }
+
+    /// Kicks, reaps and serves whoever waits, for as long as that moves something.
+    void push() noexcept {
+        const std::uint32_t before = tx_.in_flight();
+        do { tx_.flush(); } while (serve());
+        blocked_ = tx_.pending() != 0;
+        if (tx_.in_flight() < before || !blocked_) { back_off_ = shortest_back_off; }
+        if (idle() && timer_node::is_linked()) { timer_node::unlink(); }
+    }
+
+    /// Returns true when packets were queued, which wants another kick.
+    bool serve() noexcept {
+        bool queued = false;
+        while (!waiting_.empty()) {
+            async_tx::send_awaiter& first = waiting_.front();
+            const std::size_t before = first.sent_;
+            const bool over = advance(first);
+            queued = queued || first.sent_ != before;
+            if (!over) { break; }
+            waiting_.pop_front();
+            first.complete({});
+        }
+        return queued;
+    }
+
+    void on_interface_gone() noexcept override {
+        tx_.fail(errc::interface_gone);
+        serve();
+    }
+    void on_program_lost() noexcept override {}
+    void on_link(bool up) noexcept override {
+        if (up && tx_.link_down()) { push(); }
+    }
+
+    executor& executor_;
+    tx tx_;
+    line waiting_;
+    std::chrono::nanoseconds back_off_ = shortest_back_off;
+    bool blocked_ = false;
+};
+
+}  // namespace detail
+
+async_tx::async_tx(executor& on, tx socket) : service_(std::make_unique<detail::tx_service>(on, std::move(socket))) {}
+async_tx::async_tx(async_tx&&) noexcept = default;
+async_tx& async_tx::operator=(async_tx&&) noexcept = default;
+async_tx::~async_tx() = default;
+
+async_tx::send_awaiter async_tx::send(std::span<packet> packets) noexcept {
+    return {*service_, packets};
+}
+
+async_tx::send_awaiter async_tx::send(packet& one) noexcept {
+    return {*service_, std::span(&one, 1)};
+}
+
+std::uint32_t async_tx::allocate(std::span<packet> into) noexcept {
+    return service_->socket().allocate(into);
+}
+
+tx& async_tx::socket() noexcept {
+    return service_->socket();
+}
+
+const tx& async_tx::socket() const noexcept {
+    return service_->socket();
+}
+
+bool async_tx::send_awaiter::await_ready() noexcept {
+    return service_.start(*this);
+}
+
+void async_tx::send_awaiter::wait() noexcept {
+    service_.wait(*this);
+}
+
+void async_tx::send_awaiter::cancel() noexcept {
+    if (detail::send_line_hook::is_linked()) { detail::send_line_hook::unlink(); }
+    complete(errc::operation_canceled);
+}
+
+io_result async_tx::send_awaiter::await_resume() noexcept {
+    if (!failure_) { failure_ = outcome(); }
+    end();
+    return {failure_, sent_};
+}
+
+}  // namespace fluxnet

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `async_tx`: a tx bound to an executor, so that coroutines there can await room to send.
+//
+// Owns the tx. Used and destroyed on the executor's thread, or while no thread runs it. Queued packets are handed to the
+// kernel at the end of each turn, all with one kick; completions are reaped then too. When the kernel makes no progress the
+// handle tries again after a back-off that doubles from 50 us to 10 ms; it does not wait for POLLOUT, which says nothing
+// about credit. Several coroutines may wait; they are served in the order in which they asked.
+#pragma once
+
+#include "runtime/executor.hpp"
+#include "runtime/io_result.hpp"
+#include "runtime/operation.hpp"
+#include "xsk/tx.hpp"
+
+#include <boost/intrusive/list.hpp>
+
+#include <coroutine>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace fluxnet {
+
+namespace detail {
+class tx_service;
+
+/// By which a waiting send stands in line.
+using send_line_hook = boost::intrusive::list_base_hook<boost::intrusive::tag<tx_service>,
+                                                        boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+}
+
+class async_tx {
+public:
+    class [[nodiscard]] send_awaiter;
+
+    /// Binds `socket`. Must be called in the network namespace of its interface. Throws std::system_error when no
+    /// rtnetlink socket can be had.
+    async_tx(executor& on, tx socket);
+    async_tx(async_tx&&) noexcept;
+    async_tx& operator=(async_tx&&) noexcept;
+
+    /// Closes its half of the socket; packets that the kernel has not taken are not sent. No await may be under way.
+    ~async_tx();
+
+    /// Queues packets in order: completes when all are in the TX ring, and waits while there is no credit. n tells how
+    /// many were taken; their handles are empty then, and those of the rest are untouched. `packets` must stay valid
+    /// until it completes. Resumes on the bound executor. The kernel gets the packets at the end of the turn, and an
+    /// error of that kick surfaces at the next send.
+    /// Errors: operation_canceled, foreign_packet, packet_too_small (of packets[n]), interface_gone, ring_corruption.
+    [[nodiscard]] send_awaiter send(std::span<packet> packets) noexcept;
+
+    /// Queues one packet; on an error it stays in `one`.
+    [[nodiscard]] send_awaiter send(packet& one) noexcept;
+
+    /// Fills `into` with empty packets, as tx::allocate() does; fewer when frames are short.
+    std::uint32_t allocate(std::span<packet> into) noexcept;
+
+    /// The sending half itself, for its observers.
+    [[nodiscard]] tx& socket() noexcept;
+    [[nodiscard]] const tx& socket() const noexcept;
+
+private:
+    std::unique_ptr<detail::tx_service> service_;
+};
+
+class [[nodiscard]] async_tx::send_awaiter final
+    : private detail::operation,
+      public detail::send_line_hook {
+public:
+    send_awaiter(detail::tx_service& service, std::span<packet> packets) noexcept : service_(service), packets_(packets) {}
+
+    [[nodiscard]] bool await_ready() noexcept;
+
+    template<class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+        if (stop_requested(detail::stop_token_of(waiting))) {
+            failure_ = errc::operation_canceled;
+            return false;
+        }
+        begin(waiting);
+        wait();
+        watch_stop();
+        return true;
+    }
+
+    io_result await_resume() noexcept;
+
+private:
+    friend detail::tx_service;
+
+    void wait() noexcept;
+    void cancel() noexcept override;
+
+    detail::tx_service& service_;
+    std::span<packet> packets_;
+    std::size_t sent_ = 0;
+    std::error_code failure_;
+};
+
+}  // namespace fluxnet

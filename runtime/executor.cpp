@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/executor.hpp"
+
+#include "runtime/detail/link_monitor.hpp"
+#include "runtime/detail/root_task.hpp"
+
+#include <cassert>
+
+namespace fluxnet {
+namespace {
+
+class posted_function final : public ready_node {
+public:
+    explicit posted_function(std::function<void()> function) : function_(std::move(function)) {}
+
+    void run() noexcept override {
+        const std::unique_ptr<posted_function> self(this);
+        function_();
+    }
+    void dispose() noexcept override { delete this; }
+
+private:
+    std::function<void()> function_;
+};
+
+detail::root_task run_root(executor&, task<void> work) {
+    co_await work;
+}
+
+}  // namespace
+
+constinit thread_local executor* executor::current_ = nullptr;
+
+namespace detail {
+
+bool make_ready_here(ready_node& node) noexcept {
+    executor* const here = executor::current();
+    if (here != nullptr) { here->make_ready(node); }
+    return here != nullptr;
+}
+
+}  // namespace detail
+
+executor::executor() : reactor_(make_io_uring_reactor()), roots_(std::make_unique<detail::root_list>()) {}
+
+executor::~executor() {
+    assert(current_ != this);
+    leave();
+    roots_.reset();      // frames go first: their awaiters let go of the reactor, timers and queues
+    monitors_.clear();
+    take_inbox();
+    while (!ready_.empty()) {
+        ready_node& node = ready_.front();
+        ready_.pop_front();
+        node.dispose();
+    }
+}
+
+void executor::spawn(task<void> work) {
+    const detail::root_task root = run_root(*this, std::move(work));
+    ++live_roots_;
+    roots_->add(root.coroutine.promise());
+    ready_.push_back(root.coroutine.promise());
+}
+
+void executor::run() {
+    assert(current_ == nullptr && "run() inside run()");
+    struct visit {
+        explicit visit(executor& self) : self_(self) { current_ = &self; }
+        ~visit() {
+            self_.leave();
+            self_.stopped_.store(false, std::memory_order_relaxed);
+            current_ = nullptr;
+        }
+        executor& self_;
+    };
+    const visit here(*this);
+    reactor_->attach();
+    take_inbox();
+    while ((live_roots_ != 0 || !ready_.empty()) && !stopped_.load(std::memory_order_relaxed)) {
+        turn();
+        if (failure_) { std::rethrow_exception(std::exchange(failure_, nullptr)); }
+    }
+}
+
+void executor::turn() {
+    ++turns_;
+    packet_budget_ = packets_per_turn;
+    take_inbox();
+    fire_timers();
+    run_ready();
+    for (auto& handler : handlers_) { handler.end_turn(); }
+    if (!ready_.empty() || live_roots_ == 0 || stopped_.load(std::memory_order_relaxed)) {
+        reactor_->poll();
+        return;
+    }
+    sleep();
+}
+
+void executor::run_ready() {
+    for (unsigned budget = ready_budget; budget != 0 && !ready_.empty(); --budget) {
+        ready_node& node = ready_.front();
+        ready_.pop_front();
+        detail::transfer_depth = 0;
+        node.run();
+    }
+}
+
+void executor::add_timer(detail::timer_node& timer, time_point deadline) noexcept {
+    timer.deadline = deadline;
+    timer.sequence = ++timer_sequence_;
+    timers_.insert(timer);
+}
+
+void executor::fire_timers() {
+    if (timers_.empty()) { return; }
+    const time_point now = std::chrono::steady_clock::now();
+    while (!timers_.empty() && timers_.begin()->deadline <= now) {
+        detail::timer_node& due = *timers_.begin();
+        timers_.erase(timers_.begin());
+        due.on_time();
+    }
+}
+
+void executor::sleep() {
+    for (auto& handler : handlers_) { handler.before_sleep(); }
+    std::uintptr_t empty = 0;
+    if (ready_.empty() &&
+        inbox_.compare_exchange_strong(empty, sleeping_tag, std::memory_order_acq_rel, std::memory_order_relaxed)) {
+        ++sleeps_;
+        std::optional<time_point> deadline;
+        if (!timers_.empty()) { deadline = timers_.begin()->deadline; }
+        reactor_->wait(deadline);
+        std::uintptr_t tag = sleeping_tag;
+        inbox_.compare_exchange_strong(tag, 0, std::memory_order_relaxed);
+    } else {
+        reactor_->poll();
+    }
+    for (auto& handler : handlers_) { handler.after_sleep(); }
+}
+
+void executor::leave() noexcept {
+    for (auto& handler : handlers_) { handler.end_run(); }
+}
+
+void executor::take_inbox() noexcept {
+    if (inbox_.load(std::memory_order_relaxed) == 0) { return; }
+    auto* top = reinterpret_cast<ready_node*>(inbox_.exchange(0, std::memory_order_acquire) & ~tags);
+    ready_node* first = nullptr;
+    while (top != nullptr) {
+        ready_node* const next = std::exchange(top->foreign_next, first);
+        first = std::exchange(top, next);
+    }
+    while (first != nullptr) {
+        ready_.push_back(*first);
+        first = std::exchange(first->foreign_next, nullptr);
+    }
+}
+
+void executor::post(ready_node& node) noexcept {
+    std::uintptr_t seen = inbox_.load(std::memory_order_relaxed);
+    do {
+        node.foreign_next = reinterpret_cast<ready_node*>(seen & ~tags);
+    } while (!inbox_.compare_exchange_weak(seen, reinterpret_cast<std::uintptr_t>(&node), std::memory_order_acq_rel,
+                                           std::memory_order_relaxed));
+    if ((seen & sleeping_tag) != 0) { reactor_->wake(); }
+}
+
+void executor::post(std::function<void()> function) {
+    post(*new posted_function(std::move(function)));
+}
+
+void executor::wake() noexcept {
+    std::uintptr_t seen = inbox_.load(std::memory_order_relaxed);
+    while (!inbox_.compare_exchange_weak(seen, (seen & ~sleeping_tag) | poked_tag, std::memory_order_acq_rel,
+                                         std::memory_order_relaxed)) {}
+    if ((seen & sleeping_tag) != 0) { reactor_->wake(); }
+}
+
+void executor::stop() noexcept {
+    stopped_.store(true, std::memory_order_relaxed);
+    wake();
+}
+
+void executor::request_stop() {
+    if (current_ == this) {
+        stop_source_.request_stop();
+    } else {
+        post([this] { stop_source_.request_stop(); });
+    }
+}
+
+void executor::keep_failure(std::exception_ptr failure) noexcept {
+    if (!failure_) { failure_ = std::move(failure); }
+}
+
+detail::link_monitor& executor::links() {
+    auto made = std::make_unique<detail::link_monitor>(*this);
+    for (const auto& known : monitors_) {
+        if (known->same_namespace(*made)) { return *known; }
+    }
+    monitors_.push_back(std::move(made));
+    return *monitors_.back();
+}
+
+}  // namespace fluxnet

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `executor`: runs coroutines on one thread: a ready queue, timers, handles that want attention each turn, and a reactor.
+//
+// run() belongs to one thread; everything else here is used on that thread, or while no thread runs it, except the members
+// marked "any thread". The executor owns the frames of what was spawned on it and destroys those that have not ended when it
+// is destroyed itself; it must outlive every handle bound to it. It allocates when something is spawned or posted, and never
+// on its own.
+//
+// A turn: take what other threads posted; resume what is ready, up to a budget; let the handles tidy up (refill, reap, kick);
+// then either look at the reactor without waiting, or, when nothing is ready, enter the kernel once and sleep there until a
+// descriptor, a timer or another thread has something.
+//
+// Posts travel through one word: a stack of nodes that the executor takes whole, with a tag that says that it sleeps. The
+// executor sets the tag only while the word is 0, and whoever takes the tag away must wake it; so a post, or a wake() which
+// leaves a tag of its own, is either seen before sleeping or ends the sleep. A push is release and the take is acquire: what
+// was written before the push is visible to the node.
+#pragma once
+
+#include "runtime/reactor.hpp"
+#include "runtime/ready_node.hpp"
+#include "runtime/task.hpp"
+
+#include <boost/intrusive/list.hpp>
+#include <boost/intrusive/set.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace fluxnet {
+
+class executor;
+
+namespace detail {
+class link_monitor;
+class root_promise;
+class root_list;
+
+/// A point in time at which something becomes ready; lies in an awaiter or a handle.
+class timer_node : public boost::intrusive::set_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+public:
+    using time_point = std::chrono::steady_clock::time_point;
+
+    virtual void on_time() noexcept = 0;
+
+    time_point deadline{};
+    std::uint64_t sequence = 0;  // breaks ties: first set, first due
+
+    friend bool operator<(const timer_node& a, const timer_node& b) noexcept {
+        return a.deadline != b.deadline ? a.deadline < b.deadline : a.sequence < b.sequence;
+    }
+
+protected:
+    ~timer_node() = default;
+};
+
+/// A handle that an executor serves: told at the end of each turn, before and after each sleep, and when run() ends.
+class turn_handler : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+public:
+    virtual void end_turn() noexcept = 0;       ///< Tidy up; may make coroutines ready.
+    virtual void before_sleep() noexcept = 0;   ///< Arm what is to end the sleep; may make coroutines ready instead.
+    virtual void after_sleep() noexcept = 0;
+    virtual void end_run() noexcept = 0;        ///< Let go of the thread and of the reactor.
+
+protected:
+    ~turn_handler() = default;
+};
+}  // namespace detail
+
+class executor {
+public:
+    using time_point = std::chrono::steady_clock::time_point;
+
+    /// Makes an executor with an io_uring of its own. Throws std::system_error when the kernel refuses one.
+    executor();
+    executor(const executor&) = delete;
+    executor& operator=(const executor&) = delete;
+
+    /// Destroys what has not ended. Not while run() is under way.
+    ~executor();
+
+    /// Returns the executor whose run() the calling thread is in, or null. Any thread.
+    [[nodiscard]] static executor* current() noexcept { return current_; }
+
+    /// Starts `work` on this executor, at the next turn. What it awaits is cancelled by request_stop(). An exception that
+    /// leaves it comes out of run().
+    void spawn(task<void> work);
+
+    /// The same for a coroutine function object, which is kept until the coroutine ends: a lambda's captures stay valid.
+    template<class F>
+        requires std::is_invocable_r_v<task<void>, F&>
+    void spawn(F function) {
+        spawn(keep_and_run(std::move(function)));
+    }
+
+    /// Runs until everything spawned has ended, or stop() is called. Throws the first exception that left a spawned task;
+    /// may be called again then. One thread for the executor's life.
+    void run();
+
+    /// Makes the run() under way, or the next one, return after its turn; what is suspended stays so. Any thread.
+    void stop() noexcept;
+
+    /// Cancels everything that spawned tasks await, now and later. Any thread.
+    void request_stop();
+    [[nodiscard]] std::stop_token stop_token() const noexcept { return stop_source_.get_token(); }
+
+    /// Runs `function` on the executor's thread. Any thread; allocates.
+    void post(std::function<void()> function);
+
+    /// Queues a node that lives until it has run. Any thread; allocates nothing.
+    void post(ready_node& node) noexcept;
+
+    /// Makes run() look around, should it sleep. Any thread; a system call only when it does.
+    void wake() noexcept;
+
+    /// Puts a node at the end of the ready queue.
+    void make_ready(ready_node& node) noexcept { ready_.push_back(node); }
+
+    void add_timer(detail::timer_node& timer, time_point deadline) noexcept;
+
+    void add_handler(detail::turn_handler& handler) noexcept { handlers_.push_back(handler); }
+
+    /// Takes what other threads posted into the ready queue.
+    void take_inbox() noexcept;
+
+    /// Draws on the packets of this turn; false when they are spent, and the caller should let others run first.
+    [[nodiscard]] bool has_packet_budget() const noexcept { return packet_budget_ > 0; }
+    void spend_packet_budget(std::size_t packets) noexcept { packet_budget_ -= static_cast<std::int64_t>(packets); }
+
+    [[nodiscard]] fluxnet::reactor& reactor() noexcept { return *reactor_; }
+
+    /// Names the reactor and what it was granted.
+    [[nodiscard]] std::string_view reactor_name() const noexcept { return reactor_->name(); }
+
+    /// Turns since the start, and sleeps among them. Snapshots elsewhere.
+    [[nodiscard]] std::uint64_t turns() const noexcept { return turns_; }
+    [[nodiscard]] std::uint64_t sleeps() const noexcept { return sleeps_; }
+
+    /// The monitor of the calling thread's network namespace; made at first use (one rtnetlink socket each).
+    [[nodiscard]] detail::link_monitor& links();
+
+private:
+    friend class detail::root_promise;
+
+    static constexpr unsigned ready_budget = 256;             // resumptions a turn
+    static constexpr std::int64_t packets_per_turn = 512;     // receptions a turn that take no detour
+    static constexpr std::uintptr_t sleeping_tag = 1;         // asleep: whoever takes it away wakes
+    static constexpr std::uintptr_t poked_tag = 2;            // wake() was called: do not sleep
+    static constexpr std::uintptr_t tags = sleeping_tag | poked_tag;
+
+    template<class F>
+    static task<void> keep_and_run(F function) {
+        co_await function();
+    }
+
+    void turn();
+    void run_ready();
+    void fire_timers();
+    void sleep();
+    void leave() noexcept;
+    void keep_failure(std::exception_ptr failure) noexcept;
+
+    static constinit thread_local executor* current_;
+
+    std::unique_ptr<fluxnet::reactor> reactor_;
+    ready_queue ready_;
+    boost::intrusive::multiset<detail::timer_node, boost::intrusive::constant_time_size<false>> timers_;
+    boost::intrusive::list<detail::turn_handler, boost::intrusive::constant_time_size<false>> handlers_;
+    std::unique_ptr<detail::root_list> roots_;
+    std::vector<std::unique_ptr<detail::link_monitor>> monitors_;
+    std::stop_source stop_source_;
+    std::exception_ptr failure_;
+    std::size_t live_roots_ = 0;
+    std::uint64_t timer_sequence_ = 0;
+    std::uint64_t turns_ = 0;
+    std::uint64_t sleeps_ = 0;
+    std::int64_t packet_budget_ = packets_per_turn;
+    std::atomic<bool> stopped_ = false;
+
+    alignas(64) std::atomic<std::uintptr_t> inbox_ = 0;  // top ready_node and tags; sleeping_tag stands alone
+};
+
+}  // namespace fluxnet

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `open_async`: opens a socket from a builder's options and binds both halves to an executor.
+#pragma once
+
+#include "runtime/async_rx.hpp"
+#include "runtime/async_tx.hpp"
+#include "runtime/executor.hpp"
+#include "xsk/builder.hpp"
+
+#include <vector>
+
+namespace fluxnet {
+
+/// The two halves of a socket on one executor.
+struct async_sockets {
+    async_rx rx;
+    async_tx tx;
+    std::vector<error> refusals;  ///< Rungs of the bind ladder that were refused, with the reasons.
+};
+
+/// Builds the socket and binds it to `on`. Before or during run(), in the network namespace of the interface.
+/// Errors: those of builder::build_system(); system_failure when no rtnetlink socket can be had.
+[[nodiscard]] result<async_sockets> open_async(executor& on, const builder& options);
+
+}  // namespace fluxnet

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `operation`: the common part of every awaiter of ours: a suspended coroutine, its outcome, and how it is cancelled.
+//
+// Lies in the coroutine's frame; used on the executor's thread. States: idle -> waiting (begin) -> done (complete) -> resumed
+// from the ready queue. It completes once: what comes second is ignored.
+//
+// Cancellation. begin() registers with the coroutine's stop token last, when the operation is fully set up. A stop requested
+// on the executor's thread calls cancel() at once. One requested elsewhere posts `canceler_` to the executor, which calls it
+// there. Before the coroutine resumes, end() takes the registration back (which waits for a request under way on another
+// thread) and, if the canceler was posted, fetches it out of the executor's inbox, so that no node outlives its frame.
+#pragma once
+
+#include "runtime/executor.hpp"
+#include "runtime/ready_node.hpp"
+#include "runtime/task.hpp"
+#include "xsk/error.hpp"
+
+#include <atomic>
+#include <cassert>
+#include <coroutine>
+#include <optional>
+#include <stop_token>
+#include <system_error>
+
+namespace fluxnet::detail {
+
+class operation : public ready_node {
+public:
+    /// Ends the operation with an outcome; its coroutine resumes in the next turn. Ignored unless it is waiting.
+    void complete(std::error_code outcome) noexcept {
+        if (phase_ != phase::waiting) { return; }
+        phase_ = phase::done;
+        outcome_ = outcome;
+        executor_->make_ready(*this);
+    }
+
+    [[nodiscard]] bool waiting() const noexcept { return phase_ == phase::waiting; }
+
+protected:
+    operation() = default;
+    ~operation() { end(); }
+
+    /// Tells whether the coroutine was asked to stop already, so that it need not suspend.
+    [[nodiscard]] static bool stop_requested(const std::stop_token* token) noexcept {
+        return token != nullptr && token->stop_requested();
+    }
+
+    /// Notes who waits; the caller then starts what it waits for, and calls watch_stop().
+    template<class Promise>
+    void begin(std::coroutine_handle<Promise> waiting) noexcept {
+        executor_ = executor::current();
+        assert(executor_ != nullptr && "awaited outside an executor's run()");
+        coroutine_ = waiting;
+        token_ = stop_token_of(waiting);
+        phase_ = phase::waiting;
+    }
+
+    void watch_stop() {
+        if (token_ != nullptr && token_->stop_possible()) { registration_.emplace(*token_, requester{*this}); }
+    }
+
+    /// Detaches from everything; called before the coroutine goes on and when its frame is destroyed.
+    void end() noexcept {
+        registration_.reset();
+        if (canceler_.posted.load(std::memory_order_acquire)) {
+            executor_->take_inbox();
+            if (canceler_.is_linked()) { canceler_.unlink(); }
+            canceler_.posted.store(false, std::memory_order_relaxed);
+        }
+        phase_ = phase::idle;
+    }
+
+    /// Gives up what is waited for and completes with operation_canceled, now or soon. On the executor's thread.
+    virtual void cancel() noexcept = 0;
+
+    [[nodiscard]] fluxnet::executor& home_executor() const noexcept { return *executor_; }
+    [[nodiscard]] std::error_code outcome() const noexcept { return outcome_; }
+
+private:
+    enum class phase : unsigned char { idle, waiting, done };
+
+    struct requester {
+        operation& self;
+        void operator()() const noexcept {
+            if (executor::current() == self.executor_) {
+                self.cancel();
+            } else {
+                self.canceler_.posted.store(true, std::memory_order_release);
+                self.executor_->post(self.canceler_);
+            }
+        }
+    };
+
+    class canceler_node final : public ready_node {
+    public:
+        explicit canceler_node(operation& self) noexcept : self_(self) {}
+        void run() noexcept override {
+            if (self_.waiting()) { self_.cancel(); }
+        }
+        std::atomic<bool> posted = false;  // since the last end()
+
+    private:
+        operation& self_;
+    };
+
+    void run() noexcept override { coroutine_.resume(); }
+
+    fluxnet::executor* executor_ = nullptr;
+    std::coroutine_handle<> coroutine_;
+    const std::stop_token* token_ = nullptr;
+    std::error_code outcome_;
+    phase phase_ = phase::idle;
+    canceler_node canceler_{*this};
+    std::optional<std::stop_callback<requester>> registration_;
+};
+
+}  // namespace fluxnet::detail

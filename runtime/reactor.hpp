@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `reactor`: what an executor asks of the kernel: tell me when a descriptor is ready, wake me at a time or from afar.
+//
+// Owned by one executor and used on its thread, except wake(). The seam is small on purpose: a backend is these functions.
+// A poll operation is one-shot: it is armed, it fires once, it may be armed again. Its object stays alive and in place from
+// arm() until it has fired or disarm_now() has returned.
+#pragma once
+
+#include <boost/intrusive/list.hpp>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+namespace fluxnet {
+
+class poll_operation
+    : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+public:
+    poll_operation() = default;
+    poll_operation(const poll_operation&) = delete;
+    poll_operation& operator=(const poll_operation&) = delete;
+
+    /// Called on the executor's thread when it fired: `result` holds POLL* events, or a negated errno (ECANCELED after
+    /// disarm()).
+    virtual void on_ready(int result) noexcept = 0;
+
+    [[nodiscard]] bool armed() const noexcept { return armed_; }
+
+protected:
+    ~poll_operation() = default;
+
+private:
+    friend class reactor;
+
+    bool armed_ = false;
+    int result_ = 0;
+};
+
+class reactor {
+public:
+    using time_point = std::chrono::steady_clock::time_point;
+    using operation_list = boost::intrusive::list<poll_operation, boost::intrusive::constant_time_size<false>>;
+
+    virtual ~reactor() = default;
+
+    /// Called by the thread that is going to use the reactor, before anything else.
+    virtual void attach() = 0;
+
+    /// Asks to be told once when `fd` has one of `events` (POLLIN, ...) or an error. No system call before the next turn.
+    virtual void arm(poll_operation& operation, int fd, unsigned events) = 0;
+
+    /// Asks that an armed operation fire soon, with ECANCELED.
+    virtual void disarm(poll_operation& operation) = 0;
+
+    /// Returns when the kernel holds nothing of the operation any more; it does not fire.
+    virtual void disarm_now(poll_operation& operation) noexcept = 0;
+
+    /// Hands over what was armed and fires what is ready, without waiting; no system call when there is neither.
+    virtual void poll() = 0;
+
+    /// The same, but waits until something fires, wake() is called, or `deadline` has passed.
+    virtual void wait(std::optional<time_point> deadline) = 0;
+
+    /// Makes a wait() under way, or the next one, return. Any thread. One system call.
+    virtual void wake() noexcept = 0;
+
+    /// Forgets all operations without firing them; nothing else may be called afterwards.
+    virtual void shut_down() noexcept = 0;
+
+    /// "io_uring", with the set-up flags that the kernel granted.
+    [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+
+protected:
+    static void mark_armed(poll_operation& operation, bool armed) noexcept { operation.armed_ = armed; }
+    static void set_result(poll_operation& operation, int result) noexcept { operation.result_ = result; }
+    static int result_of(const poll_operation& operation) noexcept { return operation.result_; }
+};
+
+/// Makes the io_uring backend. Throws std::system_error when the kernel refuses a ring; the text says why.
+[[nodiscard]] std::unique_ptr<reactor> make_io_uring_reactor();
+
+}  // namespace fluxnet

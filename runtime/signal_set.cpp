@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/signal_set.hpp"
+
+#include <cerrno>
+#include <system_error>
+
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+namespace fluxnet {
+
+signal_set::signal_set(std::initializer_list<int> signals) {
+    sigset_t wanted;
+    ::sigemptyset(&wanted);
+    for (const int number : signals) { ::sigaddset(&wanted, number); }
+    ::pthread_sigmask(SIG_BLOCK, &wanted, &former_);
+    fd_ = ::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd_ < 0) {
+        const int number = errno;
+        ::pthread_sigmask(SIG_SETMASK, &former_, nullptr);
+        throw std::system_error(number, std::generic_category(), "make a signalfd");
+    }
+}
+
+signal_set::~signal_set() {
+    ::close(fd_);
+    ::pthread_sigmask(SIG_SETMASK, &former_, nullptr);
+}
+
+task<int> signal_set::next() {
+    for (;;) {
+        signalfd_siginfo info{};
+        if (::read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) { co_return static_cast<int>(info.ssi_signo); }
+        const std::error_code ec = co_await readable(fd_);
+        if (ec) { co_return 0; }
+    }
+}
+
+}  // namespace fluxnet

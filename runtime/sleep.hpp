@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `sleep_for`, `sleep_until`: resume later. The timer lies in the awaiting coroutine's frame; nothing is allocated.
+#pragma once
+
+#include "runtime/executor.hpp"
+#include "runtime/operation.hpp"
+
+#include <chrono>
+#include <coroutine>
+#include <system_error>
+
+namespace fluxnet {
+
+class sleep_awaiter final : private detail::operation, private detail::timer_node {
+public:
+    explicit sleep_awaiter(time_point until) noexcept : until_(until) {}
+
+    bool await_ready() const noexcept { return false; }
+
+    template<class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+        if (stop_requested(detail::stop_token_of(waiting))) {
+            result_ = errc::operation_canceled;
+            return false;
+        }
+        begin(waiting);
+        home_executor().add_timer(*this, until_);
+        watch_stop();
+        return true;
+    }
+
+    std::error_code await_resume() noexcept {
+        if (!result_) { result_ = outcome(); }
+        end();
+        return result_;
+    }
+
+private:
+    void on_time() noexcept override { complete({}); }
+    void cancel() noexcept override {
+        unlink_timer();
+        complete(errc::operation_canceled);
+    }
+    void unlink_timer() noexcept {
+        if (detail::timer_node::is_linked()) { detail::timer_node::unlink(); }
+    }
+
+    time_point until_;
+    std::error_code result_;
+};
+
+/// Completes at `until`, or with operation_canceled when the task is cancelled first. Resumes on the same executor, in a
+/// later turn. No system call of its own.
+[[nodiscard]] inline sleep_awaiter sleep_until(std::chrono::steady_clock::time_point until) noexcept {
+    return sleep_awaiter(until);
+}
+
+/// The same, `duration` from now.
+[[nodiscard]] inline sleep_awaiter sleep_for(std::chrono::nanoseconds duration) noexcept {
+    return sleep_awaiter(std::chrono::steady_clock::now() + duration);
+}
+
+}  // namespace fluxnet

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `task<T>`: a coroutine that starts when it is awaited and resumes its awaiter when it ends.
+//
+// The task object owns the coroutine frame; the frame is destroyed with it. A task is awaited once, on the thread of its
+// awaiter, and ends on that thread unless it moved itself. Its result or exception travels to the awaiter. The awaiter's
+// stop token flows down: what the task awaits is cancelled with it.
+//
+// Control passes from awaiter to task and back by symmetric transfer. g++ makes that an ordinary call when it does not
+// optimise or when a sanitizer is on, so there a chain of tasks that never suspend would eat the stack: every so many
+// transfers the way back goes through the executor's ready queue instead, which unwinds it.
+#pragma once
+
+#include "runtime/ready_node.hpp"
+
+#include <cassert>
+#include <coroutine>
+#include <exception>
+#include <optional>
+#include <stop_token>
+#include <type_traits>
+#include <utility>
+
+namespace fluxnet {
+
+template<class T = void>
+class task;
+
+namespace detail {
+
+#if defined(__GNUC__) && !defined(__clang__) && \
+    (!defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__))
+inline constexpr bool transfer_is_call = true;
+#else
+inline constexpr bool transfer_is_call = false;
+#endif
+
+/// How many transfers lie on the stack of this thread's present resumption.
+inline constinit thread_local unsigned transfer_depth = 0;
+inline constexpr unsigned transfer_limit = 64;
+
+/// Puts `node` at the end of the calling thread's ready queue; false when the thread runs no executor.
+bool make_ready_here(ready_node& node) noexcept;
+
+/// What every coroutine of ours has: who waits for it, and the stop token it was given.
+class promise_base : private ready_node {
+public:
+    promise_base() = default;
+
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+
+    [[nodiscard]] const std::stop_token* stop_token() const noexcept { return token_; }
+    void set_stop_token(const std::stop_token* token) noexcept { token_ = token; }
+    void set_continuation(std::coroutine_handle<> continuation) noexcept { continuation_ = continuation; }
+
+    struct final_awaiter {
+        bool await_ready() const noexcept { return false; }
+
+        template<class Promise>
+        std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) noexcept {
+            promise_base& promise = ended.promise();
+            if constexpr (transfer_is_call) {
+                if (++transfer_depth > transfer_limit && make_ready_here(promise)) { return std::noop_coroutine(); }
+            }
+            return promise.continuation_;
+        }
+
+        void await_resume() const noexcept {}
+    };
+
+    final_awaiter final_suspend() const noexcept { return {}; }
+
+protected:
+    ~promise_base() = default;
+
+private:
+    void run() noexcept override { continuation_.resume(); }
+
+    std::coroutine_handle<> continuation_;
+    const std::stop_token* token_ = nullptr;  // outlives the coroutine: it lies in the frame of the spawned root
+};
+
+template<class T>
+class task_promise final : public promise_base {
+public:
+    task<T> get_return_object() noexcept;
+
+    template<class U>
+    void return_value(U&& value) {
+        value_.emplace(std::forward<U>(value));
+    }
+    void unhandled_exception() noexcept { failure_ = std::current_exception(); }
+
+    T take() {
+        if (failure_) { std::rethrow_exception(std::move(failure_)); }
+        return std::move(*value_);
+    }
+
+private:
+    std::optional<T> value_;
+    std::exception_ptr failure_;
+};
+
+template<>
+class task_promise<void> final : public promise_base {
+public:
+    task<void> get_return_object() noexcept;
+    void return_void() const noexcept {}
+    void unhandled_exception() noexcept { failure_ = std::current_exception(); }
+
+    void take() {
+        if (failure_) { std::rethrow_exception(std::move(failure_)); }
+    }
+
+private:
+    std::exception_ptr failure_;
+};
+
+/// The stop token of the coroutine that a handle names; null when it has none.
+template<class Promise>
+const std::stop_token* stop_token_of(std::coroutine_handle<Promise> coroutine) noexcept {
+    if constexpr (requires { coroutine.promise().stop_token(); }) {
+        return coroutine.promise().stop_token();
+    } else {
+        return nullptr;
+    }
+}
+
+}  // namespace detail
+
+template<class T>
+class [[nodiscard]] task {
+public:
+    using promise_type = detail::task_promise<T>;
+
+    class awaiter {
+    public:
+        explicit awaiter(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_(coroutine) {}
+
+        bool await_ready() const noexcept { return false; }
+
+        template<class Promise>
+        std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> waiting) noexcept {
+            coroutine_.promise().set_continuation(waiting);
+            coroutine_.promise().set_stop_token(detail::stop_token_of(waiting));
+            if constexpr (detail::transfer_is_call) { ++detail::transfer_depth; }
+            return coroutine_;
+        }
+
+        T await_resume() { return coroutine_.promise().take(); }
+
+    private:
+        std::coroutine_handle<promise_type> coroutine_;
+    };
+
+    task() = default;
+    task(task&& other) noexcept : coroutine_(std::exchange(other.coroutine_, {})) {}
+    task& operator=(task&& other) noexcept {
+        std::swap(coroutine_, other.coroutine_);
+        return *this;
+    }
+    ~task() {
+        if (coroutine_) { coroutine_.destroy(); }
+    }
+
+    /// Starts the task and completes when it has ended; returns its value or throws its exception.
+    [[nodiscard]] awaiter operator co_await() const noexcept {
+        assert(coroutine_ && "an empty task cannot be awaited");
+        return awaiter(coroutine_);
+    }
+
+    [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(coroutine_); }
+
+private:
+    friend promise_type;
+    explicit task(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_(coroutine) {}
+
+    std::coroutine_handle<promise_type> coroutine_;  // null, or suspended at its start, or at its end, or waiting
+};
+
+namespace detail {
+
+template<class T>
+task<T> task_promise<T>::get_return_object() noexcept {
+    return task<T>(std::coroutine_handle<task_promise>::from_promise(*this));
+}
+
+inline task<void> task_promise<void>::get_return_object() noexcept {
+    return task<void>(std::coroutine_handle<task_promise>::from_promise(*this));
+}
+
+}  // namespace detail
+}  // namespace fluxnet
