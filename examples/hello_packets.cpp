@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Counts the packets that arrive on an interface, until ten seconds have passed.
+// Usage: hello_packets NAME
+#include "runtime/open_async.hpp"
+#include "runtime/sleep.hpp"
+
+#include <array>
+#include <cstdio>
+
+using namespace fluxnet;
+
+task<void> count_packets(async_rx& rx, std::size_t& packets) {
+    std::array<packet, 64> burst;
+    for (;;) {
+        auto [ec, n] = co_await rx.recv(burst);  // sleeps in io_uring while there is nothing
+        if (ec) { co_return; }                   // cancelled, or the interface is gone
+        packets += n;                            // burst[0] to burst[n - 1] are ours until dropped
+    }
+}
+
+int main(int argc, char** argv) {
+    if (argc != 2) { return std::fprintf(stderr, "usage: hello_packets INTERFACE\n"), 2; }
+    executor loop;
+    auto sockets = open_async(loop, builder(argv[1]));
+    if (!sockets) { return std::fprintf(stderr, "%s\n", sockets.error().message().c_str()), 1; }
+    std::size_t packets = 0;
+    loop.spawn(count_packets(sockets->rx, packets));
+    loop.spawn([&]() -> task<void> {
+        co_await sleep_for(std::chrono::seconds(10));
+        loop.request_stop();
+    });
+    loop.run();
+    std::printf("%zu packets\n", packets);
+}
