@@ -43,11 +43,13 @@ static task<std::error_code> serve(async_sockets& sockets, proto::echo_host& hos
 
 static task<void> stop_on_signal(executor& on) {
     signal_set signals{SIGINT, SIGTERM};
-    if (co_await signals.next() != 0) { on.request_stop(); }
+    const int number = co_await signals.next();
+    if (number != 0) { on.request_stop(); }
 }
 
 static task<void> stop_after(executor& on, std::chrono::nanoseconds duration) {
-    if (!co_await sleep_for(duration)) { on.request_stop(); }
+    const std::error_code canceled = co_await sleep_for(duration);
+    if (!canceled) { on.request_stop(); }
 }
 
 static std::uint64_t sum_of_drops(const proto::echo_host::counters& count) {
@@ -56,7 +58,9 @@ static std::uint64_t sum_of_drops(const proto::echo_host::counters& count) {
 
 static task<void> print_every_second(const traffic& total, const proto::echo_host& host) {
     traffic before;
-    while (!co_await sleep_for(std::chrono::seconds(1))) {
+    for (;;) {
+        const std::error_code canceled = co_await sleep_for(std::chrono::seconds(1));
+        if (canceled) { co_return; }
         const traffic now = total;
         std::printf("rx %llu/s tx %llu/s | total rx %llu tx %llu dropped %llu\n", 0ULL + now.received - before.received,
                     0ULL + now.sent - before.sent, 0ULL + now.received, 0ULL + now.sent, 0ULL + sum_of_drops(host.count()));

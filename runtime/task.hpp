@@ -8,6 +8,9 @@
 // Control passes from awaiter to task and back by symmetric transfer. g++ makes that an ordinary call when it does not
 // optimise or when a sanitizer is on, so there a chain of tasks that never suspend would eat the stack: every so many
 // transfers the way back goes through the executor's ready queue instead, which unwinds it.
+//
+// Beware of g++ 12: a coroutine without a single local variable that has co_await in the condition of an if, while or switch
+// starts from its beginning again when it is resumed. Store the result in a variable first, and test that.
 #pragma once
 
 #include "runtime/ready_node.hpp"
