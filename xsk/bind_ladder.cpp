@@ -3,10 +3,12 @@
 
 #include "xsk/detail/if_xdp.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -54,9 +56,9 @@ error queue_error(const interface_info& interface, std::uint32_t queue, std::str
                       std::move(remedy));
 }
 
-error explain_bind(const socket_core& core, const char* rung_name, int number) {
+error explain_bind(const socket_core& core, const rung& tried, int number) {
     const std::string step =
-        "bind to " + core.interface.name + " queue " + std::to_string(core.queue) + " in " + rung_name + " mode";
+        "bind to " + core.interface.name + " queue " + std::to_string(core.queue) + " in " + tried.name + " mode";
     const std::string cause = "bind answered " + errno_text(number);
     switch (number) {
         case EBUSY: {
@@ -66,8 +68,19 @@ error explain_bind(const socket_core& core, const char* rung_name, int number) {
                               "end that process, or use another queue");
         }
         case EOPNOTSUPP:
+            if (!tried.zero_copy) {
+                return make_error(errc::interface_not_supported, step, cause + ": the driver has no AF_XDP",
+                                  "use another interface");
+            }
             return make_error(errc::interface_not_supported, step, cause + ": the driver has no zero-copy", "use mode auto");
-        case EINVAL: return queue_error(core.interface, core.queue, cause);
+        case EINVAL:
+            // The queue exists when the interface told how many it has: then it is the driver that objects.
+            if (tried.zero_copy && core.interface.queues != 0) {
+                return make_error(errc::interface_not_supported, step,
+                                  cause + ": the driver refuses zero-copy for this queue or with frames or rings of this size",
+                                  "use mode auto, or other sizes");
+            }
+            return queue_error(core.interface, core.queue, cause);
         case EPERM: return make_error(errc::permission_denied, step, cause, "grant CAP_NET_RAW, or run as root");
         case ENODEV:
         case ENXIO: return make_error(errc::interface_gone, step, cause, "check that the interface still exists");
@@ -96,14 +109,17 @@ public:
         for (const rung& step : rungs(options_.mode)) {
             auto bound = bind_patiently(step);
             if (!bound) {
-                if (!worth_another_rung(bound.error())) { return bound.error(); }
+                if (!worth_another_rung(bound.error()) && !driver_refused_) { return bound.error(); }
                 refusals_.push_back(bound.error());
+                ++attempts_;
                 continue;
             }
             auto ready = attach(*bound, step);
             if (ready) { return finish(std::move(*bound)); }
             give_up(*bound);
             if (!worth_another_rung(ready.error())) { return ready.error(); }
+            ++attempts_;
+            refusals_.push_back(ready.error());
         }
         return all_refused();
     }
@@ -124,15 +140,29 @@ private:
                                "the interface has " + std::to_string(interface_.queues) + " queue" +
                                    (interface_.queues == 1 ? "" : "s"));
         }
-        return {};
+        // A loopback's MTU never fits, and whether XDP works there at all is the better news: finish() looks at it.
+        return interface_.loopback ? result<void>() : check_mtu();
     }
 
-    /// Binds, trying again for as long as a former socket may still be on its way out.
+    result<void> check_mtu() const {
+        const std::uint32_t capacity = memory_.config().packet_capacity();
+        if (interface_.mtu + ethernet_header <= capacity) { return {}; }
+        return make_error(errc::mtu_too_large, "check the MTU " + std::to_string(interface_.mtu) + " of " + interface_.name,
+                          "a frame of " + std::to_string(memory_.config().frame_size) + " bytes holds " +
+                              std::to_string(capacity) + " bytes of packet (256 go to the kernel, " +
+                              std::to_string(memory_.config().headroom) + " to headroom)",
+                          "use frames of 4096 bytes or less headroom, or run 'ip link set dev " + interface_.name + " mtu 1500'");
+    }
+
+    /// Binds, trying again for as long as a former socket may still be on its way out. One deadline for all rungs.
     result<std::shared_ptr<socket_core>> bind_patiently(const rung& step) {
-        std::chrono::milliseconds waited{0};
-        for (;;) {
+        for (driver_refused_ = false;; ++attempts_) {
             auto core = open_unbound(memory_, options_, interface_);
-            if (!core) { return core.error(); }
+            if (!core) {
+                // The kernel takes its time to forget the registration of a closed attempt, which counts twice till then.
+                if (core.error().code == errc::memlock_exceeded && attempts_ != 0 && pause()) { continue; }
+                return core.error();
+            }
             restock(**core);
             auto flags = static_cast<std::uint16_t>(step.zero_copy ? XDP_ZEROCOPY : XDP_COPY);
             if (options_.need_wakeup) { flags = static_cast<std::uint16_t>(flags | XDP_USE_NEED_WAKEUP); }
@@ -141,16 +171,24 @@ private:
                 (*core)->zero_copy = step.zero_copy;
                 return std::move(*core);
             }
-            const bool retry = r == -EBUSY && waited < options_.busy_deadline;
-            if (!retry) {
-                error failure = explain_bind(**core, step.name, -r);
-                give_up(*core);
-                return failure;
+            const bool again = r == -EBUSY && waited_ < options_.busy_deadline;
+            std::optional<error> failure;
+            if (!again) {
+                failure = explain_bind(**core, step, -r);  // while it still shows who holds the queue
+                driver_refused_ = step.zero_copy && failure->code != errc::interface_gone;
             }
             give_up(*core);
-            calls_.pause_ms(static_cast<int>(retry_interval.count()));
-            waited += retry_interval;
+            if (failure) { return std::move(*failure); }
+            pause();
         }
+    }
+
+    /// Waits a little; false when the deadline has passed.
+    bool pause() {
+        if (waited_ >= options_.busy_deadline) { return false; }
+        calls_.pause_ms(static_cast<int>(retry_interval.count()));
+        waited_ += retry_interval;
+        return true;
     }
 
     result<void> attach(const std::shared_ptr<socket_core>& core, const rung& step) {
@@ -162,8 +200,9 @@ private:
             if (!loaded) { return loaded.error(); }
             program_ = *loaded;
         }
-        error last;
+        error last;  // the caller keeps it when it is the answer
         for (const attach_mode mode : step.attach) {
+            if (last.code) { refusals_.push_back(std::move(last)); }
             auto attached = attach_in(mode);
             if (attached) {
                 core->redirect = program_;
@@ -173,7 +212,6 @@ private:
             }
             last = attached.error();
             if (!worth_another_rung(last)) { return last; }
-            refusals_.push_back(last);
         }
         return last;
     }
@@ -186,14 +224,11 @@ private:
     }
 
     result<ladder_result> finish(std::shared_ptr<socket_core> core) {
-        const std::uint32_t capacity = memory_.config().packet_capacity();
-        if (interface_.mtu + ethernet_header > capacity) {
-            give_up(core);
-            return make_error(errc::mtu_too_large, "check the MTU " + std::to_string(interface_.mtu) + " of " + interface_.name,
-                              "a frame of " + std::to_string(memory_.config().frame_size) + " bytes holds " +
-                                  std::to_string(capacity) + " bytes of packet (256 go to the kernel, " +
-                                  std::to_string(memory_.config().headroom) + " to headroom)",
-                              "use frames of 4096 bytes or less headroom, or run 'ip link set dev " + interface_.name + " mtu 1500'");
+        if (interface_.loopback) {
+            if (auto fits = check_mtu(); !fits) {
+                give_up(core);
+                return fits.error();
+            }
         }
         memory_.pool().watch({core->rx, core->comp});
         core->watched = true;
@@ -206,8 +241,13 @@ private:
         for (const error& refusal : refusals_) {
             causes += (causes.empty() ? "" : "; ") + refusal.step + ": " + refusal.cause;
         }
-        return make_error(errc::interface_not_supported,
-                          "open " + interface_.name + " queue " + std::to_string(options_.queue), causes, refusals_.back().remedy);
+        error whole = make_error(errc::interface_not_supported,
+                                 "open " + interface_.name + " queue " + std::to_string(options_.queue), std::move(causes),
+                                 refusals_.back().remedy);
+        // A condition that every rung met is more than "not supported".
+        const std::error_code code = refusals_.front().code;
+        if (std::ranges::all_of(refusals_, [&](const error& refusal) { return refusal.code == code; })) { whole.code = code; }
+        return whole;
     }
 
     void restock(socket_core& core) {
@@ -232,6 +272,11 @@ private:
     interface_info interface_;
     std::shared_ptr<program> program_;
     std::uint32_t stocked_ = 0;      // frames in the fill ring of the attempt under way
+    // The last bind failed for zero-copy. Drivers refuse that with any errno they like, and the kernel itself falls back to
+    // copy on all of them: when copy mode fails for the same reason, its error says so.
+    bool driver_refused_ = false;
+    unsigned attempts_ = 0;          // closed again, on any rung
+    std::chrono::milliseconds waited_{0};
     std::vector<error> refusals_;
 };
 

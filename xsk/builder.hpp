@@ -56,10 +56,15 @@ public:
     /// Frames set aside for packets that tx::allocate() makes; the rest receives. A quarter of all when not given.
     builder& tx_frames(std::uint32_t count) { return tx_frames_ = count, *this; }
 
+    /// Frames that a raw socket's fill ring holds when it is bound: numbers 0 to count - 1. Half of all, as far as the ring
+    /// has room, when not given; some drivers misbehave with none.
+    builder& prefill(std::uint32_t count) { return prefill_ = count, *this; }
+
     [[nodiscard]] const socket_options& socket() const noexcept { return socket_; }
     [[nodiscard]] const umem_config& memory() const noexcept { return memory_; }
 
-    /// Opens a socket with its rings in the user's hands and no frame in them: every frame is the user's.
+    /// Opens a socket with its rings in the user's hands: the frames of prefill() are in the fill ring, all others are the
+    /// user's.
     [[nodiscard]] result<raw_socket> build_raw() const;
 
     /// Opens a socket and splits it. The fill ring is stocked.
@@ -69,6 +74,7 @@ private:
     socket_options socket_;
     umem_config memory_;
     std::optional<std::uint32_t> tx_frames_;
+    std::optional<std::uint32_t> prefill_;
 };
 
 }  // namespace fluxnet

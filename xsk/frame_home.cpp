@@ -3,8 +3,15 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 namespace fluxnet {
+namespace {
+
+/// Owns a home while a census counts it.
+constexpr char census_token = 0;
+
+}  // namespace
 
 frame_home::frame_home(const place& where) noexcept : place_(where) {
     // The lowest frame lies on top, so that a fresh home hands frames out in the order of their addresses.
@@ -21,9 +28,27 @@ bool frame_home::try_adopt() noexcept {
                                           std::memory_order_relaxed);
 }
 
-void frame_home::adopt_slowly() noexcept {
-    [[maybe_unused]] const bool ours = try_adopt();
-    assert(ours && "this handle is in use on another thread: call release() there before moving it");
+bool frame_home::adopt_slowly() noexcept {
+    const void* holder = nullptr;
+    while (!owner_.compare_exchange_strong(holder, detail::thread_token(), std::memory_order_acquire,
+                                           std::memory_order_relaxed)) {
+        if (std::exchange(holder, nullptr) == &census_token) {
+            std::this_thread::yield();
+            continue;
+        }
+        assert(false && "this handle is in use on another thread: call release() there before moving it");
+        return false;
+    }
+    return true;
+}
+
+bool frame_home::begin_count() noexcept {
+    const void* nobody = nullptr;
+    return owner_.compare_exchange_strong(nobody, &census_token, std::memory_order_acquire, std::memory_order_relaxed);
+}
+
+void frame_home::end_count() noexcept {
+    owner_.store(nullptr, std::memory_order_release);
 }
 
 void frame_home::release() noexcept {
@@ -76,7 +101,7 @@ void frame_home::push(const frame_chain& chain) noexcept {
 }
 
 std::uint32_t frame_home::drain_slowly() noexcept {
-    assert(owned_here());
+    assert(owned_here() || owner_.load(std::memory_order_relaxed) == &census_token);
     withdraw_hungry();
     const std::uint64_t word = returns_.exchange(0, std::memory_order_acquire);
     const std::uint32_t count = free_count_.load(std::memory_order_relaxed);
@@ -147,6 +172,7 @@ void frame_home::settle() noexcept {
 
 std::uint32_t frame_home::close() noexcept {
     withdraw_hungry();
+    owner_.store(nullptr, std::memory_order_relaxed);  // from now on everybody returns through the closed stack
     const std::uint64_t word = returns_.exchange(closed_bit, std::memory_order_acq_rel);
     settle();
     std::uint32_t stacked = 0;

@@ -7,6 +7,7 @@
 //
 // Ownership. `owner_` is null or the token of a thread. Only a thread itself writes its own token, and only the owner
 // writes null, so a thread that reads its own token knows that it is the owner; any other value sends it to the stack.
+// A census holds an ownerless home by a token that is no thread's, for microseconds: adopt() waits for its end.
 //
 // The return stack is one 64-bit word: the number of the top frame plus one (0: empty), a `hungry` bit and a `closed` bit.
 //   push (any thread)   top -> frame, clears hungry; the thread whose push cleared hungry calls the waker.
@@ -84,13 +85,16 @@ public:
         return owner_.load(std::memory_order_relaxed) == detail::thread_token();
     }
 
-    /// Makes the calling thread the owner. A home that another thread owns is a contract violation (asserted).
-    void adopt() noexcept {
-        if (!owned_here()) { adopt_slowly(); }
-    }
+    /// Makes the calling thread the owner, and returns whether it is. A home that another thread owns is a contract
+    /// violation: asserted, and false in a build without assertions.
+    bool adopt() noexcept { return owned_here() || adopt_slowly(); }
 
     /// Makes the calling thread the owner if there is none; returns whether it is the owner now.
     [[nodiscard]] bool try_adopt() noexcept;
+
+    /// Holds a home that has no owner, to drain() and count it; false when it has one. For the pool's census.
+    [[nodiscard]] bool begin_count() noexcept;
+    void end_count() noexcept;
 
     /// Ends the calling thread's ownership, if it has it; the next thread that calls adopt() has it then.
     void release() noexcept;
@@ -122,13 +126,19 @@ public:
     /// Undoes the last refill() of `frames` frames, whose ring the kernel never saw. Owner only, with nothing in between.
     void take_back(std::uint32_t frames) noexcept;
 
-    /// Notes that the kernel handed a frame over through the RX ring. Owner only.
-    void received(frame_index frame) noexcept { place_.checker->move(frame, detail::frame_state::fill, detail::frame_state::user); }
+    /// Notes that the kernel handed a frame over through the RX ring. The checked build returns false when the kernel did
+    /// not have it. Owner only.
+    [[nodiscard]] bool received(frame_index frame) noexcept {
+        return place_.checker->arrive(frame, detail::frame_state::fill, detail::frame_state::user);
+    }
     void count_received(std::uint32_t frames) noexcept { received_.add(frames); }
 
-    /// Notes that a frame went from the user to a TX ring, or came out of a completion ring. Any thread.
+    /// Notes that a frame went from the user to a TX ring, or came out of a completion ring. The checked build returns false
+    /// when the kernel did not have it. Any thread.
     void submitted(frame_index frame) noexcept { place_.checker->move(frame, detail::frame_state::user, detail::frame_state::tx); }
-    void completed(frame_index frame) noexcept { place_.checker->move(frame, detail::frame_state::tx, detail::frame_state::free); }
+    [[nodiscard]] bool completed(frame_index frame) noexcept {
+        return place_.checker->arrive(frame, detail::frame_state::tx, detail::frame_state::free);
+    }
 
     /// Sets who is to be woken; only while no hunger is published. Owner only.
     void set_waker(frame_waker waker) noexcept;
@@ -145,6 +155,9 @@ public:
 
     /// Closes the stack and returns how many frames were on it. Called once, with no owner and no handle left.
     [[nodiscard]] std::uint32_t close() noexcept;
+
+    /// Tells whether a frame is one of this home's.
+    [[nodiscard]] bool owns(frame_index frame) const noexcept { return frame.value - place_.first_frame < frame_count(); }
 
     [[nodiscard]] detail::umem_area& area() const noexcept { return *place_.area; }
     [[nodiscard]] std::uint32_t number() const noexcept { return place_.number; }
@@ -175,7 +188,7 @@ private:
     static constexpr std::uint64_t hungry_bit = std::uint64_t{1} << 32;
     static constexpr std::uint64_t closed_bit = std::uint64_t{1} << 33;
 
-    void adopt_slowly() noexcept;
+    bool adopt_slowly() noexcept;
     std::uint32_t drain_slowly() noexcept;
     void push(const frame_chain& chain) noexcept;
 

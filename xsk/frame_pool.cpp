@@ -10,8 +10,9 @@ namespace {
 template<class T>
 std::int64_t entries_in(const ring_memory<T>& ring) noexcept {
     if (ring.producer == nullptr) { return 0; }
-    const std::uint32_t head = std::atomic_ref(*ring.producer).load(std::memory_order_acquire);
+    // In this order the difference cannot turn negative while both sides move.
     const std::uint32_t tail = std::atomic_ref(*ring.consumer).load(std::memory_order_acquire);
+    const std::uint32_t head = std::atomic_ref(*ring.producer).load(std::memory_order_acquire);
     return std::int64_t{head - tail};
 }
 
@@ -78,8 +79,8 @@ frame_census frame_pool::census() {
     std::int64_t handed_out = 0;
     std::int64_t came_back = 0;
     for (frame_home& home : homes_) {
-        const bool owned = home.owned_here();
-        if (home.try_adopt()) {
+        const bool counting = home.begin_count();
+        if (counting || home.owned_here()) {
             home.drain();
         } else {
             result.exact = false;
@@ -89,7 +90,7 @@ frame_census frame_pool::census() {
         received += static_cast<std::int64_t>(home.received());
         handed_out += static_cast<std::int64_t>(home.taken() + home.received());
         came_back += static_cast<std::int64_t>(home.returned());
-        if (!owned) { home.release(); }
+        if (counting) { home.end_count(); }
     }
     std::int64_t submitted = 0;
     std::int64_t reaped = 0;

@@ -69,8 +69,8 @@ public:
     void watch(const watched_rings& rings);
     void unwatch(const watched_rings& rings);
 
-    /// Counts the frames. On a thread that owns every home (or could: homes without an owner are adopted for the count),
-    /// return stacks are drained first and the result is exact.
+    /// Counts the frames. On a thread that owns every home (or could: homes without an owner are held for the count, and a
+    /// thread that adopts one meanwhile waits), return stacks are drained first and the result is exact.
     [[nodiscard]] frame_census census();
 
     /// Returns the frames that users hold, all stacks being closed by this call. For the last handle of the UMEM.

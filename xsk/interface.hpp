@@ -15,6 +15,7 @@ struct interface_info {
     std::uint32_t queues = 0;                   ///< Largest of the receive and transmit queues; 0 when unknown.
     std::array<std::uint8_t, 6> mac_address{};  ///< In the order of the wire.
     bool up = false;
+    bool loopback = false;
 };
 
 }  // namespace fluxnet

@@ -103,6 +103,7 @@ private:
         std::memcpy(found.mac_address.data(), interface.request().ifr_hwaddr.sa_data, found.mac_address.size());
         if (const int r = interface.ask(SIOCGIFFLAGS); r < 0) { return r; }
         found.up = (interface.request().ifr_flags & IFF_UP) != 0;
+        found.loopback = (interface.request().ifr_flags & IFF_LOOPBACK) != 0;
         // Not every driver answers; the kernel then judges the queue by itself when the socket is bound.
         ethtool_channels channels{};
         channels.cmd = ETHTOOL_GCHANNELS;

@@ -36,6 +36,8 @@ public:
     virtual int kick_tx(int fd) = 0;
     /// recvfrom(fd, NULL, 0, MSG_DONTWAIT): makes the driver look at the fill ring.
     virtual int kick_rx(int fd) = 0;
+    /// Called before somebody waits for `fd` to become readable; for models whose descriptor does not know the RX ring.
+    virtual void prepare_wait(int fd) { static_cast<void>(fd); }
     virtual int close(int fd) = 0;
     /// Looks an interface up by name in the caller's network namespace; fills in `found`.
     virtual int find_interface(const char* name, interface_info& found) = 0;

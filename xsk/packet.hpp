@@ -60,11 +60,12 @@ public:
     }
 
     /// Moves the start of the packet by `offset` bytes: negative values grow it into the headroom (a new outer header),
-    /// positive ones strip its front. Returns false, changing nothing, when there is not that much room or packet.
+    /// positive ones strip its front. Returns false, changing nothing, when there is not that much room or packet, when
+    /// the start would leave the frame, or when there is no packet at all.
     [[nodiscard]] bool adjust_head(std::int32_t offset) noexcept {
         const std::int64_t room = std::int64_t{headroom_} + offset;
         const std::int64_t length = std::int64_t{size_} - offset;
-        if (room < 0 || length < 0) { return false; }
+        if (home_ == nullptr || room < 0 || length < 0 || room >= home_->frame_size()) { return false; }
         data_ += offset;
         headroom_ = static_cast<std::uint32_t>(room);
         size_ = static_cast<std::uint32_t>(length);

@@ -10,6 +10,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
+#include <net/if.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
@@ -101,9 +102,15 @@ error attach_failure(const interface_info& interface, attach_mode mode, int numb
         case EOPNOTSUPP:
             return make_error(errc::interface_not_supported, step, cause + ": the driver has no such XDP mode",
                               "use mode auto or generic");
-        case EINVAL:
+        case EINVAL: {
+            // What bpf(2) answers for an interface that does not exist, too.
+            char found[IF_NAMESIZE];
+            if (::if_indextoname(static_cast<unsigned>(interface.index), found) == nullptr) {
+                return make_error(errc::interface_gone, step, cause, "check that the interface still exists");
+            }
             return make_error(errc::interface_not_supported, step, cause + ": the driver refused the program",
                               "use mode auto or generic");
+        }
         case ERANGE:
         case EMSGSIZE:
             return make_error(errc::mtu_too_large, step, cause + " with MTU " + std::to_string(interface.mtu),

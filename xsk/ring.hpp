@@ -110,12 +110,13 @@ public:
 private:
     void publish(std::uint32_t count) noexcept {
         head_ += count;
+        if (corrupt_) [[unlikely]] { cached_tail_ = head_ - memory_.size; }
         std::atomic_ref(*memory_.producer).store(head_, std::memory_order_release);
     }
 
     void refresh() noexcept {
         const std::uint32_t tail = std::atomic_ref(*memory_.consumer).load(std::memory_order_acquire);
-        if (head_ - tail > memory_.size) [[unlikely]] {
+        if (corrupt_ || head_ - tail > memory_.size) [[unlikely]] {
             corrupt_ = true;
             cached_tail_ = head_ - memory_.size;
             return;
@@ -127,7 +128,7 @@ private:
     std::uint32_t mask_ = 0;
     std::uint32_t head_ = 0;         // our index; equals *producer between guards
     std::uint32_t cached_tail_ = 0;  // head_ - cached_tail_ <= size
-    bool corrupt_ = false;
+    bool corrupt_ = false;           // for ever, once set: the ring looks full
 };
 
 /// The consuming end of a ring.
@@ -204,12 +205,13 @@ public:
 private:
     void release(std::uint32_t count) noexcept {
         tail_ += count;
+        if (corrupt_) [[unlikely]] { cached_head_ = tail_; }
         std::atomic_ref(*memory_.consumer).store(tail_, std::memory_order_release);
     }
 
     void refresh() noexcept {
         const std::uint32_t head = std::atomic_ref(*memory_.producer).load(std::memory_order_acquire);
-        if (head - tail_ > memory_.size) [[unlikely]] {
+        if (corrupt_ || head - tail_ > memory_.size) [[unlikely]] {
             corrupt_ = true;
             cached_head_ = tail_;
             return;
@@ -221,7 +223,7 @@ private:
     std::uint32_t mask_ = 0;
     std::uint32_t tail_ = 0;         // our index; equals *consumer between guards
     std::uint32_t cached_head_ = 0;  // cached_head_ - tail_ <= size
-    bool corrupt_ = false;
+    bool corrupt_ = false;           // for ever, once set: the ring looks empty
 };
 
 }  // namespace fluxnet

@@ -23,7 +23,7 @@ rx::~rx() {
 }
 
 std::uint32_t rx::try_recv(std::span<packet> into) noexcept {
-    home_->adopt();
+    if (!home_->adopt()) { return 0; }
     home_->drain();
     if (home_->free_count() >= refill_batch) { refill(); }
     if (failure_) [[unlikely]] { return 0; }
@@ -32,20 +32,22 @@ std::uint32_t rx::try_recv(std::span<packet> into) noexcept {
     std::uint32_t received = 0;
     for (; received < count; ++received) {
         const xdp_desc desc = claim.next();
-        if (!core_->memory.contains(desc.addr, desc.len)) [[unlikely]] {
+        const frame_index frame = home_->index_of(desc.addr);
+        if (!core_->memory.contains(desc.addr, desc.len) || !home_->owns(frame) || !home_->received(frame)) [[unlikely]] {
             fail(errc::ring_corruption);
             break;
         }
-        home_->received(home_->index_of(desc.addr));
         into[received] = packet::from_raw(*home_, desc);
     }
     home_->count_received(received);
+    // With the ring dry every free frame counts: a loop that only receives must not run the kernel out of them.
+    if (count == 0 && home_->free_count() != 0) { refill(); }
     if (ring_.corrupt()) [[unlikely]] { fail(errc::ring_corruption); }
     return received;
 }
 
 void rx::refill() noexcept {
-    home_->adopt();
+    if (!home_->adopt()) { return; }
     home_->drain();
     if (home_->refill(fill_) != 0 && fill_.needs_wakeup()) {
         if (const std::error_code refused = classify_kick(core_->calls.kick_rx(core_->fd)); refused == errc::interface_gone) {

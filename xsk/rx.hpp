@@ -32,8 +32,8 @@ public:
     /// what stood there is dropped. 0 means that the ring is dry, or that failure() tells why not.
     std::uint32_t try_recv(std::span<packet> into) noexcept;
 
-    /// Takes returned frames back and gives all free ones to the kernel. try_recv() does so now and then by itself; a
-    /// loop that is about to sleep calls it first.
+    /// Takes returned frames back and gives all free ones to the kernel. try_recv() does so by itself when many are free or
+    /// the ring is dry; a loop that is about to sleep calls it first.
     void refill() noexcept;
 
     /// Tells whether fewer frames than a quarter of the home wait in the fill ring. Packets arriving without one are lost.
@@ -50,8 +50,12 @@ public:
         if (!failure_) { failure_ = failure; }
     }
 
-    /// Returns how many packets can be received now.
-    [[nodiscard]] std::uint32_t available() noexcept { return ring_.available(); }
+    /// Returns how many packets can be received now. 0 also when failure() tells why none ever will be.
+    [[nodiscard]] std::uint32_t available() noexcept {
+        const std::uint32_t count = ring_.available();
+        if (ring_.corrupt()) [[unlikely]] { fail(errc::ring_corruption); }
+        return count;
+    }
 
     /// The descriptor: readable when packets are there. A program with its own loop waits on it when try_recv() gave 0,
     /// after refill(); frames that other threads return do not make it readable.

@@ -25,7 +25,7 @@ tx::~tx() {
 }
 
 std::uint32_t tx::allocate(std::span<packet> into) noexcept {
-    home_->adopt();
+    if (!home_->adopt()) { return 0; }
     std::uint32_t count = 0;
     for (packet& slot : into) {
         const auto frame = home_->take();
@@ -48,6 +48,7 @@ std::uint32_t tx::credit() noexcept {
 }
 
 std::uint32_t tx::try_send(std::span<packet> packets) noexcept {
+    if (!home_->adopt()) { return 0; }
     const std::uint32_t allowed = std::min(static_cast<std::uint32_t>(packets.size()), comp_.size() - in_flight_);
     auto slots = ring_.reserve(allowed);
     for (packet& next : packets.first(slots.capacity())) {
@@ -69,17 +70,23 @@ std::uint32_t tx::reap() noexcept {
     std::array<std::uint8_t, frame_pool::max_homes> touched;
     std::uint32_t homes = 0;
     std::uint32_t reaped = 0;
+    std::uint32_t lost = 0;  // completions that are no frame of ours: as many of ours stay with the kernel
     {
         auto claim = comp_.consume();
         for (const std::uint32_t count = claim.size(); reaped < count; ++reaped) {
             const frame_addr addr = claim.next();
             if (!core_->memory.contains(addr, 0)) [[unlikely]] {
                 fail(errc::ring_corruption);
+                ++lost;
                 continue;
             }
             const frame_index frame = home_->index_of(addr);
             frame_home& home = pool.home_of(frame);
-            home.completed(frame);
+            if (!home.completed(frame)) [[unlikely]] {
+                fail(errc::ring_corruption);
+                ++lost;
+                continue;
+            }
             frame_chain& chain = chains_[home.number()];
             if (chain.count == 0) {
                 touched[homes++] = static_cast<std::uint8_t>(home.number());
@@ -96,7 +103,7 @@ std::uint32_t tx::reap() noexcept {
         in_flight_ = std::max(in_flight_, reaped);
     }
     in_flight_ -= reaped;
-    ledger_->reaped.add(reaped);
+    ledger_->reaped.add(reaped - lost);
     for (std::uint32_t i = 0; i < homes; ++i) {
         pool.home(touched[i]).give_back(std::exchange(chains_[touched[i]], {}));
     }
@@ -125,8 +132,11 @@ bool tx::drain(std::chrono::milliseconds limit) noexcept {
 }
 
 tx::kick_step tx::after_kick(int answer, std::uint32_t before) noexcept {
+    // A kick that ends early may leave the kernel's index of the ring unpublished (EBUSY for its first packet; before Linux
+    // 6.17 also EAGAIN at its budget). Completions tell of its progress then.
+    bool progress = ring_.pending() < before;
+    if (!progress && (answer == -EBUSY || answer == -EAGAIN)) { progress = reap() != 0; }
     // EBUSY with progress: the packet at the head was dropped and completed; the rest still waits.
-    const bool progress = ring_.pending() < before;
     if (answer == -EBUSY && progress) { ++dropped_by_kernel_; }
     const std::error_code refused = classify_kick(answer);
     link_down_ = refused == errc::link_down;

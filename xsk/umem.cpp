@@ -73,7 +73,12 @@ result<umem> umem::create(const umem_config& config) {
         }
         return make_error(errc::out_of_memory, step, cause, "use fewer or smaller frames");
     }
-    return umem(new detail::umem_area(static_cast<std::byte*>(memory.base), memory.length, config, memory.huge));
+    try {
+        return umem(new detail::umem_area(static_cast<std::byte*>(memory.base), memory.length, config, memory.huge));
+    } catch (...) {
+        ::munmap(memory.base, memory.length);
+        throw;
+    }
 }
 
 namespace detail {

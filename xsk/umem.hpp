@@ -27,7 +27,7 @@ struct umem_config {
 
     /// Bytes of packet that a received frame can hold: frame_size - 256 (XDP_PACKET_HEADROOM) - headroom.
     [[nodiscard]] constexpr std::uint32_t packet_capacity() const noexcept {
-        return frame_size > headroom + 256 ? frame_size - headroom - 256 : 0;
+        return frame_size > 256 && headroom < frame_size - 256 ? frame_size - 256 - headroom : 0;
     }
 };
 
@@ -106,10 +106,11 @@ public:
         return {area_->base + addr.value, length};
     }
 
-    /// Tells whether [addr, addr + length) lies inside the memory and inside one frame.
+    /// Tells whether [addr, addr + length) lies inside one of the frames. Huge pages may end behind the last one.
     [[nodiscard]] bool contains(frame_addr addr, std::uint32_t length) const noexcept {
-        const std::uint64_t offset = addr.value & (area_->config.frame_size - 1);
-        return addr.value < area_->length && offset + length <= area_->config.frame_size;
+        const umem_config& config = area_->config;
+        const std::uint64_t offset = addr.value & (config.frame_size - 1);
+        return addr.value < std::uint64_t{config.frame_count} * config.frame_size && offset + length <= config.frame_size;
     }
 
 private:

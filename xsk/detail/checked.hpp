@@ -2,8 +2,9 @@
 // The checked build: one state byte per frame, exchanged against the state it must have come from.
 //
 // With FLUXNET_CHECKED (presets dev, asan, tsan) a frame that is returned twice, submitted twice or used by two sides fails
-// an assertion where it happens, and under the address sanitizer the bytes of a frame that is not the user's are poisoned,
-// so that a read after submit is reported. Without it every function here is empty.
+// an assertion where it happens, one that the kernel hands over without having it is reported to the caller, and under the
+// address sanitizer the bytes of a frame that is not the user's are poisoned, so that a read after submit is reported.
+// Without it every function here is empty.
 #pragma once
 
 #include "xsk/descriptor.hpp"
@@ -60,6 +61,19 @@ public:
         }
     }
 
+    /// Moves a frame that the kernel hands over. Returns false, changing nothing, when it was not in the first state: then
+    /// the kernel never had it.
+    [[nodiscard]] bool arrive([[maybe_unused]] frame_index frame, [[maybe_unused]] frame_state from,
+                              [[maybe_unused]] frame_state to) noexcept {
+        if constexpr (checked_build) {
+            if (frame.value >= frames_ || !states_[frame.value].compare_exchange_strong(from, to, std::memory_order_acq_rel)) {
+                return false;
+            }
+            if (to == frame_state::user) { unpoison(frame); }
+        }
+        return true;
+    }
+
     /// Counts the frames in `state`; 0 in a build without checks.
     [[nodiscard]] std::uint32_t count([[maybe_unused]] frame_state state) const noexcept {
         std::uint32_t found = 0;
@@ -71,7 +85,7 @@ public:
         return found;
     }
 
-    /// Lifts every poison; to be called before the memory is unmapped.
+    /// Lifts every poison: before the memory is unmapped, or when frames are handed to somebody who keeps no books.
     void forget() noexcept {
         if constexpr (checked_build) {
             for (std::uint32_t i = 0; i < frames_; ++i) { unpoison({i}); }
