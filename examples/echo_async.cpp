@@ -102,7 +102,7 @@ int main(int argc, char** argv) try {
     options.add_option("--interface", interface, "interface to answer on")->required();
     options.add_option("--address", address_text, "IPv4 address to answer for")->required();
     options.add_option("--queue", queue, "receive queue");
-    options.add_option("--duration", seconds, "seconds to run; until a signal when 0")->check(CLI::NonNegativeNumber);
+    options.add_option("--duration", seconds, "seconds to run; until a signal when 0")->check(CLI::Range(0.0, 1e9));
     options.add_option("--mode", mode, "auto, native or generic")->transform(CLI::CheckedTransformer(modes));
     options.add_flag("--quiet", quiet, "no line every second");
     CLI11_PARSE(options, argc, argv);

@@ -24,29 +24,29 @@ public:
     }
 
     ~rx_service() {
-        assert(waiter_ == nullptr && "an async_rx was destroyed under a coroutine that awaits it");
+        if (waiter_ != nullptr) { std::exchange(waiter_, nullptr)->lose_handle(); }
         end_run();
         rx_.home().set_waker({});
     }
 
     /// Tells whether a receive can complete now.
     [[nodiscard]] bool ready() noexcept {
+        if (waiter_ != nullptr) { return false; }
         return rx_.failure() || (executor_.has_packet_budget() && rx_.available() != 0);
     }
 
     void wait(async_rx::recv_awaiter& waiter) noexcept {
         assert(waiter_ == nullptr && "two coroutines await one async_rx");
-        waiter_ = &waiter;
-        // Out of budget, not out of packets: the next turn is soon enough.
-        if (rx_.failure() || rx_.available() != 0) { finish({}); }
+        waiter_ = &waiter;  // out of budget, not out of packets: end_turn() makes it ready for the next turn
     }
 
     void forget(async_rx::recv_awaiter& waiter) noexcept {
         if (waiter_ == &waiter) { waiter_ = nullptr; }
     }
 
+    /// The waiter stays ours until it resumes or is destroyed, because it takes its packets from us then.
     void finish(std::error_code outcome) noexcept {
-        if (waiter_ != nullptr) { std::exchange(waiter_, nullptr)->complete(outcome); }
+        if (waiter_ != nullptr) { waiter_->complete(outcome); }
     }
 
     io_result take(std::span<packet> into) noexcept {
@@ -59,6 +59,8 @@ public:
     [[nodiscard]] std::uint64_t wakeups() const noexcept { return wakeups_; }
 
 private:
+    [[nodiscard]] bool pending() const noexcept { return waiter_ != nullptr && waiter_->waiting(); }
+
     static void wake_executor(void* context) noexcept { static_cast<executor*>(context)->wake(); }
 
     void end_turn() noexcept override {
@@ -70,7 +72,7 @@ private:
         rx_.refill();  // what the sending half has just returned
         serve();
         while (rx_.low_on_frames() && !rx_.home().publish_hungry()) { rx_.refill(); }
-        if (waiter_ != nullptr && !armed()) { executor_.reactor().arm(*this, rx_.fd(), POLLIN); }
+        if (pending() && !armed()) { executor_.reactor().arm(*this, rx_.fd(), POLLIN); }
     }
 
     void after_sleep() noexcept override { rx_.home().withdraw_hungry(); }
@@ -102,13 +104,13 @@ private:
     }
 
     void serve() noexcept {
-        if (waiter_ != nullptr && (rx_.available() != 0 || rx_.failure())) { finish({}); }
+        if (pending() && (rx_.available() != 0 || rx_.failure())) { finish({}); }
     }
 
     executor& executor_;
     link_monitor& links_;
     rx rx_;
-    async_rx::recv_awaiter* waiter_ = nullptr;
+    async_rx::recv_awaiter* waiter_ = nullptr;  // from its suspension until it resumes, is cancelled or is destroyed
     std::uint64_t wakeups_ = 0;
 };
 
@@ -136,28 +138,38 @@ std::uint64_t async_rx::wakeups() const noexcept {
 }
 
 async_rx::recv_awaiter::~recv_awaiter() {
-    service_.forget(*this);
+    if (service_ != nullptr) { service_->forget(*this); }
 }
 
 bool async_rx::recv_awaiter::await_ready() noexcept {
+    assert(!into_.empty() && "recv() needs room for a packet");
     for (packet& slot : into_) { slot.reset(); }
-    return service_.ready();
+    return service_->ready();
 }
 
 void async_rx::recv_awaiter::wait() noexcept {
-    service_.wait(*this);
+    service_->wait(*this);
 }
 
+// Lets go of the handle at once: somebody else may wait before this coroutine resumes.
 void async_rx::recv_awaiter::cancel() noexcept {
-    service_.forget(*this);
+    if (!waiting()) { return; }
+    std::exchange(service_, nullptr)->forget(*this);
     complete(errc::operation_canceled);
+}
+
+void async_rx::recv_awaiter::lose_handle() noexcept {
+    service_ = nullptr;
+    complete(errc::closed);
 }
 
 io_result async_rx::recv_awaiter::await_resume() noexcept {
     const std::error_code why = stopped_ ? make_error_code(errc::operation_canceled) : outcome();
     end();
+    if (service_ == nullptr) { return {why ? why : make_error_code(errc::closed), 0}; }
+    service_->forget(*this);
     if (why) { return {why, 0}; }
-    return service_.take(into_);
+    return service_->take(into_);
 }
 
 }  // namespace fluxnet

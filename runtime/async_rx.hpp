@@ -33,15 +33,16 @@ public:
     async_rx(async_rx&&) noexcept;
     async_rx& operator=(async_rx&&) noexcept;
 
-    /// Takes the poll back from the kernel, waits for its last completion, and closes its half of the socket. No await
-    /// may be under way.
+    /// Takes the poll back from the kernel, waits for its last completion, and closes its half of the socket. An await
+    /// under way ends with `closed`.
     ~async_rx();
 
     /// Receives packets: completes with n >= 1 packets at the front of `into`, at once when the ring has some, else when
     /// they arrive. Drops what `into` held first, so that no frame is kept while waiting. One coroutine waits at a time.
-    /// `into` must stay valid until it completes. Resumes on the bound executor. Fairness: a coroutine that has received
+    /// `into` is not empty and must stay valid until it completes. Resumes on the bound executor. Fairness: a coroutine that has received
     /// its share of packets this turn lets others run first.
-    /// Errors: operation_canceled (nothing was taken from the ring), interface_gone, program_detached, ring_corruption.
+    /// Errors: operation_canceled (nothing was taken from the ring), interface_gone, program_detached, ring_corruption,
+    /// closed.
     /// A link that is down is no error: it stays pending and goes on when the link is up again.
     [[nodiscard]] recv_awaiter recv(std::span<packet> into) noexcept;
 
@@ -58,7 +59,7 @@ private:
 
 class [[nodiscard]] async_rx::recv_awaiter final : private detail::operation {
 public:
-    recv_awaiter(detail::rx_service& service, std::span<packet> into) noexcept : service_(service), into_(into) {}
+    recv_awaiter(detail::rx_service& service, std::span<packet> into) noexcept : service_(&service), into_(into) {}
     ~recv_awaiter();
 
     [[nodiscard]] bool await_ready() noexcept;
@@ -82,8 +83,9 @@ private:
 
     void wait() noexcept;
     void cancel() noexcept override;
+    void lose_handle() noexcept;
 
-    detail::rx_service& service_;
+    detail::rx_service* service_;  // null once the handle is gone
     std::span<packet> into_;
     bool stopped_ = false;
 };

@@ -4,7 +4,6 @@
 #include "runtime/detail/link_monitor.hpp"
 
 #include <algorithm>
-#include <cassert>
 #include <chrono>
 #include <utility>
 
@@ -24,7 +23,11 @@ public:
     }
 
     ~tx_service() {
-        assert(waiting_.empty() && "an async_tx was destroyed under a coroutine that awaits it");
+        while (!waiting_.empty()) {
+            async_tx::send_awaiter& first = waiting_.front();
+            waiting_.pop_front();
+            first.complete(errc::closed);
+        }
         end_run();
     }
 
@@ -42,6 +45,13 @@ public:
 
     void wait(async_tx::send_awaiter& send) noexcept { waiting_.push_back(send); }
 
+    std::uint32_t allocate(std::span<packet> into) noexcept {
+        const std::uint32_t count = tx_.allocate(into);
+        // Packets made before run(): the thread that runs the executor is to own the home.
+        if (executor::current() != &executor_) { tx_.release(); }
+        return count;
+    }
+
     [[nodiscard]] tx& socket() noexcept { return tx_; }
 
 private:
@@ -52,18 +62,24 @@ private:
 
     static constexpr std::chrono::nanoseconds shortest_back_off = 50us;
     static constexpr std::chrono::nanoseconds longest_back_off = 10ms;
+    static constexpr std::chrono::nanoseconds link_down_back_off = 100ms;  // should the news of the link not come
 
     [[nodiscard]] bool idle() const noexcept { return tx_.in_flight() == 0 && waiting_.empty(); }
 
     void end_turn() noexcept override {
         if (idle()) { return; }
-        if (blocked_ && tx_.reap() == 0) { return; }
-        push();
+        if (!blocked_ || tx_.reap() != 0 || tx_.failure()) { push(); }
+        if (blocked_) { keep_trying(); }  // an executor that is never idle does not come to before_sleep()
     }
 
     void before_sleep() noexcept override {
-        if (idle() || tx_.link_down() || tx_.failure() || timer_node::is_linked()) { return; }
-        executor_.add_timer(*this, std::chrono::steady_clock::now() + back_off_);
+        if (!idle()) { keep_trying(); }
+    }
+
+    void keep_trying() noexcept {
+        if (tx_.failure() || timer_node::is_linked()) { return; }
+        const auto wait = tx_.link_down() ? link_down_back_off : back_off_;
+        executor_.add_timer(*this, std::chrono::steady_clock::now() + wait);
     }
 
     void after_sleep() noexcept override {}
@@ -82,9 +98,12 @@ private:
     /// Kicks, reaps and serves whoever waits, for as long as that moves something.
     void push() noexcept {
         const std::uint32_t before = tx_.in_flight();
-        do { tx_.flush(); } while (serve());
+        const bool queued = tx_.pending() != 0;
+        bool served = false;
+        for (tx_.flush(); serve(); tx_.flush()) { served = true; }
         blocked_ = tx_.pending() != 0;
-        if (tx_.in_flight() < before || !blocked_) { back_off_ = shortest_back_off; }
+        // Packets that are only slow to complete are no progress.
+        if (served || tx_.in_flight() < before || (queued && !blocked_)) { back_off_ = shortest_back_off; }
         if (idle() && timer_node::is_linked()) { timer_node::unlink(); }
     }
 
@@ -135,7 +154,7 @@ async_tx::send_awaiter async_tx::send(packet& one) noexcept {
 }
 
 std::uint32_t async_tx::allocate(std::span<packet> into) noexcept {
-    return service_->socket().allocate(into);
+    return service_->allocate(into);
 }
 
 tx& async_tx::socket() noexcept {

@@ -39,14 +39,16 @@ public:
     async_tx(async_tx&&) noexcept;
     async_tx& operator=(async_tx&&) noexcept;
 
-    /// Closes its half of the socket; packets that the kernel has not taken are not sent. No await may be under way.
+    /// Closes its half of the socket; packets that the kernel has not taken are not sent. Awaits under way end with
+    /// `closed`.
     ~async_tx();
 
     /// Queues packets in order: completes when all are in the TX ring, and waits while there is no credit. n tells how
     /// many were taken; their handles are empty then, and those of the rest are untouched. `packets` must stay valid
     /// until it completes. Resumes on the bound executor. The kernel gets the packets at the end of the turn, and an
     /// error of that kick surfaces at the next send.
-    /// Errors: operation_canceled, foreign_packet, packet_too_small (of packets[n]), interface_gone, ring_corruption.
+    /// Errors: operation_canceled, foreign_packet, packet_too_small (of packets[n]), interface_gone, ring_corruption,
+    /// closed.
     [[nodiscard]] send_awaiter send(std::span<packet> packets) noexcept;
 
     /// Queues one packet; on an error it stays in `one`.

@@ -9,25 +9,28 @@
 namespace fluxnet {
 namespace {
 
-class posted_function final : public ready_node {
-public:
-    explicit posted_function(std::function<void()> function) : function_(std::move(function)) {}
-
-    void run() noexcept override {
-        const std::unique_ptr<posted_function> self(this);
-        function_();
-    }
-    void dispose() noexcept override { delete this; }
-
-private:
-    std::function<void()> function_;
-};
-
 detail::root_task run_root(executor&, task<void> work) {
     co_await work;
 }
 
 }  // namespace
+
+class executor::posted_function final : public ready_node {
+public:
+    posted_function(executor& owner, std::function<void()> function) : owner_(owner), function_(std::move(function)) {}
+
+    void run() noexcept override {
+        const std::unique_ptr<posted_function> self(this);
+        try {
+            function_();
+        } catch (...) { owner_.keep_failure(std::current_exception()); }
+    }
+    void dispose() noexcept override { delete this; }
+
+private:
+    executor& owner_;
+    std::function<void()> function_;
+};
 
 constinit thread_local executor* executor::current_ = nullptr;
 
@@ -46,7 +49,7 @@ executor::executor() : reactor_(make_io_uring_reactor()), roots_(std::make_uniqu
 executor::~executor() {
     assert(current_ != this);
     leave();
-    roots_.reset();      // frames go first: their awaiters let go of the reactor, timers and queues
+    roots_->clear();     // frames go first: their awaiters let go of the reactor, timers and queues
     monitors_.clear();
     take_inbox();
     while (!ready_.empty()) {
@@ -84,7 +87,7 @@ void executor::run() {
 }
 
 void executor::turn() {
-    ++turns_;
+    turns_.add(1);
     packet_budget_ = packets_per_turn;
     take_inbox();
     fire_timers();
@@ -127,7 +130,7 @@ void executor::sleep() {
     std::uintptr_t empty = 0;
     if (ready_.empty() &&
         inbox_.compare_exchange_strong(empty, sleeping_tag, std::memory_order_acq_rel, std::memory_order_relaxed)) {
-        ++sleeps_;
+        sleeps_.add(1);
         std::optional<time_point> deadline;
         if (!timers_.empty()) { deadline = timers_.begin()->deadline; }
         reactor_->wait(deadline);
@@ -167,7 +170,7 @@ void executor::post(ready_node& node) noexcept {
 }
 
 void executor::post(std::function<void()> function) {
-    post(*new posted_function(std::move(function)));
+    post(*new posted_function(*this, std::move(function)));
 }
 
 void executor::wake() noexcept {

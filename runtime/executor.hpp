@@ -19,6 +19,7 @@
 #include "runtime/reactor.hpp"
 #include "runtime/ready_node.hpp"
 #include "runtime/task.hpp"
+#include "xsk/detail/counter.hpp"
 
 #include <boost/intrusive/list.hpp>
 #include <boost/intrusive/set.hpp>
@@ -106,14 +107,14 @@ public:
     /// may be called again then. One thread for the executor's life.
     void run();
 
-    /// Makes the run() under way, or the next one, return after its turn; what is suspended stays so. Any thread.
+    /// Makes the run() under way return after its turn, or the next one at once; what is suspended stays so. Any thread.
     void stop() noexcept;
 
     /// Cancels everything that spawned tasks await, now and later. Any thread.
     void request_stop();
     [[nodiscard]] std::stop_token stop_token() const noexcept { return stop_source_.get_token(); }
 
-    /// Runs `function` on the executor's thread. Any thread; allocates.
+    /// Runs `function` on the executor's thread. An exception that leaves it comes out of run(). Any thread; allocates.
     void post(std::function<void()> function);
 
     /// Queues a node that lives until it has run. Any thread; allocates nothing.
@@ -142,14 +143,15 @@ public:
     [[nodiscard]] std::string_view reactor_name() const noexcept { return reactor_->name(); }
 
     /// Turns since the start, and sleeps among them. Snapshots elsewhere.
-    [[nodiscard]] std::uint64_t turns() const noexcept { return turns_; }
-    [[nodiscard]] std::uint64_t sleeps() const noexcept { return sleeps_; }
+    [[nodiscard]] std::uint64_t turns() const noexcept { return turns_.get(); }
+    [[nodiscard]] std::uint64_t sleeps() const noexcept { return sleeps_.get(); }
 
     /// The monitor of the calling thread's network namespace; made at first use (one rtnetlink socket each).
     [[nodiscard]] detail::link_monitor& links();
 
 private:
     friend class detail::root_promise;
+    class posted_function;
 
     static constexpr unsigned ready_budget = 256;             // resumptions a turn
     static constexpr std::int64_t packets_per_turn = 512;     // receptions a turn that take no detour
@@ -181,8 +183,8 @@ private:
     std::exception_ptr failure_;
     std::size_t live_roots_ = 0;
     std::uint64_t timer_sequence_ = 0;
-    std::uint64_t turns_ = 0;
-    std::uint64_t sleeps_ = 0;
+    detail::counter turns_;
+    detail::counter sleeps_;
     std::int64_t packet_budget_ = packets_per_turn;
     std::atomic<bool> stopped_ = false;
 

@@ -91,6 +91,11 @@ public:
     void arm(poll_operation& operation, int fd, unsigned events) override {
         assert(attached_ && !operation.armed());
         io_uring_sqe* entry = next_entry();
+        if (entry == nullptr) {
+            set_result(operation, -ENOBUFS);
+            fired_.push_back(operation);
+            return;
+        }
         io_uring_prep_poll_add(entry, fd, events);
         entry->user_data = reinterpret_cast<std::uintptr_t>(&operation);
         mark_armed(operation, true);
@@ -100,6 +105,7 @@ public:
     void disarm(poll_operation& operation) override {
         if (!operation.armed()) { return; }
         io_uring_sqe* entry = next_entry();
+        if (entry == nullptr) { return; }  // the ring is broken, which the next wait() reports
         io_uring_prep_poll_remove(entry, reinterpret_cast<std::uintptr_t>(&operation));
         entry->user_data = tag_ignored;
     }
@@ -120,6 +126,7 @@ public:
     }
 
     void poll() override {
+        read_wake();
         const bool pending = io_uring_sq_ready(&ring_) != 0;
         const bool deferred = (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
         if (pending || deferred) { check(io_uring_submit_and_get_events(&ring_)); }
@@ -128,11 +135,14 @@ public:
     }
 
     void wait(std::optional<time_point> deadline) override {
-        if (io_uring_cq_ready(&ring_) == 0) {
+        read_wake();
+        // What disarm_now() reaped beside its own completion has not fired yet: that is no time to sleep.
+        if (fired_.empty() && io_uring_cq_ready(&ring_) == 0) {
             io_uring_cqe* first = nullptr;
             if (deadline) {
-                auto left = *deadline - std::chrono::steady_clock::now();
-                if (left < left.zero()) { left = left.zero(); }
+                // Compared before they are subtracted: the earliest time there is lies further back than a duration reaches.
+                const time_point now = std::chrono::steady_clock::now();
+                const auto left = *deadline > now ? *deadline - now : time_point::duration::zero();
                 const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
                 __kernel_timespec timeout{seconds.count(), std::chrono::nanoseconds(left - seconds).count()};
                 check(io_uring_submit_and_wait_timeout(&ring_, &first, 1, &timeout, nullptr));
@@ -166,15 +176,20 @@ public:
     std::string_view name() const noexcept override { return name_; }
 
 private:
-    io_uring_sqe* next_entry() {
-        for (;;) {
+    /// Returns a free entry of the submission queue, handing a full one over early; null when the kernel takes nothing.
+    io_uring_sqe* next_entry() noexcept {
+        for (int attempt = 0; attempt < 16; ++attempt) {
             if (io_uring_sqe* entry = io_uring_get_sqe(&ring_)) { return entry; }
-            check(io_uring_submit(&ring_));  // the submission queue is full: hand it over early
+            const int r = io_uring_submit(&ring_);
+            if (r == -EAGAIN || r == -EBUSY) { reap(); }  // it wants its completions taken first
         }
+        return nullptr;
     }
 
-    void read_wake() {
+    void read_wake() noexcept {
+        if (wake_read_ || closed_) { return; }
         io_uring_sqe* entry = next_entry();
+        if (entry == nullptr) { return; }  // tried again before the next wait
         io_uring_prep_read(entry, wake_fd_, &wake_value_, sizeof wake_value_, 0);
         entry->user_data = tag_wake;
         wake_read_ = true;
@@ -206,10 +221,7 @@ private:
             fired_.push_back(operation);
         }
         if (count != 0) { io_uring_cq_advance(&ring_, count); }
-        if (woken) {
-            wake_read_ = false;
-            if (!closed_) { read_wake(); }
-        }
+        if (woken) { wake_read_ = false; }
     }
 
     void fire() noexcept {

@@ -47,17 +47,17 @@ struct program_ids {
 
 program_ids read_programs(const ifinfomsg& info, unsigned length) noexcept {
     program_ids found;
-    unsigned left = length;
+    int left = static_cast<int>(length);  // signed: RTA_NEXT may take more than is left
     for (auto* entry = IFLA_RTA(&info); RTA_OK(entry, left); entry = RTA_NEXT(entry, left)) {
         if ((entry->rta_type & NLA_TYPE_MASK) != IFLA_XDP) { continue; }
-        unsigned inside = RTA_PAYLOAD(entry);
+        int inside = static_cast<int>(RTA_PAYLOAD(entry));
         for (auto* part = static_cast<rtattr*>(RTA_DATA(entry)); RTA_OK(part, inside); part = RTA_NEXT(part, inside)) {
             switch (part->rta_type & NLA_TYPE_MASK) {
                 case IFLA_XDP_PROG_ID:
                 case IFLA_XDP_DRV_PROG_ID:
                 case IFLA_XDP_SKB_PROG_ID:
                 case IFLA_XDP_HW_PROG_ID:
-                    if (found.count < found.id.size()) { found.id[found.count++] = read_u32(*part); }
+                    if (found.count < found.id.size() && RTA_PAYLOAD(part) >= sizeof(std::uint32_t)) { found.id[found.count++] = read_u32(*part); }
                     break;
                 default: break;
             }
@@ -103,11 +103,13 @@ void link_monitor::query(int interface_index) noexcept {
     request.header.nlmsg_seq = static_cast<std::uint32_t>(interface_index);
     request.body.ifi_family = AF_UNSPEC;
     request.body.ifi_index = interface_index;
-    // A full socket buffer loses the question, not the answer: ENOBUFS on reading asks again.
+    // An answer that finds the socket full is lost; then so was a notification, and read_messages() asks again.
     [[maybe_unused]] const auto sent = ::send(fd_, &request, sizeof request, MSG_DONTWAIT);
 }
 
-void link_monitor::before_sleep() noexcept {
+// At the end of every turn, not only before a sleep: an executor that is always busy must hear of its links too. The poll
+// stays armed until a message comes, so a turn without news costs nothing.
+void link_monitor::end_turn() noexcept {
     if (!armed()) { owner_.reactor().arm(*this, fd_, POLLIN); }
 }
 
@@ -121,15 +123,24 @@ void link_monitor::on_ready(int result) noexcept {
 
 void link_monitor::read_messages() noexcept {
     alignas(nlmsghdr) std::array<std::byte, 16384> buffer;
+    bool lost = false;
     for (;;) {
-        const ssize_t length = ::recv(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT);
+        sockaddr_nl sender{};
+        socklen_t sender_size = sizeof sender;
+        const ssize_t length = ::recvfrom(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT,
+                                          reinterpret_cast<sockaddr*>(&sender), &sender_size);
         if (length > 0) {
+            if (sender.nl_pid != 0) { continue; }  // only the kernel is believed
             handle(std::span(buffer).first(static_cast<std::size_t>(length)));
         } else if (length < 0 && errno == ENOBUFS) {
-            for (const link_listener& listener : listeners_) { query(listener.interface_index); }
+            lost = true;
         } else if (length >= 0 || errno != EINTR) {
-            return;
+            break;
         }
+    }
+    // Asked only now, when the socket is empty: while it is full the kernel drops answers as well.
+    if (lost) {
+        for (const link_listener& listener : listeners_) { query(listener.interface_index); }
     }
 }
 

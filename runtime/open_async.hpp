@@ -18,7 +18,8 @@ struct async_sockets {
     std::vector<error> refusals;  ///< Rungs of the bind ladder that were refused, with the reasons.
 };
 
-/// Builds the socket and binds it to `on`. Before or during run(), in the network namespace of the interface.
+/// Builds the socket and binds it to `on`, in the network namespace of the interface. Blocks the thread: for milliseconds,
+/// and up to the builder's busy_deadline while the queue is still being closed by somebody else.
 /// Errors: those of builder::build_system(); system_failure when no rtnetlink socket can be had.
 [[nodiscard]] result<async_sockets> open_async(executor& on, const builder& options);
 

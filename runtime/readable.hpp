@@ -16,7 +16,7 @@
 
 namespace fluxnet {
 
-class readable_awaiter final : private detail::operation, private poll_operation {
+class [[nodiscard]] readable_awaiter final : private detail::operation, private poll_operation {
 public:
     explicit readable_awaiter(int fd) noexcept : fd_(fd) {}
     ~readable_awaiter() {

@@ -13,18 +13,23 @@ signal_set::signal_set(std::initializer_list<int> signals) {
     sigset_t wanted;
     ::sigemptyset(&wanted);
     for (const int number : signals) { ::sigaddset(&wanted, number); }
-    ::pthread_sigmask(SIG_BLOCK, &wanted, &former_);
+    sigset_t former;
+    ::pthread_sigmask(SIG_BLOCK, &wanted, &former);
+    ::sigemptyset(&ours_);
+    for (const int number : signals) {
+        if (::sigismember(&former, number) == 0) { ::sigaddset(&ours_, number); }
+    }
     fd_ = ::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd_ < 0) {
         const int number = errno;
-        ::pthread_sigmask(SIG_SETMASK, &former_, nullptr);
+        ::pthread_sigmask(SIG_UNBLOCK, &ours_, nullptr);
         throw std::system_error(number, std::generic_category(), "make a signalfd");
     }
 }
 
 signal_set::~signal_set() {
     ::close(fd_);
-    ::pthread_sigmask(SIG_SETMASK, &former_, nullptr);
+    ::pthread_sigmask(SIG_UNBLOCK, &ours_, nullptr);
 }
 
 task<int> signal_set::next() {

@@ -28,7 +28,7 @@ public:
     [[nodiscard]] task<int> next();
 
 private:
-    sigset_t former_;
+    sigset_t ours_;  // those that were not blocked before: sets may end in any order
     int fd_;
 };
 

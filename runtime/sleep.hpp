@@ -11,7 +11,7 @@
 
 namespace fluxnet {
 
-class sleep_awaiter final : private detail::operation, private detail::timer_node {
+class [[nodiscard]] sleep_awaiter final : private detail::operation, private detail::timer_node {
 public:
     explicit sleep_awaiter(time_point until) noexcept : until_(until) {}
 
@@ -55,9 +55,11 @@ private:
     return sleep_awaiter(until);
 }
 
-/// The same, `duration` from now.
+/// The same, `duration` from now; never by itself when the clock does not reach that far.
 [[nodiscard]] inline sleep_awaiter sleep_for(std::chrono::nanoseconds duration) noexcept {
-    return sleep_awaiter(std::chrono::steady_clock::now() + duration);
+    using clock = std::chrono::steady_clock;
+    const clock::time_point now = clock::now();
+    return sleep_awaiter(duration < clock::time_point::max() - now ? now + duration : clock::time_point::max());
 }
 
 }  // namespace fluxnet

@@ -167,7 +167,7 @@ public:
 
     /// Starts the task and completes when it has ended; returns its value or throws its exception.
     [[nodiscard]] awaiter operator co_await() const noexcept {
-        assert(coroutine_ && "an empty task cannot be awaited");
+        assert(coroutine_ && !coroutine_.done() && "a task is awaited once");
         return awaiter(coroutine_);
     }
 

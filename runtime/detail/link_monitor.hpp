@@ -52,8 +52,8 @@ private:
     using hook = boost::intrusive::base_hook<boost::intrusive::list_base_hook<
         boost::intrusive::tag<link_listener>, boost::intrusive::link_mode<boost::intrusive::auto_unlink>>>;
 
-    void end_turn() noexcept override {}
-    void before_sleep() noexcept override;
+    void end_turn() noexcept override;
+    void before_sleep() noexcept override {}
     void after_sleep() noexcept override {}
     void end_run() noexcept override;
     void on_ready(int result) noexcept override;

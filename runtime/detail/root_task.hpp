@@ -51,7 +51,10 @@ public:
     root_list() = default;
     root_list(const root_list&) = delete;
     root_list& operator=(const root_list&) = delete;
-    ~root_list() {
+    ~root_list() { clear(); }
+
+    /// Also takes what a dying frame spawns.
+    void clear() noexcept {
         while (!roots_.empty()) { std::coroutine_handle<root_promise>::from_promise(roots_.front()).destroy(); }
     }
 
