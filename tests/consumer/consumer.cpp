@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A program as a user of the library writes it: an executor, an address parsed by proto, and a socket that cannot be opened.
+#include "proto/ipv4_address.hpp"
+#include "runtime/executor.hpp"
+#include "runtime/open_async.hpp"
+#include "runtime/sleep.hpp"
+
+#include <chrono>
+#include <cstdio>
+
+int main() {
+    const auto address = fluxnet::proto::ipv4_address::parse("192.0.2.1");
+    if (!address) { return 1; }
+    fluxnet::executor loop;
+    bool slept = false;
+    loop.spawn([&]() -> fluxnet::task<void> {
+        const std::error_code ec = co_await fluxnet::sleep_for(std::chrono::milliseconds(1));
+        slept = !ec;
+    });
+    loop.run();
+    const auto sockets = fluxnet::open_async(loop, fluxnet::builder("nosuch0"));
+    if (sockets || !slept) { return 1; }
+    std::printf("%s\n", sockets.error().message().c_str());
+    return 0;
+}

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Fails unless the first cpp block of README is the text of EXAMPLE from its first #include to its end.
+foreach(name README EXAMPLE)
+    if(NOT EXISTS "${${name}}")
+        message(FATAL_ERROR "${${name}} does not exist")
+    endif()
+    file(READ "${${name}}" ${name}_text)
+endforeach()
+
+string(FIND "${README_text}" "\n```cpp\n" fence)
+if(fence EQUAL -1)
+    message(FATAL_ERROR "${README} has no cpp block")
+endif()
+math(EXPR begin "${fence} + 8")
+string(SUBSTRING "${README_text}" ${begin} -1 block)
+string(FIND "${block}" "\n```\n" end)
+if(end EQUAL -1)
+    message(FATAL_ERROR "the cpp block of ${README} does not end")
+endif()
+math(EXPR length "${end} + 1")
+string(SUBSTRING "${block}" 0 ${length} block)
+
+string(FIND "${EXAMPLE_text}" "#include" begin)
+string(SUBSTRING "${EXAMPLE_text}" ${begin} -1 code)
+if(NOT "${block}" STREQUAL "${code}")
+    message(FATAL_ERROR "the cpp block of ${README} differs from ${EXAMPLE}:\n${block}")
+endif()

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/detail/link_monitor.hpp"
+
+#include "runtime/executor.hpp"
+#include "runtime/sleep.hpp"
+#include "tests/runtime/coroutines.hpp"
+#include "tests/runtime/veth_port.hpp"
+#include "tests/support/network_namespace.hpp"
+#include "tests/support/skip.hpp"
+#include "xsk/program.hpp"
+
+#include <bpf/bpf.h>
+#include <doctest/doctest.h>
+#include <linux/bpf.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <system_error>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+using namespace fluxnet;
+using namespace fluxnet::test;
+using namespace std::chrono_literals;
+
+static_assert(!std::is_copy_constructible_v<fluxnet::detail::link_monitor>);
+static_assert(std::is_abstract_v<fluxnet::detail::link_listener>);
+
+namespace {
+
+using clock_type = std::chrono::steady_clock;
+
+class recorder final : public fluxnet::detail::link_listener {
+public:
+    explicit recorder(int index) { interface_index = index; }
+    void on_interface_gone() noexcept override { ++gone; }
+    void on_link(bool is_up) noexcept override { up.push_back(is_up); }
+    void on_program_lost() noexcept override { ++lost; }
+
+    int gone = 0;
+    int lost = 0;
+    std::vector<bool> up;
+};
+
+/// Takes the link of an XDP program away from whoever holds it, as an administrator can. Returns whether one was found.
+bool detach_link_of(std::uint32_t program) {
+    std::uint32_t id = 0;
+    while (::bpf_link_get_next_id(id, &id) == 0) {
+        const int fd = ::bpf_link_get_fd_by_id(id);
+        if (fd < 0) { continue; }
+        bpf_link_info info{};
+        __u32 size = sizeof info;
+        const bool found = ::bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == BPF_LINK_TYPE_XDP &&
+                           info.prog_id == program;
+        const bool detached = found && ::bpf_link_detach(fd) == 0;
+        ::close(fd);
+        if (found) { return detached; }
+    }
+    return false;
+}
+
+}  // namespace
+
+TEST_CASE("an executor has one monitor for a network namespace") {
+    executor loop;
+    CHECK(&loop.links() == &loop.links());
+}
+
+TEST_CASE("a listener learns at once that its interface is there or not") {
+    executor loop;
+    recorder loopback(1);
+    recorder nobody(0x7000'0000);
+    loop.links().add(loopback);
+    loop.links().add(nobody);
+    loop.spawn([]() -> task<void> { co_await sleep_for(20ms); });
+    loop.run();
+    CHECK(loopback.gone == 0);
+    CHECK(loopback.up.size() >= 1);
+    CHECK(nobody.gone == 1);
+    CHECK(nobody.up.empty());
+}
+
+TEST_CASE("an executor has a monitor of its own for every network namespace") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    executor loop;
+    fluxnet::detail::link_monitor& outside = loop.links();
+    const network_namespace place;
+    const network_namespace::scoped_enter inside(place);
+    CHECK(&loop.links() != &outside);
+    CHECK(&loop.links() == &loop.links());
+}
+
+TEST_CASE("a listener hears its link go down and up and its interface disappear") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    testbed bed;
+    const network_namespace::scoped_enter inside(bed.host());
+    executor loop;
+    recorder ours(static_cast<int>(testbed::ifindex(side::host)));
+    loop.links().add(ours);
+    std::thread other([&] {
+        std::this_thread::sleep_for(10ms);
+        bed.set_link(side::host, false);
+        std::this_thread::sleep_for(10ms);
+        bed.set_link(side::host, true);
+        bed.wait_until_up(2s);
+        std::this_thread::sleep_for(10ms);
+        bed.delete_link();
+    });
+    loop.spawn([&]() -> task<void> {
+        const auto start = clock_type::now();
+        while (ours.gone == 0 && clock_type::now() - start < 5s) { co_await sleep_for(5ms); }
+    });
+    loop.run();
+    other.join();
+    CHECK(ours.gone >= 1);
+    CHECK(ours.lost == 0);
+    CHECK(ours.up.front());
+    CHECK(std::find(ours.up.begin(), ours.up.end(), false) != ours.up.end());
+    CHECK(std::find(std::find(ours.up.begin(), ours.up.end(), false), ours.up.end(), true) != ours.up.end());
+}
+
+TEST_CASE("a monitor survives more messages than its socket holds") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    testbed bed;
+    const network_namespace::scoped_enter inside(bed.host());
+    executor loop;
+    recorder ours(static_cast<int>(testbed::ifindex(side::host)));
+    loop.links().add(ours);
+    // The executor does not look while links change.
+    for (int i = 0; i < 200; ++i) {
+        bed.set_link(side::host, false);
+        bed.set_link(side::host, true);
+    }
+    bed.delete_link();
+    loop.spawn([&]() -> task<void> {
+        const auto start = clock_type::now();
+        while (ours.gone == 0 && clock_type::now() - start < 2s) { co_await sleep_for(5ms); }
+    });
+    loop.run();
+    CHECK(ours.gone >= 1);
+}
+
+// The kernel tells nobody that a bpf_link was detached, so it is the next message about the interface that tells.
+TEST_CASE("a program that somebody else detached ends a waiting receive at the next news of its interface") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    for (const xdp_mode mode : {xdp_mode::native, xdp_mode::generic}) {
+        veth_port port(mode);
+        std::error_code seen[2];
+        clock_type::time_point noticed;
+        port.loop.spawn([&]() -> task<void> {
+            std::array<packet, 8> burst;
+            for (std::error_code& one : seen) {
+                const auto [ec, n] = co_await port.sockets.rx.recv(burst);
+                if (&one == seen) { noticed = clock_type::now(); }
+                one = ec;
+            }
+            port.loop.request_stop();
+        });
+        clock_type::time_point detached;
+        port.loop.spawn([&]() -> task<void> {
+            co_await sleep_for(20ms);
+            CHECK(detach_link_of(port.sockets.rx.socket().redirect()->id()));
+            detached = clock_type::now();
+            CHECK(port.bed.run(side::host, {"ip", "link", "set", "dev", "flux0", "alias", "news"}, 5s).success());
+            co_await sleep_for(2s);
+        });
+        port.loop.run();
+        CHECK(seen[0] == errc::program_detached);
+        CHECK(seen[1] == errc::program_detached);
+        CHECK(noticed - detached < 1s);
+        // What only sends goes on.
+        CHECK_FALSE(port.sockets.tx.socket().failure());
+        check_nothing_lost(port.sockets);
+    }
+}
+
+TEST_CASE("links that change elsewhere do not disturb a receive") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    veth_port port;
+    std::error_code seen;
+    port.loop.spawn([&]() -> task<void> {
+        std::array<packet, 8> burst;
+        const auto [ec, n] = co_await port.sockets.rx.recv(burst);
+        seen = ec;
+    });
+    std::thread other([&] {
+        for (int i = 0; i < 5; ++i) {
+            for (const char* step : {"link add name brief0 type veth peer name brief1", "link del brief0"}) {
+                CHECK(port.bed.run(side::host, {"sh", "-c", std::string("ip ") + step}, 5s).success());
+            }
+        }
+        CHECK(port.bed.run(side::host, {"ip", "link", "set", "dev", "flux0", "mtu", "1400"}, 5s).success());
+        CHECK(port.bed.run(side::host, {"ip", "link", "set", "dev", "flux0", "alias", "x"}, 5s).success());
+        std::this_thread::sleep_for(20ms);
+        port.loop.request_stop();
+    });
+    port.loop.run();
+    other.join();
+    CHECK(seen == errc::operation_canceled);
+    check_nothing_lost(port.sockets);
+}

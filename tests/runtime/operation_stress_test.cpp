@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/operation.hpp"
+
+#include "runtime/executor.hpp"
+#include "runtime/readable.hpp"
+#include "runtime/sleep.hpp"
+#include "tests/runtime/coroutines.hpp"
+#include "tests/support/detail/file_descriptor.hpp"
+
+#include <doctest/doctest.h>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <stop_token>
+#include <system_error>
+#include <thread>
+
+using namespace fluxnet;
+using namespace fluxnet::test;
+using namespace std::chrono_literals;
+using fluxnet::test::detail::file_descriptor;
+
+static_assert(sizeof(fluxnet::detail::operation) <= 256);
+
+namespace {
+
+struct tally {
+    int completed = 0;
+    int cancelled = 0;
+    int other = 0;
+
+    void note(const std::error_code& ec) {
+        if (!ec) {
+            ++completed;
+        } else if (ec == errc::operation_canceled) {
+            ++cancelled;
+        } else {
+            ++other;
+        }
+    }
+    [[nodiscard]] int sum() const { return completed + cancelled; }
+};
+
+/// Lets up to `most` pass, so that two threads meet at ever different moments.
+void linger(std::uint32_t& random, std::chrono::nanoseconds most) {
+    random = random * 1664525U + 1013904223U;
+    const auto until = std::chrono::steady_clock::now() + most * (random >> 22) / 1024;
+    while (std::chrono::steady_clock::now() < until) {}
+}
+
+/// A thread that requests the stop of whatever source it is shown, a few microseconds later.
+class canceller {
+public:
+    explicit canceller(std::chrono::nanoseconds most) : most_(most), thread_([this] { work(); }) {}
+    canceller(const canceller&) = delete;
+    canceller& operator=(const canceller&) = delete;
+    ~canceller() {
+        ended_ = true;
+        thread_.join();
+    }
+
+    void show(std::stop_source& source) { target_.store(&source, std::memory_order_release); }
+
+    /// Tells whether the source shown last has been stopped, so that it may end.
+    [[nodiscard]] bool finished() const { return target_.load(std::memory_order_acquire) == nullptr; }
+
+private:
+    void work() {
+        std::uint32_t random = 7;
+        while (!ended_) {
+            if (std::stop_source* const source = target_.load(std::memory_order_acquire)) {
+                linger(random, most_);
+                source->request_stop();
+                target_.store(nullptr, std::memory_order_release);
+            } else {
+                std::this_thread::yield();
+            }
+        }
+    }
+
+    std::atomic<std::stop_source*> target_ = nullptr;
+    std::atomic<bool> ended_ = false;
+    const std::chrono::nanoseconds most_;
+    std::thread thread_;
+};
+
+}  // namespace
+
+TEST_CASE("fifty thousand sleeps that end while another thread cancels them end once each") {
+    constexpr int rounds = 50'000;
+    executor loop;
+    canceller other(30us);
+    tally seen;
+    const auto sleeper = [&](std::chrono::nanoseconds time) -> task<void> { seen.note(co_await sleep_for(time)); };
+    loop.spawn([&]() -> task<void> {
+        std::uint32_t random = 1;
+        for (int i = 0; i < rounds; ++i) {
+            std::stop_source source;
+            random = random * 1664525U + 1013904223U;
+            stoppable under = run_under(source.get_token(), sleeper(std::chrono::nanoseconds(random >> 17)));
+            other.show(source);
+            co_await under;
+            while (!other.finished()) {
+                std::this_thread::yield();
+                co_await requeue();
+            }
+        }
+    });
+    loop.run();
+    MESSAGE(seen.completed, " completed, ", seen.cancelled, " cancelled");
+    CHECK(seen.sum() == rounds);
+    CHECK(seen.other == 0);
+}
+
+TEST_CASE("twenty thousand waits for a descriptor that becomes ready while another thread cancels them end once each") {
+    constexpr int rounds = 20'000;
+    executor loop;
+    canceller other(10us);
+    tally seen;
+    const file_descriptor event{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    const auto wait = [&]() -> task<void> { seen.note(co_await readable(event.get())); };
+    loop.spawn([&]() -> task<void> {
+        std::uint64_t value = 1;
+        for (int i = 0; i < rounds; ++i) {
+            std::stop_source source;
+            stoppable under = run_under(source.get_token(), wait());
+            if (i % 2 == 0) { REQUIRE(::write(event.get(), &value, sizeof value) == sizeof value); }
+            other.show(source);
+            co_await under;
+            while (!other.finished()) {
+                std::this_thread::yield();
+                co_await requeue();
+            }
+            static_cast<void>(::read(event.get(), &value, sizeof value));
+            value = 1;
+        }
+    });
+    loop.run();
+    MESSAGE(seen.completed, " completed, ", seen.cancelled, " cancelled");
+    CHECK(seen.sum() == rounds);
+    CHECK(seen.other == 0);
+}
+
+TEST_CASE("frames that are destroyed while another thread cancels them leave nothing behind") {
+    constexpr int rounds = 2'000;
+    canceller other(5us);
+    std::uint32_t random = 1;
+    for (int i = 0; i < rounds; ++i) {
+        std::stop_source source;
+        {
+            executor loop;
+            const auto sleeper = []() -> task<void> { co_await sleep_for(1h); };
+            loop.spawn([&]() -> task<void> {
+                stoppable under = run_under(source.get_token(), sleeper());
+                co_await under;
+            });
+            loop.spawn([&]() -> task<void> {
+                loop.stop();
+                co_return;
+            });
+            loop.run();
+            other.show(source);
+            linger(random, 5us);
+        }
+        while (!other.finished()) { std::this_thread::yield(); }
+    }
+}
+
+TEST_CASE("two threads that post and wake keep an executor that sleeps between them alive to every post") {
+    constexpr int rounds = 20'000;
+    executor loop;
+    std::atomic<int> answered = 0;
+    std::atomic<bool> done = false;
+    loop.spawn([&]() -> task<void> {
+        while (!done) { co_await sleep_for(1h); }
+    });
+    std::thread waker([&] {
+        while (!done) {
+            loop.wake();
+            std::this_thread::yield();
+        }
+    });
+    std::thread poster([&] {
+        for (int i = 0; i < rounds; ++i) {
+            loop.post([&] { ++answered; });
+            while (answered.load() != i + 1) { std::this_thread::yield(); }
+        }
+        done = true;
+        loop.request_stop();
+    });
+    loop.run();
+    poster.join();
+    waker.join();
+    CHECK(answered == rounds);
+}
