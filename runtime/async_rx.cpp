@@ -164,8 +164,7 @@ void async_rx::recv_awaiter::lose_handle() noexcept {
 }
 
 io_result async_rx::recv_awaiter::await_resume() noexcept {
-    const std::error_code why = stopped_ ? make_error_code(errc::operation_canceled) : outcome();
-    end();
+    const std::error_code why = finish();
     if (service_ == nullptr) { return {why ? why : make_error_code(errc::closed), 0}; }
     service_->forget(*this);
     if (why) { return {why, 0}; }

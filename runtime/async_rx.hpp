@@ -39,11 +39,11 @@ public:
 
     /// Receives packets: completes with n >= 1 packets at the front of `into`, at once when the ring has some, else when
     /// they arrive. Drops what `into` held first, so that no frame is kept while waiting. One coroutine waits at a time.
-    /// `into` is not empty and must stay valid until it completes. Resumes on the bound executor. Fairness: a coroutine that has received
-    /// its share of packets this turn lets others run first.
-    /// Errors: operation_canceled (nothing was taken from the ring), interface_gone, program_detached, ring_corruption,
-    /// closed.
-    /// A link that is down is no error: it stays pending and goes on when the link is up again.
+    /// `into` is not empty and must stay valid until it completes. Resumes on the bound executor. Fairness: a coroutine that
+    /// has received its share of packets this turn lets others run first. Errors: operation_canceled (nothing was taken from
+    /// the ring), interface_gone, program_detached, ring_corruption, closed. A detached program is noticed with the next
+    /// news of the interface: the kernel announces deletions and link changes, not that. A link that is down is no error: it
+    /// stays pending and goes on when the link is up again.
     [[nodiscard]] recv_awaiter recv(std::span<packet> into) noexcept;
 
     /// The receiving half itself, for its observers.
@@ -64,16 +64,9 @@ public:
 
     [[nodiscard]] bool await_ready() noexcept;
 
-    template<class Promise>
+    template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> waiting) {
-        if (stop_requested(detail::stop_token_of(waiting))) {
-            stopped_ = true;
-            return false;
-        }
-        begin(waiting);
-        wait();
-        watch_stop();
-        return true;
+        return suspend(waiting, [this] { wait(); });
     }
 
     io_result await_resume() noexcept;
@@ -87,7 +80,6 @@ private:
 
     detail::rx_service* service_;  // null once the handle is gone
     std::span<packet> into_;
-    bool stopped_ = false;
 };
 
 }  // namespace fluxnet

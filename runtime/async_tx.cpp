@@ -55,10 +55,8 @@ public:
     [[nodiscard]] tx& socket() noexcept { return tx_; }
 
 private:
-    using line = boost::intrusive::list<
-        async_tx::send_awaiter,
-        boost::intrusive::base_hook<send_line_hook>,
-        boost::intrusive::constant_time_size<false>>;
+    using line = boost::intrusive::list<async_tx::send_awaiter, boost::intrusive::base_hook<send_line_hook>,
+                                        boost::intrusive::constant_time_size<false>>;
 
     static constexpr std::chrono::nanoseconds shortest_back_off = 50us;
     static constexpr std::chrono::nanoseconds longest_back_off = 10ms;
@@ -179,9 +177,8 @@ void async_tx::send_awaiter::cancel() noexcept {
 }
 
 io_result async_tx::send_awaiter::await_resume() noexcept {
-    if (!failure_) { failure_ = outcome(); }
-    end();
-    return {failure_, sent_};
+    const std::error_code ended = finish();
+    return {failure_ ? failure_ : ended, sent_};
 }
 
 }  // namespace fluxnet

@@ -27,7 +27,7 @@ class tx_service;
 /// By which a waiting send stands in line.
 using send_line_hook = boost::intrusive::list_base_hook<boost::intrusive::tag<tx_service>,
                                                         boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
-}
+}  // namespace detail
 
 class async_tx {
 public:
@@ -65,24 +65,15 @@ private:
     std::unique_ptr<detail::tx_service> service_;
 };
 
-class [[nodiscard]] async_tx::send_awaiter final
-    : private detail::operation,
-      public detail::send_line_hook {
+class [[nodiscard]] async_tx::send_awaiter final : private detail::operation, public detail::send_line_hook {
 public:
     send_awaiter(detail::tx_service& service, std::span<packet> packets) noexcept : service_(service), packets_(packets) {}
 
     [[nodiscard]] bool await_ready() noexcept;
 
-    template<class Promise>
+    template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> waiting) {
-        if (stop_requested(detail::stop_token_of(waiting))) {
-            failure_ = errc::operation_canceled;
-            return false;
-        }
-        begin(waiting);
-        wait();
-        watch_stop();
-        return true;
+        return suspend(waiting, [this] { wait(); });
     }
 
     io_result await_resume() noexcept;

@@ -49,7 +49,7 @@ executor::executor() : reactor_(make_io_uring_reactor()), roots_(std::make_uniqu
 executor::~executor() {
     assert(current_ != this);
     leave();
-    roots_->clear();     // frames go first: their awaiters let go of the reactor, timers and queues
+    roots_->clear();  // frames go first: their awaiters let go of the reactor, timers and queues
     monitors_.clear();
     take_inbox();
     while (!ready_.empty()) {

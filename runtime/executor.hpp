@@ -6,9 +6,9 @@
 // is destroyed itself; it must outlive every handle bound to it. It allocates when something is spawned or posted, and never
 // on its own.
 //
-// A turn: take what other threads posted; resume what is ready, up to a budget; let the handles tidy up (refill, reap, kick);
-// then either look at the reactor without waiting, or, when nothing is ready, enter the kernel once and sleep there until a
-// descriptor, a timer or another thread has something.
+// A turn: take what other threads posted; resume what is ready, up to a budget; let the handles tidy up (refill, reap,
+// kick); then either look at the reactor without waiting, or, when nothing is ready, enter the kernel once and sleep there
+// until a descriptor, a timer or another thread has something.
 //
 // Posts travel through one word: a stack of nodes that the executor takes whole, with a tag that says that it sleeps. The
 // executor sets the tag only while the word is 0, and whoever takes the tag away must wake it; so a post, or a wake() which
@@ -67,10 +67,10 @@ protected:
 /// A handle that an executor serves: told at the end of each turn, before and after each sleep, and when run() ends.
 class turn_handler : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
-    virtual void end_turn() noexcept = 0;       ///< Tidy up; may make coroutines ready.
-    virtual void before_sleep() noexcept = 0;   ///< Arm what is to end the sleep; may make coroutines ready instead.
+    virtual void end_turn() noexcept = 0;      ///< Tidy up; may make coroutines ready.
+    virtual void before_sleep() noexcept = 0;  ///< Arm what is to end the sleep; may make coroutines ready instead.
     virtual void after_sleep() noexcept = 0;
-    virtual void end_run() noexcept = 0;        ///< Let go of the thread and of the reactor.
+    virtual void end_run() noexcept = 0;  ///< Let go of the thread and of the reactor.
 
 protected:
     ~turn_handler() = default;
@@ -97,7 +97,7 @@ public:
     void spawn(task<void> work);
 
     /// The same for a coroutine function object, which is kept until the coroutine ends: a lambda's captures stay valid.
-    template<class F>
+    template <class F>
         requires std::is_invocable_r_v<task<void>, F&>
     void spawn(F function) {
         spawn(keep_and_run(std::move(function)));
@@ -117,7 +117,8 @@ public:
     /// Runs `function` on the executor's thread. An exception that leaves it comes out of run(). Any thread; allocates.
     void post(std::function<void()> function);
 
-    /// Queues a node that lives until it has run. Any thread; allocates nothing.
+    /// Queues a node that lives until it has run. Any thread; allocates nothing. The executor outlives the call itself,
+    /// which may still be waking it when the node has run.
     void post(ready_node& node) noexcept;
 
     /// Makes run() look around, should it sleep. Any thread; a system call only when it does.
@@ -153,13 +154,13 @@ private:
     friend class detail::root_promise;
     class posted_function;
 
-    static constexpr unsigned ready_budget = 256;             // resumptions a turn
-    static constexpr std::int64_t packets_per_turn = 512;     // receptions a turn that take no detour
-    static constexpr std::uintptr_t sleeping_tag = 1;         // asleep: whoever takes it away wakes
-    static constexpr std::uintptr_t poked_tag = 2;            // wake() was called: do not sleep
+    static constexpr unsigned ready_budget = 256;          // resumptions a turn
+    static constexpr std::int64_t packets_per_turn = 512;  // receptions a turn that take no detour
+    static constexpr std::uintptr_t sleeping_tag = 1;      // asleep: whoever takes it away wakes
+    static constexpr std::uintptr_t poked_tag = 2;         // wake() was called: do not sleep
     static constexpr std::uintptr_t tags = sleeping_tag | poked_tag;
 
-    template<class F>
+    template <class F>
     static task<void> keep_and_run(F function) {
         co_await function();
     }

@@ -128,7 +128,8 @@ public:
     void poll() override {
         read_wake();
         const bool pending = io_uring_sq_ready(&ring_) != 0;
-        const bool deferred = (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+        const bool deferred =
+            (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
         if (pending || deferred) { check(io_uring_submit_and_get_events(&ring_)); }
         reap();
         fire();
@@ -266,12 +267,12 @@ private:
     io_uring ring_{};
     std::string_view name_;
     int wake_fd_ = -1;
-    std::uint64_t wake_value_ = 0;   // the kernel writes here while wake_read_
+    std::uint64_t wake_value_ = 0;  // the kernel writes here while wake_read_
     bool wake_read_ = false;
     bool attached_ = false;
     bool closed_ = false;
-    operation_list armed_;           // the kernel holds these
-    operation_list fired_;           // completed, not yet dispatched
+    operation_list armed_;  // the kernel holds these
+    operation_list fired_;  // completed, not yet dispatched
 };
 
 }  // namespace

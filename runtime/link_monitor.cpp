@@ -57,7 +57,9 @@ program_ids read_programs(const ifinfomsg& info, unsigned length) noexcept {
                 case IFLA_XDP_DRV_PROG_ID:
                 case IFLA_XDP_SKB_PROG_ID:
                 case IFLA_XDP_HW_PROG_ID:
-                    if (found.count < found.id.size() && RTA_PAYLOAD(part) >= sizeof(std::uint32_t)) { found.id[found.count++] = read_u32(*part); }
+                    if (found.count < found.id.size() && RTA_PAYLOAD(part) >= sizeof(std::uint32_t)) {
+                        found.id[found.count++] = read_u32(*part);
+                    }
                     break;
                 default: break;
             }
@@ -82,6 +84,9 @@ link_monitor::link_monitor(executor& owner) : owner_(owner) {
     }
     socklen_t size = sizeof cookie_;
     ::getsockopt(fd_, SOL_SOCKET, SO_NETNS_COOKIE, &cookie_, &size);
+    size = sizeof address;
+    ::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = address.nl_pid;
     owner_.add_handler(*this);
 }
 
@@ -127,8 +132,8 @@ void link_monitor::read_messages() noexcept {
     for (;;) {
         sockaddr_nl sender{};
         socklen_t sender_size = sizeof sender;
-        const ssize_t length = ::recvfrom(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT,
-                                          reinterpret_cast<sockaddr*>(&sender), &sender_size);
+        const ssize_t length =
+            ::recvfrom(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&sender), &sender_size);
         if (length > 0) {
             if (sender.nl_pid != 0) { continue; }  // only the kernel is believed
             handle(std::span(buffer).first(static_cast<std::size_t>(length)));
@@ -150,19 +155,22 @@ void link_monitor::handle(std::span<const std::byte> messages) noexcept {
         std::memcpy(&header, messages.data(), sizeof header);
         if (header.nlmsg_len < sizeof header || header.nlmsg_len > messages.size()) { return; }
         const auto body = messages.subspan(NLMSG_HDRLEN, header.nlmsg_len - NLMSG_HDRLEN);
-        // A query carries the interface's number as its sequence number; notifications carry that of whoever caused them.
+        // A query carries the interface's number as its sequence number, and the answer has that and our own port.
         if (header.nlmsg_type == NLMSG_ERROR && body.size() >= sizeof(int)) {
             int answer = 0;
             std::memcpy(&answer, body.data(), sizeof answer);
             if (answer == -ENODEV || answer == -ENXIO) { gone(static_cast<int>(header.nlmsg_seq)); }
-        } else if ((header.nlmsg_type == RTM_NEWLINK || header.nlmsg_type == RTM_DELLINK) && body.size() >= sizeof(ifinfomsg)) {
+        } else if ((header.nlmsg_type == RTM_NEWLINK || header.nlmsg_type == RTM_DELLINK) &&
+                   body.size() >= sizeof(ifinfomsg)) {
             const auto& info = *reinterpret_cast<const ifinfomsg*>(body.data());
-            const bool confirmed = header.nlmsg_seq != 0 && header.nlmsg_seq == static_cast<std::uint32_t>(info.ifi_index);
+            const bool confirmed =
+                header.nlmsg_pid == port_ && header.nlmsg_seq == static_cast<std::uint32_t>(info.ifi_index);
             // Bridges announce the removal of a port by RTM_DELLINK with a family of their own.
             if (header.nlmsg_type == RTM_DELLINK && info.ifi_family == AF_UNSPEC) {
                 query(info.ifi_index);
             } else if (header.nlmsg_type == RTM_NEWLINK) {
-                const program_ids programs = read_programs(info, static_cast<unsigned>(body.size() - NLMSG_ALIGN(sizeof info)));
+                const program_ids programs =
+                    read_programs(info, static_cast<unsigned>(body.size() - NLMSG_ALIGN(sizeof info)));
                 link_changed(info.ifi_index, info.ifi_flags, programs.count, programs.id.data(), confirmed);
             }
         }

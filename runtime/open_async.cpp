@@ -10,7 +10,8 @@ result<async_sockets> open_async(executor& on, const builder& options) {
     auto built = options.build_system();
     if (!built) { return built.error(); }
     try {
-        return async_sockets{async_rx(on, std::move(built->rx)), async_tx(on, std::move(built->tx)), std::move(built->refusals)};
+        return async_sockets{async_rx(on, std::move(built->rx)), async_tx(on, std::move(built->tx)),
+                             std::move(built->refusals)};
     } catch (const std::system_error& failure) {
         return make_error(errc::system_failure, "watch interface " + options.socket().interface, failure.what(),
                           "allow rtnetlink sockets (socket(AF_NETLINK))");

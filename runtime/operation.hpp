@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `operation`: the common part of every awaiter of ours: a suspended coroutine, its outcome, and how it is cancelled.
 //
-// Lies in the coroutine's frame; used on the executor's thread. States: idle -> waiting (begin) -> done (complete) -> resumed
-// from the ready queue. It completes once: what comes second is ignored.
+// Lies in the coroutine's frame; used on the executor's thread. States: idle -> waiting (suspend) -> done (complete) ->
+// resumed from the ready queue. It completes once: what comes second is ignored.
 //
-// Cancellation. begin() registers with the coroutine's stop token last, when the operation is fully set up. A stop requested
-// on the executor's thread calls cancel() at once. One requested elsewhere posts `canceler_` to the executor, which calls it
-// there. Before the coroutine resumes, end() takes the registration back (which waits for a request under way on another
-// thread) and, if the canceler was posted, fetches it out of the executor's inbox, so that no node outlives its frame.
+// Cancellation. suspend() registers with the coroutine's stop token last, when the operation is fully set up. A stop
+// requested on the executor's thread calls cancel() at once. One requested elsewhere posts `canceler_` to the executor,
+// which calls it there. Before the coroutine resumes, end() takes the registration back (which waits for a request under way
+// on another thread) and, if the canceler was posted, fetches it out of the executor's inbox, so that no node outlives its
+// frame.
 #pragma once
 
 #include "runtime/executor.hpp"
@@ -40,23 +41,29 @@ protected:
     operation() = default;
     ~operation() { end(); }
 
-    /// Tells whether the coroutine was asked to stop already, so that it need not suspend.
-    [[nodiscard]] static bool stop_requested(const std::stop_token* token) noexcept {
-        return token != nullptr && token->stop_requested();
-    }
-
-    /// Notes who waits; the caller then starts what it waits for, and calls watch_stop().
-    template<class Promise>
-    void begin(std::coroutine_handle<Promise> waiting) noexcept {
+    /// The body of await_suspend(): notes who waits, calls `start`, which begins what is waited for, and registers with the
+    /// stop token. Returns false, starting nothing, when the coroutine was asked to stop already: the outcome is then
+    /// operation_canceled.
+    template <class Promise, class Start>
+    bool suspend(std::coroutine_handle<Promise> waiting, Start start) {
+        const std::stop_token* const token = stop_token_of(waiting);
+        if (token != nullptr && token->stop_requested()) {
+            outcome_ = errc::operation_canceled;
+            return false;
+        }
         executor_ = executor::current();
         assert(executor_ != nullptr && "awaited outside an executor's run()");
         coroutine_ = waiting;
-        token_ = stop_token_of(waiting);
         phase_ = phase::waiting;
+        start();
+        if (token != nullptr && token->stop_possible()) { registration_.emplace(*token, requester{*this}); }
+        return true;
     }
 
-    void watch_stop() {
-        if (token_ != nullptr && token_->stop_possible()) { registration_.emplace(*token_, requester{*this}); }
+    /// The body of await_resume(): detaches from everything and tells how it ended.
+    std::error_code finish() noexcept {
+        end();
+        return outcome_;
     }
 
     /// Detaches from everything; called before the coroutine goes on and when its frame is destroyed.
@@ -74,7 +81,6 @@ protected:
     virtual void cancel() noexcept = 0;
 
     [[nodiscard]] fluxnet::executor& home_executor() const noexcept { return *executor_; }
-    [[nodiscard]] std::error_code outcome() const noexcept { return outcome_; }
 
 private:
     enum class phase : unsigned char { idle, waiting, done };
@@ -107,7 +113,6 @@ private:
 
     fluxnet::executor* executor_ = nullptr;
     std::coroutine_handle<> coroutine_;
-    const std::stop_token* token_ = nullptr;
     std::error_code outcome_;
     phase phase_ = phase::idle;
     canceler_node canceler_{*this};

@@ -15,8 +15,7 @@
 
 namespace fluxnet {
 
-class poll_operation
-    : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+class poll_operation : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
     poll_operation() = default;
     poll_operation(const poll_operation&) = delete;

@@ -25,23 +25,12 @@ public:
 
     bool await_ready() const noexcept { return false; }
 
-    template<class Promise>
+    template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> waiting) {
-        if (stop_requested(detail::stop_token_of(waiting))) {
-            result_ = errc::operation_canceled;
-            return false;
-        }
-        begin(waiting);
-        home_executor().reactor().arm(*this, fd_, POLLIN);
-        watch_stop();
-        return true;
+        return suspend(waiting, [this] { home_executor().reactor().arm(*this, fd_, POLLIN); });
     }
 
-    std::error_code await_resume() noexcept {
-        if (!result_) { result_ = outcome(); }
-        end();
-        return result_;
-    }
+    std::error_code await_resume() noexcept { return finish(); }
 
 private:
     void on_ready(int result) noexcept override {
@@ -58,7 +47,6 @@ private:
     void cancel() noexcept override { home_executor().reactor().disarm(*this); }
 
     int fd_;
-    std::error_code result_;
 };
 
 /// Completes when `fd` is readable or hung up; with operation_canceled when the task is cancelled first; or with the

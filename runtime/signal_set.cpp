@@ -35,7 +35,9 @@ signal_set::~signal_set() {
 task<int> signal_set::next() {
     for (;;) {
         signalfd_siginfo info{};
-        if (::read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) { co_return static_cast<int>(info.ssi_signo); }
+        if (::read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+            co_return static_cast<int>(info.ssi_signo);
+        }
         const std::error_code ec = co_await readable(fd_);
         if (ec) { co_return 0; }
     }

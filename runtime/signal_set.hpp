@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `signal_set`: signals as something to await, through a signalfd.
 //
-// Owns the descriptor. While it lives, its signals are blocked in the thread that made it (make it before other threads, which
-// inherit the mask); they are restored when it is destroyed, on that thread. One coroutine waits at a time.
-// Source: signalfd(2).
+// Owns the descriptor. While it lives, its signals are blocked in the thread that made it (make it before other threads,
+// which inherit the mask); they are restored when it is destroyed, on that thread. One coroutine waits at a time. Source:
+// signalfd(2).
 #pragma once
 
 #include "runtime/readable.hpp"

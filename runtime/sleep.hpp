@@ -17,23 +17,12 @@ public:
 
     bool await_ready() const noexcept { return false; }
 
-    template<class Promise>
+    template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> waiting) {
-        if (stop_requested(detail::stop_token_of(waiting))) {
-            result_ = errc::operation_canceled;
-            return false;
-        }
-        begin(waiting);
-        home_executor().add_timer(*this, until_);
-        watch_stop();
-        return true;
+        return suspend(waiting, [this] { home_executor().add_timer(*this, until_); });
     }
 
-    std::error_code await_resume() noexcept {
-        if (!result_) { result_ = outcome(); }
-        end();
-        return result_;
-    }
+    std::error_code await_resume() noexcept { return finish(); }
 
 private:
     void on_time() noexcept override { complete({}); }
@@ -46,7 +35,6 @@ private:
     }
 
     time_point until_;
-    std::error_code result_;
 };
 
 /// Completes at `until`, or with operation_canceled when the task is cancelled first. Resumes on the same executor, in a

@@ -25,7 +25,7 @@
 
 namespace fluxnet {
 
-template<class T = void>
+template <class T = void>
 class task;
 
 namespace detail {
@@ -58,7 +58,7 @@ public:
     struct final_awaiter {
         bool await_ready() const noexcept { return false; }
 
-        template<class Promise>
+        template <class Promise>
         std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) noexcept {
             promise_base& promise = ended.promise();
             if constexpr (transfer_is_call) {
@@ -82,12 +82,12 @@ private:
     const std::stop_token* token_ = nullptr;  // outlives the coroutine: it lies in the frame of the spawned root
 };
 
-template<class T>
+template <class T>
 class task_promise final : public promise_base {
 public:
     task<T> get_return_object() noexcept;
 
-    template<class U>
+    template <class U = T>
     void return_value(U&& value) {
         value_.emplace(std::forward<U>(value));
     }
@@ -103,7 +103,7 @@ private:
     std::exception_ptr failure_;
 };
 
-template<>
+template <>
 class task_promise<void> final : public promise_base {
 public:
     task<void> get_return_object() noexcept;
@@ -119,7 +119,7 @@ private:
 };
 
 /// The stop token of the coroutine that a handle names; null when it has none.
-template<class Promise>
+template <class Promise>
 const std::stop_token* stop_token_of(std::coroutine_handle<Promise> coroutine) noexcept {
     if constexpr (requires { coroutine.promise().stop_token(); }) {
         return coroutine.promise().stop_token();
@@ -130,7 +130,7 @@ const std::stop_token* stop_token_of(std::coroutine_handle<Promise> coroutine) n
 
 }  // namespace detail
 
-template<class T>
+template <class T>
 class [[nodiscard]] task {
 public:
     using promise_type = detail::task_promise<T>;
@@ -141,7 +141,7 @@ public:
 
         bool await_ready() const noexcept { return false; }
 
-        template<class Promise>
+        template <class Promise>
         std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> waiting) noexcept {
             coroutine_.promise().set_continuation(waiting);
             coroutine_.promise().set_stop_token(detail::stop_token_of(waiting));
@@ -182,7 +182,7 @@ private:
 
 namespace detail {
 
-template<class T>
+template <class T>
 task<T> task_promise<T>::get_return_object() noexcept {
     return task<T>(std::coroutine_handle<task_promise>::from_promise(*this));
 }

@@ -44,7 +44,8 @@ error explain_interface(const std::string& interface, int number) {
     const std::string step = "look up interface '" + interface + "'";
     const std::string cause = "the system answered " + errno_text(number);
     if (number == ENODEV || number == ENXIO) {
-        return make_error(errc::interface_not_found, step, cause, "'ip link' lists the interfaces of this network namespace");
+        return make_error(errc::interface_not_found, step, cause,
+                          "'ip link' lists the interfaces of this network namespace");
     }
     return make_error(errc::system_failure, step, cause, "see netdevice(7) for this error");
 }
@@ -52,8 +53,8 @@ error explain_interface(const std::string& interface, int number) {
 error queue_error(const interface_info& interface, std::uint32_t queue, std::string cause) {
     std::string remedy = "use a queue below the number of queues that 'ethtool -l " + interface.name + "' shows";
     if (interface.queues != 0) { remedy = "use queue 0 to " + std::to_string(interface.queues - 1); }
-    return make_error(errc::queue_out_of_range, "bind to " + interface.name + " queue " + std::to_string(queue), std::move(cause),
-                      std::move(remedy));
+    return make_error(errc::queue_out_of_range, "bind to " + interface.name + " queue " + std::to_string(queue),
+                      std::move(cause), std::move(remedy));
 }
 
 error explain_bind(const socket_core& core, const rung& tried, int number) {
@@ -76,9 +77,10 @@ error explain_bind(const socket_core& core, const rung& tried, int number) {
         case EINVAL:
             // The queue exists when the interface told how many it has: then it is the driver that objects.
             if (tried.zero_copy && core.interface.queues != 0) {
-                return make_error(errc::interface_not_supported, step,
-                                  cause + ": the driver refuses zero-copy for this queue or with frames or rings of this size",
-                                  "use mode auto, or other sizes");
+                return make_error(
+                    errc::interface_not_supported, step,
+                    cause + ": the driver refuses zero-copy for this queue or with frames or rings of this size",
+                    "use mode auto, or other sizes");
             }
             return queue_error(core.interface, core.queue, cause);
         case EPERM: return make_error(errc::permission_denied, step, cause, "grant CAP_NET_RAW, or run as root");
@@ -136,9 +138,9 @@ private:
             return explain_interface(options_.interface, -r);
         }
         if (interface_.queues != 0 && options_.queue >= interface_.queues) {
-            return queue_error(interface_, options_.queue,
-                               "the interface has " + std::to_string(interface_.queues) + " queue" +
-                                   (interface_.queues == 1 ? "" : "s"));
+            return queue_error(
+                interface_, options_.queue,
+                "the interface has " + std::to_string(interface_.queues) + " queue" + (interface_.queues == 1 ? "" : "s"));
         }
         // A loopback's MTU never fits, and whether XDP works there at all is the better news: finish() looks at it.
         return interface_.loopback ? result<void>() : check_mtu();
@@ -147,11 +149,11 @@ private:
     result<void> check_mtu() const {
         const std::uint32_t capacity = memory_.config().packet_capacity();
         if (interface_.mtu + ethernet_header <= capacity) { return {}; }
-        return make_error(errc::mtu_too_large, "check the MTU " + std::to_string(interface_.mtu) + " of " + interface_.name,
-                          "a frame of " + std::to_string(memory_.config().frame_size) + " bytes holds " +
-                              std::to_string(capacity) + " bytes of packet (256 go to the kernel, " +
-                              std::to_string(memory_.config().headroom) + " to headroom)",
-                          "use frames of 4096 bytes or less headroom, or run 'ip link set dev " + interface_.name + " mtu 1500'");
+        return make_error(
+            errc::mtu_too_large, "check the MTU " + std::to_string(interface_.mtu) + " of " + interface_.name,
+            "a frame of " + std::to_string(memory_.config().frame_size) + " bytes holds " + std::to_string(capacity) +
+                " bytes of packet (256 go to the kernel, " + std::to_string(memory_.config().headroom) + " to headroom)",
+            "use frames of 4096 bytes or less headroom, or run 'ip link set dev " + interface_.name + " mtu 1500'");
     }
 
     /// Binds, trying again for as long as a former socket may still be on its way out. One deadline for all rungs.
@@ -219,7 +221,8 @@ private:
     /// A program that other sockets use already keeps the mode it is attached in.
     result<void> attach_in(attach_mode mode) {
         if (!program_->attached() || program_->mode() == mode) { return program_->attach(mode); }
-        return make_error(errc::interface_not_supported, std::string("use the shared XDP program in ") + name(mode) + " mode",
+        return make_error(errc::interface_not_supported,
+                          std::string("use the shared XDP program in ") + name(mode) + " mode",
                           std::string("it is attached in ") + name(program_->mode()) + " mode", "use that mode, or auto");
     }
 
@@ -241,12 +244,14 @@ private:
         for (const error& refusal : refusals_) {
             causes += (causes.empty() ? "" : "; ") + refusal.step + ": " + refusal.cause;
         }
-        error whole = make_error(errc::interface_not_supported,
-                                 "open " + interface_.name + " queue " + std::to_string(options_.queue), std::move(causes),
-                                 refusals_.back().remedy);
+        error whole =
+            make_error(errc::interface_not_supported, "open " + interface_.name + " queue " + std::to_string(options_.queue),
+                       std::move(causes), refusals_.back().remedy);
         // A condition that every rung met is more than "not supported".
         const std::error_code code = refusals_.front().code;
-        if (std::ranges::all_of(refusals_, [&](const error& refusal) { return refusal.code == code; })) { whole.code = code; }
+        if (std::ranges::all_of(refusals_, [&](const error& refusal) { return refusal.code == code; })) {
+            whole.code = code;
+        }
         return whole;
     }
 
@@ -271,11 +276,11 @@ private:
     kernel& calls_;
     interface_info interface_;
     std::shared_ptr<program> program_;
-    std::uint32_t stocked_ = 0;      // frames in the fill ring of the attempt under way
+    std::uint32_t stocked_ = 0;  // frames in the fill ring of the attempt under way
     // The last bind failed for zero-copy. Drivers refuse that with any errno they like, and the kernel itself falls back to
     // copy on all of them: when copy mode fails for the same reason, its error says so.
     bool driver_refused_ = false;
-    unsigned attempts_ = 0;          // closed again, on any rung
+    unsigned attempts_ = 0;  // closed again, on any rung
     std::chrono::milliseconds waited_{0};
     std::vector<error> refusals_;
 };

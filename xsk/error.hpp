@@ -64,10 +64,10 @@ struct error {
 /// What `result::value()` throws when there is none: std::system_error whose text is `error::message()`.
 [[noreturn]] void throw_exception_from_error(const error& failure, const boost::source_location& where);
 
-template<class T>
+template <class T>
 using result = boost::system::result<T, error>;
 
 }  // namespace fluxnet
 
-template<>
+template <>
 struct std::is_error_code_enum<fluxnet::errc> : std::true_type {};

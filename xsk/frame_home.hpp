@@ -67,13 +67,13 @@ public:
     struct place {
         detail::umem_area* area = nullptr;
         detail::frame_checker* checker = nullptr;
-        std::byte* base = nullptr;              // of the UMEM
-        std::uint32_t* links = nullptr;         // side array of the pool, one entry per frame
-        std::span<std::uint32_t> free_slots;    // room for every frame of this home
+        std::byte* base = nullptr;            // of the UMEM
+        std::uint32_t* links = nullptr;       // side array of the pool, one entry per frame
+        std::span<std::uint32_t> free_slots;  // room for every frame of this home
         std::uint32_t chunk_shift = 0;
-        std::uint32_t headroom = 0;             // where an empty packet begins in its frame
+        std::uint32_t headroom = 0;  // where an empty packet begins in its frame
         std::uint32_t first_frame = 0;
-        std::uint32_t number = 0;               // of this home in its pool
+        std::uint32_t number = 0;  // of this home in its pool
     };
 
     explicit frame_home(const place& where) noexcept;
@@ -116,9 +116,7 @@ public:
     void give_back(const frame_chain& chain) noexcept;
 
     /// Moves all frames of the return stack to the free list and returns how many. Owner only.
-    std::uint32_t drain() noexcept {
-        return returns_.load(std::memory_order_relaxed) == 0 ? 0 : drain_slowly();
-    }
+    std::uint32_t drain() noexcept { return returns_.load(std::memory_order_relaxed) == 0 ? 0 : drain_slowly(); }
 
     /// Gives free frames to a fill ring, as many as both allow, and returns how many. Owner only.
     std::uint32_t refill(producer_ring<frame_addr>& fill) noexcept;
@@ -135,7 +133,9 @@ public:
 
     /// Notes that a frame went from the user to a TX ring, or came out of a completion ring. The checked build returns false
     /// when the kernel did not have it. Any thread.
-    void submitted(frame_index frame) noexcept { place_.checker->move(frame, detail::frame_state::user, detail::frame_state::tx); }
+    void submitted(frame_index frame) noexcept {
+        place_.checker->move(frame, detail::frame_state::user, detail::frame_state::tx);
+    }
     [[nodiscard]] bool completed(frame_index frame) noexcept {
         return place_.checker->arrive(frame, detail::frame_state::tx, detail::frame_state::free);
     }
@@ -209,8 +209,8 @@ private:
     detail::counter received_;                   // RX -> user
     detail::counter returned_;                   // user or completion -> free
     frame_waker waker_;
-    bool hungry_ = false;                        // we published hungry and have not withdrawn it
-    std::uint32_t wakes_granted_ = 0;            // times another thread cleared hungry
+    bool hungry_ = false;              // we published hungry and have not withdrawn it
+    std::uint32_t wakes_granted_ = 0;  // times another thread cleared hungry
 
     // What other threads write.
     alignas(64) std::atomic<std::uint64_t> returns_ = 0;

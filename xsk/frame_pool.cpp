@@ -7,7 +7,7 @@
 namespace fluxnet {
 namespace {
 
-template<class T>
+template <class T>
 std::int64_t entries_in(const ring_memory<T>& ring) noexcept {
     if (ring.producer == nullptr) { return 0; }
     // In this order the difference cannot turn negative while both sides move.

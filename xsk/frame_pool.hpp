@@ -95,8 +95,8 @@ private:
     std::unique_ptr<std::uint8_t[]> numbers_;  // home of each frame
     std::unique_ptr<frame_home*[]> by_number_;
 
-    std::mutex mutex_;                         // guards what follows
-    std::uint32_t assigned_ = 0;               // frames [0, assigned_) have a home
+    std::mutex mutex_;            // guards what follows
+    std::uint32_t assigned_ = 0;  // frames [0, assigned_) have a home
     std::deque<frame_home> homes_;
     std::deque<tx_ledger> ledgers_;
     std::vector<watched_rings> watched_;

@@ -112,9 +112,9 @@ private:
           headroom_(static_cast<std::uint32_t>(addr.value) & (home.frame_size() - 1)) {}
 
     std::byte* data_ = nullptr;
-    frame_home* home_ = nullptr;   // null: an empty handle
-    std::uint32_t size_ = 0;       // headroom_ + size_ <= the frame's size
-    std::uint32_t headroom_ = 0;   // data_ minus the frame's first byte
+    frame_home* home_ = nullptr;  // null: an empty handle
+    std::uint32_t size_ = 0;      // headroom_ + size_ <= the frame's size
+    std::uint32_t headroom_ = 0;  // data_ minus the frame's first byte
 };
 
 static_assert(sizeof(packet) <= 32);

@@ -53,8 +53,8 @@ private:
         return instance;
     }
 
-    __attribute__((format(printf, 2, 0)))
-    static int keep_bpf(libbpf_print_level level, const char* format, va_list arguments) {
+    __attribute__((format(printf, 2, 0))) static int keep_bpf(libbpf_print_level level, const char* format,
+                                                              va_list arguments) {
         if (level != LIBBPF_WARN) { return 0; }
         char line[512];
         const int length = std::vsnprintf(line, sizeof line, format, arguments);
@@ -66,8 +66,7 @@ private:
         return length;
     }
 
-    __attribute__((format(printf, 2, 0)))
-    static int drop_xdp(libxdp_print_level, const char*, va_list) { return 0; }
+    __attribute__((format(printf, 2, 0))) static int drop_xdp(libxdp_print_level, const char*, va_list) { return 0; }
 
     std::lock_guard<std::mutex> lock_;
     libbpf_print_fn_t bpf_;
@@ -79,7 +78,8 @@ error load_failure(const interface_info& interface, int number, const std::strin
     std::string cause = "bpf answered " + errno_text(number);
     if (!said.empty()) { cause += " [" + said + ']'; }
     if (number == EPERM || number == EACCES) {
-        return make_error(errc::permission_denied, step, cause, "grant CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW, or run as root");
+        return make_error(errc::permission_denied, step, cause,
+                          "grant CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW, or run as root");
     }
     if (number == EINVAL || number == ENOSYS || number == EOPNOTSUPP) {
         return make_error(errc::kernel_not_supported, step, cause, "use Linux 5.18 or later with BPF and AF_XDP enabled");
@@ -94,10 +94,9 @@ error attach_failure(const interface_info& interface, attach_mode mode, int numb
         case EBUSY:
         case EEXIST: {
             const std::string others = describe_programs(interface.index);
-            return make_error(errc::program_conflict, step,
-                              cause + (others.empty() ? std::string() : ": the interface runs " + others),
-                              "end the process that attached it, or remove it with 'ip link set dev " + interface.name +
-                                  " xdp off'");
+            return make_error(
+                errc::program_conflict, step, cause + (others.empty() ? std::string() : ": the interface runs " + others),
+                "end the process that attached it, or remove it with 'ip link set dev " + interface.name + " xdp off'");
         }
         case EOPNOTSUPP:
             return make_error(errc::interface_not_supported, step, cause + ": the driver has no such XDP mode",
@@ -116,13 +115,12 @@ error attach_failure(const interface_info& interface, attach_mode mode, int numb
             return make_error(errc::mtu_too_large, step, cause + " with MTU " + std::to_string(interface.mtu),
                               "lower the MTU of the interface and of its peer, or use mode generic");
         case ENODEV:
-        case ENXIO:
-            return make_error(errc::interface_gone, step, cause, "check that the interface still exists");
+        case ENXIO: return make_error(errc::interface_gone, step, cause, "check that the interface still exists");
         case EPERM:
         case EACCES:
-            return make_error(errc::permission_denied, step, cause, "grant CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW, or run as root");
-        default:
-            return make_error(errc::system_failure, step, cause, "try mode generic, or see bpf(2) for this error");
+            return make_error(errc::permission_denied, step, cause,
+                              "grant CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW, or run as root");
+        default: return make_error(errc::system_failure, step, cause, "try mode generic, or see bpf(2) for this error");
     }
 }
 
@@ -168,8 +166,8 @@ result<std::shared_ptr<program>> program::load(const interface_info& interface) 
         return load_failure(interface, -r, quiet.said());
     }
     objects->verdicts_length = objects->cpus * sizeof(flux_verdicts);
-    objects->verdicts = ::mmap(nullptr, objects->verdicts_length, PROT_READ, MAP_SHARED,
-                               bpf_map__fd(objects->skeleton->maps.verdicts), 0);
+    objects->verdicts =
+        ::mmap(nullptr, objects->verdicts_length, PROT_READ, MAP_SHARED, bpf_map__fd(objects->skeleton->maps.verdicts), 0);
     if (objects->verdicts == MAP_FAILED) { return load_failure(interface, errno, "mmap of the verdict counters"); }
     return std::shared_ptr<program>(new program(std::move(objects), interface));
 }
@@ -207,7 +205,8 @@ void program::detach() noexcept {
 result<void> program::insert(std::uint32_t queue, int socket_fd) {
     const int map = bpf_map__fd(loaded_->skeleton->maps.xsks);
     if (const int r = bpf_map_update_elem(map, &queue, &socket_fd, BPF_ANY); r < 0) {
-        return make_error(errc::system_failure, "direct queue " + std::to_string(queue) + " of " + interface_.name + " to the socket",
+        return make_error(errc::system_failure,
+                          "direct queue " + std::to_string(queue) + " of " + interface_.name + " to the socket",
                           "bpf answered " + errno_text(-r), "check that the queue exists");
     }
     return {};

@@ -34,9 +34,9 @@ socket_statistics raw_socket::statistics() const noexcept {
 std::error_code classify_kick(int answer) noexcept {
     switch (-answer) {
         case 0:
-        case EAGAIN:     // more to send than one kick takes, or no room in the completion ring
-        case EBUSY:      // this packet was dropped and completed, or the device queue is full
-        case ENOBUFS:    // throttled by SO_SNDBUF
+        case EAGAIN:   // more to send than one kick takes, or no room in the completion ring
+        case EBUSY:    // this packet was dropped and completed, or the device queue is full
+        case ENOBUFS:  // throttled by SO_SNDBUF
         case EINTR: return {};
         case ENETDOWN: return errc::link_down;
         case ENXIO:
@@ -52,7 +52,7 @@ socket_statistics read_statistics(const socket_core& core) noexcept {
     xdp_statistics answer{};
     std::uint32_t size = sizeof answer;
     if (core.calls.get_option(core.fd, XDP_STATISTICS, &answer, &size) < 0) { return {}; }
-    return {answer.rx_dropped,  answer.rx_invalid_descs,         answer.tx_invalid_descs,
+    return {answer.rx_dropped,   answer.rx_invalid_descs,         answer.tx_invalid_descs,
             answer.rx_ring_full, answer.rx_fill_ring_empty_descs, answer.tx_ring_empty_descs};
 }
 

@@ -33,8 +33,8 @@ struct socket_options {
     std::uint32_t rx_ring = 2048;  ///< Entries; a power of two.
     std::uint32_t tx_ring = 2048;  ///< Entries; a power of two.
     xdp_mode mode = xdp_mode::automatic;
-    bool need_wakeup = true;       ///< XDP_USE_NEED_WAKEUP: the kernel says when it wants a system call.
-    bool attach = true;            ///< Attach our XDP program; else somebody else directs packets here, or nobody does.
+    bool need_wakeup = true;  ///< XDP_USE_NEED_WAKEUP: the kernel says when it wants a system call.
+    bool attach = true;       ///< Attach our XDP program; else somebody else directs packets here, or nobody does.
     std::shared_ptr<fluxnet::program> shared_program;  ///< Use this one, for several sockets on one interface.
     std::chrono::milliseconds busy_deadline{1000};     ///< How long a queue that is still being closed is waited for.
     fluxnet::kernel* calls = nullptr;                  ///< Null: system_kernel().
@@ -42,12 +42,12 @@ struct socket_options {
 
 /// What the kernel counts for a socket. Source: XDP_STATISTICS.
 struct socket_statistics {
-    std::uint64_t rx_dropped = 0;         ///< Larger than a frame holds, or dropped for reasons of the kernel's.
-    std::uint64_t rx_invalid_descs = 0;   ///< Bad addresses in the fill ring.
-    std::uint64_t tx_invalid_descs = 0;   ///< Bad descriptors in the TX ring.
-    std::uint64_t rx_ring_full = 0;       ///< The program reads too slowly.
-    std::uint64_t fill_ring_empty = 0;    ///< The program gives frames back too slowly.
-    std::uint64_t tx_ring_empty = 0;      ///< The kernel looked and found nothing to send.
+    std::uint64_t rx_dropped = 0;        ///< Larger than a frame holds, or dropped for reasons of the kernel's.
+    std::uint64_t rx_invalid_descs = 0;  ///< Bad addresses in the fill ring.
+    std::uint64_t tx_invalid_descs = 0;  ///< Bad descriptors in the TX ring.
+    std::uint64_t rx_ring_full = 0;      ///< The program reads too slowly.
+    std::uint64_t fill_ring_empty = 0;   ///< The program gives frames back too slowly.
+    std::uint64_t tx_ring_empty = 0;     ///< The kernel looked and found nothing to send.
 };
 
 class raw_socket {
@@ -63,11 +63,11 @@ public:
     raw_socket& operator=(raw_socket&&) = default;
     ~raw_socket() = default;
 
-    fluxnet::umem umem;                    ///< The memory that the rings' addresses count into.
-    consumer_ring<xdp_desc> rx;            ///< Received packets.
-    producer_ring<frame_addr> fill;        ///< Frames for the kernel to receive into.
-    producer_ring<xdp_desc> tx;            ///< Packets to send.
-    consumer_ring<frame_addr> comp;        ///< Frames of sent packets.
+    fluxnet::umem umem;              ///< The memory that the rings' addresses count into.
+    consumer_ring<xdp_desc> rx;      ///< Received packets.
+    producer_ring<frame_addr> fill;  ///< Frames for the kernel to receive into.
+    producer_ring<xdp_desc> tx;      ///< Packets to send.
+    consumer_ring<frame_addr> comp;  ///< Frames of sent packets.
 
     /// Tells whether the kernel asks for wakeup_rx() or wakeup_tx().
     [[nodiscard]] bool needs_wakeup_rx() const noexcept { return fill.needs_wakeup(); }

@@ -5,9 +5,9 @@
 // it may move between threads but never be shared. Slots are written or read through a guard (`reservation`, `claim`) that
 // publishes exactly what was written or read when it goes out of scope, also while an exception unwinds.
 //
-// Protocol (Linux Documentation/networking/af_xdp.rst, net/xdp/xsk_queue.h). Both sides count in free-running 32-bit indices;
-// an index belongs to the side that writes it. The producer writes entries and then stores its index with release; the
-// consumer loads that index with acquire before it reads entries, and stores its own index with release after the last
+// Protocol (Linux Documentation/networking/af_xdp.rst, net/xdp/xsk_queue.h). Both sides count in free-running 32-bit
+// indices; an index belongs to the side that writes it. The producer writes entries and then stores its index with release;
+// the consumer loads that index with acquire before it reads entries, and stores its own index with release after the last
 // read; the producer loads that one with acquire before it overwrites a slot. Each end keeps a copy of the other's index
 // and loads the shared one only when the copy promises too little, so that the cache line moves once a batch.
 #pragma once
@@ -21,7 +21,7 @@
 namespace fluxnet {
 
 /// Where a ring lies in memory shared with the kernel (or with a model of it). `size` is a power of two.
-template<class T>
+template <class T>
 struct ring_memory {
     std::uint32_t* producer = nullptr;
     std::uint32_t* consumer = nullptr;
@@ -31,7 +31,7 @@ struct ring_memory {
 };
 
 /// The producing end of a ring.
-template<class T>
+template <class T>
 class producer_ring {
 public:
     /// Slots set aside for writing. Commits the written ones when it is destroyed or on commit(). Must not outlive its
@@ -132,7 +132,7 @@ private:
 };
 
 /// The consuming end of a ring.
-template<class T>
+template <class T>
 class consumer_ring {
 public:
     /// Entries that may be read. Releases those that were read when it is destroyed or on release(). Must not outlive its

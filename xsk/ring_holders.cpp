@@ -31,7 +31,8 @@ std::string describe_ring_holders() {
     std::error_code ignored;
     const fs::path ours = fs::read_symlink("/proc/thread-self/ns/net", ignored);
     const std::string self = std::to_string(::getpid());
-    for (auto entry = fs::directory_iterator("/proc", ignored); !ignored && entry != fs::directory_iterator(); entry.increment(ignored)) {
+    for (auto entry = fs::directory_iterator("/proc", ignored); !ignored && entry != fs::directory_iterator();
+         entry.increment(ignored)) {
         const std::string name = entry->path().filename();
         if (name.find_first_not_of("0123456789") != std::string::npos || !maps_fill_ring(entry->path())) { continue; }
         std::error_code unreadable;

@@ -50,7 +50,8 @@ void rx::refill() noexcept {
     if (!home_->adopt()) { return; }
     home_->drain();
     if (home_->refill(fill_) != 0 && fill_.needs_wakeup()) {
-        if (const std::error_code refused = classify_kick(core_->calls.kick_rx(core_->fd)); refused == errc::interface_gone) {
+        if (const std::error_code refused = classify_kick(core_->calls.kick_rx(core_->fd));
+            refused == errc::interface_gone) {
             fail(refused);
         }
     }

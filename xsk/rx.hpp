@@ -2,8 +2,8 @@
 // `rx`: the receiving half of a socket. It owns the RX ring, the fill ring and a home of frames.
 //
 // Movable, not shareable: one thread uses it at a time, and becomes the owner of its home by the first use. To move it to
-// another thread, call release() on the old one first. Packets it hands out may go anywhere and outlive it. Destroy it on the
-// thread that uses it, or after release(). Ring operations make no system call, except the one that the kernel asks for
+// another thread, call release() on the old one first. Packets it hands out may go anywhere and outlive it. Destroy it on
+// the thread that uses it, or after release(). Ring operations make no system call, except the one that the kernel asks for
 // (need_wakeup) after the fill ring was stocked.
 #pragma once
 

@@ -28,14 +28,13 @@ error explain_socket(int number) {
         case EAFNOSUPPORT:
             return make_error(errc::kernel_not_supported, "open an AF_XDP socket", cause,
                               "use a kernel with CONFIG_XDP_SOCKETS");
-        default:
-            return make_error(errc::system_failure, "open an AF_XDP socket", cause, "see socket(2) for this error");
+        default: return make_error(errc::system_failure, "open an AF_XDP socket", cause, "see socket(2) for this error");
     }
 }
 
 error explain_registration(const umem_config& config, std::size_t length, int number) {
-    const std::string step = "register a UMEM of " + std::to_string(length) + " bytes (" + std::to_string(config.frame_count) +
-                             " frames of " + std::to_string(config.frame_size) + ")";
+    const std::string step = "register a UMEM of " + std::to_string(length) + " bytes (" +
+                             std::to_string(config.frame_count) + " frames of " + std::to_string(config.frame_size) + ")";
     const std::string cause = "XDP_UMEM_REG answered " + errno_text(number);
     switch (number) {
         case ENOBUFS:
@@ -59,10 +58,11 @@ error explain_ring(const ring_plan& plan, const char* call, int number) {
     }
 }
 
-template<class T>
+template <class T>
 ring_memory<T> view(void* address, const xdp_ring_offset& layout, std::uint32_t size) noexcept {
     auto* bytes = static_cast<std::byte*>(address);
-    return {reinterpret_cast<std::uint32_t*>(bytes + layout.producer), reinterpret_cast<std::uint32_t*>(bytes + layout.consumer),
+    return {reinterpret_cast<std::uint32_t*>(bytes + layout.producer),
+            reinterpret_cast<std::uint32_t*>(bytes + layout.consumer),
             reinterpret_cast<std::uint32_t*>(bytes + layout.flags), reinterpret_cast<T*>(bytes + layout.desc), size};
 }
 
@@ -83,7 +83,8 @@ result<void> map_rings(socket_core& core, const socket_options& options) {
     xdp_mmap_offsets offsets{};
     const umem_config& config = core.memory.config();
     const std::array<ring_plan, 4> plans{{
-        {"fill", XDP_UMEM_FILL_RING, static_cast<off_t>(XDP_UMEM_PGOFF_FILL_RING), config.fill_ring, sizeof(frame_addr), &offsets.fr},
+        {"fill", XDP_UMEM_FILL_RING, static_cast<off_t>(XDP_UMEM_PGOFF_FILL_RING), config.fill_ring, sizeof(frame_addr),
+         &offsets.fr},
         {"completion", XDP_UMEM_COMPLETION_RING, static_cast<off_t>(XDP_UMEM_PGOFF_COMPLETION_RING), config.completion_ring,
          sizeof(frame_addr), &offsets.cr},
         {"RX", XDP_RX_RING, XDP_PGOFF_RX_RING, options.rx_ring, sizeof(xdp_desc), &offsets.rx},

@@ -9,8 +9,8 @@
 namespace fluxnet {
 
 tx::tx(std::shared_ptr<detail::socket_core> core, frame_home& home)
-    : core_(std::move(core)), home_(&home), ledger_(&core_->memory.pool().make_ledger()), ring_(core_->tx), comp_(core_->comp),
-      chains_(std::make_unique<frame_chain[]>(frame_pool::max_homes)) {}
+    : core_(std::move(core)), home_(&home), ledger_(&core_->memory.pool().make_ledger()), ring_(core_->tx),
+      comp_(core_->comp), chains_(std::make_unique<frame_chain[]>(frame_pool::max_homes)) {}
 
 tx& tx::operator=(tx&& other) noexcept {
     if (this != &other) {
@@ -104,9 +104,7 @@ std::uint32_t tx::reap() noexcept {
     }
     in_flight_ -= reaped;
     ledger_->reaped.add(reaped - lost);
-    for (std::uint32_t i = 0; i < homes; ++i) {
-        pool.home(touched[i]).give_back(std::exchange(chains_[touched[i]], {}));
-    }
+    for (std::uint32_t i = 0; i < homes; ++i) { pool.home(touched[i]).give_back(std::exchange(chains_[touched[i]], {})); }
     return reaped;
 }
 

@@ -103,8 +103,8 @@ private:
     tx_ledger* ledger_ = nullptr;                // likewise
     producer_ring<xdp_desc> ring_;
     consumer_ring<frame_addr> comp_;
-    std::unique_ptr<frame_chain[]> chains_;      // one per home, all empty between calls
-    std::uint32_t in_flight_ = 0;                // <= comp_.size()
+    std::unique_ptr<frame_chain[]> chains_;  // one per home, all empty between calls
+    std::uint32_t in_flight_ = 0;            // <= comp_.size()
     std::uint64_t dropped_by_kernel_ = 0;
     bool link_down_ = false;
     std::error_code failure_;

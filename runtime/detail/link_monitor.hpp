@@ -19,9 +19,8 @@
 namespace fluxnet::detail {
 
 /// What a handle wants to hear of its interface. Linked into one monitor; unlinks itself.
-class link_listener
-    : public boost::intrusive::list_base_hook<boost::intrusive::tag<link_listener>,
-                                              boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+class link_listener : public boost::intrusive::list_base_hook<boost::intrusive::tag<link_listener>,
+                                                              boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
     virtual void on_interface_gone() noexcept = 0;
     virtual void on_link(bool up) noexcept = 0;
@@ -66,7 +65,8 @@ private:
 
     executor& owner_;
     int fd_ = -1;
-    std::uint64_t cookie_ = 0;
+    std::uint64_t cookie_ = 0;  // of the network namespace
+    std::uint32_t port_ = 0;    // our netlink address: answers to our queries carry it
     boost::intrusive::list<link_listener, hook, boost::intrusive::constant_time_size<false>> listeners_;
 };
 

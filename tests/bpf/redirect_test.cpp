@@ -78,8 +78,7 @@ const std::array<std::size_t, 5> sizes{14, 60, 590, 1514, 9014};
 
 /// The host side of a testbed with our program loaded for it and attached, and the calling thread inside.
 struct attached_program {
-    explicit attached_program(unsigned queues = 1)
-        : bed({.queues = queues}), inside(bed.host()) {
+    explicit attached_program(unsigned queues = 1) : bed({.queues = queues}), inside(bed.host()) {
         interface_info interface;
         REQUIRE(system_kernel().find_interface(bed.name(side::host).c_str(), interface) == 0);
         loaded = program::load(interface).value();
@@ -119,7 +118,8 @@ TEST_CASE("without a socket every packet passes unchanged and is counted") {
 TEST_CASE("packets of a queue with a socket are redirected and those of other queues pass") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     attached_program port(2);
-    auto sockets = builder(port.bed.name(side::host)).queue(1).use_program(port.loaded).mode(xdp_mode::native).build_system();
+    auto sockets =
+        builder(port.bed.name(side::host)).queue(1).use_program(port.loaded).mode(xdp_mode::native).build_system();
     REQUIRE_MESSAGE(sockets.has_value(), sockets.error().message());
     verdict_counts expected;
     for (const std::size_t size : sizes) {

@@ -63,9 +63,10 @@ TEST_CASE("one million packets with drops among them allocate and map nothing") 
     FLUXNET_SKIP_IF(testbed::why_not_available());
     testbed bed;
     const network_namespace::scoped_enter inside(bed.host());
-    const proto::test::endpoints who{
-        .host = proto::mac_address(testbed::mac(side::host)), .host_ip = *proto::ipv4_address::parse("10.77.0.1"),
-        .client = proto::mac_address(testbed::mac(side::peer)), .client_ip = *proto::ipv4_address::parse("10.77.0.2")};
+    const proto::test::endpoints who{.host = proto::mac_address(testbed::mac(side::host)),
+                                     .host_ip = *proto::ipv4_address::parse("10.77.0.1"),
+                                     .client = proto::mac_address(testbed::mac(side::peer)),
+                                     .client_ip = *proto::ipv4_address::parse("10.77.0.2")};
     executor loop;
     auto sockets = open_async(loop, builder("flux0"));
     REQUIRE_MESSAGE(sockets.has_value(), sockets.error().message());

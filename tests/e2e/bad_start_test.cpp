@@ -44,10 +44,11 @@ std::vector<bad_start> bad_starts() {
         {.what = "no privilege to load programs",
          .arguments = {"--interface", "flux0", "--address", "10.77.0.1"},
          .message = {"load the XDP program for flux0", "EPERM", "CAP_BPF"},
-         .in_child = [] {
-             drop_capability(CAP_BPF);
-             drop_capability(CAP_SYS_ADMIN);
-         }},
+         .in_child =
+             [] {
+                 drop_capability(CAP_BPF);
+                 drop_capability(CAP_SYS_ADMIN);
+             }},
         {.what = "native mode forced on lo",
          .arguments = {"--interface", "lo", "--address", "127.0.0.1", "--mode", "native"},
          .message = {"lo", "native mode", "EOPNOTSUPP", "use mode auto"}},
@@ -58,10 +59,11 @@ std::vector<bad_start> bad_starts() {
         {.what = "memlock too small",
          .arguments = {"--interface", "flux0", "--address", "10.77.0.1"},
          .message = {"register a UMEM of 4194304 bytes", "ENOBUFS", "ulimit -l"},
-         .in_child = [] {
-             set_memlock_limit(1 << 20);
-             drop_capability(CAP_IPC_LOCK);
-         }},
+         .in_child =
+             [] {
+                 set_memlock_limit(1 << 20);
+                 drop_capability(CAP_IPC_LOCK);
+             }},
         {.what = "MTU larger than a frame holds",
          .arguments = {"--interface", "flux0", "--address", "10.77.0.1"},
          .message = {"check the MTU 3000 of flux0", "holds 1536 bytes", "frames of 4096 bytes"},

@@ -33,7 +33,8 @@ TEST_CASE("an idle echo_async takes under half a percent of a core and fewer tha
     std::this_thread::sleep_for(5s);
     const std::uint64_t counted_calls = calls.total();
     const auto used = cpu_time(echo.pid()) - before;
-    std::printf("idle for 5 s: %llu system calls, %.3f ms of CPU time\n", 0ULL + counted_calls, static_cast<double>(used.count()) / 1e6);
+    std::printf("idle for 5 s: %llu system calls, %.3f ms of CPU time\n", 0ULL + counted_calls,
+                static_cast<double>(used.count()) / 1e6);
     CHECK(counted_calls < 10);
     CHECK(used < 25ms);
     CHECK(stop_echo(echo).frames_are_whole());
@@ -54,9 +55,10 @@ TEST_CASE("at overload echo_async makes at most one system call per 16 packets r
     FLUXNET_SKIP_IF(syscall_counter::why_not_available());
     testbed bed;
     process echo = start_echo(bed);
-    const proto::test::endpoints who{
-        .host = proto::mac_address(testbed::mac(side::host)), .host_ip = *proto::ipv4_address::parse("10.77.0.1"),
-        .client = proto::mac_address(testbed::mac(side::peer)), .client_ip = *proto::ipv4_address::parse("10.77.0.2")};
+    const proto::test::endpoints who{.host = proto::mac_address(testbed::mac(side::host)),
+                                     .host_ip = *proto::ipv4_address::parse("10.77.0.1"),
+                                     .client = proto::mac_address(testbed::mac(side::peer)),
+                                     .client_ip = *proto::ipv4_address::parse("10.77.0.2")};
     const auto request = proto::test::udp_request(who, proto::test::counting(18));
     const int sink = bed.peer().call([&] { return open_sink(who.client_port); });
     packet_socket wire(bed.peer(), bed.name(side::peer));
@@ -70,8 +72,8 @@ TEST_CASE("at overload echo_async makes at most one system call per 16 packets r
     ::close(sink);
 
     const auto received = static_cast<double>(summary.of("summary", "rx") - 20'000);
-    std::printf("overload: %llu packets offered, %.0f received, %llu system calls: one per %.1f packets\n",
-                0ULL + offered, received, 0ULL + counted_calls, received / static_cast<double>(counted_calls));
+    std::printf("overload: %llu packets offered, %.0f received, %llu system calls: one per %.1f packets\n", 0ULL + offered,
+                received, 0ULL + counted_calls, received / static_cast<double>(counted_calls));
     for (const auto& [number, count] : by_number) { std::printf("  system call %ld: %llu\n", number, 0ULL + count); }
     CHECK_MESSAGE(received < 0.95 * static_cast<double>(offered), "the generator did not outrun the receiver");
     CHECK(received >= 1e6);

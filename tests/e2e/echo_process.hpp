@@ -62,7 +62,8 @@ private:
 };
 
 inline process start_echo(testbed& bed, std::vector<std::string> more = {"--quiet"}) {
-    std::vector<std::string> argv{FLUXNET_ECHO_ASYNC, "--interface", bed.name(side::host), "--address", bed.options().host_address};
+    std::vector<std::string> argv{FLUXNET_ECHO_ASYNC, "--interface", bed.name(side::host), "--address",
+                                  bed.options().host_address};
     argv.insert(argv.end(), more.begin(), more.end());
     process child = bed.spawn(side::host, argv);
     if (!child.read_until("answering for", std::chrono::seconds(10))) {

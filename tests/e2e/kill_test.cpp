@@ -21,9 +21,10 @@ namespace proto = fluxnet::proto;
 TEST_CASE("killed at a random moment of traffic 50 times it leaves no program and starts again") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     testbed bed;
-    const proto::test::endpoints who{
-        .host = proto::mac_address(testbed::mac(side::host)), .host_ip = *proto::ipv4_address::parse("10.77.0.1"),
-        .client = proto::mac_address(testbed::mac(side::peer)), .client_ip = *proto::ipv4_address::parse("10.77.0.2")};
+    const proto::test::endpoints who{.host = proto::mac_address(testbed::mac(side::host)),
+                                     .host_ip = *proto::ipv4_address::parse("10.77.0.1"),
+                                     .client = proto::mac_address(testbed::mac(side::peer)),
+                                     .client_ip = *proto::ipv4_address::parse("10.77.0.2")};
     const auto request = proto::test::echo_request(who, proto::test::counting(56));
     packet_socket wire(bed.peer(), bed.name(side::peer));
     std::mt19937 random(20260701);

@@ -82,8 +82,8 @@ TEST_CASE("sends without credit wait and complete in the order in which they ask
         CHECK(n == count);
         order.push_back(name);
     };
-    port.loop.spawn(send(1, 100, 0));   // more than the rings hold
-    port.loop.spawn(send(2, 1, 100));   // would fit soon, and must wait all the same
+    port.loop.spawn(send(1, 100, 0));  // more than the rings hold
+    port.loop.spawn(send(2, 1, 100));  // would fit soon, and must wait all the same
     port.loop.spawn(send(3, 40, 101));
     port.loop.spawn([&]() -> task<void> {
         co_await sleep_for(2ms);

@@ -39,7 +39,7 @@ using never = std::suspend_always;
 class given_token {
 public:
     bool await_ready() const noexcept { return false; }
-    template<class Promise>
+    template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> asking) noexcept {
         token_ = fluxnet::detail::stop_token_of(asking);
         return false;
@@ -107,7 +107,7 @@ inline stoppable run_under(std::stop_token, task<void> work) {
 }
 
 /// Runs `work` to its end on `loop`, with whatever else was spawned there, and returns its value.
-template<class T>
+template <class T>
 T run_for_value(executor& loop, task<T> work) {
     std::optional<T> value;
     loop.spawn([&]() -> task<void> { value.emplace(co_await work); });

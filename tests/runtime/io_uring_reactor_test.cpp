@@ -72,9 +72,7 @@ std::string refusal_of(int number) {
     return said_without({SYS_io_uring_setup, number}, [] {
         try {
             const executor loop;
-        } catch (const std::system_error& failure) {
-            return std::to_string(failure.code().value()) + ' ' + failure.what();
-        }
+        } catch (const std::system_error& failure) { return std::to_string(failure.code().value()) + ' ' + failure.what(); }
         return std::string("no exception");
     });
 }

@@ -55,8 +55,8 @@ bool detach_link_of(std::uint32_t program) {
         if (fd < 0) { continue; }
         bpf_link_info info{};
         __u32 size = sizeof info;
-        const bool found = ::bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == BPF_LINK_TYPE_XDP &&
-                           info.prog_id == program;
+        const bool found =
+            ::bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == BPF_LINK_TYPE_XDP && info.prog_id == program;
         const bool detached = found && ::bpf_link_detach(fd) == 0;
         ::close(fd);
         if (found) { return detached; }

@@ -2,8 +2,8 @@
 // The system calls that a thread makes because the code under test asks for them.
 //
 // A function without state. Normally these are all calls but one: libstdc++ wakes a semaphore (futex) after every stop
-// callback, whether somebody waits for it or not. The thread sanitizer makes calls of its own at any time; with it only those
-// that the runtime has a use for are counted.
+// callback, whether somebody waits for it or not. The thread sanitizer makes calls of its own at any time; with it only
+// those that the runtime has a use for are counted.
 #pragma once
 
 #include "tests/support/syscall_counter.hpp"

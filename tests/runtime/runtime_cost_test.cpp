@@ -43,7 +43,7 @@ namespace {
 constinit thread_local std::size_t largest_new = 0;
 
 /// The largest block that `function` asks operator new for: the frame, when it does nothing but call a coroutine.
-template<class F>
+template <class F>
 std::size_t largest_block(F&& function) {
     largest_new = 0;
     function();
@@ -246,7 +246,8 @@ TEST_CASE("the frames of the library's own coroutines are small") {
     const std::size_t of_function = largest_block([&] { loop.spawn(empty); });
     const std::size_t of_empty = largest_block([&] { static_cast<void>(empty()); });
     loop.run();
-    MESSAGE("bytes: signal_set::next ", of_next, ", root ", of_root, ", spawned function ", of_function, ", empty task ", of_empty);
+    MESSAGE("bytes: signal_set::next ", of_next, ", root ", of_root, ", spawned function ", of_function, ", empty task ",
+            of_empty);
     CHECK(of_next <= 1024);
     CHECK(of_root <= 512);
     CHECK(of_function <= 512);

@@ -47,7 +47,7 @@ inline void forbid(const forbidden_call& call) {
 }
 
 /// Returns what `function`, which returns a string, says where `call` is forbidden.
-template<class F>
+template <class F>
 std::string said_without(const forbidden_call& call, F&& function) {
     int ends[2];
     REQUIRE(::pipe(ends) == 0);

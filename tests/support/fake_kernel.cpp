@@ -33,8 +33,7 @@ enum { rx_dropped, rx_invalid, tx_invalid, rx_full, fill_empty, tx_empty };
 
 /// Copies bytes that the address sanitizer may hold to be somebody else's, as the kernel does. The pointers are volatile so
 /// that the loop does not become a call of memcpy, which the sanitizer intercepts.
-__attribute__((no_sanitize("address")))
-void copy_as_kernel(std::byte* to, const std::byte* from, std::size_t count) {
+__attribute__((no_sanitize("address"))) void copy_as_kernel(std::byte* to, const std::byte* from, std::size_t count) {
     volatile std::byte* out = to;
     const volatile std::byte* in = from;
     for (std::size_t i = 0; i < count; ++i) { out[i] = in[i]; }
@@ -44,7 +43,7 @@ std::atomic_ref<std::uint32_t> word(std::byte* memory, std::size_t at) {
     return std::atomic_ref(*reinterpret_cast<std::uint32_t*>(memory + at));
 }
 
-template<class T>
+template <class T>
 T& entry(std::byte* memory, std::uint32_t size, std::uint32_t index) {
     return reinterpret_cast<T*>(memory + entries_at)[index & (size - 1)];
 }
@@ -54,8 +53,12 @@ std::byte* mapped(std::byte* memory) {
     return memory;
 }
 
-std::size_t number(fake_ring which) { return static_cast<std::size_t>(which); }
-std::size_t number(fake_call which) { return static_cast<std::size_t>(which); }
+std::size_t number(fake_ring which) {
+    return static_cast<std::size_t>(which);
+}
+std::size_t number(fake_call which) {
+    return static_cast<std::size_t>(which);
+}
 
 /// Which call a socket option stands for; every option that sockets use.
 fake_call call_of(int option) {
@@ -165,8 +168,8 @@ int fake_kernel::register_umem(socket& it, const void* value, std::uint32_t size
     if (size != sizeof request || it.umem != nullptr) { return -EINVAL; }
     std::memcpy(&request, value, sizeof request);
     const bool sized = request.chunk_size >= 2048 && request.chunk_size <= 4096 && std::has_single_bit(request.chunk_size);
-    if (!sized || request.headroom >= request.chunk_size - kernel_headroom || request.addr % 4096 != 0 || request.flags != 0 ||
-        request.len < request.chunk_size) {
+    if (!sized || request.headroom >= request.chunk_size - kernel_headroom || request.addr % 4096 != 0 ||
+        request.flags != 0 || request.len < request.chunk_size) {
         return -EINVAL;
     }
     it.umem = reinterpret_cast<std::byte*>(request.addr);
@@ -296,13 +299,20 @@ int fake_kernel::bind(int fd, int interface_index, std::uint32_t queue, std::uin
     binds_.push_back({interface_index, queue, flags, stocked});
     int answer = refuse(fake_call::bind);
     const bool made = it->umem != nullptr && std::ranges::all_of(it->rings, [](const ring& r) { return r.size != 0; });
-    const bool taken = std::ranges::any_of(sockets_, [&](const auto& other) { return other.second.bound && other.second.queue == queue; });
+    const bool taken =
+        std::ranges::any_of(sockets_, [&](const auto& other) { return other.second.bound && other.second.queue == queue; });
     if (answer == 0) {
-        if (gone_ || interface_index != interface.index) { answer = ENODEV; }
-        else if (!link_up_) { answer = ENETDOWN; }
-        else if (!made || it->poisoned || queue >= real_queues) { answer = EINVAL; }
-        else if (taken) { answer = EBUSY; }
-        else if ((flags & XDP_ZEROCOPY) != 0 && !zero_copy) { answer = EOPNOTSUPP; }
+        if (gone_ || interface_index != interface.index) {
+            answer = ENODEV;
+        } else if (!link_up_) {
+            answer = ENETDOWN;
+        } else if (!made || it->poisoned || queue >= real_queues) {
+            answer = EINVAL;
+        } else if (taken) {
+            answer = EBUSY;
+        } else if ((flags & XDP_ZEROCOPY) != 0 && !zero_copy) {
+            answer = EOPNOTSUPP;
+        }
     }
     it->poisoned = answer != 0;
     if (answer != 0) { return -answer; }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `fake_kernel`: the kernel's side of AF_XDP sockets, in the memory of the test.
 //
-// A builder takes it with calls(); the test then plays the network: deliver() is a packet that arrives, sent() are those that
-// left. Nothing moves by itself: packets leave when the socket kicks, and pause_ms() returns at once. Every call can be told to
-// fail. It counts descriptors and mappings, so that a test can ask at the end what was left behind.
-// It must outlive the sockets made with it. Any thread may call any function; one mutex guards them all.
-// Source: net/xdp/xsk.c, net/xdp/xsk_queue.h and net/xdp/xdp_umem.c of Linux 6.18, copy mode, as far as user space can tell.
+// A builder takes it with calls(); the test then plays the network: deliver() is a packet that arrives, sent() are those
+// that left. Nothing moves by itself: packets leave when the socket kicks, and pause_ms() returns at once. Every call can be
+// told to fail. It counts descriptors and mappings, so that a test can ask at the end what was left behind. It must outlive
+// the sockets made with it. Any thread may call any function; one mutex guards them all. Source: net/xdp/xsk.c,
+// net/xdp/xsk_queue.h and net/xdp/xdp_umem.c of Linux 6.18, copy mode, as far as user space can tell.
 #pragma once
 
 #include "xsk/descriptor.hpp"
@@ -66,18 +66,18 @@ public:
     ~fake_kernel() override;
 
     // The world. Set before sockets are opened.
-    interface_info interface;               ///< What find_interface() finds: fake0, one queue, MTU 1500, up.
-    std::uint32_t real_queues = 1;          ///< Queues that bind() accepts.
-    bool zero_copy = false;                 ///< Whether bind() accepts XDP_ZEROCOPY; else EOPNOTSUPP.
-    bool old_kernel = false;                ///< Before 6.17: no XDP_MAX_TX_SKB_BUDGET, and a kick that ends early hides its progress.
-    std::uint32_t default_tx_budget = 32;   ///< Descriptors that one kick sends while no budget is set.
-    std::uint32_t first_index = 0;          ///< Where the indices of new rings start.
-    std::function<void()> on_bind;          ///< Called before bind() does anything.
+    interface_info interface;       ///< What find_interface() finds: fake0, one queue, MTU 1500, up.
+    std::uint32_t real_queues = 1;  ///< Queues that bind() accepts.
+    bool zero_copy = false;         ///< Whether bind() accepts XDP_ZEROCOPY; else EOPNOTSUPP.
+    bool old_kernel = false;  ///< Before 6.17: no XDP_MAX_TX_SKB_BUDGET, and a kick that ends early hides its progress.
+    std::uint32_t default_tx_budget = 32;  ///< Descriptors that one kick sends while no budget is set.
+    std::uint32_t first_index = 0;         ///< Where the indices of new rings start.
+    std::function<void()> on_bind;         ///< Called before bind() does anything.
 
     // What goes wrong.
 
-    /// Lets the `nth` call of a kind (counted from 1, from now on) and the `times - 1` after it answer -`number`. A kick that is
-    /// told to answer EBUSY drops the packet at the head of the ring and completes it; other kicks touch nothing.
+    /// Lets the `nth` call of a kind (counted from 1, from now on) and the `times - 1` after it answer -`number`. A kick
+    /// that is told to answer EBUSY drops the packet at the head of the ring and completes it; other kicks touch nothing.
     void fail(fake_call which, unsigned nth, int number, unsigned times = 1);
 
     /// Lets the `nth` call of all (counted from 1, from now on) answer -`number`.
@@ -100,7 +100,8 @@ public:
     /// Takes the packets that have left since the last call, in order.
     [[nodiscard]] std::vector<std::vector<std::byte>> take_sent();
 
-    /// Keeps the completions of sent packets back from now on, as a device that is slow to send; or hands over `count` of them.
+    /// Keeps the completions of sent packets back from now on, as a device that is slow to send; or hands over `count` of
+    /// them.
     void hold_completions(bool hold);
     std::uint32_t release_completions(std::uint32_t count = ~0U, int fd = -1);
 
@@ -163,10 +164,10 @@ private:
         std::array<ring, 4> rings;
         std::uint32_t budget = 0;
         bool bound = false;
-        bool poisoned = false;                // a bind failed
+        bool poisoned = false;  // a bind failed
         std::uint32_t queue = 0;
-        std::deque<std::uint64_t> out_of_sight;  // frames taken from the fill ring for packets that found RX full
-        std::deque<std::uint64_t> held;          // completions kept back
+        std::deque<std::uint64_t> out_of_sight;     // frames taken from the fill ring for packets that found RX full
+        std::deque<std::uint64_t> held;             // completions kept back
         std::array<std::uint64_t, 6> statistics{};  // as in xdp_statistics
     };
 

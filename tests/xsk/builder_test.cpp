@@ -204,7 +204,8 @@ TEST_CASE("a failure at any call leaves nothing behind and says what to do") {
             }
             if (mode == xdp_mode::native_copy) {
                 CHECK(nth == 15);  // one beyond the calls that a socket takes
-                CHECK(refused == (number == EBUSY ? 12 : 13));  // the transmit budget may fail, and a busy queue is tried again
+                CHECK(refused ==
+                      (number == EBUSY ? 12 : 13));  // the transmit budget may fail, and a busy queue is tried again
             } else {
                 CHECK(nth > 15);
             }

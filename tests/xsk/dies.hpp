@@ -35,7 +35,7 @@ inline constexpr bool asserts = true;
 }
 
 /// Tells whether `action` ended in abort().
-template<class Action>
+template <class Action>
 [[nodiscard]] bool dies(Action&& action) {
     const pid_t child = ::fork();
     if (child == 0) {

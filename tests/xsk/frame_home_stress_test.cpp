@@ -205,12 +205,16 @@ TEST_CASE("a home handed from owner to owner loses no frame") {
                 for (auto& loan : loans) {
                     const auto frame = home->take();
                     if (!frame) { break; }
-                    if (const std::uint32_t before = loan.exchange(frame->value + 1)) { home->give_back(frame_index{before - 1}); }
+                    if (const std::uint32_t before = loan.exchange(frame->value + 1)) {
+                        home->give_back(frame_index{before - 1});
+                    }
                 }
                 home->release();
                 turn.store(mine + 1);
                 // A former owner is a stranger now.
-                if (const std::uint32_t frame = loans[mine % loans.size()].exchange(0)) { home->give_back(frame_index{frame - 1}); }
+                if (const std::uint32_t frame = loans[mine % loans.size()].exchange(0)) {
+                    home->give_back(frame_index{frame - 1});
+                }
             }
         });
     }

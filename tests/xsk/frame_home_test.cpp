@@ -40,7 +40,7 @@ struct fixture {
     frame_home* home = nullptr;
 };
 
-template<class Action>
+template <class Action>
 void elsewhere(Action&& action) {
     std::thread(std::forward<Action>(action)).join();
 }

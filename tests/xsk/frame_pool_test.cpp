@@ -105,8 +105,8 @@ TEST_CASE("a census follows a frame through every state") {
     pool.watch({rx.memory(), comp.memory()});
     home->adopt();
 
-    const auto expect = [&](std::int64_t free, std::int64_t fill, std::int64_t in_rx, std::int64_t tx, std::int64_t completion,
-                            std::int64_t user) {
+    const auto expect = [&](std::int64_t free, std::int64_t fill, std::int64_t in_rx, std::int64_t tx,
+                            std::int64_t completion, std::int64_t user) {
         const frame_census census = pool.census();
         CHECK(census.exact);
         CHECK(census.free == free);

@@ -52,7 +52,9 @@ std::vector<std::byte> pattern(std::size_t size, unsigned seed) {
     return bytes;
 }
 
-bool holds(const packet& one, const std::vector<std::byte>& bytes) { return std::ranges::equal(one.data(), bytes); }
+bool holds(const packet& one, const std::vector<std::byte>& bytes) {
+    return std::ranges::equal(one.data(), bytes);
+}
 
 }  // namespace
 
@@ -233,8 +235,7 @@ TEST_CASE("an exception returns the frames of the packets that it passes") {
         more.push_back(f.make());
         CHECK(f.held() == 3);
         throw std::runtime_error("dropped");
-    } catch (const std::runtime_error&) {
-    }
+    } catch (const std::runtime_error&) {}
     CHECK(f.held() == 0);
 }
 
@@ -255,7 +256,8 @@ TEST_CASE("several threads may read one packet") {
     {
         std::vector<std::jthread> readers;
         for (bool& result : same) {
-            readers.emplace_back([&shared, &result] { result = shared && shared.size() == 500 && holds(shared, pattern(500, 9)); });
+            readers.emplace_back(
+                [&shared, &result] { result = shared && shared.size() == 500 && holds(shared, pattern(500, 9)); });
         }
     }
     CHECK(std::ranges::all_of(same, [](bool value) { return value; }));

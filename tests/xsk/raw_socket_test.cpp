@@ -6,8 +6,8 @@
 #include <doctest/doctest.h>
 
 #include <cerrno>
-#include <type_traits>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 using namespace fluxnet;

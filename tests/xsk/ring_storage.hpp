@@ -10,7 +10,7 @@
 
 namespace fluxnet::test {
 
-template<class T>
+template <class T>
 class ring_storage {
 public:
     explicit ring_storage(std::uint32_t size, std::uint32_t first_index = 0)

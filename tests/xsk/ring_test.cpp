@@ -143,8 +143,7 @@ TEST_CASE("a reservation that unwinds commits what was written") {
         slots.push(8);
         slots.push(9);
         throw std::runtime_error("half-way");
-    } catch (const std::runtime_error&) {
-    }
+    } catch (const std::runtime_error&) {}
     CHECK(memory.producer().load() == 3);
     consumer out(memory.memory());
     CHECK(read_all(out) == std::vector<entry>{7, 8, 9});
@@ -200,8 +199,7 @@ TEST_CASE("a claim that unwinds releases what was read") {
         auto claim = out.consume();
         static_cast<void>(claim.next());
         throw std::runtime_error("half-way");
-    } catch (const std::runtime_error&) {
-    }
+    } catch (const std::runtime_error&) {}
     CHECK(memory.consumer().load() == 1);
     CHECK(read_all(out).size() == 4);
 }

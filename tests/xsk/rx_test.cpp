@@ -192,7 +192,8 @@ TEST_CASE("the kernel is called after a refill only when it asks for it") {
 
 TEST_CASE("a descriptor outside the UMEM ends the handle") {
     const xdp_desc wrong[] = {
-        {{64 * 2048}, 60, 0}, {{~std::uint64_t{0}}, 60, 0}, {{std::uint64_t{1} << 40}, 60, 0}, {{512}, 1537, 0}, {{2047}, 2, 0},
+        {{64 * 2048}, 60, 0}, {{~std::uint64_t{0}}, 60, 0}, {{std::uint64_t{1} << 40}, 60, 0}, {{512}, 1537, 0},
+        {{2047}, 2, 0},
     };
     for (const xdp_desc& desc : wrong) {
         fixture f;

@@ -32,7 +32,9 @@ namespace fluxnet::test {
     return bytes;
 }
 
-[[nodiscard]] inline bool same(std::span<const std::byte> a, std::span<const std::byte> b) { return std::ranges::equal(a, b); }
+[[nodiscard]] inline bool same(std::span<const std::byte> a, std::span<const std::byte> b) {
+    return std::ranges::equal(a, b);
+}
 
 [[nodiscard]] inline bool contains(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;

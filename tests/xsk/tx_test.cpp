@@ -368,8 +368,10 @@ TEST_CASE("packets wait while the link is down") {
 }
 
 TEST_CASE("an error of the device ends the handle and later packets stay with the caller") {
-    for (const auto& [number, condition] : {std::pair{ENXIO, errc::interface_gone}, {ENODEV, errc::interface_gone},
-                                            {EBADF, errc::interface_gone}, {EOPNOTSUPP, errc::system_failure}}) {
+    for (const auto& [number, condition] : {std::pair{ENXIO, errc::interface_gone},
+                                            {ENODEV, errc::interface_gone},
+                                            {EBADF, errc::interface_gone},
+                                            {EOPNOTSUPP, errc::system_failure}}) {
         fixture f;
         auto packets = f.make(4);
         CHECK(f.sender->try_send(std::span(packets).first(2)) == 2);

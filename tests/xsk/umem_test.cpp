@@ -30,7 +30,9 @@ umem_config small_config(std::uint32_t frames) {
     return config;
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
 
 packet make_packet(frame_home& home) {
     return packet::from_raw(home, {home.addr_of(home.at(*home.take()) + 256), 64, 0});

@@ -250,7 +250,9 @@ TEST_CASE("packets that travel from a receiving to a sending thread lose no fram
         while (sent.load() < count) {
             {
                 const std::lock_guard lock(mutex);
-                for (; !between.empty() && batch.size() < 32; between.pop_front()) { batch.push_back(std::move(between.front())); }
+                for (; !between.empty() && batch.size() < 32; between.pop_front()) {
+                    batch.push_back(std::move(between.front()));
+                }
             }
             const std::uint32_t taken = built.tx.try_send(batch);
             batch.erase(batch.begin(), batch.begin() + taken);

@@ -66,7 +66,8 @@ public:
     [[nodiscard]] bool arrive([[maybe_unused]] frame_index frame, [[maybe_unused]] frame_state from,
                               [[maybe_unused]] frame_state to) noexcept {
         if constexpr (checked_build) {
-            if (frame.value >= frames_ || !states_[frame.value].compare_exchange_strong(from, to, std::memory_order_acq_rel)) {
+            if (frame.value >= frames_ ||
+                !states_[frame.value].compare_exchange_strong(from, to, std::memory_order_acq_rel)) {
                 return false;
             }
             if (to == frame_state::user) { unpoison(frame); }

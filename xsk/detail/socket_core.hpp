@@ -36,8 +36,8 @@ struct socket_core {
     interface_info interface;
     std::uint32_t queue = 0;
     bool zero_copy = false;
-    bool directed = false;                 // the XSKMAP has an entry for the queue
-    bool watched = false;                  // the pool's census reads our rings
+    bool directed = false;  // the XSKMAP has an entry for the queue
+    bool watched = false;   // the pool's census reads our rings
     std::shared_ptr<fluxnet::program> redirect;
     std::array<mapping, 4> mappings;
     ring_memory<xdp_desc> rx;
