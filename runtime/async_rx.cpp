@@ -19,7 +19,7 @@ public:
         rx_.home().set_waker({&wake_executor, &executor_});
         interface_index = rx_.interface().index;
         program_id = rx_.redirect() != nullptr ? rx_.redirect()->id() : 0;
-        links_.add(*this);
+        if (!rx_.interface().simulated) { links_.add(*this); }
         executor_.add_handler(*this);
     }
 
@@ -68,11 +68,17 @@ private:
         serve();
     }
 
+    void last_look() noexcept override {
+        rx_.refill();  // what sending halves have just returned
+        serve();       // and what they have sent here, on a simulated wire
+    }
+
     void before_sleep() noexcept override {
-        rx_.refill();  // what the sending half has just returned
-        serve();
         while (rx_.low_on_frames() && !rx_.home().publish_hungry()) { rx_.refill(); }
-        if (pending() && !armed()) { executor_.reactor().arm(*this, rx_.fd(), POLLIN); }
+        if (pending() && !armed()) {
+            rx_.prepare_wait();
+            executor_.reactor().arm(*this, rx_.fd(), POLLIN);
+        }
     }
 
     void after_sleep() noexcept override { rx_.home().withdraw_hungry(); }

@@ -18,7 +18,7 @@ class tx_service final : private turn_handler, private timer_node, private link_
 public:
     tx_service(executor& on, tx socket) : executor_(on), tx_(std::move(socket)) {
         interface_index = tx_.interface().index;
-        on.links().add(*this);
+        if (!tx_.interface().simulated) { on.links().add(*this); }
         executor_.add_handler(*this);
     }
 

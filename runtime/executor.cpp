@@ -126,6 +126,12 @@ void executor::fire_timers() {
 }
 
 void executor::sleep() {
+    // Two rounds, so that nothing is armed for a sleep that the last handler has just made unnecessary.
+    for (auto& handler : handlers_) { handler.last_look(); }
+    if (!ready_.empty()) {
+        reactor_->poll();
+        return;
+    }
     for (auto& handler : handlers_) { handler.before_sleep(); }
     std::uintptr_t empty = 0;
     if (ready_.empty() &&

@@ -68,7 +68,8 @@ protected:
 class turn_handler : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
     virtual void end_turn() noexcept = 0;      ///< Tidy up; may make coroutines ready.
-    virtual void before_sleep() noexcept = 0;  ///< Arm what is to end the sleep; may make coroutines ready instead.
+    virtual void last_look() noexcept {}       ///< All have tidied up and nothing is ready; may make coroutines ready.
+    virtual void before_sleep() noexcept = 0;  ///< Still nothing is ready: arm what is to end the sleep.
     virtual void after_sleep() noexcept = 0;
     virtual void end_run() noexcept = 0;  ///< Let go of the thread and of the reactor.
 

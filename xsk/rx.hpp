@@ -42,6 +42,9 @@ public:
     /// Ends this thread's ownership, so that another thread may use the handle.
     void release() noexcept { home_->release(); }
 
+    /// To be called before anybody waits for fd(): a simulated wire's descriptor then tells of the next packet.
+    void prepare_wait() noexcept { core_->calls.prepare_wait(core_->fd); }
+
     /// The error that ended this handle; none while it works. Errors: ring_corruption, interface_gone, program_detached.
     [[nodiscard]] std::error_code failure() const noexcept { return failure_; }
 

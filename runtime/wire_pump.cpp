@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/wire_pump.hpp"
+
+namespace fluxnet {
+
+wire_pump::wire_pump(executor& on, simulated_wire& wire)
+    : executor_(on), wire_(wire), start_(std::chrono::steady_clock::now() - wire.now()) {
+    executor_.add_handler(*this);
+}
+
+void wire_pump::advance() noexcept {
+    if (wire_.next_arrival()) { wire_.advance_to(std::chrono::steady_clock::now() - start_); }
+}
+
+void wire_pump::before_sleep() noexcept {
+    const auto next = wire_.next_arrival();
+    if (timer_node::is_linked()) { timer_node::unlink(); }
+    if (next) { executor_.add_timer(*this, start_ + *next); }
+}
+
+}  // namespace fluxnet
