@@ -52,6 +52,8 @@ public:
         return count;
     }
 
+    void set_policy(const flush_policy& policy) noexcept { policy_ = policy; }
+
     [[nodiscard]] tx& socket() noexcept { return tx_; }
 
 private:
@@ -66,12 +68,29 @@ private:
 
     void end_turn() noexcept override {
         if (idle()) { return; }
+        if (may_wait()) {
+            tx_.reap();
+            return;
+        }
         if (!blocked_ || tx_.reap() != 0 || tx_.failure()) { push(); }
         if (blocked_) { keep_trying(); }  // an executor that is never idle does not come to before_sleep()
     }
 
     void before_sleep() noexcept override {
         if (!idle()) { keep_trying(); }
+    }
+
+    /// Tells whether what is queued can wait for more to be kicked with it: the executor comes back soon by itself.
+    [[nodiscard]] bool may_wait() noexcept {
+        if (blocked_ || !waiting_.empty() || tx_.failure() || !executor_.has_ready()) { return false; }
+        const std::uint32_t queued = tx_.pending();
+        if (queued == 0 || queued >= policy_.packets || policy_.delay.count() == 0) { return false; }
+        const auto now = std::chrono::steady_clock::now();
+        if (!deferred_) {
+            deferred_ = true;
+            kick_by_ = now + policy_.delay;
+        }
+        return now < kick_by_;
     }
 
     void keep_trying() noexcept {
@@ -95,6 +114,7 @@ private:
 
     /// Kicks, reaps and serves whoever waits, for as long as that moves something.
     void push() noexcept {
+        deferred_ = false;
         const std::uint32_t before = tx_.in_flight();
         const bool queued = tx_.pending() != 0;
         bool served = false;
@@ -133,7 +153,10 @@ private:
     tx tx_;
     line waiting_;
     std::chrono::nanoseconds back_off_ = shortest_back_off;
+    flush_policy policy_;
     bool blocked_ = false;
+    bool deferred_ = false;                            // packets are queued that a turn has not kicked
+    std::chrono::steady_clock::time_point kick_by_{};  // of these; valid while deferred_
 };
 
 }  // namespace detail
@@ -153,6 +176,10 @@ async_tx::send_awaiter async_tx::send(packet& one) noexcept {
 
 std::uint32_t async_tx::allocate(std::span<packet> into) noexcept {
     return service_->allocate(into);
+}
+
+void async_tx::set_flush_policy(const flush_policy& policy) noexcept {
+    service_->set_policy(policy);
 }
 
 tx& async_tx::socket() noexcept {

@@ -2,9 +2,11 @@
 // `async_tx`: a tx bound to an executor, so that coroutines there can await room to send.
 //
 // Owns the tx. Used and destroyed on the executor's thread, or while no thread runs it. Queued packets are handed to the
-// kernel at the end of each turn, all with one kick; completions are reaped then too. When the kernel makes no progress the
-// handle tries again after a back-off that doubles from 50 us to 10 ms; it does not wait for POLLOUT, which says nothing
-// about credit. Several coroutines may wait; they are served in the order in which they asked.
+// kernel after a turn in which nothing else became ready, so that a sleep is never in their way; while the executor is busy
+// they wait, as far as the flush_policy allows, so that one kick serves many. Completions are reaped after every turn.
+// When the kernel makes no progress the handle tries again after a back-off that doubles from 50 us to 10 ms; it does not
+// wait for POLLOUT, which says nothing about credit. Several coroutines may wait; they are served in the order in which they
+// asked.
 #pragma once
 
 #include "runtime/executor.hpp"
@@ -14,6 +16,7 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include <chrono>
 #include <coroutine>
 #include <cstdint>
 #include <memory>
@@ -28,6 +31,12 @@ class tx_service;
 using send_line_hook = boost::intrusive::list_base_hook<boost::intrusive::tag<tx_service>,
                                                         boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 }  // namespace detail
+
+/// How long queued packets may wait for company while the executor has other things to run. Looked at after every turn.
+struct flush_policy {
+    std::uint32_t packets = 64;                                      ///< So many are kicked at once.
+    std::chrono::nanoseconds delay = std::chrono::microseconds(50);  ///< So old, too. 0: after every turn.
+};
 
 class async_tx {
 public:
@@ -45,8 +54,8 @@ public:
 
     /// Queues packets in order: completes when all are in the TX ring, and waits while there is no credit. n tells how
     /// many were taken; their handles are empty then, and those of the rest are untouched. `packets` must stay valid
-    /// until it completes. Resumes on the bound executor. The kernel gets the packets at the end of the turn, and an
-    /// error of that kick surfaces at the next send.
+    /// until it completes. Resumes on the bound executor. The kernel gets the packets after the turn or a little later (see
+    /// flush_policy), and an error of that kick surfaces at the next send.
     /// Errors: operation_canceled, foreign_packet, packet_too_small (of packets[n]), interface_gone, ring_corruption,
     /// closed.
     [[nodiscard]] send_awaiter send(std::span<packet> packets) noexcept;
@@ -56,6 +65,9 @@ public:
 
     /// Fills `into` with empty packets, as tx::allocate() does; fewer when frames are short.
     std::uint32_t allocate(std::span<packet> into) noexcept;
+
+    /// Changes when packets are kicked, from the end of the turn under way.
+    void set_flush_policy(const flush_policy& policy) noexcept;
 
     /// The sending half itself, for its observers.
     [[nodiscard]] tx& socket() noexcept;

@@ -128,6 +128,9 @@ public:
     /// Puts a node at the end of the ready queue.
     void make_ready(ready_node& node) noexcept { ready_.push_back(node); }
 
+    /// Tells whether another turn follows at once.
+    [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
+
     void add_timer(detail::timer_node& timer, time_point deadline) noexcept;
 
     void add_handler(detail::turn_handler& handler) noexcept { handlers_.push_back(handler); }

@@ -438,3 +438,66 @@ TEST_CASE("the sending half may end before the receiving half and after it") {
         CHECK(number_of(kept[2].data()) == 2);  // packets outlive both
     }
 }
+
+namespace {
+
+/// Keeps an executor busy: ready again as soon as it has run.
+class spinner final : public ready_node {
+public:
+    explicit spinner(executor& on) : on_(on) { on_.make_ready(*this); }
+    void run() noexcept override {
+        if (spinning) { on_.make_ready(*this); }
+    }
+    bool spinning = true;
+
+private:
+    executor& on_;
+};
+
+}  // namespace
+
+TEST_CASE("on a busy executor packets wait for company up to the number of the flush policy") {
+    fake_port port;
+    port.sockets.tx.set_flush_policy({.packets = 8, .delay = 1h});
+    spinner busy(port.loop);
+    port.loop.spawn([&]() -> task<void> {
+        auto packets = numbered_packets(port.sockets.tx, 9);
+        co_await port.sockets.tx.send(std::span(packets).first(7));
+        co_await sleep_for(5ms);
+        CHECK(port.kernel.calls(fake_call::kick_tx) == 0);
+        co_await port.sockets.tx.send(packets[7]);
+        co_await sleep_for(1ms);
+        CHECK(port.kernel.calls(fake_call::kick_tx) == 1);
+        co_await port.sockets.tx.send(packets[8]);
+        co_await sleep_for(5ms);
+        CHECK(port.kernel.calls(fake_call::kick_tx) == 1);
+        busy.spinning = false;  // nothing else is ready now: no reason to wait
+        co_await sleep_for(5ms);
+        CHECK(port.kernel.calls(fake_call::kick_tx) == 2);
+    });
+    port.loop.run();
+    CHECK(port.take_sent() == numbers(0, 9));
+    check_nothing_lost(port.sockets);
+}
+
+TEST_CASE("on a busy executor packets wait no longer than the delay of the flush policy") {
+    fake_port port;
+    port.sockets.tx.set_flush_policy({.packets = 1000, .delay = 20ms});
+    spinner busy(port.loop);
+    port.loop.spawn([&]() -> task<void> {
+        auto packets = numbered_packets(port.sockets.tx, 2);
+        co_await port.sockets.tx.send(packets[0]);
+        co_await sleep_for(5ms);
+        CHECK(port.kernel.calls(fake_call::kick_tx) == 0);
+        co_await sleep_for(30ms);
+        CHECK(port.kernel.calls(fake_call::kick_tx) == 1);
+        port.sockets.tx.set_flush_policy({.packets = 1000, .delay = 0ns});
+        co_await port.sockets.tx.send(packets[1]);
+        co_await sleep_for(1ms);
+        CHECK(port.kernel.calls(fake_call::kick_tx) == 2);
+        busy.spinning = false;
+    });
+    port.loop.run();
+    CHECK(port.take_sent() == numbers(0, 2));
+    check_nothing_lost(port.sockets);
+}
