@@ -11,6 +11,7 @@
 #include <linux/ethtool.h>
 #include <linux/if.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -116,6 +117,17 @@ private:
 };
 
 }  // namespace
+
+int kernel::wait_input(int fd, int wake_fd, std::int64_t timeout_ns) {
+    pollfd entries[2] = {{fd, POLLIN, 0}, {wake_fd, POLLIN, 0}};
+    const timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
+    if (const int r = answer(::ppoll(entries, 2, &timeout, nullptr)); r < 0) { return r; }
+    int bits = 0;
+    if ((entries[0].revents & POLLIN) != 0) { bits |= fd_ready; }
+    if ((entries[0].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) { bits |= fd_error; }
+    if (entries[1].revents != 0) { bits |= wake_ready; }
+    return bits;
+}
 
 kernel& system_kernel() noexcept {
     static real_kernel instance;

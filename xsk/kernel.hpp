@@ -38,6 +38,10 @@ public:
     virtual int kick_rx(int fd) = 0;
     /// Called before somebody waits for `fd` to become readable; for models whose descriptor does not know the RX ring.
     virtual void prepare_wait(int fd) { static_cast<void>(fd); }
+    /// ppoll of `fd` and `wake_fd` (negative: none) for input, for `timeout_ns` nanoseconds. Returns readiness bits; 0 when
+    /// the time has passed.
+    enum : int { fd_ready = 1, fd_error = 2, wake_ready = 4 };
+    virtual int wait_input(int fd, int wake_fd, std::int64_t timeout_ns);
     virtual int close(int fd) = 0;
     /// Looks an interface up by name in the caller's network namespace; fills in `found`.
     virtual int find_interface(const char* name, interface_info& found) = 0;

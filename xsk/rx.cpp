@@ -2,9 +2,31 @@
 #include "xsk/rx.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 namespace fluxnet {
+
+struct rx::wake_event {
+    wake_event() noexcept : fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+    wake_event(const wake_event&) = delete;
+    wake_event& operator=(const wake_event&) = delete;
+    ~wake_event() { ::close(fd); }
+
+    static void signal(void* context) noexcept {
+        const std::uint64_t one = 1;
+        [[maybe_unused]] const auto written = ::write(static_cast<wake_event*>(context)->fd, &one, sizeof one);
+    }
+    void clear() noexcept {
+        std::uint64_t count = 0;
+        [[maybe_unused]] const auto taken = ::read(fd, &count, sizeof count);
+    }
+
+    int fd;  // -1 when there was none to be had: then only packets end a wait
+};
 
 rx::rx(std::shared_ptr<detail::socket_core> core, frame_home& home) noexcept
     : core_(std::move(core)), home_(&home), ring_(core_->rx), fill_(core_->fill),
@@ -18,8 +40,12 @@ rx& rx::operator=(rx&& other) noexcept {
     return *this;
 }
 
+rx::rx(rx&&) noexcept = default;
+
 rx::~rx() {
-    if (core_ != nullptr) { home_->release(); }
+    if (core_ == nullptr) { return; }
+    home_->release();
+    if (wake_ != nullptr) { home_->set_waker({}); }  // waits for a thread that is about to use it
 }
 
 std::uint32_t rx::try_recv(std::span<packet> into) noexcept {
@@ -56,6 +82,38 @@ void rx::refill() noexcept {
         }
     }
     if (fill_.corrupt()) [[unlikely]] { fail(errc::ring_corruption); }
+}
+
+bool rx::wait(std::chrono::nanoseconds timeout) {
+    if (!home_->adopt()) { return false; }
+    if (wake_ == nullptr) {
+        wake_ = std::make_unique<wake_event>();
+        home_->set_waker({&wake_event::signal, wake_.get()});
+    }
+    using clock = std::chrono::steady_clock;
+    const clock::time_point start = clock::now();
+    const auto deadline = timeout < clock::time_point::max() - start ? start + timeout : clock::time_point::max();
+    for (;;) {
+        refill();
+        if (failure_ || available() != 0) { return true; }
+        const auto left = std::chrono::nanoseconds(deadline - clock::now());
+        if (left.count() <= 0) {
+            check_interface();  // no ppoll tells
+            return static_cast<bool>(failure_);
+        }
+        while (low_on_frames() && !home_->publish_hungry()) { refill(); }
+        prepare_wait();
+        const int ready = core_->calls.wait_input(core_->fd, wake_->fd, left.count());
+        home_->withdraw_hungry();
+        if (ready < 0 && ready != -EINTR) { fail(errc::system_failure); }
+        if (ready > 0 && (ready & kernel::wake_ready) != 0) { wake_->clear(); }
+        if (ready > 0 && (ready & kernel::fd_error) != 0) { take_socket_error(); }
+    }
+}
+
+void rx::check_interface() noexcept {
+    // The kernel unbinds the sockets of an interface that goes, and says so to whoever kicks them.
+    if (classify_kick(core_->calls.kick_rx(core_->fd)) == errc::interface_gone) { fail(errc::interface_gone); }
 }
 
 std::error_code rx::take_socket_error() noexcept {

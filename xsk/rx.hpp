@@ -13,6 +13,7 @@
 #include "xsk/raw_socket.hpp"
 #include "xsk/ring.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -24,7 +25,7 @@ class rx {
 public:
     /// Builds the receiving half over the rings of `core`. See build_system().
     rx(std::shared_ptr<detail::socket_core> core, frame_home& home) noexcept;
-    rx(rx&&) noexcept = default;
+    rx(rx&&) noexcept;
     rx& operator=(rx&&) noexcept;
     ~rx();
 
@@ -38,6 +39,12 @@ public:
 
     /// Tells whether fewer frames than a quarter of the home wait in the fill ring. Packets arriving without one are lost.
     [[nodiscard]] bool low_on_frames() noexcept { return fill_.pending() < low_water_; }
+
+    /// Waits until packets can be received or the handle has failed, and returns true; or until `timeout` has passed, and
+    /// returns false. Frames that other threads return meanwhile go to the kernel when it runs short of them. One ppoll
+    /// each time it sleeps. Allocates at the first call. Not for a handle that an executor has. The kernel ends no ppoll
+    /// when the interface is deleted: that is noticed when the time has passed.
+    [[nodiscard]] bool wait(std::chrono::nanoseconds timeout);
 
     /// Ends this thread's ownership, so that another thread may use the handle.
     void release() noexcept { home_->release(); }
@@ -61,7 +68,7 @@ public:
     }
 
     /// The descriptor: readable when packets are there. A program with its own loop waits on it when try_recv() gave 0,
-    /// after refill(); frames that other threads return do not make it readable.
+    /// after refill(); frames that other threads return do not make it readable (they end a wait()).
     [[nodiscard]] int fd() const noexcept { return core_->fd; }
     [[nodiscard]] const interface_info& interface() const noexcept { return core_->interface; }
     [[nodiscard]] std::uint32_t queue() const noexcept { return core_->queue; }
@@ -77,6 +84,12 @@ public:
     std::error_code take_socket_error() noexcept;
 
 private:
+    /// By which a thread that returns a frame ends a wait() that is short of frames.
+    struct wake_event;
+
+    /// Tells whether the interface still exists; fails the handle when not.
+    void check_interface() noexcept;
+
     static constexpr std::uint32_t refill_batch = 64;  // frames worth a look at the fill ring between two receives
 
     std::shared_ptr<detail::socket_core> core_;  // null when moved from
@@ -84,6 +97,7 @@ private:
     consumer_ring<xdp_desc> ring_;
     producer_ring<frame_addr> fill_;
     std::uint32_t low_water_ = 0;
+    std::unique_ptr<wake_event> wake_;  // null until wait() is called
     std::error_code failure_;
 };
 

@@ -50,8 +50,8 @@ inline void check_census(frame_pool& pool, std::int64_t user = 0, std::int64_t t
     CHECK(census.free >= 0);
     CHECK(census.fill >= 0);
     CHECK(census.rx >= 0);
-    if constexpr (detail::checked_build) {
-        using detail::frame_state;
+    if constexpr (fluxnet::detail::checked_build) {
+        using fluxnet::detail::frame_state;
         CHECK(pool.checker().count(frame_state::user) == census.user);
         CHECK(pool.checker().count(frame_state::tx) == census.tx + census.completion);
         CHECK(pool.checker().count(frame_state::free) == census.free);
