@@ -96,7 +96,7 @@ int main(int argc, char** argv) try {
     app.add_option("--count", count, "requests to send");
     app.add_option("--seed", options.seed, "what the wire does is drawn from it");
     app.add_option("--loss", loss, "probability that a packet is lost, each way")->check(CLI::Range(0.0, 1.0));
-    app.add_option("--delay", delay_us, "microseconds that a packet travels")->check(CLI::Range(0U, 1'000'000U));
+    app.add_option("--delay", delay_us, "microseconds that a packet travels")->check(CLI::Range(0U, 5'000U));
     CLI11_PARSE(app, argc, argv);
     options.to_left.loss = options.to_right.loss = loss;
     options.to_left.delay = options.to_right.delay = std::chrono::microseconds(delay_us);

@@ -15,11 +15,12 @@ namespace detail {
 /// What the executor and the link monitor hold of a handle; address-stable while the handle moves.
 class rx_service final : private turn_handler, private poll_operation, private link_listener {
 public:
-    rx_service(executor& on, rx socket) : executor_(on), links_(on.links()), rx_(std::move(socket)) {
+    rx_service(executor& on, rx socket)
+        : executor_(on), links_(socket.interface().simulated ? nullptr : &on.links()), rx_(std::move(socket)) {
         rx_.home().set_waker({&wake_executor, &executor_});
         interface_index = rx_.interface().index;
         program_id = rx_.redirect() != nullptr ? rx_.redirect()->id() : 0;
-        if (!rx_.interface().simulated) { links_.add(*this); }
+        if (links_ != nullptr) { links_->add(*this); }
         executor_.add_handler(*this);
     }
 
@@ -95,7 +96,7 @@ private:
         // An error on the socket: the interface may be gone, or only down. The monitor finds out.
         if (result < 0 || (static_cast<unsigned>(result) & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
             rx_.take_socket_error();
-            links_.query(interface_index);
+            if (links_ != nullptr) { links_->query(interface_index); }
         }
         serve();
     }
@@ -114,7 +115,7 @@ private:
     }
 
     executor& executor_;
-    link_monitor& links_;
+    link_monitor* links_;  // null for a simulated interface, which nobody tells of
     rx rx_;
     async_rx::recv_awaiter* waiter_ = nullptr;  // from its suspension until it resumes, is cancelled or is destroyed
     std::uint64_t wakeups_ = 0;

@@ -88,9 +88,9 @@ private:
         const auto now = std::chrono::steady_clock::now();
         if (!deferred_) {
             deferred_ = true;
-            kick_by_ = now + policy_.delay;
+            queued_since_ = now;
         }
-        return now < kick_by_;
+        return now - queued_since_ < policy_.delay;
     }
 
     void keep_trying() noexcept {
@@ -103,6 +103,7 @@ private:
 
     void end_run() noexcept override {
         if (timer_node::is_linked()) { timer_node::unlink(); }
+        deferred_ = false;
         if (tx_.in_flight() != 0) { tx_.flush(); }
         tx_.release();
     }
@@ -121,7 +122,10 @@ private:
         for (tx_.flush(); serve(); tx_.flush()) { served = true; }
         blocked_ = tx_.pending() != 0;
         // Packets that are only slow to complete are no progress.
-        if (served || tx_.in_flight() < before || (queued && !blocked_)) { back_off_ = shortest_back_off; }
+        if (served || tx_.in_flight() < before || (queued && !blocked_)) {
+            back_off_ = shortest_back_off;
+            if (timer_node::is_linked()) { timer_node::unlink(); }  // set for a longer wait
+        }
         if (idle() && timer_node::is_linked()) { timer_node::unlink(); }
     }
 
@@ -155,8 +159,8 @@ private:
     std::chrono::nanoseconds back_off_ = shortest_back_off;
     flush_policy policy_;
     bool blocked_ = false;
-    bool deferred_ = false;                            // packets are queued that a turn has not kicked
-    std::chrono::steady_clock::time_point kick_by_{};  // of these; valid while deferred_
+    bool deferred_ = false;                                 // packets are queued that a turn has not kicked
+    std::chrono::steady_clock::time_point queued_since_{};  // of these; valid while deferred_
 };
 
 }  // namespace detail

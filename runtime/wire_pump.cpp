@@ -9,7 +9,7 @@ wire_pump::wire_pump(executor& on, simulated_wire& wire)
 }
 
 void wire_pump::advance() noexcept {
-    if (wire_.next_arrival()) { wire_.advance_to(std::chrono::steady_clock::now() - start_); }
+    wire_.advance_to(std::chrono::steady_clock::now() - start_);
 }
 
 void wire_pump::before_sleep() noexcept {

@@ -2,9 +2,9 @@
 // `kernel`: every system call that an AF_XDP socket makes, behind one interface.
 //
 // Sockets use system_kernel() unless their builder names another one: a test that wants an errno at a given step, or a model
-// of the kernel's side. Implementations must outlive the sockets built with them and allow calls from several threads.
-// Each call returns what the system call returns, or the negated errno: errno itself is read here and nowhere else.
-// On the packet path only kick_tx() and kick_rx() are called, at most once a batch.
+// of the kernel's side. Implementations must outlive the sockets built with them and, unless they say otherwise, allow calls
+// from several threads. Each call returns what the system call returns, or the negated errno: errno itself is read here and
+// nowhere else. Where packets flow only kick_tx() and kick_rx() are called, for batches, and prepare_wait() before a sleep.
 #pragma once
 
 #include "xsk/interface.hpp"

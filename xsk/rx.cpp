@@ -92,6 +92,7 @@ bool rx::wait(std::chrono::nanoseconds timeout) {
     }
     using clock = std::chrono::steady_clock;
     const clock::time_point start = clock::now();
+    timeout = std::max(timeout, std::chrono::nanoseconds::zero());
     const auto deadline = timeout < clock::time_point::max() - start ? start + timeout : clock::time_point::max();
     for (;;) {
         refill();

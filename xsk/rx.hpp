@@ -43,7 +43,8 @@ public:
     /// Waits until packets can be received or the handle has failed, and returns true; or until `timeout` has passed, and
     /// returns false. Frames that other threads return meanwhile go to the kernel when it runs short of them. One ppoll
     /// each time it sleeps. Allocates at the first call. Not for a handle that an executor has. The kernel ends no ppoll
-    /// when the interface is deleted: that is noticed when the time has passed.
+    /// when the interface is deleted: that is noticed when the time has passed, by one more
+    /// call (recvfrom).
     [[nodiscard]] bool wait(std::chrono::nanoseconds timeout);
 
     /// Ends this thread's ownership, so that another thread may use the handle.

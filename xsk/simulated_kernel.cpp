@@ -205,15 +205,16 @@ arrival simulated_kernel::receive(std::uint32_t queue, std::span<const std::byte
         ++self->statistics.rx_dropped;
         return arrival::too_large;
     }
-    if (self->rx.writable() == 0) {
-        ++self->statistics.rx_ring_full;
-        return arrival::rx_ring_full;
-    }
     for (;;) {
         if (self->fill.readable() == 0) {
             ++self->statistics.rx_fill_ring_empty_descs;
+            ++self->statistics.rx_dropped;
             self->fill.set_needs_wakeup(true);
             return arrival::fill_ring_empty;
+        }
+        if (self->rx.writable() == 0) {
+            ++self->statistics.rx_ring_full;
+            return arrival::rx_ring_full;
         }
         const frame_addr frame = self->fill.take();
         if (frame.value < self->umem.len) {

@@ -61,12 +61,20 @@ struct traveller {
     }
 };
 
-/// The queue of the flow that a packet belongs to: addresses, protocol and ports of IPv4, else the Ethernet header.
+/// The queue of the flow that a packet belongs to: protocol, addresses and (unless there are options or it is a fragment)
+/// ports of IPv4, else the Ethernet header.
 std::uint32_t steer(std::span<const std::byte> bytes, std::uint32_t queues) noexcept {
     if (queues == 1) { return 0; }
     hash flow;
     const bool ipv4 = bytes.size() >= 38 && bytes[12] == std::byte{0x08} && bytes[13] == std::byte{0};
-    flow.add(ipv4 ? bytes.subspan(23, 15) : bytes.first(ethernet_header));
+    if (ipv4) {
+        const bool ports =
+            bytes[14] == std::byte{0x45} && (bytes[20] & std::byte{0x3f}) == std::byte{0} && bytes[21] == std::byte{0};
+        flow.add(bytes.subspan(23, 1));
+        flow.add(bytes.subspan(26, ports ? 12 : 8));
+    } else {
+        flow.add(bytes.first(ethernet_header));
+    }
     return static_cast<std::uint32_t>((flow.value() >> 32) % queues);
 }
 

@@ -95,7 +95,8 @@ public:
     /// The packets that left from `from`.
     [[nodiscard]] wire_counts counts(end from) const noexcept;
 
-    /// A hash over every descriptor, byte and time so far: two runs with equal digests saw the same.
+    /// A hash over every arrival so far: its time, its end, what became of it, its address and its bytes. Two runs with
+    /// equal digests saw the same. Constant without hash_traffic.
     [[nodiscard]] std::uint64_t digest() const noexcept;
 
 private:

@@ -68,8 +68,8 @@ TEST_CASE("at overload echo_async makes at most one system call per 16 packets r
     // Two of them, one for each core: the receiver shares its own with the second and cannot keep up.
     packet_socket second(bed.peer(), bed.name(side::peer));
     std::atomic<std::uint64_t> offered = 0;
-    std::thread helper([&] { offered += second.flood(request, 2'000'000); });
-    offered += wire.flood(request, 2'000'000);
+    std::thread helper([&] { offered += second.flood(request, 4'000'000); });
+    offered += wire.flood(request, 4'000'000);
     helper.join();
     std::this_thread::sleep_for(200ms);
     const std::uint64_t counted_calls = calls.total();

@@ -128,3 +128,32 @@ TEST_CASE("packets under way on a simulated wire arrive in real time while the e
     CHECK(taken >= 40ms);  // ten round trips of 4 ms
     CHECK(taken < 2s);
 }
+
+TEST_CASE("a packet sent after an idle time still travels for as long as the wire takes") {
+    wire_options options;
+    options.to_right.delay = 5ms;
+    simulated_wire wire(options);
+    executor loop;
+    wire_pump pump(loop, wire);
+    async_sockets client = open_async(loop, wire.socket_on(end::left)).value();
+    async_sockets server = open_async(loop, wire.socket_on(end::right)).value();
+    std::chrono::steady_clock::time_point sent;
+    std::chrono::steady_clock::time_point arrived;
+    loop.spawn([&]() -> task<void> {
+        packet one;
+        const io_result got = co_await server.rx.recv(std::span(&one, 1));
+        CHECK(got.n == 1);
+        arrived = std::chrono::steady_clock::now();
+    });
+    loop.spawn([&]() -> task<void> {
+        co_await sleep_for(30ms);
+        packet one;
+        CHECK(client.tx.allocate(std::span(&one, 1)) == 1);
+        CHECK(one.assign(proto::test::counting(64)));
+        sent = std::chrono::steady_clock::now();
+        co_await client.tx.send(one);
+    });
+    loop.run();
+    CHECK(arrived - sent >= 5ms);
+    CHECK(arrived - sent < 1s);
+}

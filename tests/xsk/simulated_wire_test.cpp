@@ -154,10 +154,13 @@ TEST_CASE("packets that cannot be received are dropped with the kernel's counter
     CHECK(pair.right->rx.statistics().fill_ring_empty == 2);
     CHECK(pair.receive().size() == 12);
 
-    line narrow({}, 256, 4);
+    line narrow;
+    narrow.right.reset();
+    narrow.right.emplace(narrow.wire.socket_on(end::right).rx_ring(4).build_system().value());
     for (unsigned i = 0; i < 6; ++i) { REQUIRE(narrow.send(payload(60, i))); }
     CHECK(narrow.wire.counts(end::left).rx_ring_full == 2);
     CHECK(narrow.right->rx.statistics().rx_ring_full == 2);
+    CHECK(narrow.receive().size() == 4);
 
     line gone;
     gone.right.reset();
@@ -201,7 +204,8 @@ TEST_CASE("a flow stays on its queue and flows spread over the queues") {
     frame[12] = std::byte{8};
     for (unsigned round = 0; round < 2; ++round) {
         for (unsigned flow = 0; flow < 64; ++flow) {
-            frame[29] = static_cast<std::byte>(flow);  // the last byte of the source address
+            frame[29] = static_cast<std::byte>(flow);              // the last byte of the source address
+            frame[25] = static_cast<std::byte>(round * 7 + flow);  // in the header checksum, which is no part of a flow
             packet one;
             REQUIRE(sender.tx.allocate(std::span(&one, 1)) == 1);
             REQUIRE(one.assign(frame));
@@ -325,7 +329,7 @@ TEST_CASE("a seed replays to the same digest and another seed does not") {
     CHECK(first != mixed_workload(2));
     // The same in every process and with every compiler.
     std::printf("digest of seed 1: %016llx\n", 0ULL + first);
-    CHECK(first == 0x4de915ffc4a2acffULL);
+    CHECK(first == 0x4dc0a3dea863e63cULL);
 }
 
 TEST_CASE("a thousand seeds of a mixed workload lose no frame and account for every packet") {

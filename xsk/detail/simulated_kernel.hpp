@@ -95,7 +95,6 @@ private:
         kernel_ring<xdp_desc> tx;
         xdp_statistics statistics{};
         std::uint32_t tx_budget = 32;
-        std::uint32_t mapped = 0;  // rings
         bool bound = false;
         bool wait_announced = false;  // the next arrival signals the descriptor
         std::uint32_t queue = 0;
