@@ -102,7 +102,7 @@ private:
     void after_sleep() noexcept override {}
 
     void end_run() noexcept override {
-        if (timer_node::is_linked()) { timer_node::unlink(); }
+        clear_timer();
         deferred_ = false;
         if (tx_.in_flight() != 0) { tx_.flush(); }
         tx_.release();
@@ -124,9 +124,9 @@ private:
         // Packets that are only slow to complete are no progress.
         if (served || tx_.in_flight() < before || (queued && !blocked_)) {
             back_off_ = shortest_back_off;
-            if (timer_node::is_linked()) { timer_node::unlink(); }  // set for a longer wait
+            clear_timer();  // set for a longer wait
         }
-        if (idle() && timer_node::is_linked()) { timer_node::unlink(); }
+        if (idle()) { clear_timer(); }
     }
 
     /// Returns true when packets were queued, which wants another kick.

@@ -53,6 +53,11 @@ public:
 
     virtual void on_time() noexcept = 0;
 
+    /// Takes the timer back, if it is set.
+    void clear_timer() noexcept {
+        if (is_linked()) { unlink(); }
+    }
+
     time_point deadline{};
     std::uint64_t sequence = 0;  // breaks ties: first set, first due
 

@@ -115,9 +115,9 @@ public:
         while (operation.armed()) {
             const int r = io_uring_submit_and_wait(&ring_, 1);
             if (r < 0 && r != -EINTR && r != -EAGAIN && r != -EBUSY) {
-                // The ring is not ours to drive (another thread attached it) or gone: give the operation up, so that its
-                // completion, should it come, is not taken for it.
-                abandon(operation);
+                // The ring is not ours to drive (another thread attached it) or gone. Everything is given up, so that no
+                // completion, should one come, is taken for an operation that no longer exists.
+                shut_down();
                 return;
             }
             reap();
@@ -164,13 +164,13 @@ public:
     void shut_down() noexcept override {
         if (closed_) { return; }
         closed_ = true;
+        cancel_everything();
         for (operation_list* list : {&armed_, &fired_}) {
             while (!list->empty()) {
                 mark_armed(list->front(), false);
                 list->pop_front();
             }
         }
-        cancel_everything();
         io_uring_queue_exit(&ring_);
     }
 
@@ -235,32 +235,16 @@ private:
         }
     }
 
-    void abandon(poll_operation& operation) noexcept {
-        mark_armed(operation, false);
-        operation.unlink();
-        shut_down();
-    }
-
     /// Cancels what the kernel still holds and waits for it, so that no descriptor stays referenced by the dying ring.
     void cancel_everything() noexcept {
-        if (!attached_) { return; }
-        io_uring_sqe* entry = io_uring_get_sqe(&ring_);
-        if (entry == nullptr) {
-            if (io_uring_submit(&ring_) < 0 || (entry = io_uring_get_sqe(&ring_)) == nullptr) { return; }
-        }
+        io_uring_sqe* entry = attached_ ? next_entry() : nullptr;
+        if (entry == nullptr) { return; }
         io_uring_prep_cancel64(entry, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
         entry->user_data = tag_ignored;
         // Each polled request completes inside the enter that cancels it; a ring that another thread drove answers EEXIST.
         for (int round = 0; wake_read_ && round < 16; ++round) {
             if (io_uring_submit_and_wait(&ring_, 1) < 0) { return; }
-            io_uring_cqe* completion = nullptr;
-            unsigned head = 0;
-            unsigned count = 0;
-            io_uring_for_each_cqe(&ring_, head, completion) {
-                ++count;
-                if (completion->user_data == tag_wake) { wake_read_ = false; }
-            }
-            io_uring_cq_advance(&ring_, count);
+            reap();
         }
     }
 

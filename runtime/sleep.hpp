@@ -27,11 +27,8 @@ public:
 private:
     void on_time() noexcept override { complete({}); }
     void cancel() noexcept override {
-        unlink_timer();
+        clear_timer();
         complete(errc::operation_canceled);
-    }
-    void unlink_timer() noexcept {
-        if (detail::timer_node::is_linked()) { detail::timer_node::unlink(); }
     }
 
     time_point until_;

@@ -14,7 +14,7 @@ void wire_pump::advance() noexcept {
 
 void wire_pump::before_sleep() noexcept {
     const auto next = wire_.next_arrival();
-    if (timer_node::is_linked()) { timer_node::unlink(); }
+    clear_timer();
     if (next) { executor_.add_timer(*this, start_ + *next); }
 }
 

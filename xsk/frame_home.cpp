@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <thread>
-#include <utility>
 
 namespace fluxnet {
 namespace {
@@ -29,15 +28,13 @@ bool frame_home::try_adopt() noexcept {
 }
 
 bool frame_home::adopt_slowly() noexcept {
-    const void* holder = nullptr;
-    while (!owner_.compare_exchange_strong(holder, detail::thread_token(), std::memory_order_acquire,
-                                           std::memory_order_relaxed)) {
-        if (std::exchange(holder, nullptr) == &census_token) {
-            std::this_thread::yield();
-            continue;
+    while (!try_adopt()) {
+        const void* const holder = owner_.load(std::memory_order_relaxed);
+        if (holder != nullptr && holder != &census_token) {
+            assert(false && "this handle is in use on another thread: call release() there before moving it");
+            return false;
         }
-        assert(false && "this handle is in use on another thread: call release() there before moving it");
-        return false;
+        std::this_thread::yield();  // a census is under way, or has just ended
     }
     return true;
 }

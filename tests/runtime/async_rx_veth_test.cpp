@@ -33,8 +33,6 @@ namespace {
 
 using clock_type = std::chrono::steady_clock;
 
-constexpr std::array both_modes{xdp_mode::native, xdp_mode::generic};
-
 task<void> receive_numbers(async_rx& rx, std::vector<std::uint32_t>& numbers, std::size_t count) {
     std::array<packet, 16> burst;
     while (numbers.size() < count) {

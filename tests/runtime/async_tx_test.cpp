@@ -29,16 +29,6 @@ static_assert(!std::is_copy_constructible_v<async_tx> && !std::is_copy_assignabl
 static_assert(!std::is_move_constructible_v<async_tx::send_awaiter>);
 static_assert(sizeof(async_tx::send_awaiter) <= 352);
 
-namespace {
-
-std::vector<std::uint32_t> numbers(std::uint32_t first, std::uint32_t count) {
-    std::vector<std::uint32_t> all(count);
-    std::iota(all.begin(), all.end(), first);
-    return all;
-}
-
-}  // namespace
-
 TEST_CASE("sends complete at once while there is credit and leave with one kick at the end of the turn") {
     fake_port port;
     port.loop.spawn([&]() -> task<void> {

@@ -25,14 +25,6 @@ namespace {
 
 using clock_type = std::chrono::steady_clock;
 
-constexpr std::array both_modes{xdp_mode::native, xdp_mode::generic};
-
-std::vector<std::uint32_t> numbers(std::uint32_t first, std::uint32_t count) {
-    std::vector<std::uint32_t> all(count);
-    std::iota(all.begin(), all.end(), first);
-    return all;
-}
-
 }  // namespace
 
 TEST_CASE("more packets than the rings hold reach the peer in the order of their sends") {

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -35,6 +36,13 @@ inline std::uint32_t number_of(std::span<const std::byte> frame) {
     REQUIRE(frame.size() >= 14 + sizeof number);
     std::memcpy(&number, frame.data() + 14, sizeof number);
     return number;
+}
+
+/// The numbers from `first` on.
+inline std::vector<std::uint32_t> numbers(std::uint32_t first, std::uint32_t count) {
+    std::vector<std::uint32_t> all(count);
+    std::iota(all.begin(), all.end(), first);
+    return all;
 }
 
 /// Makes `count` packets with the numbers from `first` on.

@@ -2,6 +2,7 @@
 #include "runtime/reactor.hpp"
 
 #include "runtime/executor.hpp"
+#include "tests/runtime/pipe_ends.hpp"
 #include "tests/runtime/seccomp.hpp"
 #include "tests/support/detail/file_descriptor.hpp"
 
@@ -39,19 +40,6 @@ class recorder final : public poll_operation {
 public:
     void on_ready(int result) noexcept override { results.push_back(result); }
     std::vector<int> results;
-};
-
-struct pipe_ends {
-    file_descriptor read;
-    file_descriptor write;
-
-    pipe_ends() {
-        int ends[2];
-        REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
-        read = file_descriptor{ends[0]};
-        write = file_descriptor{ends[1]};
-    }
-    void put() const { REQUIRE(::write(write.get(), "x", 1) == 1); }
 };
 
 std::unique_ptr<reactor> attached() {

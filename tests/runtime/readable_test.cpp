@@ -4,6 +4,7 @@
 #include "runtime/executor.hpp"
 #include "runtime/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
+#include "tests/runtime/pipe_ends.hpp"
 #include "tests/support/detail/file_descriptor.hpp"
 
 #include <doctest/doctest.h>
@@ -33,23 +34,6 @@ static_assert(!std::is_copy_constructible_v<readable_awaiter> && !std::is_move_c
 static_assert(sizeof(readable_awaiter) <= 320);
 
 namespace {
-
-struct pipe_ends {
-    file_descriptor read;
-    file_descriptor write;
-
-    pipe_ends() {
-        int ends[2];
-        REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
-        read = file_descriptor{ends[0]};
-        write = file_descriptor{ends[1]};
-    }
-    void put() const { REQUIRE(::write(write.get(), "x", 1) == 1); }
-    void take() const {
-        char byte = 0;
-        REQUIRE(::read(read.get(), &byte, 1) == 1);
-    }
-};
 
 file_descriptor make_eventfd() {
     return file_descriptor{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};

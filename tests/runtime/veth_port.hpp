@@ -10,11 +10,14 @@
 #include "tests/support/packet_socket.hpp"
 #include "tests/support/testbed.hpp"
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <vector>
 
 namespace fluxnet::test {
+
+inline constexpr std::array both_modes{xdp_mode::native, xdp_mode::generic};
 
 struct veth_port {
     static constexpr std::uint32_t receiving = 48;
