@@ -168,7 +168,7 @@ private:
             restock(**core);
             auto flags = static_cast<std::uint16_t>(step.zero_copy ? XDP_ZEROCOPY : XDP_COPY);
             if (options_.need_wakeup) { flags = static_cast<std::uint16_t>(flags | XDP_USE_NEED_WAKEUP); }
-            const int r = calls_.bind((*core)->fd, interface_.index, options_.queue, flags);
+            const int r = calls_.bind((*core)->fd, {interface_.index, options_.queue, flags});
             if (r >= 0) {
                 (*core)->zero_copy = step.zero_copy;
                 return std::move(*core);

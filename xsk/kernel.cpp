@@ -65,12 +65,13 @@ public:
 
     void unmap_ring(void* address, std::size_t length) override { ::munmap(address, length); }
 
-    int bind(int fd, int interface_index, std::uint32_t queue, std::uint16_t flags) override {
+    int bind(int fd, const bind_request& where) override {
         sockaddr_xdp address{};
         address.sxdp_family = AF_XDP;
-        address.sxdp_flags = flags;
-        address.sxdp_ifindex = static_cast<std::uint32_t>(interface_index);
-        address.sxdp_queue_id = queue;
+        address.sxdp_flags = where.flags;
+        address.sxdp_ifindex = static_cast<std::uint32_t>(where.interface_index);
+        address.sxdp_queue_id = where.queue;
+        if (where.shared_umem_fd >= 0) { address.sxdp_shared_umem_fd = static_cast<std::uint32_t>(where.shared_umem_fd); }
         return answer(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address));
     }
 

@@ -16,6 +16,14 @@
 
 namespace fluxnet {
 
+/// Where a socket is to be bound. Source: struct sockaddr_xdp.
+struct bind_request {
+    int interface_index = 0;
+    std::uint32_t queue = 0;
+    std::uint16_t flags = 0;  ///< XDP_*.
+    int shared_umem_fd = -1;  ///< With XDP_SHARED_UMEM: a bound socket, whose UMEM and bind flags this one gets.
+};
+
 class kernel {
 public:
     virtual ~kernel() = default;
@@ -30,8 +38,8 @@ public:
     /// mmap of a ring, shared, read-write and populated. Returns null and stores the negated errno on failure.
     virtual void* map_ring(int fd, std::size_t length, off_t offset, int& failure) = 0;
     virtual void unmap_ring(void* address, std::size_t length) = 0;
-    /// bind to an interface's queue with XDP_* `flags`.
-    virtual int bind(int fd, int interface_index, std::uint32_t queue, std::uint16_t flags) = 0;
+    /// bind to an interface's queue.
+    virtual int bind(int fd, const bind_request& where) = 0;
     /// sendto(fd, NULL, 0, MSG_DONTWAIT): makes the kernel look at the TX ring.
     virtual int kick_tx(int fd) = 0;
     /// recvfrom(fd, NULL, 0, MSG_DONTWAIT): makes the driver look at the fill ring.

@@ -139,17 +139,17 @@ void simulated_kernel::unmap_ring(void* address, std::size_t length) {
     ::munmap(address, length);
 }
 
-int simulated_kernel::bind(int fd, int interface_index, std::uint32_t queue, std::uint16_t flags) {
+int simulated_kernel::bind(int fd, const bind_request& where) {
     socket* const self = find(fd);
     if (self == nullptr) { return -EBADF; }
-    if ((flags & XDP_ZEROCOPY) != 0) { return -EOPNOTSUPP; }
-    if (interface_index != interface_.index) { return -ENODEV; }
-    if (queue >= by_queue_.size()) { return -EINVAL; }
-    if (by_queue_[queue] != nullptr) { return -EBUSY; }
+    if ((where.flags & XDP_ZEROCOPY) != 0) { return -EOPNOTSUPP; }
+    if (where.interface_index != interface_.index) { return -ENODEV; }
+    if (where.queue >= by_queue_.size()) { return -EINVAL; }
+    if (by_queue_[where.queue] != nullptr) { return -EBUSY; }
     self->bound = true;
-    self->queue = queue;
-    by_queue_[queue] = self;
-    fd_by_queue_[queue] = fd;
+    self->queue = where.queue;
+    by_queue_[where.queue] = self;
+    fd_by_queue_[where.queue] = fd;
     return 0;
 }
 

@@ -289,35 +289,35 @@ void fake_kernel::unmap_ring(void* address, std::size_t length) {
     mappings_.erase(found);
 }
 
-int fake_kernel::bind(int fd, int interface_index, std::uint32_t queue, std::uint16_t flags) {
+int fake_kernel::bind(int fd, const bind_request& where) {
     if (on_bind) { on_bind(); }
     const std::lock_guard lock(mutex_);
     socket* it = find(fd);
     if (it == nullptr) { return -EBADF; }
     const ring& fill = it->rings[number(fake_ring::fill)];
     const std::uint32_t stocked = fill.memory == nullptr ? 0 : word(fill.memory, producer_at).load() - fill.index;
-    binds_.push_back({interface_index, queue, flags, stocked});
+    binds_.push_back({where.interface_index, where.queue, where.flags, stocked});
     int answer = refuse(fake_call::bind);
     const bool made = it->umem != nullptr && std::ranges::all_of(it->rings, [](const ring& r) { return r.size != 0; });
-    const bool taken =
-        std::ranges::any_of(sockets_, [&](const auto& other) { return other.second.bound && other.second.queue == queue; });
+    const bool taken = std::ranges::any_of(
+        sockets_, [&](const auto& other) { return other.second.bound && other.second.queue == where.queue; });
     if (answer == 0) {
-        if (gone_ || interface_index != interface.index) {
+        if (gone_ || where.interface_index != interface.index) {
             answer = ENODEV;
         } else if (!link_up_) {
             answer = ENETDOWN;
-        } else if (!made || it->poisoned || queue >= real_queues) {
+        } else if (!made || it->poisoned || where.queue >= real_queues) {
             answer = EINVAL;
         } else if (taken) {
             answer = EBUSY;
-        } else if ((flags & XDP_ZEROCOPY) != 0 && !zero_copy) {
+        } else if ((where.flags & XDP_ZEROCOPY) != 0 && !zero_copy) {
             answer = EOPNOTSUPP;
         }
     }
     it->poisoned = answer != 0;
     if (answer != 0) { return -answer; }
     it->bound = true;
-    it->queue = queue;
+    it->queue = where.queue;
     last_bound_ = fd;
     return 0;
 }

@@ -141,7 +141,7 @@ public:
     int take_socket_error(int fd) override;
     void* map_ring(int fd, std::size_t length, off_t offset, int& failure) override;
     void unmap_ring(void* address, std::size_t length) override;
-    int bind(int fd, int interface_index, std::uint32_t queue, std::uint16_t flags) override;
+    int bind(int fd, const bind_request& where) override;
     int kick_tx(int fd) override;
     int kick_rx(int fd) override;
     int close(int fd) override;
