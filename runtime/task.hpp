@@ -133,8 +133,13 @@ public:
 
         template <class Promise>
         std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> waiting) noexcept {
+            return start(waiting, detail::context_of(waiting));
+        }
+
+        /// The same with a context that the task is to have instead of the awaiter's.
+        std::coroutine_handle<> start(std::coroutine_handle<> waiting, detail::task_context* context) noexcept {
             coroutine_.promise().set_continuation(waiting);
-            coroutine_.promise().set_context(detail::context_of(waiting));
+            coroutine_.promise().set_context(context);
             if constexpr (detail::transfer_is_call) { ++detail::transfer_depth; }
             return coroutine_;
         }
