@@ -36,6 +36,17 @@ public:
         executor_->make_ready(*this);
     }
 
+    /// Ends a waiting operation well, from any thread. The caller sees to it that nobody else ends it too and that it lives
+    /// until the call returns: by a lock that cancel() and the destructor take as well.
+    void grant() noexcept {
+        if (executor::current() == executor_) {
+            complete({});
+        } else {
+            granted_ = true;
+            executor_->post(*this);
+        }
+    }
+
     [[nodiscard]] bool waiting() const noexcept { return phase_ == phase::waiting; }
 
     /// What is awaited, as a call reads: "async_rx::recv".
@@ -103,9 +114,10 @@ protected:
     void end() noexcept {
         registration_.reset();
         if (context_ != nullptr && context_->awaiting == this) { context_->awaiting = nullptr; }
-        if (phase_ == phase::travelling) {  // its frame is destroyed before it arrived, while nobody runs the target
+        if (phase_ == phase::travelling || granted_) {  // its frame is destroyed before it came out of the inbox
             executor_->take_inbox();
             if (is_linked()) { unlink(); }
+            granted_ = false;
         }
         if (canceler_.posted.load(std::memory_order_acquire)) {
             executor_->take_inbox();
@@ -151,6 +163,10 @@ private:
         if (phase_ == phase::travelling) {
             phase_ = phase::done;
             if (context_ != nullptr) { context_->on.store(executor_, std::memory_order_relaxed); }
+        } else if (granted_) {
+            granted_ = false;
+            phase_ = phase::done;
+            outcome_ = {};
         }
         coroutine_.resume();
     }
@@ -160,6 +176,7 @@ private:
     std::coroutine_handle<> coroutine_;
     std::error_code outcome_;
     phase phase_ = phase::idle;
+    bool granted_ = false;  // and in the executor's inbox
     canceler_node canceler_{*this};
     std::optional<std::stop_callback<requester>> registration_;
 };
