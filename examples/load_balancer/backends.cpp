@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <fstream>
 #include <optional>
-#include <sstream>
 #include <utility>
 
 namespace load_balancer {
@@ -111,12 +110,12 @@ fluxnet::result<backend_list> backend_list::parse(std::string_view text, const s
 
 fluxnet::result<backend_list> backend_list::load(const std::string& path) {
     std::ifstream file(path);
-    std::ostringstream text;
-    text << file.rdbuf();
-    if (!file.is_open() || text.bad()) {
+    std::string text;
+    for (std::string line; std::getline(file, line);) { text += line + '\n'; }
+    if (!file.is_open() || file.bad()) {
         return make_error(errc::invalid_option, "read " + path, fluxnet::errno_text(errno), "check the path");
     }
-    return parse(text.str(), path);
+    return parse(text, path);
 }
 
 const backend& backend_list::pick(std::uint64_t flow_hash) const noexcept {
