@@ -3,6 +3,7 @@
 
 #include "runtime/detail/link_monitor.hpp"
 #include "runtime/detail/strand.hpp"
+#include "runtime/operation.hpp"
 
 #include <cassert>
 
@@ -131,12 +132,14 @@ void executor::end_turn(bool worked) {
 
 void executor::run_ready() {
     worked_ = !ready_.empty();
-    for (unsigned budget = ready_budget; budget != 0 && !ready_.empty(); --budget) {
+    unsigned budget = ready_budget;
+    for (; budget != 0 && !ready_.empty(); --budget) {
         ready_node& node = ready_.front();
         ready_.pop_front();
         detail::transfer_depth = 0;
         node.run();
     }
+    resumptions_.add(ready_budget - budget);
 }
 
 void executor::add_timer(detail::timer_node& timer, time_point deadline) noexcept {
@@ -250,6 +253,33 @@ void executor::request_stop() {
     } else {
         post([this] { stop_source_.request_stop(); });
     }
+}
+
+std::vector<task_info> executor::shut_down(std::chrono::nanoseconds limit) {
+    struct limit_timer final : detail::timer_node {
+        explicit limit_timer(executor& of) noexcept : executor_(of) {}
+        void on_time() noexcept override { executor_.stop(); }
+        executor& executor_;
+    };
+    limit_timer timer(*this);
+    add_timer(timer, now() + limit);
+    stop_source_.request_stop();
+    run();
+    timer.clear_timer();
+    return tasks();
+}
+
+std::vector<task_info> executor::tasks() const {
+    std::vector<task_info> all;
+    for (const detail::task_context& context : contexts_) {
+        task_info& task = all.emplace_back();
+        task.where = context.where;
+        task.elsewhere = context.on.load(std::memory_order_relaxed) != this;
+        if (task.elsewhere || context.awaiting == nullptr) { continue; }
+        task.awaiting = context.awaiting->name();
+        task.waiting_for = now() - context.since;
+    }
+    return all;
 }
 
 void executor::keep_failure(std::exception_ptr failure) noexcept {

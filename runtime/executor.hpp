@@ -21,6 +21,7 @@
 #include "runtime/ready_node.hpp"
 #include "runtime/task.hpp"
 #include "runtime/task_context.hpp"
+#include "runtime/task_info.hpp"
 #include "xsk/detail/counter.hpp"
 
 #include <boost/intrusive/list.hpp>
@@ -124,6 +125,14 @@ public:
     void request_stop();
     [[nodiscard]] std::stop_token stop_token() const noexcept { return stop_source_.get_token(); }
 
+    /// Ends what goes on: cancels everything, and runs until all tasks have ended or `limit` has passed. Returns the tasks
+    /// that have not; they stay suspended, and go when the executor does. Not inside run().
+    std::vector<task_info> shut_down(std::chrono::nanoseconds limit);
+
+    /// Lists the tasks that were spawned here, by scopes and the like too, and have not ended. On the executor's thread, or
+    /// while no thread runs it.
+    [[nodiscard]] std::vector<task_info> tasks() const;
+
     /// Runs `function` on the executor's thread. An exception that leaves it comes out of run(). Any thread; allocates.
     void post(std::function<void()> function);
 
@@ -168,6 +177,9 @@ public:
     /// Turns since the start, and sleeps among them. Snapshots elsewhere.
     [[nodiscard]] std::uint64_t turns() const noexcept { return turns_.get(); }
     [[nodiscard]] std::uint64_t sleeps() const noexcept { return sleeps_.get(); }
+
+    /// Coroutines and other nodes that were resumed.
+    [[nodiscard]] std::uint64_t resumptions() const noexcept { return resumptions_.get(); }
 
     /// Turns that found nothing to do and did not sleep.
     [[nodiscard]] std::uint64_t spins() const noexcept { return spins_.get(); }
@@ -243,6 +255,7 @@ private:
     detail::counter turns_;
     detail::counter sleeps_;
     detail::counter spins_;
+    detail::counter resumptions_;
     bool worked_ = false;  // in this turn
     time_point coarse_now_ = std::chrono::steady_clock::now();
     std::optional<time_point> resting_;  // since when a spinning executor has had nothing to do
