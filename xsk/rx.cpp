@@ -30,7 +30,9 @@ struct rx::wake_event {
 
 rx::rx(std::shared_ptr<detail::socket_core> core, frame_home& home) noexcept
     : core_(std::move(core)), home_(&home), ring_(core_->rx), fill_(core_->fill),
-      low_water_(std::max(1U, std::min(home.frame_count(), fill_.size()) / 4)) {}
+      low_water_(std::max(1U, std::min(home.frame_count(), fill_.size()) / 4)) {
+    core_->receiving = home_;
+}
 
 rx& rx::operator=(rx&& other) noexcept {
     if (this != &other) {

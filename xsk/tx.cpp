@@ -10,7 +10,10 @@ namespace fluxnet {
 
 tx::tx(std::shared_ptr<detail::socket_core> core, frame_home& home)
     : core_(std::move(core)), home_(&home), ledger_(&core_->memory.pool().make_ledger()), ring_(core_->tx),
-      comp_(core_->comp), chains_(std::make_unique<frame_chain[]>(frame_pool::max_homes)) {}
+      comp_(core_->comp), chains_(std::make_unique<frame_chain[]>(frame_pool::max_homes)) {
+    core_->sending = home_;
+    core_->ledger = ledger_;
+}
 
 tx& tx::operator=(tx&& other) noexcept {
     if (this != &other) {
