@@ -30,7 +30,8 @@ struct rx::wake_event {
 
 rx::rx(std::shared_ptr<detail::socket_core> core, frame_home& home) noexcept
     : core_(std::move(core)), home_(&home), ring_(core_->rx), fill_(core_->fill),
-      low_water_(std::max(1U, std::min(home.frame_count(), fill_.size()) / 4)) {
+      low_water_(std::max(1U, std::min(home.frame_count(), fill_.size()) / 4)),
+      refill_at_(refill_batch) {
     core_->receiving = home_;
 }
 
@@ -53,7 +54,7 @@ rx::~rx() {
 std::uint32_t rx::try_recv(std::span<packet> into) noexcept {
     if (!home_->adopt()) { return 0; }
     home_->drain();
-    if (home_->free_count() >= refill_batch) { refill(); }
+    if (home_->free_count() >= refill_at_) { refill(); }
     if (failure_) [[unlikely]] { return 0; }
     auto claim = ring_.consume(static_cast<std::uint32_t>(into.size()));
     const std::uint32_t count = claim.size();
@@ -117,6 +118,7 @@ bool rx::wait(std::chrono::nanoseconds timeout) {
 void rx::check_interface() noexcept {
     // The kernel unbinds the sockets of an interface that goes, and says so to whoever kicks them.
     if (classify_kick(core_->calls.kick_rx(core_->fd)) == errc::interface_gone) { fail(errc::interface_gone); }
+    if (!failure_ && core_->redirect != nullptr && core_->redirect->displaced()) { fail(errc::program_detached); }
 }
 
 std::error_code rx::take_socket_error() noexcept {

@@ -43,8 +43,8 @@ public:
     /// Waits until packets can be received or the handle has failed, and returns true; or until `timeout` has passed, and
     /// returns false. Frames that other threads return meanwhile go to the kernel when it runs short of them. One ppoll
     /// each time it sleeps. Allocates at the first call. Not for a handle that an executor has. The kernel ends no ppoll
-    /// when the interface is deleted: that is noticed when the time has passed, by one more
-    /// call (recvfrom).
+    /// when the interface is deleted, or when somebody detaches or replaces the XDP program: that is noticed when the time
+    /// has passed, by one call each (recvfrom, bpf).
     [[nodiscard]] bool wait(std::chrono::nanoseconds timeout);
 
     /// Ends this thread's ownership, so that another thread may use the handle.
@@ -88,16 +88,17 @@ private:
     /// By which a thread that returns a frame ends a wait() that is short of frames.
     struct wake_event;
 
-    /// Tells whether the interface still exists; fails the handle when not.
+    /// Looks whether the interface still exists and runs our program; fails the handle when not.
     void check_interface() noexcept;
 
-    static constexpr std::uint32_t refill_batch = 64;  // frames worth a look at the fill ring between two receives
+    static constexpr std::uint32_t refill_batch = 64;
 
     std::shared_ptr<detail::socket_core> core_;  // null when moved from
     frame_home* home_ = nullptr;                 // owned by the pool, which core_ keeps alive
     consumer_ring<xdp_desc> ring_;
     producer_ring<frame_addr> fill_;
     std::uint32_t low_water_ = 0;
+    std::uint32_t refill_at_ = 0;       // so many free frames are worth a look at the fill ring between two receives
     std::unique_ptr<wake_event> wake_;  // null until wait() is called
     std::error_code failure_;
 };
