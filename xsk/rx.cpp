@@ -30,8 +30,7 @@ struct rx::wake_event {
 
 rx::rx(std::shared_ptr<detail::socket_core> core, frame_home& home) noexcept
     : core_(std::move(core)), home_(&home), ring_(core_->rx), fill_(core_->fill),
-      low_water_(std::max(1U, std::min(home.frame_count(), fill_.size()) / 4)),
-      refill_at_(refill_batch) {
+      low_water_(std::max(1U, std::min(home.frame_count(), fill_.size()) / 4)) {
     core_->receiving = home_;
 }
 
@@ -54,7 +53,7 @@ rx::~rx() {
 std::uint32_t rx::try_recv(std::span<packet> into) noexcept {
     if (!home_->adopt()) { return 0; }
     home_->drain();
-    if (home_->free_count() >= refill_at_) { refill(); }
+    if (home_->free_count() >= refill_batch) { refill(); }
     if (failure_) [[unlikely]] { return 0; }
     auto claim = ring_.consume(static_cast<std::uint32_t>(into.size()));
     const std::uint32_t count = claim.size();

@@ -91,14 +91,13 @@ private:
     /// Looks whether the interface still exists and runs our program; fails the handle when not.
     void check_interface() noexcept;
 
-    static constexpr std::uint32_t refill_batch = 64;
+    static constexpr std::uint32_t refill_batch = 64;  // frames worth a look at the fill ring between two receives
 
     std::shared_ptr<detail::socket_core> core_;  // null when moved from
     frame_home* home_ = nullptr;                 // owned by the pool, which core_ keeps alive
     consumer_ring<xdp_desc> ring_;
     producer_ring<frame_addr> fill_;
     std::uint32_t low_water_ = 0;
-    std::uint32_t refill_at_ = 0;       // so many free frames are worth a look at the fill ring between two receives
     std::unique_ptr<wake_event> wake_;  // null until wait() is called
     std::error_code failure_;
 };
