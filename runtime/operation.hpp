@@ -13,7 +13,7 @@
 
 #include "runtime/executor.hpp"
 #include "runtime/ready_node.hpp"
-#include "runtime/task.hpp"
+#include "runtime/task_context.hpp"
 #include "xsk/error.hpp"
 
 #include <atomic>
@@ -37,6 +37,9 @@ public:
 
     [[nodiscard]] bool waiting() const noexcept { return phase_ == phase::waiting; }
 
+    /// What is awaited, as a call reads: "async_rx::recv".
+    [[nodiscard]] virtual const char* name() const noexcept = 0;
+
 protected:
     operation() = default;
     ~operation() { end(); }
@@ -46,8 +49,8 @@ protected:
     /// operation_canceled.
     template <class Promise, class Start>
     bool suspend(std::coroutine_handle<Promise> waiting, Start start) {
-        const std::stop_token* const token = stop_token_of(waiting);
-        if (token != nullptr && token->stop_requested()) {
+        context_ = context_of(waiting);
+        if (context_ != nullptr && context_->stop.stop_requested()) {
             outcome_ = errc::operation_canceled;
             return false;
         }
@@ -55,8 +58,14 @@ protected:
         assert(executor_ != nullptr && "awaited outside an executor's run()");
         coroutine_ = waiting;
         phase_ = phase::waiting;
+        if (context_ != nullptr) {
+            context_->awaiting = this;
+            context_->since = executor_->coarse_now();
+        }
         start();
-        if (token != nullptr && token->stop_possible()) { registration_.emplace(*token, requester{*this}); }
+        if (context_ != nullptr && context_->stop.stop_possible()) {
+            registration_.emplace(context_->stop, requester{*this});
+        }
         return true;
     }
 
@@ -69,6 +78,7 @@ protected:
     /// Detaches from everything; called before the coroutine goes on and when its frame is destroyed.
     void end() noexcept {
         registration_.reset();
+        if (context_ != nullptr && context_->awaiting == this) { context_->awaiting = nullptr; }
         if (canceler_.posted.load(std::memory_order_acquire)) {
             executor_->take_inbox();
             if (canceler_.is_linked()) { canceler_.unlink(); }
@@ -112,6 +122,7 @@ private:
     void run() noexcept override { coroutine_.resume(); }
 
     fluxnet::executor* executor_ = nullptr;
+    task_context* context_ = nullptr;
     std::coroutine_handle<> coroutine_;
     std::error_code outcome_;
     phase phase_ = phase::idle;

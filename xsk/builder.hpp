@@ -6,6 +6,7 @@
 #pragma once
 
 #include "xsk/error.hpp"
+#include "xsk/packet_batch.hpp"
 #include "xsk/raw_socket.hpp"
 #include "xsk/rx.hpp"
 #include "xsk/tx.hpp"
@@ -58,6 +59,10 @@ public:
     builder& completion_ring(std::uint32_t entries) { return memory_.completion_ring = entries, *this; }
     builder& huge_pages(bool wanted) { return memory_.huge_pages = wanted, *this; }
     builder& lock_memory(bool wanted) { return memory_.lock_memory = wanted, *this; }
+    /// For engines: packets a batch (a power of two, 64 at most), and what happens to those that a TX ring has no room for.
+    builder& batch(std::uint32_t packets) { return batch_.size = packets, *this; }
+    builder& when_full(congestion what) { return batch_.when_full = what, *this; }
+
     /// Frames set aside for packets that tx::allocate() makes; the rest receives. A quarter of all when not given.
     builder& tx_frames(std::uint32_t count) { return tx_frames_ = count, *this; }
 
@@ -68,6 +73,7 @@ public:
 
     [[nodiscard]] const socket_options& socket() const noexcept { return socket_; }
     [[nodiscard]] const umem_config& memory() const noexcept { return memory_; }
+    [[nodiscard]] const batch_options& batching() const noexcept { return batch_; }
     [[nodiscard]] const umem& shared() const noexcept { return shared_; }
 
     /// Opens a socket with its rings in the user's hands: the frames of prefill() are in the fill ring, all others are the
@@ -81,13 +87,14 @@ public:
     /// frames, which return to it, so that no queue can starve another.
     [[nodiscard]] result<std::vector<system_sockets>> build_queues(std::uint32_t count) const;
 
-private:
-    /// The UMEM to use, made if there is none, for `sockets` sockets; checked.
+    /// The UMEM to work over: the one that was given, or a new one with frames() frames for each of `sockets` sockets.
     [[nodiscard]] result<umem> find_memory(std::uint32_t sockets) const;
 
+private:
     socket_options socket_;
     umem_config memory_;
     umem shared_;
+    batch_options batch_;
     std::optional<std::uint32_t> tx_frames_;
     std::optional<std::uint32_t> prefill_;
 };

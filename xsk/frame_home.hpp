@@ -134,6 +134,20 @@ public:
     }
     void count_received(std::uint32_t frames) noexcept { received_.add(frames); }
 
+    /// The same in two steps, for frames that are looked at and go straight back to the fill ring: borrowed(), and then
+    /// either keep() or lend_again(). Owner only.
+    [[nodiscard]] bool borrowed(frame_index frame) noexcept {
+        return place_.checker->arrive(frame, detail::frame_state::fill, detail::frame_state::user);
+    }
+    void keep(frame_index frame) noexcept { place_.lent[frame.value] = 0; }
+    void lend_again(frame_index frame) noexcept {
+        place_.checker->move(frame, detail::frame_state::user, detail::frame_state::fill);
+    }
+    void count_lent_again(std::uint32_t frames) noexcept {
+        returned_.add(frames);
+        given_.add(frames);
+    }
+
     /// Notes that a frame went from the user to a TX ring, or came out of a completion ring. The checked build returns false
     /// when the kernel did not have it. Any thread.
     void submitted(frame_index frame) noexcept {

@@ -67,6 +67,19 @@ std::uint32_t tx::try_send(std::span<packet> packets) noexcept {
     return sent;
 }
 
+std::uint32_t tx::try_send(frame_home& home, std::span<const xdp_desc> packets) noexcept {
+    if (!home_->adopt() || failure_) { return 0; }
+    auto slots = ring_.reserve(std::min(static_cast<std::uint32_t>(packets.size()), comp_.size() - in_flight_));
+    for (const xdp_desc& next : packets.first(slots.capacity())) {
+        home.submitted(home.index_of(next.addr));
+        slots.push(next);
+    }
+    const std::uint32_t sent = slots.written();
+    in_flight_ += sent;
+    ledger_->submitted.add(sent);
+    return sent;
+}
+
 std::uint32_t tx::reap() noexcept {
     if (in_flight_ == 0) { return 0; }
     frame_pool& pool = core_->memory.pool();
