@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 namespace {
 
 /// A process at the peer's end with an AF_XDP socket of its own. It answers each packet with the packet itself, until it is
-/// killed. It is a copy of this process, so it holds whatever sockets this one has: start it before they are opened.
+/// killed. It is a copy of this process and holds whatever sockets this one has: those are not closed before it has ended.
 class echo_process {
 public:
     echo_process(const veth_pair& pair, xdp_mode mode) {
