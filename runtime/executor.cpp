@@ -20,7 +20,10 @@ public:
         ++alive_;
     }
     [[nodiscard]] bool any() const noexcept { return alive_ != 0; }
-    void clear() noexcept { strands_.clear(); }
+    void clear() noexcept {
+        strands_.clear();
+        alive_ = 0;
+    }
 
 private:
     void strand_ended(std::exception_ptr failure) noexcept override {
@@ -70,7 +73,7 @@ executor::executor(const idle_policy& idle)
 executor::~executor() {
     assert(current_ != this);
     leave();
-    tasks_->clear();  // frames go first: their awaiters let go of the reactor, timers and queues
+    discard_tasks();  // frames go first: their awaiters let go of the reactor, timers and queues
     monitors_.clear();
     take_inbox();
     while (!ready_.empty()) {
@@ -78,6 +81,10 @@ executor::~executor() {
         ready_.pop_front();
         node.dispose();
     }
+}
+
+void executor::discard_tasks() noexcept {
+    tasks_->clear();
 }
 
 void executor::spawn(task<void> work, const std::source_location& where) {

@@ -129,6 +129,10 @@ public:
     /// that have not; they stay suspended, and go when the executor does. Not inside run().
     std::vector<task_info> shut_down(std::chrono::nanoseconds limit);
 
+    /// Destroys the frames of all tasks that have not ended, so that nothing of them is left in any executor. Not inside
+    /// run(), and while no thread runs an executor that one of them went to.
+    void discard_tasks() noexcept;
+
     /// Lists the tasks that were spawned here, by scopes and the like too, and have not ended. On the executor's thread, or
     /// while no thread runs it.
     [[nodiscard]] std::vector<task_info> tasks() const;
