@@ -46,7 +46,7 @@ void pipeline::finish() {
     }
 }
 
-std::uint64_t pipeline::total(detail::counter flow_worker::* what) const noexcept {
+std::uint64_t pipeline::total(fluxnet::detail::counter flow_worker::* what) const noexcept {
     std::uint64_t sum = 0;
     for (const flow_worker& each : workers_) { sum += (each.*what).get(); }
     return sum;
@@ -73,13 +73,18 @@ void pipeline::receive() noexcept {
             idle.wait();
             continue;
         }
-        const socket_statistics lost = from.statistics();
-        lost_at_socket_.store(lost.rx_dropped + lost.rx_ring_full, std::memory_order_relaxed);
+        count_lost();
         if (from.wait(1ms)) { idle.reset(); }
     }
     for (flow_worker& each : workers_) { each.input_over(); }
     from.refill();
+    count_lost();
     from.release();
+}
+
+void pipeline::count_lost() noexcept {
+    const socket_statistics lost = sockets_.rx.statistics();
+    lost_at_socket_.store(lost.rx_dropped + lost.rx_ring_full, std::memory_order_relaxed);
 }
 
 void pipeline::distribute(std::span<packet> burst) noexcept {

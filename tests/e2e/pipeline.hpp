@@ -48,7 +48,7 @@ public:
     [[nodiscard]] std::uint64_t received() const noexcept { return received_.get(); }
     [[nodiscard]] std::uint64_t refused() const noexcept { return refused_.get(); }
     [[nodiscard]] std::uint64_t sent() const noexcept { return sent_.get(); }
-    [[nodiscard]] std::uint64_t total(detail::counter flow_worker::* what) const noexcept;
+    [[nodiscard]] std::uint64_t total(fluxnet::detail::counter flow_worker::* what) const noexcept;
 
     /// The handles, for their observers; while no thread runs.
     [[nodiscard]] rx& receiver() noexcept { return sockets_.rx; }
@@ -56,6 +56,7 @@ public:
 
 private:
     void receive() noexcept;
+    void count_lost() noexcept;
     void distribute(std::span<packet> burst) noexcept;
     void transmit() noexcept;
     void send_all(std::span<packet> burst) noexcept;
@@ -63,9 +64,9 @@ private:
     pipeline_orders orders_;
     system_sockets sockets_;
     std::array<flow_worker, worker_count> workers_;
-    detail::counter received_;                       // written by the receiving thread
-    detail::counter sent_;                           // written by the sending thread, like the next
-    detail::counter refused_;                        // by the tx; none, unless something is wrong
+    fluxnet::detail::counter received_;              // written by the receiving thread
+    fluxnet::detail::counter sent_;                  // written by the sending thread, like the next
+    fluxnet::detail::counter refused_;               // by the tx; none, unless something is wrong
     std::atomic<std::uint64_t> dropped_by_kernel_;   // written by the sending thread
     std::atomic<std::uint64_t> lost_at_socket_ = 0;  // written by the receiving thread
     std::array<std::jthread, worker_count + 2> threads_;

@@ -74,17 +74,18 @@ bool exchange::settle() {
 }
 
 bool exchange::wait(patience& idle, clock::time_point& last_progress) {
-    const std::uint64_t known = lost_now_();
+    far_.collect();
+    idle.wait();
+    if (!idle.asleep()) { return true; }
+    const std::uint64_t known = lost_now_();  // system calls: only when there is nothing else to do
     const auto now = clock::now();
     if (known != lost_ || last_progress == clock::time_point()) { last_progress = now; }
     lost_ = known;
-    far_.collect();
-    idle.wait();
     return !far_.failure() && now - last_progress < longest_standstill;
 }
 
 void exchange::report(const char* where, const exchange_outcome& outcome) const {
-    const auto count = [&](detail::counter flow_worker::* what) {
+    const auto count = [&](fluxnet::detail::counter flow_worker::* what) {
         return static_cast<unsigned long long>(through_.total(what));
     };
     std::printf(

@@ -77,12 +77,12 @@ public:
     [[nodiscard]] bool output_over() const noexcept { return output_over_.load(std::memory_order_acquire); }
 
     /// For any thread: what was done so far. Every packet taken in is dropped, damaged or forwarded in the end.
-    detail::counter dropped;
-    detail::counter forwarded;
-    detail::counter kept;
-    detail::counter held_behind;  // a kept packet of their flow
-    detail::counter resized;
-    detail::counter damaged;  // not as they were sealed, or impossible to resize; none, unless something is wrong
+    fluxnet::detail::counter dropped;
+    fluxnet::detail::counter forwarded;
+    fluxnet::detail::counter kept;
+    fluxnet::detail::counter held_behind;  // a kept packet of their flow
+    fluxnet::detail::counter resized;
+    fluxnet::detail::counter damaged;  // not as they were sealed, or impossible to resize; none, unless something is wrong
 
 private:
     struct held_flow {
