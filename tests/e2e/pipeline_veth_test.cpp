@@ -74,7 +74,7 @@ void cross_veth(xdp_mode mode, const char* name, const traffic& plan) {
 TEST_CASE("ten million packets through four workers on veth are all accounted for in native mode") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     cross_veth(xdp_mode::native, "veth native",
-               {.packets = rounds(10'000'000, 40), .slice = rounds(1'000'000, 10), .overload = 40'000});
+               {.packets = rounds(10'000'000, 20), .slice = rounds(1'000'000, 5), .overload = 40'000});
 }
 
 TEST_CASE("two million packets through four workers on veth are all accounted for in generic mode") {
