@@ -13,7 +13,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <system_error>
+#include <span>
 #include <thread>
 
 namespace fluxnet::test {

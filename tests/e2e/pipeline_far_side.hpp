@@ -10,6 +10,8 @@
 
 #include <array>
 #include <cstdint>
+#include <system_error>
+#include <utility>
 
 namespace fluxnet::test {
 

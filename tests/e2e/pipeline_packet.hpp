@@ -7,6 +7,7 @@
 
 #include "xsk/packet.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>

@@ -2,6 +2,7 @@
 // What becomes of packets that a tx does not take as they are: handed back by send(), or copied from another UMEM.
 #include "xsk/tx.hpp"
 
+#include "tests/support/allocation_counter.hpp"
 #include "tests/xsk/sim.hpp"
 
 #include <doctest/doctest.h>
@@ -167,6 +168,21 @@ TEST_CASE("while no frame is free for a copy the packet stays with the caller") 
     CHECK(here.sockets.tx.try_send(std::span(foreign).subspan(2)) == 2);
     here.sockets.tx.flush();
     here.check_sent({payload(60, 0), payload(61, 1), payload(62, 2), payload(63, 3)});
+    check_census(here.sockets.tx.pool());
+    check_census(elsewhere.sockets.tx.pool());
+}
+
+TEST_CASE("copying allocates nothing") {
+    port here(16, 2048, true);
+    port elsewhere(16);
+    std::vector<packet> foreign;
+    for (unsigned i = 0; i < 16; ++i) { foreign.push_back(elsewhere.make(60 + 90 * i, i)); }
+    const allocation_watch watch;
+    const std::uint32_t taken = here.sockets.tx.try_send(foreign);
+    CHECK(watch.allocations() == 0);
+    CHECK(taken == 16);
+    here.sockets.tx.flush();
+    CHECK(here.fake.take_sent().size() == 16);
     check_census(here.sockets.tx.pool());
     check_census(elsewhere.sockets.tx.pool());
 }
