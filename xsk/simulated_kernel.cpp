@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "xsk/detail/simulated_kernel.hpp"
 
-#include <cassert>
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -9,29 +9,12 @@
 #include <thread>
 #include <utility>
 
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 namespace fluxnet::detail {
 namespace {
 
-constexpr std::size_t fill_ring = 0;
-constexpr std::size_t completion_ring = 1;
-constexpr std::size_t rx_ring = 2;
-constexpr std::size_t tx_ring = 3;
 constexpr std::uint32_t xdp_packet_headroom = 256;
-
-// How a ring is laid out: each index on cache lines of its own, then the flags, then the entries.
-constexpr xdp_ring_offset layout{0, 128, 384, 256};
-
-template <class T>
-ring_memory<T> ring_at(void* address, std::uint32_t size) noexcept {
-    auto* bytes = static_cast<std::byte*>(address);
-    return {reinterpret_cast<std::uint32_t*>(bytes + layout.producer),
-            reinterpret_cast<std::uint32_t*>(bytes + layout.consumer),
-            reinterpret_cast<std::uint32_t*>(bytes + layout.flags), reinterpret_cast<T*>(bytes + layout.desc), size};
-}
 
 // In the checked build under the address sanitizer, frames that are not the user's are poisoned. This code stands for the
 // kernel, which the sanitizer does not see; memcpy would be seen, so the bytes are copied by hand there.
@@ -46,56 +29,25 @@ __attribute__((no_sanitize("address"))) void copy_bytes(std::byte* to, const std
 
 }  // namespace
 
-simulated_kernel::simulated_kernel(interface_info interface, simulated_machine& machine, sender send)
-    : interface_(std::move(interface)), machine_(machine), send_(std::move(send)), by_queue_(interface_.queues, nullptr),
-      staging_(4096) {}
-
-simulated_kernel::~simulated_kernel() {
-    assert(machine_.sockets.empty() && "a simulated wire ended before the sockets on it");
-}
+simulated_kernel::simulated_kernel(const simulated_interface& interface, simulated_machine& machine, sender send,
+                                   simulated_driver::waker awake)
+    : interface_(interface.info), zero_copy_(interface.zero_copy), machine_(machine), send_(std::move(send)),
+      driver_([this](simulated_socket& from, const xdp_desc& desc) { send_one(from, desc); }, std::move(awake)),
+      by_queue_(interface_.queues, nullptr), staging_(4096) {}
 
 int simulated_kernel::open_socket() {
-    const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (fd < 0) { return -errno; }
     const auto lock = machine_.lock();
-    machine_.sockets[fd].fd = fd;
-    return fd;
+    return machine_.open_socket();
 }
 
 int simulated_kernel::set_option(int fd, int name, const void* value, std::uint32_t size) {
     const auto lock = machine_.lock();
-    simulated_socket* const self = machine_.find(fd);
-    if (self == nullptr) { return -EBADF; }
-    std::uint32_t number = 0;
-    if (size == sizeof number) { std::memcpy(&number, value, sizeof number); }
-    switch (name) {
-        case XDP_UMEM_REG:
-            if (size != sizeof self->umem) { return -EINVAL; }
-            std::memcpy(&self->umem, value, size);
-            return 0;
-        case XDP_UMEM_FILL_RING: return self->sizes[fill_ring] = number, 0;
-        case XDP_UMEM_COMPLETION_RING: return self->sizes[completion_ring] = number, 0;
-        case XDP_RX_RING: return self->sizes[rx_ring] = number, 0;
-        case XDP_TX_RING: return self->sizes[tx_ring] = number, 0;
-        case xdp_max_tx_skb_budget: return self->tx_budget = number, 0;
-        default: return -ENOPROTOOPT;
-    }
+    return machine_.set_option(fd, name, value, size);
 }
 
 int simulated_kernel::get_option(int fd, int name, void* value, std::uint32_t* size) {
     const auto lock = machine_.lock();
-    simulated_socket* const self = machine_.find(fd);
-    if (self == nullptr) { return -EBADF; }
-    if (name == XDP_MMAP_OFFSETS && *size >= sizeof(xdp_mmap_offsets)) {
-        const xdp_mmap_offsets offsets{layout, layout, layout, layout};
-        std::memcpy(value, &offsets, sizeof offsets);
-        return 0;
-    }
-    if (name == XDP_STATISTICS && *size >= sizeof self->statistics) {
-        std::memcpy(value, &self->statistics, sizeof self->statistics);
-        return 0;
-    }
-    return -ENOPROTOOPT;
+    return machine_.get_option(fd, name, value, size);
 }
 
 int simulated_kernel::take_socket_error(int) {
@@ -104,62 +56,72 @@ int simulated_kernel::take_socket_error(int) {
 
 void* simulated_kernel::map_ring(int fd, std::size_t length, off_t offset, int& failure) {
     const auto lock = machine_.lock();
-    simulated_socket* const self = machine_.find(fd);
-    void* address = MAP_FAILED;
-    if (self != nullptr) {
-        address = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    }
-    if (address == MAP_FAILED) {
-        failure = self == nullptr ? -EBADF : -errno;
-        return nullptr;
-    }
-    std::size_t which = tx_ring;
-    switch (static_cast<std::uint64_t>(offset)) {
-        case XDP_UMEM_PGOFF_FILL_RING:
-            which = fill_ring;
-            self->fill = kernel_ring(ring_at<frame_addr>(address, self->sizes[which]));
-            break;
-        case XDP_UMEM_PGOFF_COMPLETION_RING:
-            which = completion_ring;
-            self->comp = kernel_ring(ring_at<frame_addr>(address, self->sizes[which]));
-            break;
-        case XDP_PGOFF_RX_RING:
-            which = rx_ring;
-            self->rx = kernel_ring(ring_at<xdp_desc>(address, self->sizes[which]));
-            break;
-        default:
-            self->tx = kernel_ring(ring_at<xdp_desc>(address, self->sizes[which]));
-            self->tx.set_needs_wakeup(true);  // nothing leaves without a kick
-            break;
-    }
-    self->mappings[which] = {address, length, false};
-    return address;
+    return machine_.map_ring(fd, length, offset, failure);
 }
 
 void simulated_kernel::unmap_ring(void* address, std::size_t length) {
     const auto lock = machine_.lock();
-    for (auto& [fd, it] : machine_.sockets) {
-        for (simulated_socket::mapping& ring : it.mappings) {
-            if (ring.address == address) {
-                ring.unmapped = true;
-                return;
-            }
-        }
-    }
-    ::munmap(address, length);
+    machine_.unmap_ring(address, length);
 }
 
 int simulated_kernel::bind(int fd, const bind_request& where) {
     const auto lock = machine_.lock();
     simulated_socket* const self = machine_.find(fd);
     if (self == nullptr) { return -EBADF; }
-    if ((where.flags & XDP_ZEROCOPY) != 0) { return -EOPNOTSUPP; }
+    constexpr int known = XDP_SHARED_UMEM | XDP_COPY | XDP_ZEROCOPY | XDP_USE_NEED_WAKEUP | xdp_use_sg;
+    if ((where.flags & ~known) != 0) { return -EINVAL; }
+    if (self->bound()) { return -EBUSY; }
     if (where.interface_index != interface_.index) { return -ENODEV; }
-    if (where.queue >= by_queue_.size()) { return -EINVAL; }
-    if (by_queue_[where.queue] != nullptr) { return -EBUSY; }
+    if (!self->has(simulated_socket::rx_ring) && !self->has(simulated_socket::tx_ring)) { return -EINVAL; }
+    const bool shared = (where.flags & XDP_SHARED_UMEM) != 0;
+    if (const int r = shared ? bind_shared(*self, where) : bind_alone(*self, where); r < 0) { return r; }
     self->bound_to = this;
     self->queue = where.queue;
     by_queue_[where.queue] = self;
+    if (self->zero_copy) { driver_.start(*self); }
+    return 0;
+}
+
+/// Tells whether a queue can be had, as 0 or a negated errno.
+int simulated_kernel::vacant(std::uint32_t queue) const noexcept {
+    if (queue >= by_queue_.size()) { return -EINVAL; }
+    return by_queue_[queue] != nullptr ? -EBUSY : 0;
+}
+
+/// A socket with a UMEM of its own.
+int simulated_kernel::bind_alone(simulated_socket& self, const bind_request& where) const noexcept {
+    if (self.umem.len == 0 || !self.has_umem_rings()) { return -EINVAL; }
+    const bool forced = (where.flags & XDP_ZEROCOPY) != 0;
+    if (forced && (where.flags & XDP_COPY) != 0) { return -EINVAL; }
+    if (const int r = vacant(where.queue); r < 0) { return r; }
+    int zero_copy = (where.flags & XDP_COPY) != 0 ? -EOPNOTSUPP : zero_copy_possible(self, where);
+    if (forced && zero_copy < 0) { return zero_copy; }
+    self.zero_copy = zero_copy == 0;
+    self.need_wakeup = (where.flags & XDP_USE_NEED_WAKEUP) != 0;
+    return 0;
+}
+
+/// Whether the interface's driver takes the socket in zero-copy mode, as 0 or a negated errno.
+int simulated_kernel::zero_copy_possible(const simulated_socket& self, const bind_request& where) const noexcept {
+    if (!zero_copy_ || (where.flags & xdp_use_sg) != 0) { return -EOPNOTSUPP; }
+    constexpr std::uint32_t framing = 26;  // Ethernet header, two VLAN tags and the checksum
+    const std::uint32_t room = (self.umem.chunk_size - xdp_packet_headroom - self.umem.headroom) & ~127U;
+    return interface_.mtu + framing > room ? -EINVAL : 0;
+}
+
+/// A socket on the UMEM of another one, with the other's bind flags.
+int simulated_kernel::bind_shared(simulated_socket& self, const bind_request& where) noexcept {
+    if ((where.flags & ~XDP_SHARED_UMEM) != 0 || self.umem.len != 0) { return -EINVAL; }
+    const simulated_socket* const other = machine_.find(where.shared_umem_fd);
+    if (other == nullptr) { return -ENOTSOCK; }
+    if (!other->bound()) { return -EBADF; }
+    // On the other's own queue the kernel lets a socket without fill and completion ring use the other's. Not here.
+    if (other->bound_to == this && other->queue == where.queue) { return self.has_umem_rings() ? -EINVAL : -EBUSY; }
+    if (!self.has_umem_rings()) { return -EINVAL; }
+    if (const int r = vacant(where.queue); r < 0) { return r; }
+    self.umem = other->umem;
+    self.zero_copy = other->zero_copy;
+    self.need_wakeup = other->need_wakeup;
     return 0;
 }
 
@@ -167,7 +129,9 @@ int simulated_kernel::kick_tx(int fd) {
     const auto lock = machine_.lock();
     simulated_socket* const self = machine_.find(fd);
     if (self == nullptr || !self->bound()) { return -ENXIO; }
+    if (self->zero_copy) { return driver_.kick_tx(*self), 0; }
     if (self->tx.readable() == 0) {
+        if (!self->has(simulated_socket::tx_ring)) { return -ENOBUFS; }
         ++self->statistics.tx_ring_empty_descs;
         return 0;
     }
@@ -193,7 +157,11 @@ int simulated_kernel::kick_rx(int fd) {
     const auto lock = machine_.lock();
     simulated_socket* const self = machine_.find(fd);
     if (self == nullptr || !self->bound()) { return -ENXIO; }
-    self->fill.set_needs_wakeup(false);
+    if (self->zero_copy) {
+        driver_.kick_rx(*self);
+    } else {
+        self->fill.set_needs_wakeup(false);
+    }
     return 0;
 }
 
@@ -218,11 +186,10 @@ arrival simulated_kernel::receive(std::uint32_t queue, std::span<const std::byte
         ++self->statistics.rx_dropped;
         return arrival::too_large;
     }
+    if (self->starved) { return arrival::fill_ring_empty; }
     for (;;) {
         if (self->fill.readable() == 0) {
-            ++self->statistics.rx_fill_ring_empty_descs;
-            ++self->statistics.rx_dropped;
-            self->fill.set_needs_wakeup(true);
+            find_no_frame(*self);
             return arrival::fill_ring_empty;
         }
         if (self->rx.writable() == 0) {
@@ -248,16 +215,32 @@ arrival simulated_kernel::receive(std::uint32_t queue, std::span<const std::byte
     return arrival::delivered;
 }
 
+void simulated_kernel::find_no_frame(simulated_socket& of) noexcept {
+    ++of.statistics.rx_fill_ring_empty_descs;
+    if (of.zero_copy) {
+        simulated_driver::starve(of);  // the device drops the packet before anybody counts it
+        return;
+    }
+    ++of.statistics.rx_dropped;
+    if (of.need_wakeup) { of.fill.set_needs_wakeup(true); }
+}
+
+bool simulated_kernel::poll_drivers() {
+    for (simulated_socket* const self : by_queue_) {
+        if (self != nullptr && self->driver_awake) { driver_.poll(*self); }
+    }
+    return awake();
+}
+
+bool simulated_kernel::awake() const noexcept {
+    return std::ranges::any_of(by_queue_, [](const auto* socket) { return socket != nullptr && socket->driver_awake; });
+}
+
 int simulated_kernel::close(int fd) {
     const auto lock = machine_.lock();
     simulated_socket* const self = machine_.find(fd);
-    if (self == nullptr) { return -EBADF; }
-    if (self->bound()) { self->bound_to->by_queue_[self->queue] = nullptr; }
-    for (const simulated_socket::mapping& ring : self->mappings) {
-        if (ring.unmapped) { ::munmap(ring.address, ring.length); }
-    }
-    machine_.sockets.erase(fd);
-    return ::close(fd) < 0 ? -errno : 0;
+    if (self != nullptr && self->bound()) { self->bound_to->by_queue_[self->queue] = nullptr; }
+    return machine_.close(fd);
 }
 
 int simulated_kernel::find_interface(const char* name, interface_info& found) {
@@ -267,8 +250,11 @@ int simulated_kernel::find_interface(const char* name, interface_info& found) {
 }
 
 void simulated_kernel::pause_ms(int milliseconds) {
-    // Where only one thread uses the wire nothing happens meanwhile.
-    if (machine_.mutex != nullptr) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
+    if (machine_.threaded()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    } else {
+        poll_drivers();  // all that can happen meanwhile where only one thread uses the wire
+    }
 }
 
 }  // namespace fluxnet::detail

@@ -2,6 +2,7 @@
 #include "xsk/simulated_wire.hpp"
 
 #include "xsk/detail/simulated_kernel.hpp"
+#include "xsk/detail/simulated_machine.hpp"
 #include "xsk/detail/wire_direction.hpp"
 
 #include <algorithm>
@@ -48,17 +49,20 @@ bool takes_time(const wire_profile& profile) noexcept {
 ///
 /// The clock of a threaded wire is the real one since the wire was made. Whoever offers a packet sets it first, so that what
 /// is due arrives before it; when nobody does, the wire's own thread wakes for the next arrival, at `wakes_at_`. A packet
-/// that is due earlier puts that forward and wakes it. All of that happens under the mutex.
+/// that is due earlier puts that forward and wakes it, and so does a driver that wants to be polled. All of that happens
+/// under the mutex.
 class simulated_wire::model {
 public:
     explicit model(const wire_options& options)
         : options_(options),
           directions_{detail::wire_direction(options.to_right, options.seed * 2, options.transit_capacity, options.mtu),
                       detail::wire_direction(options.to_left, options.seed * 2 + 1, options.transit_capacity, options.mtu)},
-          machine_{options.threaded ? &mutex_ : nullptr, {}},
-          ends_{detail::simulated_kernel(describe(end::left), machine_, [this](auto bytes) { offer(0, bytes); }),
-                detail::simulated_kernel(describe(end::right), machine_, [this](auto bytes) { offer(1, bytes); })} {
-        if (options.threaded && (takes_time(options.to_right) || takes_time(options.to_left))) {
+          machine_(options.threaded ? &mutex_ : nullptr),
+          ends_{detail::simulated_kernel(
+                    describe(end::left), machine_, [this](auto bytes) { offer(0, bytes); }, [this] { driver_awake(); }),
+                detail::simulated_kernel(
+                    describe(end::right), machine_, [this](auto bytes) { offer(1, bytes); }, [this] { driver_awake(); })} {
+        if (options.threaded && (options.zero_copy || takes_time(options.to_right) || takes_time(options.to_left))) {
             clock_ = std::jthread([this](std::stop_token stop) { keep_time(stop); });
         }
     }
@@ -82,18 +86,21 @@ public:
 
     [[nodiscard]] std::optional<time> next_arrival() const noexcept {
         const auto lock = machine_.lock();
-        return next_due();
+        if (options_.zero_copy && !options_.threaded && (ends_[0].awake() || ends_[1].awake())) { return now_; }
+        return next_work();
     }
 
     void advance_to(time when) noexcept {
         assert(!options_.threaded && "a threaded wire's clock is the real one");
-        if (!options_.threaded) { move_clock(when); }
+        if (options_.threaded) { return; }
+        if (options_.zero_copy) { poll_drivers(); }
+        move_clock(when);
     }
 
 private:
     static std::size_t index(end which) noexcept { return which == end::left ? 0 : 1; }
 
-    [[nodiscard]] interface_info describe(end which) const {
+    [[nodiscard]] detail::simulated_interface describe(end which) const {
         interface_info info;
         info.name = name(which);
         info.index = which == end::left ? 1 : 2;
@@ -102,7 +109,7 @@ private:
         info.mac_address = {2, 0, 0, 0, 0, static_cast<std::uint8_t>(info.index)};
         info.up = true;
         info.simulated = true;
-        return info;
+        return {info, options_.zero_copy};
     }
 
     [[nodiscard]] time real_time() const noexcept { return std::chrono::steady_clock::now() - start_; }
@@ -113,6 +120,24 @@ private:
             if (!way.empty() && (!next || way.next_due() < *next)) { next = way.next_due(); }
         }
         return next;
+    }
+
+    /// When the wire's own thread is wanted next.
+    [[nodiscard]] std::optional<time> next_work() const noexcept {
+        const auto next = next_due();
+        return !polls_at_ || (next && *next <= *polls_at_) ? next : polls_at_;
+    }
+
+    bool poll_drivers() noexcept {
+        const bool left = ends_[0].poll_drivers();
+        return ends_[1].poll_drivers() || left;
+    }
+
+    /// A driver wants to be polled. Where nobody but advance_to() moves the clock, that polls it.
+    void driver_awake() noexcept {
+        if (!options_.threaded) { return; }
+        if (!polls_at_) { polls_at_ = real_time() + poll_interval; }
+        hurry_clock();
     }
 
     void move_clock(time when) noexcept {
@@ -158,24 +183,30 @@ private:
     void keep_time(const std::stop_token& stop) {
         std::unique_lock lock(mutex_);
         while (!stop.stop_requested()) {
-            move_clock(real_time());
-            const auto until = wakes_at_ = next_due();
+            const time present = real_time();
+            move_clock(present);
+            if (polls_at_ && *polls_at_ <= present) {
+                polls_at_ = poll_drivers() ? std::optional(present + poll_interval) : std::nullopt;
+            }
+            const auto until = wakes_at_ = next_work();
             const auto hurried = [&] { return wakes_at_ != until; };
             if (until) {
-                earlier_arrival_.wait_until(lock, stop, start_ + *until, hurried);
+                earlier_work_.wait_until(lock, stop, start_ + *until, hurried);
             } else {
-                earlier_arrival_.wait(lock, stop, hurried);
+                earlier_work_.wait(lock, stop, hurried);
             }
         }
     }
 
-    /// Wakes the wire's own thread when a packet arrives before it would wake.
+    /// Wakes the wire's own thread when it is wanted before it would wake.
     void hurry_clock() noexcept {
-        const auto next = next_due();
+        const auto next = next_work();
         if (!next || (wakes_at_ && *wakes_at_ <= *next)) { return; }
         wakes_at_ = next;
-        earlier_arrival_.notify_one();
+        earlier_work_.notify_one();
     }
+
+    static constexpr time poll_interval{20'000};  // between two interrupts of a device
 
     const wire_options options_;
     const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
@@ -186,7 +217,8 @@ private:
     time now_{};
     detail::wire_hash digest_;
     std::optional<time> wakes_at_;  // of the wire's own thread; nothing when it sleeps until it is woken
-    std::condition_variable_any earlier_arrival_;
+    std::optional<time> polls_at_;  // when it polls the drivers; nothing while all sleep
+    std::condition_variable_any earlier_work_;
     std::jthread clock_;  // the last member: it ends before the others do
 };
 

@@ -8,6 +8,8 @@
 #pragma once
 
 #include "xsk/descriptor.hpp"
+#include "xsk/detail/simulated_driver.hpp"
+#include "xsk/detail/simulated_machine.hpp"
 #include "xsk/detail/simulated_socket.hpp"
 #include "xsk/interface.hpp"
 #include "xsk/kernel.hpp"
@@ -23,18 +25,29 @@ namespace fluxnet::detail {
 /// What became of a packet that arrived.
 enum class arrival { delivered, no_socket, rx_ring_full, fill_ring_empty, too_large };
 
+struct simulated_interface {
+    interface_info info;
+    bool zero_copy = false;  // its driver has zero-copy
+};
+
 class simulated_kernel final : public kernel {
 public:
     /// Called for each packet that leaves; its bytes are valid during the call.
     using sender = std::function<void(std::span<const std::byte>)>;
 
-    simulated_kernel(interface_info interface, simulated_machine& machine, sender send);
+    /// `awake` is called when a driver has become awake and wants to be polled.
+    simulated_kernel(const simulated_interface& interface, simulated_machine& machine, sender send,
+                     simulated_driver::waker awake);
     simulated_kernel(const simulated_kernel&) = delete;
     simulated_kernel& operator=(const simulated_kernel&) = delete;
-    ~simulated_kernel() override;
+    ~simulated_kernel() override = default;
 
     /// Puts a packet into the RX ring of the socket on `queue`; on delivery `placed` is its descriptor.
     arrival receive(std::uint32_t queue, std::span<const std::byte> bytes, xdp_desc& placed) noexcept;
+
+    /// Polls the drivers that are awake, in zero-copy mode; returns whether any of them still is.
+    bool poll_drivers();
+    [[nodiscard]] bool awake() const noexcept;
 
     int open_socket() override;
     int set_option(int fd, int name, const void* value, std::uint32_t size) override;
@@ -51,11 +64,18 @@ public:
     void pause_ms(int milliseconds) override;
 
 private:
+    int bind_alone(simulated_socket& self, const bind_request& where) const noexcept;
+    int bind_shared(simulated_socket& self, const bind_request& where) noexcept;
+    int zero_copy_possible(const simulated_socket& self, const bind_request& where) const noexcept;
+    int vacant(std::uint32_t queue) const noexcept;
+    static void find_no_frame(simulated_socket& of) noexcept;
     void send_one(simulated_socket& from, const xdp_desc& desc);
 
     interface_info interface_;
+    const bool zero_copy_;
     simulated_machine& machine_;
     sender send_;
+    simulated_driver driver_;
     std::vector<simulated_socket*> by_queue_;  // null where nobody is bound
     std::vector<std::byte> staging_;           // one packet on its way out
 };
