@@ -10,7 +10,10 @@ namespace fluxnet {
 
 tx::tx(std::shared_ptr<detail::socket_core> core, frame_home& home)
     : core_(std::move(core)), home_(&home), ledger_(&core_->memory.pool().make_ledger()), ring_(core_->tx),
-      comp_(core_->comp), chains_(std::make_unique<frame_chain[]>(frame_pool::max_homes)) {}
+      comp_(core_->comp), chains_(std::make_unique<frame_chain[]>(frame_pool::max_homes)) {
+    core_->sending = home_;
+    core_->ledger = ledger_;
+}
 
 tx& tx::operator=(tx&& other) noexcept {
     if (this != &other) {
@@ -57,6 +60,19 @@ std::uint32_t tx::try_send(std::span<packet> packets) noexcept {
         const xdp_desc desc = std::move(next).into_raw();
         home.submitted(home.index_of(desc.addr));
         slots.push(desc);
+    }
+    const std::uint32_t sent = slots.written();
+    in_flight_ += sent;
+    ledger_->submitted.add(sent);
+    return sent;
+}
+
+std::uint32_t tx::try_send(frame_home& home, std::span<const xdp_desc> packets) noexcept {
+    if (!home_->adopt() || failure_) { return 0; }
+    auto slots = ring_.reserve(std::min(static_cast<std::uint32_t>(packets.size()), comp_.size() - in_flight_));
+    for (const xdp_desc& next : packets.first(slots.capacity())) {
+        home.submitted(home.index_of(next.addr));
+        slots.push(next);
     }
     const std::uint32_t sent = slots.written();
     in_flight_ += sent;

@@ -46,6 +46,10 @@ public:
     /// Queues one packet. Returns false, leaving it as it is, when it was not taken.
     [[nodiscard]] bool try_send(packet& one) noexcept { return try_send(std::span(&one, 1)) == 1; }
 
+    /// Queues packets that are still descriptors: frames of `home` that are the user's. The same otherwise; does not look at
+    /// them (see refusal()).
+    std::uint32_t try_send(frame_home& home, std::span<const xdp_desc> packets) noexcept;
+
     /// Tells why a packet can never be sent here; no error when it can.
     /// Errors: foreign_packet (of another UMEM, or an empty handle), packet_too_small, and failure().
     [[nodiscard]] std::error_code refusal(const packet& candidate) const noexcept;
