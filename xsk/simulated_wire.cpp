@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "xsk/simulated_wire.hpp"
 
+#include "xsk/detail/simulated_device.hpp"
 #include "xsk/detail/simulated_kernel.hpp"
-#include "xsk/detail/simulated_machine.hpp"
 #include "xsk/detail/wire_direction.hpp"
 
 #include <algorithm>
@@ -45,7 +45,7 @@ bool takes_time(const wire_profile& profile) noexcept {
 
 }  // namespace
 
-/// Everything behind the wire: two kernels, two directions, one clock.
+/// Everything behind the wire: one kernel with two devices, two directions, one clock.
 ///
 /// The clock of a threaded wire is the real one since the wire was made. Whoever offers a packet sets it first, so that what
 /// is due arrives before it; when nobody does, the wire's own thread wakes for the next arrival, at `wakes_at_`. A packet
@@ -57,27 +57,28 @@ public:
         : options_(options),
           directions_{detail::wire_direction(options.to_right, options.seed * 2, options.transit_capacity, options.mtu),
                       detail::wire_direction(options.to_left, options.seed * 2 + 1, options.transit_capacity, options.mtu)},
-          machine_(options.threaded ? &mutex_ : nullptr),
-          ends_{detail::simulated_kernel(
-                    describe(end::left), machine_, [this](auto bytes) { offer(0, bytes); }, [this] { driver_awake(); }),
-                detail::simulated_kernel(
-                    describe(end::right), machine_, [this](auto bytes) { offer(1, bytes); }, [this] { driver_awake(); })} {
+          kernel_(options.threaded ? &mutex_ : nullptr),
+          devices_{detail::simulated_device(
+                       describe(end::left), [this](auto bytes) { offer(0, bytes); }, [this] { driver_awake(); }),
+                   detail::simulated_device(
+                       describe(end::right), [this](auto bytes) { offer(1, bytes); }, [this] { driver_awake(); })} {
+        for (detail::simulated_device& device : devices_) { kernel_.add(device); }
         if (options.threaded && (options.zero_copy || takes_time(options.to_right) || takes_time(options.to_left))) {
             clock_ = std::jthread([this](std::stop_token stop) { keep_time(stop); });
         }
     }
 
     [[nodiscard]] bool threaded() const noexcept { return options_.threaded; }
-    [[nodiscard]] detail::simulated_kernel& side(end which) noexcept { return ends_[index(which)]; }
+    [[nodiscard]] detail::simulated_kernel& kernel() noexcept { return kernel_; }
     [[nodiscard]] time now() const noexcept { return options_.threaded ? real_time() : now_; }
 
     [[nodiscard]] std::uint64_t digest() const noexcept {
-        const auto lock = machine_.lock();
+        const auto lock = kernel_.lock();
         return digest_.value();
     }
 
     [[nodiscard]] wire_counts counts(end from) const noexcept {
-        const auto lock = machine_.lock();
+        const auto lock = kernel_.lock();
         const detail::wire_direction& way = directions_[index(from)];
         wire_counts result = way.counts;
         result.in_transit = way.size();
@@ -85,8 +86,8 @@ public:
     }
 
     [[nodiscard]] std::optional<time> next_arrival() const noexcept {
-        const auto lock = machine_.lock();
-        if (options_.zero_copy && !options_.threaded && (ends_[0].awake() || ends_[1].awake())) { return now_; }
+        const auto lock = kernel_.lock();
+        if (options_.zero_copy && !options_.threaded && (devices_[0].awake() || devices_[1].awake())) { return now_; }
         return next_work();
     }
 
@@ -129,8 +130,8 @@ private:
     }
 
     bool poll_drivers() noexcept {
-        const bool left = ends_[0].poll_drivers();
-        return ends_[1].poll_drivers() || left;
+        const bool left = devices_[0].poll_drivers();
+        return devices_[1].poll_drivers() || left;
     }
 
     /// A driver wants to be polled. Where nobody but advance_to() moves the clock, that polls it.
@@ -162,7 +163,7 @@ private:
         detail::wire_direction& way = directions_[from];
         const auto next = way.take();
         xdp_desc placed;
-        const auto outcome = ends_[1 - from].receive(steer(next.bytes, options_.queues), next.bytes, placed);
+        const auto outcome = devices_[1 - from].receive(steer(next.bytes, options_.queues), next.bytes, placed);
         if (options_.hash_traffic) {
             digest_.add(static_cast<std::uint64_t>(now_.count()));
             digest_.add(from * 16 + static_cast<std::uint64_t>(outcome));
@@ -212,8 +213,8 @@ private:
     const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
     mutable std::mutex mutex_;                          // of a threaded wire: guards everything below
     std::array<detail::wire_direction, 2> directions_;  // by the end that sends
-    detail::simulated_machine machine_;
-    std::array<detail::simulated_kernel, 2> ends_;
+    detail::simulated_kernel kernel_;
+    std::array<detail::simulated_device, 2> devices_;
     time now_{};
     detail::wire_hash digest_;
     std::optional<time> wakes_at_;  // of the wire's own thread; nothing when it sleeps until it is woken
@@ -229,8 +230,8 @@ bool simulated_wire::threaded() const noexcept {
     return model_->threaded();
 }
 
-kernel& simulated_wire::side(end which) noexcept {
-    return model_->side(which);
+kernel& simulated_wire::side(end) noexcept {
+    return model_->kernel();
 }
 
 simulated_wire::time simulated_wire::now() const noexcept {

@@ -86,7 +86,8 @@ public:
     simulated_wire& operator=(const simulated_wire&) = delete;
     ~simulated_wire();
 
-    /// The kernel of one end. Its interface is called name(which).
+    /// The kernel of one end, with its interface name(which): the same for both, as if both were in one machine, so that
+    /// sockets on both can share a UMEM.
     [[nodiscard]] kernel& side(end which) noexcept;
     [[nodiscard]] static const char* name(end which) noexcept { return which == end::left ? "left" : "right"; }
 

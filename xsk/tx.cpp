@@ -130,7 +130,7 @@ std::error_code tx::flush() noexcept {
         const std::uint32_t before = ring_.pending();
         if (ring_.corrupt()) [[unlikely]] { fail(errc::ring_corruption); }
         if (before == 0) { link_down_ = false; }
-        if (failure_ || before == 0 || !ring_.needs_wakeup()) { break; }
+        if (failure_ || before == 0 || (core_->need_wakeup && !ring_.needs_wakeup())) { break; }
         if (after_kick(core_->calls.kick_tx(core_->fd), before) == kick_step::stop) { break; }
     }
     reap();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `simulated_driver`: how a network driver serves the sockets in zero-copy mode on one end of a simulated wire.
 //
-// Owned by the end's kernel; called with the machine's lock held. The driver of a socket sleeps until a kick wakes it. While
+// Owned by the device; called with the kernel's lock held. The driver of a socket sleeps until a kick wakes it. While
 // it is awake the TX ring's NEED_WAKEUP flag is clear, and each poll() completes what the device has sent since the last one
 // and sends what is new. A poll after which the device has nothing left to send is the last: it raises the flag. With no
 // frame for a packet the driver raises the fill ring's flag and takes no frame, so that packets are lost, until a kick or a

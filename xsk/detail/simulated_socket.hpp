@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `simulated_socket`: what the model of the kernel knows of one AF_XDP socket, and the kernel's ends of its rings.
 //
-// Belongs to the simulated_machine, whose lock guards it. Ring memory belongs to the socket and to its mapping, like the
+// Belongs to the simulated_kernel, whose lock guards it. Ring memory belongs to the socket and to its mapping, like the
 // kernel's: it is there until both are gone, so that packets may arrive between unmapping and closing.
 #pragma once
 
@@ -15,9 +15,11 @@
 #include <cstdint>
 #include <vector>
 
+#include <unistd.h>
+
 namespace fluxnet::detail {
 
-class simulated_kernel;
+class simulated_device;
 
 /// The kernel's end of a ring: it consumes what user space produces, and the other way round.
 template <class T>
@@ -81,7 +83,7 @@ struct simulated_socket {
     kernel_ring<xdp_desc> tx;
     xdp_statistics statistics{};
     std::uint32_t tx_budget = 32;
-    simulated_kernel* bound_to = nullptr;  // the end whose `queue` it holds
+    simulated_device* bound_to = nullptr;  // the interface whose `queue` it holds
     std::uint32_t queue = 0;
     bool need_wakeup = false;     // bound with XDP_USE_NEED_WAKEUP, or shares with one that is
     bool zero_copy = false;       // likewise
@@ -99,6 +101,12 @@ struct simulated_socket {
 
     [[nodiscard]] std::byte* at(std::uint64_t offset) const noexcept {
         return reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(umem.addr)) + offset;
+    }
+
+    /// Makes the descriptor readable.
+    void signal() const noexcept {
+        const std::uint64_t one = 1;
+        [[maybe_unused]] const auto written = ::write(fd, &one, sizeof one);
     }
 
     /// Tells whether the kernel would send it.
