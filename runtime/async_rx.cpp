@@ -56,6 +56,8 @@ public:
         return {count == 0 ? rx_.failure() : std::error_code(), count};
     }
 
+    void listen(bool wanted) noexcept { listening_ = wanted; }
+
     [[nodiscard]] rx& socket() noexcept { return rx_; }
     [[nodiscard]] std::uint64_t wakeups() const noexcept { return wakeups_; }
 
@@ -76,7 +78,7 @@ private:
 
     void before_sleep() noexcept override {
         while (rx_.low_on_frames() && !rx_.home().publish_hungry()) { rx_.refill(); }
-        if (pending() && !armed()) {
+        if ((pending() || listening_) && !armed()) {
             rx_.prepare_wait();
             executor_.reactor().arm(*this, rx_.fd(), POLLIN);
         }
@@ -119,6 +121,7 @@ private:
     rx rx_;
     async_rx::recv_awaiter* waiter_ = nullptr;  // from its suspension until it resumes, is cancelled or is destroyed
     std::uint64_t wakeups_ = 0;
+    bool listening_ = false;
 };
 
 }  // namespace detail
@@ -138,6 +141,10 @@ rx& async_rx::socket() noexcept {
 
 const rx& async_rx::socket() const noexcept {
     return service_->socket();
+}
+
+void async_rx::listen(bool wanted) noexcept {
+    service_->listen(wanted);
 }
 
 std::uint64_t async_rx::wakeups() const noexcept {

@@ -44,7 +44,8 @@ bool make_ready_here(ready_node& node) noexcept {
 
 }  // namespace detail
 
-executor::executor() : reactor_(make_io_uring_reactor()), roots_(std::make_unique<detail::root_list>()) {}
+executor::executor(const idle_policy& idle)
+    : idle_(idle), reactor_(make_io_uring_reactor()), roots_(std::make_unique<detail::root_list>()) {}
 
 executor::~executor() {
     assert(current_ != this);
@@ -66,41 +67,49 @@ void executor::spawn(task<void> work) {
     ready_.push_back(root.coroutine.promise());
 }
 
-void executor::run() {
+executor::visit::visit(executor& self) : self_(self) {
     assert(current_ == nullptr && "run() inside run()");
-    struct visit {
-        explicit visit(executor& self) : self_(self) { current_ = &self; }
-        ~visit() {
-            self_.leave();
-            self_.stopped_.store(false, std::memory_order_relaxed);
-            current_ = nullptr;
-        }
-        executor& self_;
-    };
+    current_ = &self;
+    self.reactor_->attach();
+    self.take_inbox();
+}
+
+executor::visit::~visit() {
+    self_.leave();
+    self_.stopped_.store(false, std::memory_order_relaxed);
+    current_ = nullptr;
+}
+
+void executor::run() {
     const visit here(*this);
-    reactor_->attach();
-    take_inbox();
-    while ((live_roots_ != 0 || !ready_.empty()) && !stopped_.load(std::memory_order_relaxed)) {
-        turn();
-        if (failure_) { std::rethrow_exception(std::exchange(failure_, nullptr)); }
+    while ((has_tasks() || has_ready()) && !stopped()) {
+        start_turn();
+        end_turn(!has_tasks());  // the last turn does not rest
     }
 }
 
-void executor::turn() {
+void executor::start_turn() {
     turns_.add(1);
     packet_budget_ = packets_per_turn;
     take_inbox();
     fire_timers();
     run_ready();
+}
+
+void executor::end_turn(bool worked) {
     for (auto& handler : handlers_) { handler.end_turn(); }
-    if (!ready_.empty() || live_roots_ == 0 || stopped_.load(std::memory_order_relaxed)) {
+    worked_ = worked_ || worked;
+    if (worked || !ready_.empty() || stopped()) {
+        resting_.reset();
         reactor_->poll();
-        return;
+    } else {
+        rest();
     }
-    sleep();
+    if (failure_) [[unlikely]] { std::rethrow_exception(std::exchange(failure_, nullptr)); }
 }
 
 void executor::run_ready() {
+    worked_ = !ready_.empty();
     for (unsigned budget = ready_budget; budget != 0 && !ready_.empty(); --budget) {
         ready_node& node = ready_.front();
         ready_.pop_front();
@@ -125,13 +134,35 @@ void executor::fire_timers() {
     }
 }
 
-void executor::sleep() {
+void executor::rest() {
     // Two rounds, so that nothing is armed for a sleep that the last handler has just made unnecessary.
     for (auto& handler : handlers_) { handler.last_look(); }
     if (!ready_.empty()) {
         reactor_->poll();
         return;
     }
+    if (keeps_spinning()) {
+        spins_.add(1);
+        reactor_->poll();
+        return;
+    }
+    sleep();
+    resting_.reset();
+}
+
+bool executor::keeps_spinning() noexcept {
+    if (idle_.how == poller::wait) { return false; }
+    if (idle_.how == poller::busy) { return true; }
+    if (worked_) {
+        resting_.reset();
+        return true;
+    }
+    const time_point now = std::chrono::steady_clock::now();
+    if (!resting_) { resting_ = now; }
+    return now - *resting_ < idle_.spin;
+}
+
+void executor::sleep() {
     for (auto& handler : handlers_) { handler.before_sleep(); }
     std::uintptr_t empty = 0;
     if (ready_.empty() &&

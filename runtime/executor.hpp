@@ -7,8 +7,8 @@
 // on its own.
 //
 // A turn: take what other threads posted; resume what is ready, up to a budget; let the handles tidy up (refill, reap,
-// kick); then either look at the reactor without waiting, or, when nothing is ready, enter the kernel once and sleep there
-// until a descriptor, a timer or another thread has something.
+// kick); then either look at the reactor without waiting, or, when nothing is ready, do as the idle_policy says: enter the
+// kernel once and sleep there until a descriptor, a timer or another thread has something, or look again.
 //
 // Posts travel through one word: a stack of nodes that the executor takes whole, with a tag that says that it sleeps. The
 // executor sets the tag only while the word is 0, and whoever takes the tag away must wake it; so a post, or a wake() which
@@ -16,6 +16,7 @@
 // was written before the push is visible to the node.
 #pragma once
 
+#include "runtime/idle_policy.hpp"
 #include "runtime/reactor.hpp"
 #include "runtime/ready_node.hpp"
 #include "runtime/task.hpp"
@@ -31,6 +32,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string_view>
 #include <type_traits>
@@ -88,7 +90,7 @@ public:
     using time_point = std::chrono::steady_clock::time_point;
 
     /// Makes an executor with an io_uring of its own. Throws std::system_error when the kernel refuses one.
-    executor();
+    explicit executor(const idle_policy& idle = {});
     executor(const executor&) = delete;
     executor& operator=(const executor&) = delete;
 
@@ -113,7 +115,8 @@ public:
     /// may be called again then. One thread for the executor's life.
     void run();
 
-    /// Makes the run() under way return after its turn, or the next one at once; what is suspended stays so. Any thread.
+    /// Makes the run() under way return after its turn, or the next one at once; what is suspended stays so. Any thread;
+    /// also from a signal handler.
     void stop() noexcept;
 
     /// Cancels everything that spawned tasks await, now and later. Any thread.
@@ -156,8 +159,35 @@ public:
     [[nodiscard]] std::uint64_t turns() const noexcept { return turns_.get(); }
     [[nodiscard]] std::uint64_t sleeps() const noexcept { return sleeps_.get(); }
 
+    /// Turns that found nothing to do and did not sleep.
+    [[nodiscard]] std::uint64_t spins() const noexcept { return spins_.get(); }
+    [[nodiscard]] const idle_policy& idle() const noexcept { return idle_; }
+
     /// The monitor of the calling thread's network namespace; made at first use (one rtnetlink socket each).
     [[nodiscard]] detail::link_monitor& links();
+
+protected:
+    /// For as long as it lives the calling thread is in run().
+    class visit {
+    public:
+        explicit visit(executor& self);
+        visit(const visit&) = delete;
+        visit& operator=(const visit&) = delete;
+        ~visit();
+
+    private:
+        executor& self_;
+    };
+
+    /// The first half of a turn: what was posted, what is due, what is ready.
+    void start_turn();
+
+    /// The second half: the handles tidy up; then a look at the reactor, or a rest if nobody has anything to do. `worked`:
+    /// the caller had. Throws what left a spawned task.
+    void end_turn(bool worked);
+
+    [[nodiscard]] bool stopped() const noexcept { return stopped_.load(std::memory_order_relaxed); }
+    [[nodiscard]] bool has_tasks() const noexcept { return live_roots_ != 0; }
 
 private:
     friend class detail::root_promise;
@@ -174,15 +204,17 @@ private:
         co_await function();
     }
 
-    void turn();
     void run_ready();
     void fire_timers();
+    void rest();
+    [[nodiscard]] bool keeps_spinning() noexcept;
     void sleep();
     void leave() noexcept;
     void keep_failure(std::exception_ptr failure) noexcept;
 
     static constinit thread_local executor* current_;
 
+    const idle_policy idle_;
     std::unique_ptr<fluxnet::reactor> reactor_;
     ready_queue ready_;
     boost::intrusive::multiset<detail::timer_node, boost::intrusive::constant_time_size<false>> timers_;
@@ -195,6 +227,9 @@ private:
     std::uint64_t timer_sequence_ = 0;
     detail::counter turns_;
     detail::counter sleeps_;
+    detail::counter spins_;
+    bool worked_ = false;                // in this turn
+    std::optional<time_point> resting_;  // since when a spinning executor has had nothing to do
     std::int64_t packet_budget_ = packets_per_turn;
     std::atomic<bool> stopped_ = false;
 

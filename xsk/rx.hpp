@@ -85,6 +85,16 @@ public:
     std::error_code take_socket_error() noexcept;
 
 private:
+    friend class packet_batch;
+
+    /// Kicks the fill ring if the kernel asks for it.
+    void wake_fill() noexcept;
+
+    /// Tells whether a descriptor lies in a frame of ours.
+    [[nodiscard]] bool plausible(const xdp_desc& desc) const noexcept {
+        return core_->memory.contains(desc.addr, desc.len) && home_->owns(home_->index_of(desc.addr));
+    }
+
     /// By which a thread that returns a frame ends a wait() that is short of frames.
     struct wake_event;
 

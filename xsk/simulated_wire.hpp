@@ -45,6 +45,7 @@ struct wire_options {
     std::uint32_t mtu = 1500;               ///< Of both interfaces.
     std::uint32_t queues = 1;               ///< Of both interfaces; a flow stays on one.
     bool threaded = false;                  ///< For sockets on several threads, and in real time.
+    bool zero_copy = false;                 ///< The drivers of both interfaces have it: bind accepts XDP_ZEROCOPY.
     bool hash_traffic = true;               ///< Keep digest(); costs a few instructions a byte.
     std::uint32_t transit_capacity = 4096;  ///< Packets under way in one direction; more are dropped, as by a full switch.
 };
@@ -85,7 +86,8 @@ public:
     simulated_wire& operator=(const simulated_wire&) = delete;
     ~simulated_wire();
 
-    /// The kernel of one end. Its interface is called name(which).
+    /// The kernel of one end, with its interface name(which): the same for both, as if both were in one machine, so that
+    /// sockets on both can share a UMEM.
     [[nodiscard]] kernel& side(end which) noexcept;
     [[nodiscard]] static const char* name(end which) noexcept { return which == end::left ? "left" : "right"; }
 
@@ -96,11 +98,11 @@ public:
 
     [[nodiscard]] time now() const noexcept;
 
-    /// When the next packet under way arrives; nothing when none is.
+    /// When the next packet under way arrives, or a driver that is awake is to be polled; nothing when nothing is to come.
     [[nodiscard]] std::optional<time> next_arrival() const noexcept;
 
-    /// Moves the clock to `when`, not backwards, and lets everything arrive that is due by then, in order. Not for a
-    /// threaded wire, whose clock moves by itself.
+    /// Moves the clock to `when`, not backwards, and lets everything arrive that is due by then, in order. Polls
+    /// the drivers that are awake first. Not for a threaded wire, whose clock moves by itself.
     void advance_to(time when) noexcept;
 
     /// The packets that left from `from`.

@@ -11,7 +11,10 @@ namespace fluxnet {
 
 tx::tx(std::shared_ptr<detail::socket_core> core, frame_home& home)
     : core_(std::move(core)), home_(&home), ledger_(&core_->memory.pool().make_ledger()), ring_(core_->tx),
-      comp_(core_->comp), chains_(std::make_unique<frame_chain[]>(frame_pool::max_homes)) {}
+      comp_(core_->comp), chains_(std::make_unique<frame_chain[]>(frame_pool::max_homes)) {
+    core_->sending = home_;
+    core_->ledger = ledger_;
+}
 
 tx& tx::operator=(tx&& other) noexcept {
     if (this != &other) {
@@ -82,6 +85,19 @@ bool tx::bring_home(packet& foreign) noexcept {
     return true;
 }
 
+std::uint32_t tx::try_send(frame_home& home, std::span<const xdp_desc> packets) noexcept {
+    if (!home_->adopt() || failure_) { return 0; }
+    auto slots = ring_.reserve(std::min(static_cast<std::uint32_t>(packets.size()), comp_.size() - in_flight_));
+    for (const xdp_desc& next : packets.first(slots.capacity())) {
+        home.submitted(home.index_of(next.addr));
+        slots.push(next);
+    }
+    const std::uint32_t sent = slots.written();
+    in_flight_ += sent;
+    ledger_->submitted.add(sent);
+    return sent;
+}
+
 std::uint32_t tx::reap() noexcept {
     if (in_flight_ == 0) { return 0; }
     frame_pool& pool = core_->memory.pool();
@@ -132,7 +148,7 @@ std::error_code tx::flush() noexcept {
         const std::uint32_t before = ring_.pending();
         if (ring_.corrupt()) [[unlikely]] { fail(errc::ring_corruption); }
         if (before == 0) { link_down_ = false; }
-        if (failure_ || before == 0 || !ring_.needs_wakeup()) { break; }
+        if (failure_ || before == 0 || (core_->need_wakeup && !ring_.needs_wakeup())) { break; }
         if (after_kick(core_->calls.kick_tx(core_->fd), before) == kick_step::stop) { break; }
     }
     reap();

@@ -47,6 +47,10 @@ public:
     /// Queues one packet. Returns false, leaving it as it is, when it was not taken.
     [[nodiscard]] bool try_send(packet& one) noexcept { return try_send(std::span(&one, 1)) == 1; }
 
+    /// Queues packets that are still descriptors: frames of `home` that are the user's. The same otherwise; does not look at
+    /// them (see refusal()).
+    std::uint32_t try_send(frame_home& home, std::span<const xdp_desc> packets) noexcept;
+
     /// Queues one packet and returns an empty handle, or hands the packet back when it was not taken; refusal() tells
     /// whether it ever can be.
     [[nodiscard]] packet send(packet one) noexcept {
