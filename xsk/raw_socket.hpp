@@ -71,7 +71,7 @@ public:
 
     /// Tells whether the kernel asks for wakeup_rx() or wakeup_tx().
     [[nodiscard]] bool needs_wakeup_rx() const noexcept { return fill.needs_wakeup(); }
-    [[nodiscard]] bool needs_wakeup_tx() const noexcept { return tx.needs_wakeup(); }
+    [[nodiscard]] bool needs_wakeup_tx() const noexcept { return !core_->need_wakeup || tx.needs_wakeup(); }
 
     /// Makes the kernel look at the fill ring (one recvfrom).
     std::error_code wakeup_rx() noexcept;
