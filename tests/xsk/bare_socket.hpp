@@ -31,7 +31,7 @@ public:
     }
 
     int register_umem(const umem& memory) {
-        detail::umem_registration request;
+        fluxnet::detail::umem_registration request;
         request.addr = reinterpret_cast<std::uintptr_t>(memory.base());
         request.len = std::uint64_t{memory.config().frame_count} * memory.config().frame_size;
         request.chunk_size = memory.config().frame_size;

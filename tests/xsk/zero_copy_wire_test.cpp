@@ -3,6 +3,7 @@
 #include "tests/xsk/bare_socket.hpp"
 #include "tests/xsk/sim.hpp"
 #include "tests/xsk/wire_line.hpp"
+#include "xsk/detail/simulated_socket.hpp"
 #include "xsk/simulated_wire.hpp"
 
 #include <doctest/doctest.h>
@@ -61,6 +62,17 @@ struct bare_pair {
 };
 
 }  // namespace
+
+TEST_CASE("a kernel that raises a flag looks at the ring once more") {
+    bare_pair p(with_flags);
+    const auto& memory = p.left.tx.memory();
+    fluxnet::detail::kernel_ring ring(memory);
+    *memory.flags = 0;
+    CHECK(ring.empty_with_flag_raised());
+    CHECK(p.left.tx.needs_wakeup());
+    p.queue();
+    CHECK_FALSE(ring.empty_with_flag_raised());
+}
 
 TEST_CASE("an awake driver sends without a kick and an asleep one waits for it") {
     bare_pair p(with_flags);
