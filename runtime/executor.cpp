@@ -128,7 +128,7 @@ void executor::start_turn() {
 void executor::end_turn(bool worked) {
     for (auto& handler : handlers_) { handler.end_turn(); }
     worked_ = worked_ || worked;
-    if (worked || !ready_.empty() || stopped()) {
+    if (worked || !ready_.empty() || stopped() || failure_) {
         resting_.reset();
         reactor_->poll();
     } else {
