@@ -6,20 +6,25 @@
 namespace fluxnet {
 
 result<raw_socket> builder::build_raw() const {
-    if (auto valid = validate(memory_); !valid) { return valid.error(); }
-    const std::uint32_t prefill = prefill_.value_or(std::min(memory_.frame_count / 2, memory_.fill_ring));
-    if (prefill > std::min(memory_.frame_count, memory_.fill_ring)) {
-        return make_error(errc::invalid_option, "check prefill " + std::to_string(prefill),
-                          "there are " + std::to_string(memory_.frame_count) + " frames and " +
-                              std::to_string(memory_.fill_ring) + " entries in the fill ring",
-                          "prefill at most the smaller of the two");
-    }
     auto memory = umem::create(memory_);
     if (!memory) { return memory.error(); }
-    frame_home* stock = memory->pool().make_home(prefill);
-    auto socket = raw_socket::open(*memory, socket_, stock);
+    return build_raw(*memory);
+}
+
+result<raw_socket> builder::build_raw(const umem& memory) const {
+    frame_pool& pool = memory.pool();
+    const std::uint32_t most = std::min(pool.unassigned(), memory.config().fill_ring);
+    const std::uint32_t prefill = prefill_.value_or(std::min(pool.frame_count() / 2, most));
+    frame_home* const stock = prefill <= most ? pool.make_home(prefill) : nullptr;
+    if (stock == nullptr) {
+        return make_error(errc::invalid_option, "check prefill " + std::to_string(prefill),
+                          "there are " + std::to_string(pool.unassigned()) + " frames and " +
+                              std::to_string(memory.config().fill_ring) + " entries in the fill ring",
+                          "prefill at most the smaller of the two");
+    }
+    auto socket = raw_socket::open(memory, socket_, stock);
     stock->release();
-    memory->pool().checker().forget();  // from here on nobody follows these frames
+    pool.checker().forget();  // from here on nobody follows these frames
     return socket;
 }
 

@@ -67,6 +67,11 @@ public:
     /// user's.
     [[nodiscard]] result<raw_socket> build_raw() const;
 
+    /// The same over memory that raw sockets on other queues may have too: each registers it, and each time it counts
+    /// against the locked-memory limit. prefill() takes the next frames by number that it took for none before; this
+    /// builder's own options of the memory mean nothing. census_of() counts all the sockets.
+    [[nodiscard]] result<raw_socket> build_raw(const umem& memory) const;
+
     /// Opens a socket and splits it. The fill ring is stocked.
     [[nodiscard]] result<system_sockets> build_system() const;
 
