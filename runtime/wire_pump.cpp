@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/wire_pump.hpp"
 
+#include <cassert>
+
 namespace fluxnet {
 
 wire_pump::wire_pump(executor& on, simulated_wire& wire)
     : executor_(on), wire_(wire), start_(std::chrono::steady_clock::now() - wire.now()) {
+    assert(!wire.threaded() && "a threaded wire keeps time by itself");
     executor_.add_handler(*this);
 }
 

@@ -3,7 +3,7 @@
 //
 // Keeps references to both; must end before either, and is used on the executor's thread or while no thread runs it. Packets
 // that are due arrive between two turns; while the executor sleeps, a timer wakes it for the next arrival. No system call
-// and no allocation for a packet.
+// and no allocation for a packet. Not for a threaded wire, which keeps real time by itself.
 #pragma once
 
 #include "runtime/executor.hpp"

@@ -3,8 +3,10 @@
 
 #include <cassert>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include <sys/eventfd.h>
@@ -44,37 +46,25 @@ __attribute__((no_sanitize("address"))) void copy_bytes(std::byte* to, const std
 
 }  // namespace
 
-std::byte* simulated_kernel::socket::at(std::uint64_t offset) const noexcept {
-    return reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(umem.addr)) + offset;
-}
-
-bool simulated_kernel::socket::valid(const xdp_desc& desc) const noexcept {
-    const std::uint64_t inside = desc.addr.value & (umem.chunk_size - 1);
-    return desc.len != 0 && desc.options == 0 && desc.addr.value < umem.len && inside + desc.len <= umem.chunk_size;
-}
-
-simulated_kernel::simulated_kernel(interface_info interface, sender send)
-    : interface_(std::move(interface)), send_(std::move(send)), by_queue_(interface_.queues, nullptr),
-      fd_by_queue_(interface_.queues, -1), staging_(4096) {}
+simulated_kernel::simulated_kernel(interface_info interface, simulated_machine& machine, sender send)
+    : interface_(std::move(interface)), machine_(machine), send_(std::move(send)), by_queue_(interface_.queues, nullptr),
+      staging_(4096) {}
 
 simulated_kernel::~simulated_kernel() {
-    assert(sockets_.empty() && "a simulated wire ended before the sockets on it");
-}
-
-simulated_kernel::socket* simulated_kernel::find(int fd) noexcept {
-    const auto found = sockets_.find(fd);
-    return found == sockets_.end() ? nullptr : &found->second;
+    assert(machine_.sockets.empty() && "a simulated wire ended before the sockets on it");
 }
 
 int simulated_kernel::open_socket() {
     const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0) { return -errno; }
-    sockets_.try_emplace(fd);
+    const auto lock = machine_.lock();
+    machine_.sockets[fd].fd = fd;
     return fd;
 }
 
 int simulated_kernel::set_option(int fd, int name, const void* value, std::uint32_t size) {
-    socket* const self = find(fd);
+    const auto lock = machine_.lock();
+    simulated_socket* const self = machine_.find(fd);
     if (self == nullptr) { return -EBADF; }
     std::uint32_t number = 0;
     if (size == sizeof number) { std::memcpy(&number, value, sizeof number); }
@@ -93,7 +83,8 @@ int simulated_kernel::set_option(int fd, int name, const void* value, std::uint3
 }
 
 int simulated_kernel::get_option(int fd, int name, void* value, std::uint32_t* size) {
-    socket* const self = find(fd);
+    const auto lock = machine_.lock();
+    simulated_socket* const self = machine_.find(fd);
     if (self == nullptr) { return -EBADF; }
     if (name == XDP_MMAP_OFFSETS && *size >= sizeof(xdp_mmap_offsets)) {
         const xdp_mmap_offsets offsets{layout, layout, layout, layout};
@@ -112,7 +103,8 @@ int simulated_kernel::take_socket_error(int) {
 }
 
 void* simulated_kernel::map_ring(int fd, std::size_t length, off_t offset, int& failure) {
-    socket* const self = find(fd);
+    const auto lock = machine_.lock();
+    simulated_socket* const self = machine_.find(fd);
     void* address = MAP_FAILED;
     if (self != nullptr) {
         address = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -121,41 +113,60 @@ void* simulated_kernel::map_ring(int fd, std::size_t length, off_t offset, int& 
         failure = self == nullptr ? -EBADF : -errno;
         return nullptr;
     }
+    std::size_t which = tx_ring;
     switch (static_cast<std::uint64_t>(offset)) {
-        case XDP_UMEM_PGOFF_FILL_RING: self->fill = kernel_ring(ring_at<frame_addr>(address, self->sizes[fill_ring])); break;
-        case XDP_UMEM_PGOFF_COMPLETION_RING:
-            self->comp = kernel_ring(ring_at<frame_addr>(address, self->sizes[completion_ring]));
+        case XDP_UMEM_PGOFF_FILL_RING:
+            which = fill_ring;
+            self->fill = kernel_ring(ring_at<frame_addr>(address, self->sizes[which]));
             break;
-        case XDP_PGOFF_RX_RING: self->rx = kernel_ring(ring_at<xdp_desc>(address, self->sizes[rx_ring])); break;
+        case XDP_UMEM_PGOFF_COMPLETION_RING:
+            which = completion_ring;
+            self->comp = kernel_ring(ring_at<frame_addr>(address, self->sizes[which]));
+            break;
+        case XDP_PGOFF_RX_RING:
+            which = rx_ring;
+            self->rx = kernel_ring(ring_at<xdp_desc>(address, self->sizes[which]));
+            break;
         default:
-            self->tx = kernel_ring(ring_at<xdp_desc>(address, self->sizes[tx_ring]));
+            self->tx = kernel_ring(ring_at<xdp_desc>(address, self->sizes[which]));
             self->tx.set_needs_wakeup(true);  // nothing leaves without a kick
             break;
     }
+    self->mappings[which] = {address, length, false};
     return address;
 }
 
 void simulated_kernel::unmap_ring(void* address, std::size_t length) {
+    const auto lock = machine_.lock();
+    for (auto& [fd, it] : machine_.sockets) {
+        for (simulated_socket::mapping& ring : it.mappings) {
+            if (ring.address == address) {
+                ring.unmapped = true;
+                return;
+            }
+        }
+    }
     ::munmap(address, length);
 }
 
 int simulated_kernel::bind(int fd, const bind_request& where) {
-    socket* const self = find(fd);
+    const auto lock = machine_.lock();
+    simulated_socket* const self = machine_.find(fd);
     if (self == nullptr) { return -EBADF; }
     if ((where.flags & XDP_ZEROCOPY) != 0) { return -EOPNOTSUPP; }
     if (where.interface_index != interface_.index) { return -ENODEV; }
     if (where.queue >= by_queue_.size()) { return -EINVAL; }
     if (by_queue_[where.queue] != nullptr) { return -EBUSY; }
-    self->bound = true;
+    self->bound_to = this;
     self->queue = where.queue;
     by_queue_[where.queue] = self;
-    fd_by_queue_[where.queue] = fd;
     return 0;
 }
 
 int simulated_kernel::kick_tx(int fd) {
-    socket* const self = find(fd);
-    if (self == nullptr || !self->bound) { return -ENXIO; }
+    const auto lock = machine_.lock();
+    simulated_socket* const self = machine_.find(fd);
+    if (self == nullptr || !self->bound()) { return -ENXIO; }
     if (self->tx.readable() == 0) {
         ++self->statistics.tx_ring_empty_descs;
         return 0;
@@ -169,7 +180,7 @@ int simulated_kernel::kick_tx(int fd) {
     return 0;
 }
 
-void simulated_kernel::send_one(socket& from, const xdp_desc& desc) {
+void simulated_kernel::send_one(simulated_socket& from, const xdp_desc& desc) {
     if (!from.valid(desc)) {
         ++from.statistics.tx_invalid_descs;
         return;
@@ -179,26 +190,28 @@ void simulated_kernel::send_one(socket& from, const xdp_desc& desc) {
 }
 
 int simulated_kernel::kick_rx(int fd) {
-    socket* const self = find(fd);
-    if (self == nullptr || !self->bound) { return -ENXIO; }
+    const auto lock = machine_.lock();
+    simulated_socket* const self = machine_.find(fd);
+    if (self == nullptr || !self->bound()) { return -ENXIO; }
     self->fill.set_needs_wakeup(false);
     return 0;
 }
 
 void simulated_kernel::prepare_wait(int fd) {
-    socket* const self = find(fd);
+    const auto lock = machine_.lock();
+    simulated_socket* const self = machine_.find(fd);
     if (self == nullptr) { return; }
     std::uint64_t count = 0;
     [[maybe_unused]] const auto cleared = ::read(fd, &count, sizeof count);
     self->wait_announced = true;
-    if (self->bound && self->rx.unread() != 0) {
+    if (self->bound() && self->rx.unread() != 0) {
         const std::uint64_t one = 1;
         [[maybe_unused]] const auto written = ::write(fd, &one, sizeof one);
     }
 }
 
 arrival simulated_kernel::receive(std::uint32_t queue, std::span<const std::byte> bytes, xdp_desc& placed) noexcept {
-    socket* const self = queue < by_queue_.size() ? by_queue_[queue] : nullptr;
+    simulated_socket* const self = queue < by_queue_.size() ? by_queue_[queue] : nullptr;
     if (self == nullptr) { return arrival::no_socket; }
     const std::uint32_t start = xdp_packet_headroom + self->umem.headroom;
     if (bytes.size() > self->umem.chunk_size - start) {
@@ -230,19 +243,20 @@ arrival simulated_kernel::receive(std::uint32_t queue, std::span<const std::byte
     if (self->wait_announced) {
         self->wait_announced = false;
         const std::uint64_t one = 1;
-        [[maybe_unused]] const auto written = ::write(fd_by_queue_[queue], &one, sizeof one);
+        [[maybe_unused]] const auto written = ::write(self->fd, &one, sizeof one);
     }
     return arrival::delivered;
 }
 
 int simulated_kernel::close(int fd) {
-    socket* const self = find(fd);
+    const auto lock = machine_.lock();
+    simulated_socket* const self = machine_.find(fd);
     if (self == nullptr) { return -EBADF; }
-    if (self->bound) {
-        by_queue_[self->queue] = nullptr;
-        fd_by_queue_[self->queue] = -1;
+    if (self->bound()) { self->bound_to->by_queue_[self->queue] = nullptr; }
+    for (const simulated_socket::mapping& ring : self->mappings) {
+        if (ring.unmapped) { ::munmap(ring.address, ring.length); }
     }
-    sockets_.erase(fd);
+    machine_.sockets.erase(fd);
     return ::close(fd) < 0 ? -errno : 0;
 }
 
@@ -252,6 +266,9 @@ int simulated_kernel::find_interface(const char* name, interface_info& found) {
     return 0;
 }
 
-void simulated_kernel::pause_ms(int) {}
+void simulated_kernel::pause_ms(int milliseconds) {
+    // Where only one thread uses the wire nothing happens meanwhile.
+    if (machine_.mutex != nullptr) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
+}
 
 }  // namespace fluxnet::detail

@@ -3,10 +3,16 @@
 //
 // The rings and frames are the real ones; only the system calls go to the model: socket_on() gives a builder for it. Needs
 // no privilege and makes no system call for a packet. Loss, duplication, reordering, corruption, delay and rate come from a
-// seed: the same calls in the same order give the same packets at the same times, on every machine. The wire keeps a clock
-// of its own, which only advance_to() moves; a kick transmits at once, and packets without delay arrive before it returns.
-// It allocates when it is made and when sockets are opened, never for a packet. It must outlive the sockets made with it.
-// One thread at a time. Model: net/xdp/xsk.c, net/xdp/xsk_queue.h of Linux 6.18, copy mode.
+// seed. It allocates when it is made and when sockets are opened, never for a packet. It must outlive the sockets made with
+// it. Model: net/xdp/xsk.c, net/xdp/xsk_queue.h of Linux 6.18, copy mode.
+//
+// For one thread, unless `threaded`: the same calls in the same order give the same packets at the same times, on every
+// machine. The wire keeps a clock of its own, which only advance_to() moves; a kick transmits at once, and packets without
+// delay arrive before it returns.
+//
+// Threaded: any thread may call any function, and the sockets of the wire may live on different threads; a mutex stands for
+// the kernel. The clock is the real one, moved by kicks and, when the profiles let packets take time, by a thread of the
+// wire's own. What the dice decide comes from the seed still, but not when it happens.
 #pragma once
 
 #include "xsk/builder.hpp"
@@ -38,6 +44,7 @@ struct wire_options {
     wire_profile to_left{};
     std::uint32_t mtu = 1500;               ///< Of both interfaces.
     std::uint32_t queues = 1;               ///< Of both interfaces; a flow stays on one.
+    bool threaded = false;                  ///< For sockets on several threads, and in real time.
     bool hash_traffic = true;               ///< Keep digest(); costs a few instructions a byte.
     std::uint32_t transit_capacity = 4096;  ///< Packets under way in one direction; more are dropped, as by a full switch.
 };
@@ -72,6 +79,7 @@ public:
     using time = std::chrono::nanoseconds;  ///< Since the wire was made.
     enum class end { left, right };
 
+    /// Errors: std::system_error when a threaded wire cannot have its thread.
     explicit simulated_wire(const wire_options& options = {});
     simulated_wire(const simulated_wire&) = delete;
     simulated_wire& operator=(const simulated_wire&) = delete;
@@ -84,19 +92,22 @@ public:
     /// The options of a socket on one end; queue 0, unless changed.
     [[nodiscard]] builder socket_on(end which) { return builder(name(which)).calls(side(which)).attach(false); }
 
+    [[nodiscard]] bool threaded() const noexcept;
+
     [[nodiscard]] time now() const noexcept;
 
     /// When the next packet under way arrives; nothing when none is.
     [[nodiscard]] std::optional<time> next_arrival() const noexcept;
 
-    /// Moves the clock to `when`, not backwards, and lets everything arrive that is due by then, in order.
+    /// Moves the clock to `when`, not backwards, and lets everything arrive that is due by then, in order. Not for a
+    /// threaded wire, whose clock moves by itself.
     void advance_to(time when) noexcept;
 
     /// The packets that left from `from`.
     [[nodiscard]] wire_counts counts(end from) const noexcept;
 
     /// A hash over every arrival so far: its time, its end, what became of it, its address and its bytes. Two runs with
-    /// equal digests saw the same. Constant without hash_traffic.
+    /// equal digests saw the same. Constant without hash_traffic; no two runs of a threaded wire are the same.
     [[nodiscard]] std::uint64_t digest() const noexcept;
 
 private:

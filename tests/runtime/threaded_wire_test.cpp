@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Executors on threads of their own, joined by a threaded simulated wire.
+#include "runtime/open_async.hpp"
+#include "runtime/sleep.hpp"
+#include "runtime/wire_pump.hpp"
+#include "tests/support/skip.hpp"
+#include "tests/xsk/dies.hpp"
+#include "tests/xsk/scale.hpp"
+#include "xsk/simulated_wire.hpp"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cstring>
+#include <optional>
+#include <thread>
+
+using namespace fluxnet;
+using namespace fluxnet::test;
+using namespace std::chrono_literals;
+using end = simulated_wire::end;
+
+namespace {
+
+async_sockets open(executor& loop, simulated_wire& wire, end which) {
+    return open_async(loop, wire.socket_on(which).frames(512).tx_frames(256)).value();
+}
+
+task<void> echo(async_sockets& sockets) {
+    std::array<packet, 64> burst;
+    for (;;) {
+        const io_result got = co_await sockets.rx.recv(burst);
+        if (got.ec) { co_return; }
+        const io_result put = co_await sockets.tx.send(std::span(burst).first(got.n));
+        if (put.ec) { co_return; }
+    }
+}
+
+struct tally {
+    std::uint64_t received = 0;
+    std::uint64_t wrong = 0;
+};
+
+/// Sends windows of packets and waits for the echo of all of them before the next.
+task<void> ask(async_sockets& sockets, std::uint64_t count, std::uint32_t window, tally& answers) {
+    std::array<packet, 64> burst;
+    std::array<packet, 64> got;
+    for (std::uint64_t sent = 0; sent < count;) {
+        const std::uint32_t made = sockets.tx.allocate(std::span(burst).first(window));
+        for (std::uint32_t i = 0; i < made; ++i) {
+            std::array<std::byte, 64> bytes{};
+            const std::uint64_t number = sent + i;
+            std::memcpy(bytes.data() + 14, &number, sizeof number);
+            static_cast<void>(burst[i].assign(bytes));
+        }
+        const io_result put = co_await sockets.tx.send(std::span(burst).first(made));
+        if (put.ec) { co_return; }
+        sent += put.n;
+        while (answers.received < sent) {
+            const io_result back = co_await sockets.rx.recv(got);
+            if (back.ec) { co_return; }
+            for (packet& one : std::span(got).first(back.n)) {
+                std::uint64_t number = 0;
+                std::memcpy(&number, one.data().data() + 14, sizeof number);
+                answers.wrong += number == answers.received++ ? 0U : 1U;
+                one.reset();
+            }
+        }
+    }
+}
+
+void check_whole(async_sockets& sockets) {
+    CHECK(sockets.tx.socket().drain(100ms));
+    const frame_census census = sockets.rx.socket().pool().census();
+    CHECK(census.exact);
+    CHECK(census.sum() == census.frames);
+    CHECK(census.user == 0);
+    CHECK(census.tx == 0);
+}
+
+/// Lets an executor on this thread ask one on another, `count` packets in all; gives up after a minute.
+tally exchange(const wire_options& options, std::uint64_t count, std::uint32_t window) {
+    simulated_wire wire(options);
+    executor here;
+    executor there;
+    async_sockets client = open(here, wire, end::left);
+    async_sockets server = open(there, wire, end::right);
+    there.spawn(echo(server));
+    std::thread other([&] { there.run(); });
+    tally answers;
+    bool finished = false;
+    here.spawn([&]() -> task<void> {
+        co_await ask(client, count, window, answers);
+        finished = true;
+        here.request_stop();
+    });
+    here.spawn([&]() -> task<void> {
+        co_await sleep_for(60s);
+        here.request_stop();
+    });
+    here.run();
+    there.request_stop();
+    other.join();
+    CHECK(finished);
+    CHECK(wire.counts(end::left).delivered == answers.received);
+    CHECK(wire.counts(end::right).delivered == answers.received);
+    check_whole(client);
+    check_whole(server);
+    return answers;
+}
+
+}  // namespace
+
+TEST_CASE("executors on two threads talk over a threaded wire and none sleeps on a packet") {
+    for (const std::uint32_t window : {1U, 32U}) {
+        CAPTURE(window);
+        const std::uint64_t count = rounds(40'000, 8);
+        const tally answers = exchange({.threaded = true}, count, window);
+        CHECK(answers.received >= count);
+        CHECK(answers.wrong == 0);
+    }
+}
+
+TEST_CASE("executors on two threads get delayed packets in real time") {
+    wire_options options;
+    options.threaded = true;
+    options.to_left.delay = options.to_right.delay = 2ms;
+    const auto start = std::chrono::steady_clock::now();
+    const tally answers = exchange(options, 160, 16);
+    const auto taken = std::chrono::steady_clock::now() - start;
+    CHECK(answers.received == 160);
+    CHECK(answers.wrong == 0);
+    CHECK(taken >= 40ms);  // ten round trips of 4 ms
+    CHECK(taken < 5s);
+}
+
+TEST_CASE("a threaded wire needs no pump and takes none") {
+    FLUXNET_SKIP_IF(why_no_assertions());
+    CHECK(dies([] {
+        simulated_wire wire({.threaded = true});
+        executor loop;
+        const wire_pump pump(loop, wire);
+    }));
+}
