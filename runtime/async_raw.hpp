@@ -73,6 +73,8 @@ public:
     io_result await_resume() noexcept;
 
 private:
+    [[nodiscard]] const char* name() const noexcept override { return "async_raw::recv_batch"; }
+
     std::span<xdp_desc> into_;
 };
 

@@ -35,6 +35,8 @@ public:
         return {count == 0 ? rx_.failure() : std::error_code(), count};
     }
 
+    void listen(bool wanted) noexcept { listening_ = wanted; }
+
     [[nodiscard]] rx& socket() noexcept { return rx_; }
 
 private:
@@ -52,7 +54,7 @@ private:
 
     void before_sleep() noexcept override {
         while (rx_.low_on_frames() && !rx_.home().publish_hungry()) { rx_.refill(); }
-        if (pending() && !armed()) {
+        if ((pending() || listening_) && !armed()) {
             rx_.prepare_wait();
             arm(rx_.fd());
         }
@@ -75,6 +77,7 @@ private:
     void take_socket_error() noexcept override { rx_.take_socket_error(); }
 
     rx rx_;
+    bool listening_ = false;
 };
 
 }  // namespace detail
@@ -94,6 +97,10 @@ rx& async_rx::socket() noexcept {
 
 const rx& async_rx::socket() const noexcept {
     return service_->socket();
+}
+
+void async_rx::listen(bool wanted) noexcept {
+    service_->listen(wanted);
 }
 
 std::uint64_t async_rx::wakeups() const noexcept {

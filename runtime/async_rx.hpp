@@ -50,6 +50,10 @@ public:
     [[nodiscard]] rx& socket() noexcept;
     [[nodiscard]] const rx& socket() const noexcept;
 
+    /// Lets packets end the executor's sleep even while no coroutine awaits them, for somebody who takes them with
+    /// try_recv() at every turn.
+    void listen(bool wanted) noexcept;
+
     /// Times that the socket's poll woke the executor.
     [[nodiscard]] std::uint64_t wakeups() const noexcept;
 
@@ -71,6 +75,8 @@ public:
     io_result await_resume() noexcept;
 
 private:
+    [[nodiscard]] const char* name() const noexcept override { return "async_rx::recv"; }
+
     std::span<packet> into_;
 };
 

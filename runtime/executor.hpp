@@ -7,8 +7,8 @@
 // on its own.
 //
 // A turn: take what other threads posted; resume what is ready, up to a budget; let the handles tidy up (refill, reap,
-// kick); then either look at the reactor without waiting, or, when nothing is ready, enter the kernel once and sleep there
-// until a descriptor, a timer or another thread has something.
+// kick); then either look at the reactor without waiting, or, when nothing is ready, do as the idle_policy says: enter the
+// kernel once and sleep there until a descriptor, a timer or another thread has something, or look again.
 //
 // Posts travel through one word: a stack of nodes that the executor takes whole, with a tag that says that it sleeps. The
 // executor sets the tag only while the word is 0, and whoever takes the tag away must wake it; so a post, or a wake() which
@@ -16,9 +16,12 @@
 // was written before the push is visible to the node.
 #pragma once
 
+#include "runtime/idle_policy.hpp"
 #include "runtime/reactor.hpp"
 #include "runtime/ready_node.hpp"
 #include "runtime/task.hpp"
+#include "runtime/task_context.hpp"
+#include "runtime/task_info.hpp"
 #include "xsk/detail/counter.hpp"
 
 #include <boost/intrusive/list.hpp>
@@ -31,6 +34,8 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <source_location>
 #include <stop_token>
 #include <string_view>
 #include <type_traits>
@@ -43,8 +48,7 @@ class executor;
 
 namespace detail {
 class link_monitor;
-class root_promise;
-class root_list;
+class executor_tasks;
 
 /// A point in time at which something becomes ready; lies in an awaiter or a handle.
 class timer_node : public boost::intrusive::set_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
@@ -88,7 +92,7 @@ public:
     using time_point = std::chrono::steady_clock::time_point;
 
     /// Makes an executor with an io_uring of its own. Throws std::system_error when the kernel refuses one.
-    executor();
+    explicit executor(const idle_policy& idle = {});
     executor(const executor&) = delete;
     executor& operator=(const executor&) = delete;
 
@@ -99,26 +103,39 @@ public:
     [[nodiscard]] static executor* current() noexcept { return current_; }
 
     /// Starts `work` on this executor, at the next turn. What it awaits is cancelled by request_stop(). An exception that
-    /// leaves it comes out of run().
-    void spawn(task<void> work);
+    /// leaves it comes out of run(). Two allocations: its frame, and one that joins it to the executor.
+    void spawn(task<void> work, const std::source_location& where = std::source_location::current());
 
     /// The same for a coroutine function object, which is kept until the coroutine ends: a lambda's captures stay valid.
     template <class F>
         requires std::is_invocable_r_v<task<void>, F&>
-    void spawn(F function) {
-        spawn(keep_and_run(std::move(function)));
+    void spawn(F function, const std::source_location& where = std::source_location::current()) {
+        spawn(keep_and_run(std::move(function)), where);
     }
 
     /// Runs until everything spawned has ended, or stop() is called. Throws the first exception that left a spawned task;
     /// may be called again then. One thread for the executor's life.
     void run();
 
-    /// Makes the run() under way return after its turn, or the next one at once; what is suspended stays so. Any thread.
+    /// Makes the run() under way return after its turn, or the next one at once; what is suspended stays so. Any thread;
+    /// also from a signal handler.
     void stop() noexcept;
 
     /// Cancels everything that spawned tasks await, now and later. Any thread.
     void request_stop();
     [[nodiscard]] std::stop_token stop_token() const noexcept { return stop_source_.get_token(); }
+
+    /// Ends what goes on: cancels everything, and runs until all tasks have ended or `limit` has passed. Returns the tasks
+    /// that have not; they stay suspended, and go when the executor does. Not inside run().
+    std::vector<task_info> shut_down(std::chrono::nanoseconds limit);
+
+    /// Destroys the frames of all tasks that have not ended, so that nothing of them is left in any executor. Not inside
+    /// run(), and while no thread runs an executor that one of them went to.
+    void discard_tasks() noexcept;
+
+    /// Lists the tasks that were spawned here, by scopes and the like too, and have not ended. On the executor's thread, or
+    /// while no thread runs it.
+    [[nodiscard]] std::vector<task_info> tasks() const;
 
     /// Runs `function` on the executor's thread. An exception that leaves it comes out of run(). Any thread; allocates.
     void post(std::function<void()> function);
@@ -136,7 +153,16 @@ public:
     /// Tells whether another turn follows at once.
     [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
 
+    /// The time that timers here go by.
+    [[nodiscard]] time_point now() const noexcept { return std::chrono::steady_clock::now(); }
+
+    /// The same as it was not long ago: read once in 64 turns, and whenever timers or sleeps need it.
+    [[nodiscard]] time_point coarse_now() const noexcept { return coarse_now_; }
+
     void add_timer(detail::timer_node& timer, time_point deadline) noexcept;
+
+    /// Lists a strand among those that belong here.
+    void add_context(detail::task_context& context) noexcept { contexts_.push_back(context); }
 
     void add_handler(detail::turn_handler& handler) noexcept { handlers_.push_back(handler); }
 
@@ -156,11 +182,41 @@ public:
     [[nodiscard]] std::uint64_t turns() const noexcept { return turns_.get(); }
     [[nodiscard]] std::uint64_t sleeps() const noexcept { return sleeps_.get(); }
 
+    /// Coroutines and other nodes that were resumed.
+    [[nodiscard]] std::uint64_t resumptions() const noexcept { return resumptions_.get(); }
+
+    /// Turns that found nothing to do and did not sleep.
+    [[nodiscard]] std::uint64_t spins() const noexcept { return spins_.get(); }
+    [[nodiscard]] const idle_policy& idle() const noexcept { return idle_; }
+
     /// The monitor of the calling thread's network namespace; made at first use (one rtnetlink socket each).
     [[nodiscard]] detail::link_monitor& links();
 
+protected:
+    /// For as long as it lives the calling thread is in run().
+    class visit {
+    public:
+        explicit visit(executor& self);
+        visit(const visit&) = delete;
+        visit& operator=(const visit&) = delete;
+        ~visit();
+
+    private:
+        executor& self_;
+    };
+
+    /// The first half of a turn: what was posted, what is due, what is ready.
+    void start_turn();
+
+    /// The second half: the handles tidy up; then a look at the reactor, or a rest if nobody has anything to do. `worked`:
+    /// the caller had. Throws what left a spawned task.
+    void end_turn(bool worked);
+
+    [[nodiscard]] bool stopped() const noexcept { return stopped_.load(std::memory_order_relaxed); }
+    [[nodiscard]] bool has_tasks() const noexcept;
+
 private:
-    friend class detail::root_promise;
+    friend class detail::executor_tasks;
     class posted_function;
 
     static constexpr unsigned ready_budget = 256;          // resumptions a turn
@@ -174,27 +230,39 @@ private:
         co_await function();
     }
 
-    void turn();
     void run_ready();
     void fire_timers();
+    void rest();
+    [[nodiscard]] bool keeps_spinning() noexcept;
     void sleep();
     void leave() noexcept;
     void keep_failure(std::exception_ptr failure) noexcept;
 
     static constinit thread_local executor* current_;
 
+    const idle_policy idle_;
     std::unique_ptr<fluxnet::reactor> reactor_;
     ready_queue ready_;
     boost::intrusive::multiset<detail::timer_node, boost::intrusive::constant_time_size<false>> timers_;
     boost::intrusive::list<detail::turn_handler, boost::intrusive::constant_time_size<false>> handlers_;
-    std::unique_ptr<detail::root_list> roots_;
+    boost::intrusive::list<
+        detail::task_context,
+        boost::intrusive::base_hook<boost::intrusive::list_base_hook<
+            boost::intrusive::tag<detail::task_context_tag>, boost::intrusive::link_mode<boost::intrusive::auto_unlink>>>,
+        boost::intrusive::constant_time_size<false>>
+        contexts_;
+    std::unique_ptr<detail::executor_tasks> tasks_;
     std::vector<std::unique_ptr<detail::link_monitor>> monitors_;
     std::stop_source stop_source_;
     std::exception_ptr failure_;
-    std::size_t live_roots_ = 0;
     std::uint64_t timer_sequence_ = 0;
     detail::counter turns_;
     detail::counter sleeps_;
+    detail::counter spins_;
+    detail::counter resumptions_;
+    bool worked_ = false;  // in this turn
+    time_point coarse_now_ = std::chrono::steady_clock::now();
+    std::optional<time_point> resting_;  // since when a spinning executor has had nothing to do
     std::int64_t packet_budget_ = packets_per_turn;
     std::atomic<bool> stopped_ = false;
 

@@ -22,6 +22,7 @@ struct rung {
     const char* name;
     bool zero_copy;
     std::span<const attach_mode> attach;
+    bool share = false;  // the registration of another socket, which is in that mode
 };
 
 constexpr std::array native_only{attach_mode::native};
@@ -61,6 +62,10 @@ error explain_bind(const socket_core& core, const rung& tried, int number) {
     const std::string step =
         "bind to " + core.interface.name + " queue " + std::to_string(core.queue) + " in " + tried.name + " mode";
     const std::string cause = "bind answered " + errno_text(number);
+    if (tried.share && (number == EINVAL || number == EOPNOTSUPP || number == EBADF)) {
+        return make_error(errc::interface_not_supported, step, cause + ": the UMEM's registration cannot be shared here",
+                          "give the socket a UMEM of its own");
+    }
     switch (number) {
         case EBUSY: {
             const std::string holders = describe_ring_holders();
@@ -108,7 +113,7 @@ public:
 
     result<ladder_result> climb() {
         if (auto known = look_up(); !known) { return known.error(); }
-        for (const rung& step : rungs(options_.mode)) {
+        for (const rung& step : with_sharing(rungs(options_.mode))) {
             auto bound = bind_patiently(step);
             if (!bound) {
                 if (!worth_another_rung(bound.error()) && !driver_refused_) { return bound.error(); }
@@ -156,28 +161,60 @@ private:
             "use frames of 4096 bytes or less headroom, or run 'ip link set dev " + interface_.name + " mtu 1500'");
     }
 
+    [[nodiscard]] auto can_share(bool zero_copy) const {
+        return [this, zero_copy](const bound_socket& other) {
+            return other.calls == &calls_ && other.zero_copy == zero_copy && other.need_wakeup == options_.need_wakeup;
+        };
+    }
+
+    /// Puts a rung in front when a socket over the same UMEM is bound in one of the modes wanted.
+    std::vector<rung> with_sharing(std::vector<rung> steps) const {
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+            const bool zero_copy = steps[i].zero_copy;
+            if (!memory_.pool().with_bound(can_share(zero_copy), [](const bound_socket&) {})) { continue; }
+            steps.insert(steps.begin(), {zero_copy ? "shared zero-copy" : "shared copy", zero_copy, steps[i].attach, true});
+            break;
+        }
+        return steps;
+    }
+
+    int bind(const socket_core& core, const rung& step) const {
+        bind_request where{interface_.index, options_.queue, 0};
+        if (!step.share) {
+            where.flags = static_cast<std::uint16_t>((step.zero_copy ? XDP_ZEROCOPY : XDP_COPY) |
+                                                     (options_.need_wakeup ? XDP_USE_NEED_WAKEUP : 0));
+            return calls_.bind(core.fd, where);
+        }
+        int answer = -EBADF;
+        where.flags = XDP_SHARED_UMEM;
+        memory_.pool().with_bound(can_share(step.zero_copy), [&](const bound_socket& other) {
+            where.shared_umem_fd = other.fd;
+            answer = calls_.bind(core.fd, where);
+        });
+        return answer;
+    }
+
     /// Binds, trying again for as long as a former socket may still be on its way out. One deadline for all rungs.
     result<std::shared_ptr<socket_core>> bind_patiently(const rung& step) {
         for (driver_refused_ = false;; ++attempts_) {
-            auto core = open_unbound(memory_, options_, interface_);
+            auto core = open_unbound(memory_, options_, interface_, step.share);
             if (!core) {
                 // The kernel takes its time to forget the registration of a closed attempt, which counts twice till then.
                 if (core.error().code == errc::memlock_exceeded && attempts_ != 0 && pause()) { continue; }
                 return core.error();
             }
             restock(**core);
-            auto flags = static_cast<std::uint16_t>(step.zero_copy ? XDP_ZEROCOPY : XDP_COPY);
-            if (options_.need_wakeup) { flags = static_cast<std::uint16_t>(flags | XDP_USE_NEED_WAKEUP); }
-            const int r = calls_.bind((*core)->fd, {interface_.index, options_.queue, flags});
+            const int r = bind(**core, step);
             if (r >= 0) {
                 (*core)->zero_copy = step.zero_copy;
+                (*core)->need_wakeup = options_.need_wakeup;
                 return std::move(*core);
             }
             const bool again = r == -EBUSY && waited_ < options_.busy_deadline;
             std::optional<error> failure;
             if (!again) {
                 failure = explain_bind(**core, step, -r);  // while it still shows who holds the queue
-                driver_refused_ = step.zero_copy && failure->code != errc::interface_gone;
+                driver_refused_ = (step.zero_copy || step.share) && failure->code != errc::interface_gone;
             }
             give_up(*core);
             if (failure) { return std::move(*failure); }
@@ -233,7 +270,7 @@ private:
                 return fits.error();
             }
         }
-        memory_.pool().watch({core->rx, core->comp});
+        memory_.pool().watch({core->rx, core->comp, &calls_, core->fd, core->zero_copy, core->need_wakeup});
         core->watched = true;
         return ladder_result{std::move(core), std::move(refusals_)};
     }
@@ -264,7 +301,7 @@ private:
 
     void give_up(std::shared_ptr<socket_core>& core) {
         core.reset();
-        if (stocked_ != 0) { stock_->take_back(std::exchange(stocked_, 0)); }
+        if (std::exchange(stocked_, 0) != 0) { stock_->reclaim(); }
     }
 
     static constexpr std::chrono::milliseconds retry_interval = 10ms;

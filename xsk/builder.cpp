@@ -4,49 +4,92 @@
 #include <algorithm>
 
 namespace fluxnet {
+namespace {
 
-result<raw_socket> builder::build_raw() const {
-    auto memory = umem::create(memory_);
-    if (!memory) { return memory.error(); }
-    return build_raw(*memory);
+error too_few_frames(const umem& memory, std::uint32_t wanted) {
+    return make_error(errc::invalid_option, "set " + std::to_string(wanted) + " frames of the UMEM aside",
+                      "of its " + std::to_string(memory.config().frame_count) + " frames " +
+                          std::to_string(memory.pool().unassigned()) + " are not set aside for other sockets",
+                      "make the UMEM larger, or give its sockets fewer frames");
 }
 
-result<raw_socket> builder::build_raw(const umem& memory) const {
-    frame_pool& pool = memory.pool();
-    const std::uint32_t most = std::min(pool.unassigned(), memory.config().fill_ring);
-    const std::uint32_t prefill = prefill_.value_or(std::min(pool.frame_count() / 2, most));
-    frame_home* const stock = prefill <= most ? pool.make_home(prefill) : nullptr;
-    if (stock == nullptr) {
+}  // namespace
+
+result<umem> builder::find_memory(std::uint32_t sockets) const {
+    if (shared_) { return shared_; }
+    umem_config wanted = memory_;
+    if (auto valid = validate(wanted); !valid) { return valid.error(); }
+    if (wanted.frame_count > ~0U / sockets) {
+        return make_error(errc::invalid_option, "check frame count " + std::to_string(wanted.frame_count),
+                          "it is meant for each of " + std::to_string(sockets) + " sockets", "use 2048");
+    }
+    wanted.frame_count *= sockets;
+    return umem::create(wanted);
+}
+
+result<raw_socket> builder::build_raw() const {
+    auto memory = find_memory(1);
+    if (!memory) { return memory.error(); }
+    const umem_config& config = memory->config();
+    const std::uint32_t room = std::min(shared_ ? memory->pool().unassigned() : config.frame_count, config.fill_ring);
+    const std::uint32_t prefill = prefill_.value_or(std::min(config.frame_count / 2, room));
+    if (prefill > room) {
         return make_error(errc::invalid_option, "check prefill " + std::to_string(prefill),
-                          "there are " + std::to_string(pool.unassigned()) + " frames and " +
-                              std::to_string(memory.config().fill_ring) + " entries in the fill ring",
+                          "there are " + std::to_string(shared_ ? memory->pool().unassigned() : config.frame_count) +
+                              " frames and " + std::to_string(config.fill_ring) + " entries in the fill ring",
                           "prefill at most the smaller of the two");
     }
-    auto socket = raw_socket::open(memory, socket_, stock);
+    frame_home* stock = memory->pool().make_home(prefill);
+    if (stock == nullptr) { return too_few_frames(*memory, prefill); }
+    auto socket = raw_socket::open(*memory, socket_, stock);
     stock->release();
-    pool.checker().forget();  // from here on nobody follows these frames
+    memory->pool().checker().forget();  // from here on nobody follows these frames
     return socket;
 }
 
 result<system_sockets> builder::build_system() const {
-    if (auto valid = validate(memory_); !valid) { return valid.error(); }
+    auto memory = find_memory(1);
+    if (!memory) { return memory.error(); }
     const std::uint32_t sending = tx_frames_.value_or(memory_.frame_count / 4);
     if (sending >= memory_.frame_count) {
         return make_error(errc::invalid_option, "check tx frames " + std::to_string(sending),
                           "none of the " + std::to_string(memory_.frame_count) + " frames is left to receive into",
                           "set fewer tx frames, or more frames");
     }
-    auto memory = umem::create(memory_);
-    if (!memory) { return memory.error(); }
-    frame_home* receiving = memory->pool().make_home(memory_.frame_count - sending);
-    frame_home* reserve = memory->pool().make_home(sending);
+    frame_pool& pool = memory->pool();
+    frame_home* receiving = pool.make_home(memory_.frame_count - sending);
+    if (receiving == nullptr) { return too_few_frames(*memory, memory_.frame_count); }
+    frame_home* reserve = pool.make_home(sending);
+    if (reserve == nullptr) {
+        pool.retire(*receiving);
+        return too_few_frames(*memory, memory_.frame_count);
+    }
     auto socket = raw_socket::open(*memory, socket_, receiving);
     if (!socket) {
         receiving->release();
+        pool.retire(*receiving);
+        pool.retire(*reserve);
         return socket.error();
     }
     system_sockets built{rx(socket->core(), *receiving), tx(socket->core(), *reserve), socket->refusals()};
+    built.tx.copy_foreign(copy_foreign_);
     built.rx.release();
+    return built;
+}
+
+result<std::vector<system_sockets>> builder::build_queues(std::uint32_t count) const {
+    auto memory = find_memory(std::max(1U, count));
+    if (!memory) { return memory.error(); }
+    std::vector<system_sockets> built;
+    built.reserve(count);
+    builder next = *this;
+    next.over(*memory);
+    for (std::uint32_t i = 0; i < count; ++i) {
+        auto sockets = next.build_system();
+        if (!sockets) { return sockets.error(); }
+        next.use_program(sockets->rx.redirect()).queue(next.socket().queue + 1);
+        built.push_back(std::move(*sockets));
+    }
     return built;
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "xsk/error.hpp"
+#include "xsk/packet_batch.hpp"
 #include "xsk/raw_socket.hpp"
 #include "xsk/rx.hpp"
 #include "xsk/tx.hpp"
@@ -44,6 +45,11 @@ public:
     /// Replaces the system calls; `calls` must outlive what is built.
     builder& calls(kernel& calls) { return socket_.calls = &calls, *this; }
 
+    /// Opens the socket over a UMEM that exists already, whose options stand: several queues or interfaces then work on the
+    /// same frames, and a packet received on one is sent on another without copying. frames() is the part that is set aside
+    /// for this socket; a closed socket's part serves the next one. The kernel shares the registration where it can.
+    builder& over(umem memory) { return shared_ = std::move(memory), *this; }
+
     builder& frames(std::uint32_t count) { return memory_.frame_count = count, *this; }
     builder& frame_size(std::uint32_t bytes) { return memory_.frame_size = bytes, *this; }
     /// Bytes free before each packet; a frame then holds frame_size - 256 - headroom bytes of packet, which the
@@ -53,33 +59,47 @@ public:
     builder& completion_ring(std::uint32_t entries) { return memory_.completion_ring = entries, *this; }
     builder& huge_pages(bool wanted) { return memory_.huge_pages = wanted, *this; }
     builder& lock_memory(bool wanted) { return memory_.lock_memory = wanted, *this; }
+    /// For engines: packets a batch (a power of two, 64 at most), and what happens to those that a TX ring has no room for.
+    builder& batch(std::uint32_t packets) { return batch_.size = packets, *this; }
+    builder& when_full(congestion what) { return batch_.when_full = what, *this; }
+
     /// Frames set aside for packets that tx::allocate() makes; the rest receives. A quarter of all when not given.
     builder& tx_frames(std::uint32_t count) { return tx_frames_ = count, *this; }
+    /// Lets the tx copy packets of other UMEMs instead of refusing them (see tx::copy_foreign()).
+    builder& copy_foreign(bool wanted) { return copy_foreign_ = wanted, *this; }
 
-    /// Frames that a raw socket's fill ring holds when it is bound: numbers 0 to count - 1. Half of all, as far as the ring
-    /// has room, when not given; some drivers misbehave with none.
+    /// Frames that a raw socket's fill ring holds when it is bound: numbers 0 to count - 1, or over a UMEM that others use
+    /// too the lowest numbers that are not set aside. Half of all, as far as the ring has room, when not given; some drivers
+    /// misbehave with none.
     builder& prefill(std::uint32_t count) { return prefill_ = count, *this; }
 
     [[nodiscard]] const socket_options& socket() const noexcept { return socket_; }
     [[nodiscard]] const umem_config& memory() const noexcept { return memory_; }
+    [[nodiscard]] const batch_options& batching() const noexcept { return batch_; }
+    [[nodiscard]] const umem& shared() const noexcept { return shared_; }
 
     /// Opens a socket with its rings in the user's hands: the frames of prefill() are in the fill ring, all others are the
     /// user's.
     [[nodiscard]] result<raw_socket> build_raw() const;
 
-    /// The same over memory that raw sockets on other queues may have too: each registers it, and each time it counts
-    /// against the locked-memory limit. prefill() takes the next frames by number that it took for none before; this
-    /// builder's own options of the memory mean nothing. census_of() counts all the sockets.
-    [[nodiscard]] result<raw_socket> build_raw(const umem& memory) const;
-
     /// Opens a socket and splits it. The fill ring is stocked.
     [[nodiscard]] result<system_sockets> build_system() const;
+
+    /// Opens one socket for each of `count` queues, from queue() on, over one UMEM and with one program. Each has frames()
+    /// frames, which return to it, so that no queue can starve another.
+    [[nodiscard]] result<std::vector<system_sockets>> build_queues(std::uint32_t count) const;
+
+    /// The UMEM to work over: the one that was given, or a new one with frames() frames for each of `sockets` sockets.
+    [[nodiscard]] result<umem> find_memory(std::uint32_t sockets) const;
 
 private:
     socket_options socket_;
     umem_config memory_;
+    umem shared_;
+    batch_options batch_;
     std::optional<std::uint32_t> tx_frames_;
     std::optional<std::uint32_t> prefill_;
+    bool copy_foreign_ = false;
 };
 
 }  // namespace fluxnet

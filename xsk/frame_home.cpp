@@ -122,6 +122,7 @@ std::uint32_t frame_home::refill(producer_ring<frame_addr>& fill) noexcept {
     for (std::uint32_t i = 0; i < granted; ++i) {
         const frame_index frame{place_.free_slots[count - 1 - i]};
         place_.checker->move(frame, detail::frame_state::free, detail::frame_state::fill);
+        place_.lent[frame.value] = 1;
         slots.push({std::uint64_t{frame.value} << place_.chunk_shift});
     }
     free_count_.store(count - granted, std::memory_order_relaxed);
@@ -129,15 +130,19 @@ std::uint32_t frame_home::refill(producer_ring<frame_addr>& fill) noexcept {
     return granted;
 }
 
-void frame_home::take_back(std::uint32_t frames) noexcept {
+void frame_home::reclaim() noexcept {
     assert(owned_here());
-    // refill() pops from the end, so the frames it gave still stand behind the end of the list.
-    const std::uint32_t count = free_count_.load(std::memory_order_relaxed);
-    for (std::uint32_t i = 0; i < frames; ++i) {
-        place_.checker->move({place_.free_slots[count + i]}, detail::frame_state::fill, detail::frame_state::free);
+    const std::uint32_t before = free_count_.load(std::memory_order_relaxed);
+    std::uint32_t count = before;
+    // From the last to the first, so that the lowest lies on top again.
+    for (std::uint32_t frame = place_.first_frame + frame_count(); frame-- != place_.first_frame;) {
+        if (place_.lent[frame] == 0) { continue; }
+        place_.lent[frame] = 0;
+        place_.checker->move({frame}, detail::frame_state::fill, detail::frame_state::free);
+        place_.free_slots[count++] = frame;
     }
-    free_count_.store(count + frames, std::memory_order_relaxed);
-    given_.add(std::uint64_t{0} - frames);
+    free_count_.store(count, std::memory_order_relaxed);
+    given_.add(std::uint64_t{0} - (count - before));
 }
 
 void frame_home::set_waker(frame_waker waker) noexcept {

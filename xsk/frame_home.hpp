@@ -69,6 +69,7 @@ public:
         detail::frame_checker* checker = nullptr;
         std::byte* base = nullptr;            // of the UMEM
         std::uint32_t* links = nullptr;       // side array of the pool, one entry per frame
+        std::uint8_t* lent = nullptr;         // likewise: 1 while the frame is in a fill ring or behind it
         std::span<std::uint32_t> free_slots;  // room for every frame of this home
         std::uint32_t chunk_shift = 0;
         std::uint32_t headroom = 0;  // where an empty packet begins in its frame
@@ -121,15 +122,31 @@ public:
     /// Gives free frames to a fill ring, as many as both allow, and returns how many. Owner only.
     std::uint32_t refill(producer_ring<frame_addr>& fill) noexcept;
 
-    /// Undoes the last refill() of `frames` frames, whose ring the kernel never saw. Owner only, with nothing in between.
-    void take_back(std::uint32_t frames) noexcept;
+    /// Takes every frame back that refill() gave and received() has not seen, once the socket they went to is closed.
+    /// Owner only.
+    void reclaim() noexcept;
 
     /// Notes that the kernel handed a frame over through the RX ring. The checked build returns false when the kernel did
     /// not have it. Owner only.
     [[nodiscard]] bool received(frame_index frame) noexcept {
+        place_.lent[frame.value] = 0;
         return place_.checker->arrive(frame, detail::frame_state::fill, detail::frame_state::user);
     }
     void count_received(std::uint32_t frames) noexcept { received_.add(frames); }
+
+    /// The same in two steps, for frames that are looked at and go straight back to the fill ring: borrowed(), and then
+    /// either keep() or lend_again(). Owner only.
+    [[nodiscard]] bool borrowed(frame_index frame) noexcept {
+        return place_.checker->arrive(frame, detail::frame_state::fill, detail::frame_state::user);
+    }
+    void keep(frame_index frame) noexcept { place_.lent[frame.value] = 0; }
+    void lend_again(frame_index frame) noexcept {
+        place_.checker->move(frame, detail::frame_state::user, detail::frame_state::fill);
+    }
+    void count_lent_again(std::uint32_t frames) noexcept {
+        returned_.add(frames);
+        given_.add(frames);
+    }
 
     /// Notes that a frame went from the user to a TX ring, or came out of a completion ring. The checked build returns false
     /// when the kernel did not have it. Any thread.

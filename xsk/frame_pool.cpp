@@ -23,23 +23,33 @@ frame_pool::frame_pool(detail::umem_area& area, std::byte* base, std::uint32_t f
     : area_(area), base_(base), frames_(frames), chunk_shift_(chunk_shift), headroom_(headroom),
       checker_(base, chunk_shift, frames), links_(std::make_unique<std::uint32_t[]>(frames)),
       slots_(std::make_unique<std::uint32_t[]>(frames)), numbers_(std::make_unique<std::uint8_t[]>(frames)),
-      by_number_(std::make_unique<frame_home*[]>(max_homes)) {}
+      lent_(std::make_unique<std::uint8_t[]>(frames)), by_number_(std::make_unique<frame_home*[]>(max_homes)) {}
 
 frame_home* frame_pool::make_home(std::uint32_t frames) {
     const std::lock_guard lock(mutex_);
-    if (frames > frames_ - assigned_ || homes_.size() == max_homes) { return nullptr; }
+    const bool none_left = frames > frames_ - assigned_ || homes_.size() == max_homes;
+    for (auto home = retired_.begin(); home != retired_.end(); ++home) {
+        const std::uint32_t has = (*home)->frame_count();
+        if (has != frames && (has < frames || !none_left)) { continue; }
+        frame_home* const found = *home;
+        retired_.erase(home);
+        return found;
+    }
+    if (none_left) { return nullptr; }
     const auto number = static_cast<std::uint32_t>(homes_.size());
     frame_home::place where;
     where.area = &area_;
     where.checker = &checker_;
     where.base = base_;
     where.links = links_.get();
+    where.lent = lent_.get();
     where.free_slots = {slots_.get() + assigned_, frames};
     where.chunk_shift = chunk_shift_;
     where.headroom = headroom_;
     where.first_frame = assigned_;
     where.number = number;
     by_number_[number] = &homes_.emplace_back(where);
+    retired_.reserve(homes_.size());
     std::fill_n(numbers_.get() + assigned_, frames, static_cast<std::uint8_t>(number));
     assigned_ += frames;
     return by_number_[number];
@@ -50,16 +60,19 @@ tx_ledger& frame_pool::make_ledger() {
     return ledgers_.emplace_back();
 }
 
-void frame_pool::watch(const watched_rings& rings) {
+void frame_pool::retire(frame_home& home) noexcept {
     const std::lock_guard lock(mutex_);
-    watched_.push_back(rings);
+    retired_.push_back(&home);
 }
 
-void frame_pool::unwatch(const watched_rings& rings) {
+void frame_pool::watch(const bound_socket& bound) {
     const std::lock_guard lock(mutex_);
-    std::erase_if(watched_, [&](const watched_rings& entry) {
-        return entry.rx.producer == rings.rx.producer && entry.comp.producer == rings.comp.producer;
-    });
+    bound_.push_back(bound);
+}
+
+void frame_pool::unwatch(int fd) noexcept {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(bound_, [&](const bound_socket& entry) { return entry.fd == fd; });
 }
 
 frame_census frame_pool::census() {
@@ -70,9 +83,9 @@ frame_census frame_pool::census() {
     result.free = frames_ - assigned_;
     std::int64_t in_rx = 0;
     std::int64_t in_completion = 0;
-    for (const watched_rings& rings : watched_) {
-        in_rx += entries_in(rings.rx);
-        in_completion += entries_in(rings.comp);
+    for (const bound_socket& socket : bound_) {
+        in_rx += entries_in(socket.rx);
+        in_completion += entries_in(socket.comp);
     }
     std::int64_t given = 0;
     std::int64_t received = 0;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `frame_pool`: all frames of a UMEM, divided into homes, and the census that proves that none is lost.
 //
-// Owned by its UMEM. Homes are made while sockets are set up and live as long as the pool. make_home(), watch() and
-// unwatch() take a mutex and allocate; they are for set-up only. census() may be called on any thread.
+// Owned by its UMEM. Homes are made while sockets are set up and live as long as the pool; those of a closed socket serve
+// the next one. Except home_of(), home() and the observers everything here takes a mutex, and what makes something
+// allocates: they are for set-up and closing. census() may be called on any thread.
 #pragma once
 
 #include "xsk/descriptor.hpp"
@@ -19,6 +20,8 @@
 #include <vector>
 
 namespace fluxnet {
+
+class kernel;
 
 /// Where the frames of a pool are. Kept as six independent numbers: `free` is the length of the free lists, `rx` and
 /// `completion` are read from the rings, `fill` and `tx` are ledgers (given minus received, submitted minus completed: the
@@ -42,10 +45,15 @@ struct tx_ledger {
     detail::counter reaped;     // completion ring -> home
 };
 
-/// The rings of one socket as the census reads them.
-struct watched_rings {
+/// A bound socket of the pool's UMEM: its rings, for the census, and what another socket must know to share the UMEM's
+/// registration.
+struct bound_socket {
     ring_memory<xdp_desc> rx;
     ring_memory<frame_addr> comp;
+    const kernel* calls = nullptr;
+    int fd = -1;
+    bool zero_copy = false;
+    bool need_wakeup = false;
 };
 
 class frame_pool {
@@ -58,16 +66,32 @@ public:
     frame_pool(const frame_pool&) = delete;
     frame_pool& operator=(const frame_pool&) = delete;
 
-    /// Carves a home of `frames` frames out of those that have none. Returns null when fewer are left, or max_homes
-    /// exist.
+    /// Finds a retired home of `frames` frames, or makes one out of frames that have none, or else finds a larger retired one.
+    /// Returns null when there is none of these, or max_homes exist.
     [[nodiscard]] frame_home* make_home(std::uint32_t frames);
+
+    /// Takes a home back from a socket that is closed. Frames of it that users hold still return to it.
+    void retire(frame_home& home) noexcept;
 
     /// Makes a ledger for a tx; it lives as long as the pool.
     [[nodiscard]] tx_ledger& make_ledger();
 
-    /// Lets the census read a socket's rings, until unwatch(). `rings` must stay valid until then.
-    void watch(const watched_rings& rings);
-    void unwatch(const watched_rings& rings);
+    /// Lets the census read a socket's rings, and others share its registration, until unwatch() with its descriptor.
+    void watch(const bound_socket& bound);
+    void unwatch(int fd) noexcept;
+
+    /// Calls `use` with a bound socket for which `fits` is true; it stays open until `use` returns. False when there is
+    /// none.
+    template <class Fits, class Use>
+    bool with_bound(Fits fits, Use use) {
+        const std::lock_guard lock(mutex_);
+        for (const bound_socket& bound : bound_) {
+            if (!fits(bound)) { continue; }
+            use(bound);
+            return true;
+        }
+        return false;
+    }
 
     /// Counts the frames. On a thread that owns every home (or could: homes without an owner are held for the count, and a
     /// thread that adopts one meanwhile waits), return stacks are drained first and the result is exact.
@@ -93,13 +117,15 @@ private:
     std::unique_ptr<std::uint32_t[]> links_;
     std::unique_ptr<std::uint32_t[]> slots_;
     std::unique_ptr<std::uint8_t[]> numbers_;  // home of each frame
+    std::unique_ptr<std::uint8_t[]> lent_;     // 1 while a frame is with the kernel to receive into
     std::unique_ptr<frame_home*[]> by_number_;
 
     std::mutex mutex_;            // guards what follows
     std::uint32_t assigned_ = 0;  // frames [0, assigned_) have a home
     std::deque<frame_home> homes_;
     std::deque<tx_ledger> ledgers_;
-    std::vector<watched_rings> watched_;
+    std::vector<bound_socket> bound_;
+    std::vector<frame_home*> retired_;
 };
 
 }  // namespace fluxnet

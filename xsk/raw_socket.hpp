@@ -45,7 +45,7 @@ struct socket_options {
 /// What the kernel counts for a socket. Source: XDP_STATISTICS.
 struct socket_statistics {
     std::uint64_t rx_dropped = 0;        ///< Larger than a frame holds, or dropped for reasons of the kernel's.
-    std::uint64_t rx_invalid_descs = 0;  ///< Bad addresses in the fill ring.
+    std::uint64_t rx_invalid_descs = 0;  ///< Bad addresses in the fill ring, by its name; Linux counts none (6.18).
     std::uint64_t tx_invalid_descs = 0;  ///< Bad descriptors in the TX ring.
     std::uint64_t rx_ring_full = 0;      ///< The program reads too slowly.
     std::uint64_t fill_ring_empty = 0;   ///< The program gives frames back too slowly.
@@ -73,7 +73,7 @@ public:
 
     /// Tells whether the kernel asks for wakeup_rx() or wakeup_tx().
     [[nodiscard]] bool needs_wakeup_rx() const noexcept { return fill.needs_wakeup(); }
-    [[nodiscard]] bool needs_wakeup_tx() const noexcept { return tx.needs_wakeup(); }
+    [[nodiscard]] bool needs_wakeup_tx() const noexcept { return !core_->need_wakeup || tx.needs_wakeup(); }
 
     /// Makes the kernel look at the fill ring (one recvfrom).
     std::error_code wakeup_rx() noexcept;
@@ -128,9 +128,8 @@ private:
 ///
 /// Exact on the thread that uses the sockets, or while none does, with no guard open; not exact when a ring is corrupt.
 /// Wrong, by one for each, after the program gave away what is not a frame: the kernel swallows bad addresses in the fill
-/// ring (socket_statistics::rx_invalid_descs counts them) and, with zero-copy, bad descriptors in the TX ring
-/// (tx_invalid_descs); in copy mode the latter are completed. Wrong also for sockets that share a fill ring, that have been
-/// closed, or that were left out.
+/// ring, without counting them, and with zero-copy bad descriptors in the TX ring (in copy mode those are completed). Wrong
+/// also when a socket of the UMEM was left out or has been closed.
 [[nodiscard]] frame_census census_of(std::span<const raw_socket* const> sockets, std::uint32_t in_hand) noexcept;
 
 namespace detail {

@@ -30,7 +30,9 @@ struct rx::wake_event {
 
 rx::rx(std::shared_ptr<detail::socket_core> core, frame_home& home) noexcept
     : core_(std::move(core)), home_(&home), ring_(core_->rx), fill_(core_->fill),
-      low_water_(std::max(1U, std::min(home.frame_count(), fill_.size()) / 4)) {}
+      low_water_(std::max(1U, std::min(home.frame_count(), fill_.size()) / 4)) {
+    core_->receiving = home_;
+}
 
 rx& rx::operator=(rx&& other) noexcept {
     if (this != &other) {
@@ -58,8 +60,7 @@ std::uint32_t rx::try_recv(std::span<packet> into) noexcept {
     std::uint32_t received = 0;
     for (; received < count; ++received) {
         const xdp_desc desc = claim.next();
-        const frame_index frame = home_->index_of(desc.addr);
-        if (!core_->memory.contains(desc.addr, desc.len) || !home_->owns(frame) || !home_->received(frame)) [[unlikely]] {
+        if (!plausible(desc) || !home_->received(home_->index_of(desc.addr))) [[unlikely]] {
             fail(errc::ring_corruption);
             break;
         }
@@ -75,13 +76,14 @@ std::uint32_t rx::try_recv(std::span<packet> into) noexcept {
 void rx::refill() noexcept {
     if (!home_->adopt()) { return; }
     home_->drain();
-    if (home_->refill(fill_) != 0 && fill_.needs_wakeup()) {
-        if (const std::error_code refused = classify_kick(core_->calls.kick_rx(core_->fd));
-            refused == errc::interface_gone) {
-            fail(refused);
-        }
-    }
+    if (home_->refill(fill_) != 0) { wake_fill(); }
     if (fill_.corrupt()) [[unlikely]] { fail(errc::ring_corruption); }
+}
+
+void rx::wake_fill() noexcept {
+    if (!fill_.needs_wakeup()) { return; }
+    const std::error_code refused = classify_kick(core_->calls.kick_rx(core_->fd));
+    if (refused == errc::interface_gone) { fail(refused); }
 }
 
 bool rx::wait(std::chrono::nanoseconds timeout) {
@@ -115,6 +117,7 @@ bool rx::wait(std::chrono::nanoseconds timeout) {
 void rx::check_interface() noexcept {
     // The kernel unbinds the sockets of an interface that goes, and says so to whoever kicks them.
     if (classify_kick(core_->calls.kick_rx(core_->fd)) == errc::interface_gone) { fail(errc::interface_gone); }
+    if (!failure_ && core_->redirect != nullptr && core_->redirect->displaced()) { fail(errc::program_detached); }
 }
 
 std::error_code rx::take_socket_error() noexcept {

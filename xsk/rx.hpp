@@ -43,8 +43,8 @@ public:
     /// Waits until packets can be received or the handle has failed, and returns true; or until `timeout` has passed, and
     /// returns false. Frames that other threads return meanwhile go to the kernel when it runs short of them. One ppoll
     /// each time it sleeps. Allocates at the first call. Not for a handle that an executor has. The kernel ends no ppoll
-    /// when the interface is deleted: that is noticed when the time has passed, by one more
-    /// call (recvfrom).
+    /// when the interface is deleted, or when somebody detaches or replaces the XDP program: that is noticed when the time
+    /// has passed, by one call each (recvfrom, bpf).
     [[nodiscard]] bool wait(std::chrono::nanoseconds timeout);
 
     /// Ends this thread's ownership, so that another thread may use the handle.
@@ -85,10 +85,20 @@ public:
     std::error_code take_socket_error() noexcept;
 
 private:
+    friend class packet_batch;
+
+    /// Kicks the fill ring if the kernel asks for it.
+    void wake_fill() noexcept;
+
+    /// Tells whether a descriptor lies in a frame of ours.
+    [[nodiscard]] bool plausible(const xdp_desc& desc) const noexcept {
+        return core_->memory.contains(desc.addr, desc.len) && home_->owns(home_->index_of(desc.addr));
+    }
+
     /// By which a thread that returns a frame ends a wait() that is short of frames.
     struct wake_event;
 
-    /// Tells whether the interface still exists; fails the handle when not.
+    /// Looks whether the interface still exists and runs our program; fails the handle when not.
     void check_interface() noexcept;
 
     static constexpr std::uint32_t refill_batch = 64;  // frames worth a look at the fill ring between two receives

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "xsk/simulated_wire.hpp"
 
+#include "xsk/detail/simulated_device.hpp"
 #include "xsk/detail/simulated_kernel.hpp"
 #include "xsk/detail/wire_direction.hpp"
 
@@ -44,36 +45,40 @@ bool takes_time(const wire_profile& profile) noexcept {
 
 }  // namespace
 
-/// Everything behind the wire: two kernels, two directions, one clock.
+/// Everything behind the wire: one kernel with two devices, two directions, one clock.
 ///
 /// The clock of a threaded wire is the real one since the wire was made. Whoever offers a packet sets it first, so that what
 /// is due arrives before it; when nobody does, the wire's own thread wakes for the next arrival, at `wakes_at_`. A packet
-/// that is due earlier puts that forward and wakes it. All of that happens under the mutex.
+/// that is due earlier puts that forward and wakes it, and so does a driver that wants to be polled. All of that happens
+/// under the mutex.
 class simulated_wire::model {
 public:
     explicit model(const wire_options& options)
         : options_(options),
           directions_{detail::wire_direction(options.to_right, options.seed * 2, options.transit_capacity, options.mtu),
                       detail::wire_direction(options.to_left, options.seed * 2 + 1, options.transit_capacity, options.mtu)},
-          machine_{options.threaded ? &mutex_ : nullptr, {}},
-          ends_{detail::simulated_kernel(describe(end::left), machine_, [this](auto bytes) { offer(0, bytes); }),
-                detail::simulated_kernel(describe(end::right), machine_, [this](auto bytes) { offer(1, bytes); })} {
-        if (options.threaded && (takes_time(options.to_right) || takes_time(options.to_left))) {
+          kernel_(options.threaded ? &mutex_ : nullptr),
+          devices_{detail::simulated_device(
+                       describe(end::left), [this](auto bytes) { offer(0, bytes); }, [this] { driver_awake(); }),
+                   detail::simulated_device(
+                       describe(end::right), [this](auto bytes) { offer(1, bytes); }, [this] { driver_awake(); })} {
+        for (detail::simulated_device& device : devices_) { kernel_.add(device); }
+        if (options.threaded && (options.zero_copy || takes_time(options.to_right) || takes_time(options.to_left))) {
             clock_ = std::jthread([this](std::stop_token stop) { keep_time(stop); });
         }
     }
 
     [[nodiscard]] bool threaded() const noexcept { return options_.threaded; }
-    [[nodiscard]] detail::simulated_kernel& side(end which) noexcept { return ends_[index(which)]; }
+    [[nodiscard]] detail::simulated_kernel& kernel() noexcept { return kernel_; }
     [[nodiscard]] time now() const noexcept { return options_.threaded ? real_time() : now_; }
 
     [[nodiscard]] std::uint64_t digest() const noexcept {
-        const auto lock = machine_.lock();
+        const auto lock = kernel_.lock();
         return digest_.value();
     }
 
     [[nodiscard]] wire_counts counts(end from) const noexcept {
-        const auto lock = machine_.lock();
+        const auto lock = kernel_.lock();
         const detail::wire_direction& way = directions_[index(from)];
         wire_counts result = way.counts;
         result.in_transit = way.size();
@@ -81,19 +86,22 @@ public:
     }
 
     [[nodiscard]] std::optional<time> next_arrival() const noexcept {
-        const auto lock = machine_.lock();
-        return next_due();
+        const auto lock = kernel_.lock();
+        if (options_.zero_copy && !options_.threaded && (devices_[0].awake() || devices_[1].awake())) { return now_; }
+        return next_work();
     }
 
     void advance_to(time when) noexcept {
         assert(!options_.threaded && "a threaded wire's clock is the real one");
-        if (!options_.threaded) { move_clock(when); }
+        if (options_.threaded) { return; }
+        if (options_.zero_copy) { poll_drivers(); }
+        move_clock(when);
     }
 
 private:
     static std::size_t index(end which) noexcept { return which == end::left ? 0 : 1; }
 
-    [[nodiscard]] interface_info describe(end which) const {
+    [[nodiscard]] detail::simulated_interface describe(end which) const {
         interface_info info;
         info.name = name(which);
         info.index = which == end::left ? 1 : 2;
@@ -102,7 +110,7 @@ private:
         info.mac_address = {2, 0, 0, 0, 0, static_cast<std::uint8_t>(info.index)};
         info.up = true;
         info.simulated = true;
-        return info;
+        return {info, options_.zero_copy};
     }
 
     [[nodiscard]] time real_time() const noexcept { return std::chrono::steady_clock::now() - start_; }
@@ -113,6 +121,24 @@ private:
             if (!way.empty() && (!next || way.next_due() < *next)) { next = way.next_due(); }
         }
         return next;
+    }
+
+    /// When the wire's own thread is wanted next.
+    [[nodiscard]] std::optional<time> next_work() const noexcept {
+        const auto next = next_due();
+        return !polls_at_ || (next && *next <= *polls_at_) ? next : polls_at_;
+    }
+
+    bool poll_drivers() noexcept {
+        const bool left = devices_[0].poll_drivers();
+        return devices_[1].poll_drivers() || left;
+    }
+
+    /// A driver wants to be polled. Where nobody but advance_to() moves the clock, that polls it.
+    void driver_awake() noexcept {
+        if (!options_.threaded) { return; }
+        if (!polls_at_) { polls_at_ = real_time() + poll_interval; }
+        hurry_clock();
     }
 
     void move_clock(time when) noexcept {
@@ -137,7 +163,7 @@ private:
         detail::wire_direction& way = directions_[from];
         const auto next = way.take();
         xdp_desc placed;
-        const auto outcome = ends_[1 - from].receive(steer(next.bytes, options_.queues), next.bytes, placed);
+        const auto outcome = devices_[1 - from].receive(steer(next.bytes, options_.queues), next.bytes, placed);
         if (options_.hash_traffic) {
             digest_.add(static_cast<std::uint64_t>(now_.count()));
             digest_.add(from * 16 + static_cast<std::uint64_t>(outcome));
@@ -158,35 +184,42 @@ private:
     void keep_time(const std::stop_token& stop) {
         std::unique_lock lock(mutex_);
         while (!stop.stop_requested()) {
-            move_clock(real_time());
-            const auto until = wakes_at_ = next_due();
+            const time present = real_time();
+            move_clock(present);
+            if (polls_at_ && *polls_at_ <= present) {
+                polls_at_ = poll_drivers() ? std::optional(present + poll_interval) : std::nullopt;
+            }
+            const auto until = wakes_at_ = next_work();
             const auto hurried = [&] { return wakes_at_ != until; };
             if (until) {
-                earlier_arrival_.wait_until(lock, stop, start_ + *until, hurried);
+                earlier_work_.wait_until(lock, stop, start_ + *until, hurried);
             } else {
-                earlier_arrival_.wait(lock, stop, hurried);
+                earlier_work_.wait(lock, stop, hurried);
             }
         }
     }
 
-    /// Wakes the wire's own thread when a packet arrives before it would wake.
+    /// Wakes the wire's own thread when it is wanted before it would wake.
     void hurry_clock() noexcept {
-        const auto next = next_due();
+        const auto next = next_work();
         if (!next || (wakes_at_ && *wakes_at_ <= *next)) { return; }
         wakes_at_ = next;
-        earlier_arrival_.notify_one();
+        earlier_work_.notify_one();
     }
+
+    static constexpr time poll_interval{20'000};  // between two interrupts of a device
 
     const wire_options options_;
     const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
     mutable std::mutex mutex_;                          // of a threaded wire: guards everything below
     std::array<detail::wire_direction, 2> directions_;  // by the end that sends
-    detail::simulated_machine machine_;
-    std::array<detail::simulated_kernel, 2> ends_;
+    detail::simulated_kernel kernel_;
+    std::array<detail::simulated_device, 2> devices_;
     time now_{};
     detail::wire_hash digest_;
     std::optional<time> wakes_at_;  // of the wire's own thread; nothing when it sleeps until it is woken
-    std::condition_variable_any earlier_arrival_;
+    std::optional<time> polls_at_;  // when it polls the drivers; nothing while all sleep
+    std::condition_variable_any earlier_work_;
     std::jthread clock_;  // the last member: it ends before the others do
 };
 
@@ -197,8 +230,8 @@ bool simulated_wire::threaded() const noexcept {
     return model_->threaded();
 }
 
-kernel& simulated_wire::side(end which) noexcept {
-    return model_->side(which);
+kernel& simulated_wire::side(end) noexcept {
+    return model_->kernel();
 }
 
 simulated_wire::time simulated_wire::now() const noexcept {

@@ -4,15 +4,20 @@
 // The rings and frames are the real ones; only the system calls go to the model: socket_on() gives a builder for it. Needs
 // no privilege and makes no system call for a packet. Loss, duplication, reordering, corruption, delay and rate come from a
 // seed. It allocates when it is made and when sockets are opened, never for a packet. It must outlive the sockets made with
-// it. Model: net/xdp/xsk.c, net/xdp/xsk_queue.h of Linux 6.18, copy mode.
+// it. Model: net/xdp/xsk.c, net/xdp/xsk_queue.h, net/xdp/xsk_buff_pool.c of Linux 6.18, with XDP_SHARED_UMEM between queues
+// and between both ends (but no two sockets on one queue).
+//
+// In copy mode a kick transmits at once, and frames come back with it. With `zero_copy` a driver takes over: it sends when
+// it is polled, inside the kick that wakes it and then by every advance_to() until it has found nothing to do, and completes
+// a poll later. Meanwhile its TX ring's NEED_WAKEUP flag is down. See detail/simulated_driver.hpp.
 //
 // For one thread, unless `threaded`: the same calls in the same order give the same packets at the same times, on every
-// machine. The wire keeps a clock of its own, which only advance_to() moves; a kick transmits at once, and packets without
-// delay arrive before it returns.
+// machine. The wire keeps a clock of its own, which only advance_to() moves; packets without delay arrive before the kick
+// returns that sends them.
 //
 // Threaded: any thread may call any function, and the sockets of the wire may live on different threads; a mutex stands for
-// the kernel. The clock is the real one, moved by kicks and, when the profiles let packets take time, by a thread of the
-// wire's own. What the dice decide comes from the seed still, but not when it happens.
+// the kernel. The clock is the real one, moved by kicks and, when the profiles let packets take time or drivers are to be
+// polled, by a thread of the wire's own. What the dice decide comes from the seed still, but not when it happens.
 #pragma once
 
 #include "xsk/builder.hpp"
@@ -45,6 +50,7 @@ struct wire_options {
     std::uint32_t mtu = 1500;               ///< Of both interfaces.
     std::uint32_t queues = 1;               ///< Of both interfaces; a flow stays on one.
     bool threaded = false;                  ///< For sockets on several threads, and in real time.
+    bool zero_copy = false;                 ///< The drivers of both interfaces have it: bind accepts XDP_ZEROCOPY.
     bool hash_traffic = true;               ///< Keep digest(); costs a few instructions a byte.
     std::uint32_t transit_capacity = 4096;  ///< Packets under way in one direction; more are dropped, as by a full switch.
 };
@@ -85,7 +91,8 @@ public:
     simulated_wire& operator=(const simulated_wire&) = delete;
     ~simulated_wire();
 
-    /// The kernel of one end. Its interface is called name(which).
+    /// The kernel of one end, with its interface name(which): the same for both, as if both were in one machine, so that
+    /// sockets on both can share a UMEM.
     [[nodiscard]] kernel& side(end which) noexcept;
     [[nodiscard]] static const char* name(end which) noexcept { return which == end::left ? "left" : "right"; }
 
@@ -96,11 +103,11 @@ public:
 
     [[nodiscard]] time now() const noexcept;
 
-    /// When the next packet under way arrives; nothing when none is.
+    /// When the next packet under way arrives, or a driver that is awake is to be polled; nothing when nothing is to come.
     [[nodiscard]] std::optional<time> next_arrival() const noexcept;
 
-    /// Moves the clock to `when`, not backwards, and lets everything arrive that is due by then, in order. Not for a
-    /// threaded wire, whose clock moves by itself.
+    /// Moves the clock to `when`, not backwards, and lets everything arrive that is due by then, in order. Polls
+    /// the drivers that are awake first. Not for a threaded wire, whose clock moves by itself.
     void advance_to(time when) noexcept;
 
     /// The packets that left from `from`.

@@ -118,22 +118,53 @@ result<void> map_rings(socket_core& core, const socket_options& options) {
 
 socket_core::~socket_core() {
     if (directed) { redirect->remove(queue); }
-    if (watched) { memory.pool().unwatch({rx, comp}); }
+    if (watched) { memory.pool().unwatch(fd); }
+    if (ledger != nullptr && !zero_copy) { return_unsent(); }
     for (const mapping& ring : mappings) {
         if (ring.address != nullptr) { calls.unmap_ring(ring.address, ring.length); }
     }
     if (fd >= 0) { calls.close(fd); }
+    if (receiving != nullptr) {
+        // An rx that was dropped on a thread that did not own it leaves its home without a future.
+        if (!zero_copy && receiving->adopt()) {
+            receiving->reclaim();
+            receiving->release();
+        }
+        memory.pool().retire(*receiving);
+    }
+    if (sending != nullptr) { memory.pool().retire(*sending); }
+}
+
+/// Returns what waits in the TX ring, which only a kick of ours would have sent, and in the completion ring.
+void socket_core::return_unsent() noexcept {
+    const auto give_back = [this](frame_addr addr) {
+        if (!memory.contains(addr, 0)) { return; }
+        frame_pool& pool = memory.pool();
+        const frame_index frame = sending->index_of(addr);
+        frame_home& home = pool.home_of(frame);
+        if (!home.completed(frame)) { return; }
+        home.give_back(frame_chain{frame.value, frame.value, 1});
+        ledger->reaped.add(1);
+    };
+    consumer_ring<frame_addr> completed(comp);
+    for (auto claim = completed.consume(); claim.remaining() != 0;) { give_back(claim.next()); }
+    const std::uint32_t tail = std::atomic_ref(*tx.consumer).load(std::memory_order_acquire);
+    const std::uint32_t head = std::atomic_ref(*tx.producer).load(std::memory_order_relaxed);
+    if (head - tail > tx.size) { return; }
+    for (std::uint32_t at = tail; at != head; ++at) { give_back(tx.entries[at & (tx.size - 1)].addr); }
 }
 
 result<std::shared_ptr<socket_core>> open_unbound(const umem& memory, const socket_options& options,
-                                                  const interface_info& interface) {
+                                                  const interface_info& interface, bool share) {
     kernel& calls = options.calls != nullptr ? *options.calls : system_kernel();
     auto core = std::make_shared<socket_core>(calls, memory);
     core->interface = interface;
     core->queue = options.queue;
     core->fd = calls.open_socket();
     if (core->fd < 0) { return explain_socket(-core->fd); }
-    if (auto done = register_umem(*core); !done) { return done.error(); }
+    if (!share) {
+        if (auto done = register_umem(*core); !done) { return done.error(); }
+    }
     if (auto done = map_rings(*core, options); !done) { return done.error(); }
     // Lets one kick send a whole ring in copy mode; kernels before 6.17 refuse, and send 32 packets a kick.
     const std::uint32_t budget = options.tx_ring;

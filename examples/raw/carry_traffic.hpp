@@ -153,7 +153,7 @@ private:
         options.frames(frames).prefill(prefilled / queues);
         memory_ = umem::create(options.memory()).value();
         for (std::uint32_t queue = 0; queue < queues; ++queue) {
-            auto opened = builder(options).queue(queue).build_raw(memory_);
+            auto opened = builder(options).queue(queue).over(memory_).build_raw();
             if (!opened) { throw std::runtime_error(opened.error().message()); }
             sockets_.push_back(std::move(*opened));
             options.use_program(sockets_[0].redirect());  // one program directs the packets of every queue

@@ -28,8 +28,8 @@ public:
         : to_(to), memory_(umem::create(wire.socket_on(which).frames(frames).memory()).value()) {
         constexpr std::uint32_t prefill = 1024;
         for (std::uint32_t queue = 0; queue < queues; ++queue) {
-            const builder options = wire.socket_on(which).queue(queue).prefill(prefill / queues);
-            sockets_.push_back(options.build_raw(memory_).value());
+            builder options = wire.socket_on(which).queue(queue).prefill(prefill / queues);
+            sockets_.push_back(options.over(memory_).build_raw().value());
         }
         free_.reserve(frames);
         for (std::uint32_t i = prefill / queues * queues; i < frames; ++i) { free_.push_back({i}); }

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <optional>
 #include <thread>
+#include <utility>
 
 using namespace fluxnet;
 using namespace fluxnet::test;
@@ -112,10 +113,14 @@ tally exchange(const wire_options& options, std::uint64_t count, std::uint32_t w
 }  // namespace
 
 TEST_CASE("executors on two threads talk over a threaded wire and none sleeps on a packet") {
-    for (const std::uint32_t window : {1U, 32U}) {
+    for (const auto& [window, zero_copy] : {std::pair{1U, false}, {32U, false}, {32U, true}}) {
         CAPTURE(window);
-        const std::uint64_t count = rounds(40'000, 8);
-        const tally answers = exchange({.threaded = true}, count, window);
+        CAPTURE(zero_copy);
+        const std::uint64_t count = rounds(zero_copy ? 10'000 : 40'000, 8);
+        wire_options options;
+        options.threaded = true;
+        options.zero_copy = zero_copy;
+        const tally answers = exchange(options, count, window);
         CHECK(answers.received >= count);
         CHECK(answers.wrong == 0);
     }

@@ -129,6 +129,16 @@ TEST_CASE("packets under way on a simulated wire arrive in real time while the e
     CHECK(taken < 2s);
 }
 
+TEST_CASE("a pump polls the zero-copy drivers of a simulated wire") {
+    for (const std::chrono::nanoseconds delay : {0us, 100us}) {
+        wire_options options;
+        options.zero_copy = true;
+        options.to_left.delay = options.to_right.delay = delay;
+        const exchange_cost cost = exchange(options, {.warm_up = 0, .count = 4000});
+        CHECK(cost.answered >= 4000);
+    }
+}
+
 TEST_CASE("a packet sent after an idle time still travels for as long as the wire takes") {
     wire_options options;
     options.to_right.delay = 5ms;

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
+#include <tuple>
 #include <utility>
 
 #include <sys/eventfd.h>
@@ -165,7 +166,8 @@ int fake_kernel::open_socket() {
 
 int fake_kernel::register_umem(socket& it, const void* value, std::uint32_t size) {
     detail::umem_registration request;
-    if (size != sizeof request || it.umem != nullptr) { return -EINVAL; }
+    if (it.bound || it.umem != nullptr) { return -EBUSY; }
+    if (size != sizeof request) { return -EINVAL; }
     std::memcpy(&request, value, sizeof request);
     const bool sized = request.chunk_size >= 2048 && request.chunk_size <= 4096 && std::has_single_bit(request.chunk_size);
     if (!sized || request.headroom >= request.chunk_size - kernel_headroom || request.addr % 4096 != 0 ||
@@ -296,30 +298,52 @@ int fake_kernel::bind(int fd, const bind_request& where) {
     if (it == nullptr) { return -EBADF; }
     const ring& fill = it->rings[number(fake_ring::fill)];
     const std::uint32_t stocked = fill.memory == nullptr ? 0 : word(fill.memory, producer_at).load() - fill.index;
-    binds_.push_back({where.interface_index, where.queue, where.flags, stocked});
+    binds_.push_back({where.interface_index, where.queue, where.flags, stocked, where.shared_umem_fd});
     int answer = refuse(fake_call::bind);
-    const bool made = it->umem != nullptr && std::ranges::all_of(it->rings, [](const ring& r) { return r.size != 0; });
-    const bool taken = std::ranges::any_of(
-        sockets_, [&](const auto& other) { return other.second.bound && other.second.queue == where.queue; });
-    if (answer == 0) {
-        if (gone_ || where.interface_index != interface.index) {
-            answer = ENODEV;
-        } else if (!link_up_) {
-            answer = ENETDOWN;
-        } else if (!made || it->poisoned || where.queue >= real_queues) {
-            answer = EINVAL;
-        } else if (taken) {
-            answer = EBUSY;
-        } else if ((where.flags & XDP_ZEROCOPY) != 0 && !zero_copy) {
-            answer = EOPNOTSUPP;
-        }
+    if (answer == 0) { answer = judge_bind(*it, where); }
+    const bool shared = (where.flags & XDP_SHARED_UMEM) != 0;
+    if (answer != 0) {
+        it->poisoned = it->poisoned || (!shared && !it->bound);
+        return -answer;
     }
-    it->poisoned = answer != 0;
-    if (answer != 0) { return -answer; }
+    if (shared) {
+        const socket& other = *find(where.shared_umem_fd);
+        std::tie(it->umem, it->length, it->chunk, it->headroom) =
+            std::tie(other.umem, other.length, other.chunk, other.headroom);
+    }
     it->bound = true;
     it->queue = where.queue;
     last_bound_ = fd;
     return 0;
+}
+
+/// The errno that a bind answers with, or 0.
+int fake_kernel::judge_bind(const socket& it, const bind_request& where) {
+    if (it.bound) { return EBUSY; }
+    if (gone_ || where.interface_index != interface.index) { return ENODEV; }
+    if (!link_up_) { return ENETDOWN; }
+    const bool shared = (where.flags & XDP_SHARED_UMEM) != 0;
+    if (shared) {
+        if (const int answer = judge_sharing(it, where)) { return answer; }
+    }
+    const bool made = std::ranges::all_of(it.rings, [](const ring& r) { return r.size != 0; });
+    if (!made || it.poisoned || (!shared && it.umem == nullptr) || where.queue >= real_queues) { return EINVAL; }
+    const bool taken = std::ranges::any_of(
+        sockets_, [&](const auto& other) { return other.second.bound && other.second.queue == where.queue; });
+    if (taken) { return EBUSY; }
+    return (where.flags & XDP_ZEROCOPY) != 0 && !zero_copy ? EOPNOTSUPP : 0;
+}
+
+/// The same for what XDP_SHARED_UMEM asks more than other binds.
+int fake_kernel::judge_sharing(const socket& it, const bind_request& where) {
+    if ((where.flags & ~XDP_SHARED_UMEM) != 0 || it.umem != nullptr) { return EINVAL; }
+    const socket* const other = find(where.shared_umem_fd);
+    if (other == nullptr) { return ENOTSOCK; }
+    if (!other->bound) { return EBADF; }
+    if (other->queue != where.queue) { return 0; }
+    // The kernel lets a socket without fill and completion ring use the other's. Not here.
+    const bool own = it.rings[number(fake_ring::fill)].size != 0 || it.rings[number(fake_ring::completion)].size != 0;
+    return own ? EINVAL : EBUSY;
 }
 
 int fake_kernel::close(int fd) {

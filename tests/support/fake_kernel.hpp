@@ -58,6 +58,7 @@ public:
         std::uint32_t queue = 0;
         std::uint16_t flags = 0;
         std::uint32_t stocked = 0;
+        int shared_umem_fd = -1;
     };
 
     fake_kernel();
@@ -183,6 +184,8 @@ private:
     socket* find(int fd);
     socket& chosen(int fd);
     const socket& chosen(int fd) const { return const_cast<fake_kernel*>(this)->chosen(fd); }
+    int judge_bind(const socket& it, const bind_request& where);
+    int judge_sharing(const socket& it, const bind_request& where);
     int make_ring(socket& it, fake_ring which, const void* value, std::uint32_t size);
     int register_umem(socket& it, const void* value, std::uint32_t size);
     bool next_fill(socket& it, std::uint64_t& addr);

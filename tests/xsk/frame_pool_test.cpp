@@ -102,7 +102,7 @@ TEST_CASE("a census follows a frame through every state") {
     test::ring_storage<xdp_desc> rx(8, 0xffff'ffffU);
     test::ring_storage<frame_addr> comp(8, 0xffff'ffffU);
     test::ring_storage<frame_addr> fill_storage(4);
-    pool.watch({rx.memory(), comp.memory()});
+    pool.watch({.rx = rx.memory(), .comp = comp.memory(), .fd = 7});
     home->adopt();
 
     const auto expect = [&](std::int64_t free, std::int64_t fill, std::int64_t in_rx, std::int64_t tx,
@@ -142,7 +142,7 @@ TEST_CASE("a census follows a frame through every state") {
     expect(4, 2, 1, 0, 0, 1);
     home->give_back(home->index_of(fill_storage.entry(0)));
     expect(5, 2, 1, 0, 0, 0);
-    pool.unwatch({rx.memory(), comp.memory()});
+    pool.unwatch(7);
     expect(5, 3, 0, 0, 0, 0);
     home->release();
 }

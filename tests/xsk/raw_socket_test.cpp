@@ -252,7 +252,7 @@ TEST_CASE("a frame that is lost or held twice shows in the sum") {
     CHECK(socket.census(4).sum() == 9);
 }
 
-TEST_CASE("a bad address in the fill ring is swallowed and counted by the kernel and spoils the census by one") {
+TEST_CASE("a bad address in the fill ring is swallowed by the kernel and spoils the census by one") {
     fake_kernel fake;
     raw_socket socket = sim_builder(fake, 8, 8).prefill(0).build_raw().value();
     {
@@ -262,7 +262,6 @@ TEST_CASE("a bad address in the fill ring is swallowed and counted by the kernel
     }
     REQUIRE(fake.deliver(payload(60, 0)));
     CHECK(socket.rx.available() == 1);
-    CHECK(socket.statistics().rx_invalid_descs == 1);
     CHECK(socket.census(7).sum() == 9);
 }
 
@@ -271,8 +270,8 @@ TEST_CASE("sockets on two queues share one memory and frames move between them")
     fake.interface.queues = fake.real_queues = 2;
     const umem memory = umem::create(sim_builder(fake, 16, 8).memory()).value();
     const builder options = sim_builder(fake, 16, 8).prefill(4);
-    raw_socket first = builder(options).queue(0).build_raw(memory).value();
-    raw_socket second = builder(options).queue(1).build_raw(memory).value();
+    raw_socket first = builder(options).queue(0).over(memory).build_raw().value();
+    raw_socket second = builder(options).queue(1).over(memory).build_raw().value();
     CHECK(memory.pool().unassigned() == 8);
     const std::array<const raw_socket*, 2> both{&first, &second};
     check_frames(census_of(both, 8), 8, 0, 0, 0, 8);
@@ -301,12 +300,12 @@ TEST_CASE("a second socket cannot be given more frames than the first has left")
     fake_kernel fake;
     fake.interface.queues = fake.real_queues = 2;
     const umem memory = umem::create(sim_builder(fake, 8, 8).memory()).value();
-    const raw_socket first = sim_builder(fake, 8, 8).prefill(6).build_raw(memory).value();
-    const auto refused = sim_builder(fake, 8, 8).queue(1).prefill(3).build_raw(memory);
+    const raw_socket first = sim_builder(fake, 8, 8).prefill(6).over(memory).build_raw().value();
+    const auto refused = sim_builder(fake, 8, 8).queue(1).prefill(3).over(memory).build_raw();
     REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().code == errc::invalid_option);
     CHECK(refused.error().message().find("prefill 3") != std::string::npos);
     CHECK(fake.live_fds() == 1);
-    const raw_socket second = sim_builder(fake, 8, 8).queue(1).build_raw(memory).value();
+    const raw_socket second = sim_builder(fake, 8, 8).queue(1).over(memory).build_raw().value();
     CHECK(second.rings().fill.waiting == 2);
 }

@@ -243,6 +243,24 @@ TEST_CASE("a flush with nothing queued makes no call") {
     f.check_quiet();
 }
 
+TEST_CASE("a socket bound without need_wakeup kicks whatever the flag says") {
+    fake_kernel fake;
+    auto built = sim_builder(fake).need_wakeup(false).build_system().value();
+    fake.set_needs_wakeup(fake_ring::tx, false);
+    for (unsigned i = 1; i <= 3; ++i) {
+        packet one;
+        REQUIRE(built.tx.allocate(std::span(&one, 1)) == 1);
+        REQUIRE(one.assign(payload(60, i)));
+        REQUIRE(built.tx.try_send(one));
+        CHECK_FALSE(built.tx.flush());
+        CHECK(fake.calls(fake_call::kick_tx) == i);
+        CHECK(fake.take_sent().size() == 1);
+    }
+    CHECK_FALSE(built.tx.flush());
+    CHECK(fake.calls(fake_call::kick_tx) == 3);
+    check_census(built.tx.pool());
+}
+
 TEST_CASE("one flush sends the whole ring whatever one kick sends") {
     for (const bool old_kernel : {false, true}) {
         for (const std::uint32_t budget : {1U, 7U, 32U}) {

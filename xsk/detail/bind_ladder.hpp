@@ -3,6 +3,8 @@
 //
 // A bind that failed poisons the registration of its UMEM, so every attempt starts from a new descriptor; the memory itself
 // stays. Copy mode is the same to native and generic XDP, so a bound socket is kept when only attaching fails.
+// Where another socket over the same UMEM is bound already, the first rung is to share its registration and its mode; when
+// that is refused the memory is registered once more, which counts twice against the locked-memory limit.
 #pragma once
 
 #include "xsk/detail/socket_core.hpp"
@@ -20,9 +22,9 @@ struct ladder_result {
 
 [[nodiscard]] result<ladder_result> climb(const umem& memory, const socket_options& options, frame_home* stock);
 
-/// Registers the UMEM, makes the rings and maps them; the socket is not bound yet.
+/// Makes the rings and maps them, and registers the UMEM unless that is to be shared; the socket is not bound yet.
 [[nodiscard]] result<std::shared_ptr<socket_core>> open_unbound(const umem& memory, const socket_options& options,
-                                                                const interface_info& interface);
+                                                                const interface_info& interface, bool share);
 
 /// Names the processes of this network namespace that hold AF_XDP rings, from /proc; empty when none is visible.
 [[nodiscard]] std::string describe_ring_holders();

@@ -20,6 +20,9 @@ namespace fluxnet::detail {
 /// setsockopt: descriptors that one kick transmits in copy mode (Linux 6.17).
 inline constexpr int xdp_max_tx_skb_budget = 9;
 
+/// bind: packets may have several fragments (Linux 6.6).
+inline constexpr int xdp_use_sg = 1 << 4;
+
 /// `struct xdp_umem_reg` with the field of Linux 6.8. Always passed at this size, zeroed.
 struct umem_registration {
     std::uint64_t addr = 0;

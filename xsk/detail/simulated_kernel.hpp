@@ -1,40 +1,37 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `simulated_kernel`: what the kernel does for the AF_XDP sockets of one end of a simulated wire.
+// `simulated_kernel`: the kernel of a machine whose two interfaces are the ends of a simulated wire.
 //
-// Owned by the wire. Takes packets out of TX rings when it is kicked, and puts packets that arrive into RX rings. Checks
-// descriptors and counts drops as Linux does in copy mode. A descriptor is an eventfd: it becomes readable when packets
-// arrive after prepare_wait(). The calls of `kernel` take the machine's lock, when it has one; receive() is called with it
-// held.
+// Owned by the wire. Keeps the sockets with their options and their memory, whichever interface they are bound to, so that
+// they can share a UMEM; what happens on an interface is up to its simulated_device. The calls of `kernel` take the lock,
+// which a wire for one thread does not have; the devices are called with it held.
 #pragma once
 
-#include "xsk/descriptor.hpp"
+#include "xsk/detail/simulated_device.hpp"
 #include "xsk/detail/simulated_socket.hpp"
-#include "xsk/interface.hpp"
 #include "xsk/kernel.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <span>
+#include <map>
+#include <mutex>
 #include <vector>
 
 namespace fluxnet::detail {
 
-/// What became of a packet that arrived.
-enum class arrival { delivered, no_socket, rx_ring_full, fill_ring_empty, too_large };
-
 class simulated_kernel final : public kernel {
 public:
-    /// Called for each packet that leaves; its bytes are valid during the call.
-    using sender = std::function<void(std::span<const std::byte>)>;
-
-    simulated_kernel(interface_info interface, simulated_machine& machine, sender send);
+    /// `mutex` guards all sockets and devices; null when only one thread uses the wire.
+    explicit simulated_kernel(std::mutex* mutex) noexcept : mutex_(mutex) {}
     simulated_kernel(const simulated_kernel&) = delete;
     simulated_kernel& operator=(const simulated_kernel&) = delete;
     ~simulated_kernel() override;
 
-    /// Puts a packet into the RX ring of the socket on `queue`; on delivery `placed` is its descriptor.
-    arrival receive(std::uint32_t queue, std::span<const std::byte> bytes, xdp_desc& placed) noexcept;
+    /// Plugs a device in. Before there are sockets.
+    void add(simulated_device& device) { devices_.push_back(&device); }
+
+    [[nodiscard]] std::unique_lock<std::mutex> lock() const {
+        return mutex_ == nullptr ? std::unique_lock<std::mutex>() : std::unique_lock(*mutex_);
+    }
 
     int open_socket() override;
     int set_option(int fd, int name, const void* value, std::uint32_t size) override;
@@ -51,13 +48,13 @@ public:
     void pause_ms(int milliseconds) override;
 
 private:
-    void send_one(simulated_socket& from, const xdp_desc& desc);
+    [[nodiscard]] simulated_socket* find(int fd) noexcept;
+    static int make_ring(simulated_socket& of, std::size_t which, std::uint32_t entries);
+    int bind_shared(simulated_socket& self, const bind_request& where, simulated_device& device);
 
-    interface_info interface_;
-    simulated_machine& machine_;
-    sender send_;
-    std::vector<simulated_socket*> by_queue_;  // null where nobody is bound
-    std::vector<std::byte> staging_;           // one packet on its way out
+    std::mutex* mutex_;
+    std::vector<simulated_device*> devices_;
+    std::map<int, simulated_socket> sockets_;
 };
 
 }  // namespace fluxnet::detail

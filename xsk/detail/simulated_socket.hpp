@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `simulated_socket`: what the model of the kernel knows of one AF_XDP socket; `simulated_machine`: all of them.
+// `simulated_socket`: what the model of the kernel knows of one AF_XDP socket, and the kernel's ends of its rings.
 //
-// The machine belongs to the wire; both ends look their sockets up in it, and both take its lock, which a wire for one
-// thread does not have. Ring memory belongs to the socket and to its mapping, like the kernel's: it is there until both are
-// gone, so that packets may arrive between unmapping and closing.
+// Belongs to the simulated_kernel, whose lock guards it. Ring memory belongs to the socket and to its mapping, like the
+// kernel's: it is there until both are gone, so that packets may arrive between unmapping and closing.
 #pragma once
 
 #include "xsk/descriptor.hpp"
@@ -14,17 +13,19 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <map>
-#include <mutex>
+#include <vector>
+
+#include <unistd.h>
 
 namespace fluxnet::detail {
 
-class simulated_kernel;
+class simulated_device;
 
 /// The kernel's end of a ring: it consumes what user space produces, and the other way round.
 template <class T>
 class kernel_ring {
 public:
+    /// A ring that was never made: empty and full.
     kernel_ring() = default;
     explicit kernel_ring(const ring_memory<T>& memory) noexcept : memory_(memory) {}
 
@@ -45,61 +46,73 @@ public:
         std::atomic_ref(*memory_.flags).store(needed ? XDP_RING_NEED_WAKEUP : 0U, std::memory_order_relaxed);
     }
 
+    /// Raises the flag and looks once more, as one who is going to sleep does: what was queued by somebody who saw the flag
+    /// clear is seen. The read-modify-write is the counterpart of the one in producer_ring::needs_wakeup().
+    [[nodiscard]] bool empty_with_flag_raised() noexcept {
+        set_needs_wakeup(true);
+        return std::atomic_ref(*memory_.producer).fetch_add(0, std::memory_order_seq_cst) == own_;
+    }
+
 private:
     static std::uint32_t load(std::uint32_t* index) noexcept {
         return std::atomic_ref(*index).load(std::memory_order_acquire);
     }
 
-    ring_memory<T> memory_;
+    inline static std::uint32_t no_index = 0;
+    inline static std::uint32_t no_flags = 0;
+
+    ring_memory<T> memory_{&no_index, &no_index, &no_flags, nullptr, 0};
     std::uint32_t own_ = 0;  // the index on our side
 };
 
 struct simulated_socket {
-    /// The memory of a ring.
-    struct mapping {
+    /// The memory of a ring. Without an address it was not made.
+    struct ring_storage {
         void* address = nullptr;
         std::size_t length = 0;
-        bool unmapped = false;  // the user has let go of it: it ends with the socket
+        bool mapped = false;  // the user holds it
     };
+    enum : std::size_t { fill_ring, completion_ring, rx_ring, tx_ring };
 
     int fd = -1;
-    umem_registration umem;
-    std::array<std::uint32_t, 4> sizes{};  // fill, completion, rx, tx
-    std::array<mapping, 4> mappings{};     // likewise
+    umem_registration umem;  // its own or a shared one; of no length without
+    std::array<ring_storage, 4> rings{};
     kernel_ring<frame_addr> fill;
     kernel_ring<frame_addr> comp;
     kernel_ring<xdp_desc> rx;
     kernel_ring<xdp_desc> tx;
     xdp_statistics statistics{};
     std::uint32_t tx_budget = 32;
-    simulated_kernel* bound_to = nullptr;  // the end whose `queue` it holds
+    simulated_device* bound_to = nullptr;  // the interface whose `queue` it holds
     std::uint32_t queue = 0;
+    bool need_wakeup = false;     // bound with XDP_USE_NEED_WAKEUP, or shares with one that is
+    bool zero_copy = false;       // likewise
     bool wait_announced = false;  // the next arrival signals the descriptor
 
+    // What the driver keeps of a socket in zero-copy mode.
+    bool driver_awake = false;        // it looks at the TX ring by itself
+    bool starved = false;             // it found no frame, and looks for none until it is kicked
+    std::vector<frame_addr> sending;  // the device has sent them, and the driver not noticed; as many as `comp` has room for
+
     [[nodiscard]] bool bound() const noexcept { return bound_to != nullptr; }
+    [[nodiscard]] bool has(std::size_t ring) const noexcept { return rings[ring].address != nullptr; }
+
+    [[nodiscard]] bool has_umem_rings() const noexcept { return has(fill_ring) && has(completion_ring); }
 
     [[nodiscard]] std::byte* at(std::uint64_t offset) const noexcept {
         return reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(umem.addr)) + offset;
+    }
+
+    /// Makes the descriptor readable.
+    void signal() const noexcept {
+        const std::uint64_t one = 1;
+        [[maybe_unused]] const auto written = ::write(fd, &one, sizeof one);
     }
 
     /// Tells whether the kernel would send it.
     [[nodiscard]] bool valid(const xdp_desc& desc) const noexcept {
         const std::uint64_t inside = desc.addr.value & (umem.chunk_size - 1);
         return desc.len != 0 && desc.options == 0 && desc.addr.value < umem.len && inside + desc.len <= umem.chunk_size;
-    }
-};
-
-struct simulated_machine {
-    std::mutex* mutex = nullptr;  // of a threaded wire: guards all its state; null: one thread at a time
-    std::map<int, simulated_socket> sockets;
-
-    [[nodiscard]] std::unique_lock<std::mutex> lock() const {
-        return mutex == nullptr ? std::unique_lock<std::mutex>() : std::unique_lock(*mutex);
-    }
-
-    [[nodiscard]] simulated_socket* find(int fd) noexcept {
-        const auto found = sockets.find(fd);
-        return found == sockets.end() ? nullptr : &found->second;
     }
 };
 

@@ -3,7 +3,10 @@
 //
 // Held by shared_ptr from raw_socket, or from the rx and the tx that were split from one. The last one closes: the queue is
 // taken out of the XSKMAP, the rings are unmapped, the descriptor is closed, in this order (a mapping that remains would
-// keep the queue busy). Built on one thread; afterwards only const members are used, from two threads at most.
+// keep the queue busy). Then the frames that the kernel had go back to their homes, and the homes to the pool, for sockets
+// that share the UMEM. In copy mode that is safe: nothing is received after close(2), and what was sent had been copied.
+// A zero-copy driver lets go of its frames at a time that nobody tells: they stay where they are until the UMEM ends.
+// Built on one thread; afterwards only const members are used, from two threads at most.
 #pragma once
 
 #include "xsk/interface.hpp"
@@ -36,14 +39,21 @@ struct socket_core {
     interface_info interface;
     std::uint32_t queue = 0;
     bool zero_copy = false;
-    bool directed = false;  // the XSKMAP has an entry for the queue
-    bool watched = false;   // the pool's census reads our rings
+    bool need_wakeup = false;         // the kernel says when it wants a kick; else it always does
+    bool directed = false;            // the XSKMAP has an entry for the queue
+    bool watched = false;             // the pool knows us as a bound socket
+    frame_home* receiving = nullptr;  // of the rx; null for a raw socket
+    frame_home* sending = nullptr;    // of the tx
+    tx_ledger* ledger = nullptr;      // likewise
     std::shared_ptr<fluxnet::program> redirect;
     std::array<mapping, 4> mappings;
     ring_memory<xdp_desc> rx;
     ring_memory<frame_addr> fill;
     ring_memory<xdp_desc> tx;
     ring_memory<frame_addr> comp;
+
+private:
+    void return_unsent() noexcept;
 };
 
 }  // namespace fluxnet::detail
