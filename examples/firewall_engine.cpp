@@ -126,7 +126,10 @@ int main(int argc, char** argv) try {
 
     print_counts(loop, rules);
     const bool whole = print_accounts(loop, rules);
-    if (failed) { std::fprintf(stderr, "stopped: %s\n", failed.message().c_str()); }
+    for (std::size_t i = 0; i < loop.ports(); ++i) {
+        const std::error_code why = loop.port(i).failure();
+        if (why) { std::fprintf(stderr, "stopped on %s: %s\n", given.interfaces[i].c_str(), why.message().c_str()); }
+    }
     return whole && !failed ? 0 : 1;
 } catch (const std::exception& failure) {
     std::fprintf(stderr, "%s\n", failure.what());
