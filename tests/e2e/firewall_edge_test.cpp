@@ -268,7 +268,7 @@ TEST_CASE("every poller filters and only a busy one takes a processor when nothi
         std::printf("%s, idle for 1 s: %.3f ms of processor time\n", poller.c_str(),
                     static_cast<double>(used.count()) / 1e6);
         if (poller == "busy") {
-            CHECK(used > 300ms);  // another process may want the processor, too
+            CHECK(used > 50ms);  // a share of what others leave to it
         } else {
             CHECK(used < 10ms);
         }
