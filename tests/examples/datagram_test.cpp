@@ -93,7 +93,7 @@ TEST_CASE("other protocols have no ports") {
 TEST_CASE("ARP is told from what is neither ARP nor IPv4") {
     const bytes request = proto::test::arp_request(who);
     CHECK(dissect(request).kind == frame_kind::arp);
-    for (const unsigned type : {0x86dd, 0x8100, 0x88a8, 0x88cc, 0x0026}) {
+    for (const unsigned type : {0x86ddU, 0x8100U, 0x88a8U, 0x88ccU, 0x0026U}) {
         bytes frame = request;
         proto::store_be16(frame.data() + proto::ethernet_offset::type, static_cast<std::uint16_t>(type));
         CHECK(dissect(frame).kind == frame_kind::other);
@@ -132,12 +132,12 @@ TEST_CASE("broken headers are malformed where they are broken") {
     frame = tcp_frame(20);
     frame[proto::test::network_at + 10] ^= std::byte{1};
     check_malformed(frame, flaw::ipv4);
-    for (const std::size_t length : {0, 1, 4, 19}) { check_malformed(tcp_frame(length), flaw::tcp); }
-    for (const unsigned words : {0, 4, 6, 15}) { check_malformed(tcp_frame(20, words), flaw::tcp); }
-    for (const std::size_t length : {0, 4, 7}) { check_malformed(of(ip_protocol::udp, length), flaw::udp); }
-    for (const unsigned claimed : {0, 7, 21, 65535}) { check_malformed(udp_frame(20, claimed), flaw::udp); }
-    for (const unsigned claimed : {8, 19, 20}) { check_whole(udp_frame(20, claimed), true); }
-    for (const std::size_t length : {0, 1, 7}) { check_malformed(of(ip_protocol::icmp, length), flaw::icmp); }
+    for (const unsigned length : {0U, 1U, 4U, 19U}) { check_malformed(tcp_frame(length), flaw::tcp); }
+    for (const unsigned words : {0U, 4U, 6U, 15U}) { check_malformed(tcp_frame(20, words), flaw::tcp); }
+    for (const unsigned length : {0U, 4U, 7U}) { check_malformed(of(ip_protocol::udp, length), flaw::udp); }
+    for (const unsigned claimed : {0U, 7U, 21U, 65535U}) { check_malformed(udp_frame(20, claimed), flaw::udp); }
+    for (const unsigned claimed : {8U, 19U, 20U}) { check_whole(udp_frame(20, claimed), true); }
+    for (const unsigned length : {0U, 1U, 7U}) { check_malformed(of(ip_protocol::icmp, length), flaw::icmp); }
 }
 
 TEST_CASE("a source route is malformed because the destination is not where it goes") {
