@@ -30,7 +30,7 @@ struct settings {
     std::string file;
     xdp_mode mode = xdp_mode::automatic;
     std::uint32_t queue = 0;
-    poller idle = poller::adaptive;
+    std::string poller = "adaptive";
     double seconds = 0;
     bool quiet = false;
 };
@@ -38,13 +38,12 @@ struct settings {
 static void declare(CLI::App& options, settings& given) {
     static const std::map<std::string, xdp_mode> modes{
         {"auto", xdp_mode::automatic}, {"native", xdp_mode::native}, {"generic", xdp_mode::generic}};
-    static const std::map<std::string, poller> pollers{
-        {"busy", poller::busy}, {"adaptive", poller::adaptive}, {"wait", poller::wait}};
     options.add_option("--interface", given.interfaces, "the two interfaces to stand between")->required()->expected(2);
     options.add_option("--rules", given.file, "file of rules, read again on SIGHUP")->required();
     options.add_option("--mode", given.mode, "auto, native or generic")->transform(CLI::CheckedTransformer(modes));
     options.add_option("--queue", given.queue, "receive queue of both interfaces");
-    options.add_option("--poller", given.idle, "busy, adaptive or wait")->transform(CLI::CheckedTransformer(pollers));
+    options.add_option("--poller", given.poller, "busy, adaptive or wait")
+        ->check(CLI::IsMember({"busy", "adaptive", "wait"}));
     options.add_option("--duration", given.seconds, "seconds to run; until a signal when 0")->check(CLI::Range(0.0, 1e9));
     options.add_flag("--quiet", given.quiet, "no line every second");
 }
@@ -96,6 +95,9 @@ int main(int argc, char** argv) try {
     declare(options, given);
     CLI11_PARSE(options, argc, argv);
 
+    if (given.interfaces[0] == given.interfaces[1]) {
+        return std::fprintf(stderr, "check --interface %s: it is named twice; name two\n", given.interfaces[0].c_str()), 1;
+    }
     auto read = rule_set::load(given.file);
     if (!read) { return std::fprintf(stderr, "%s\n", read.error().message().c_str()), 1; }
     filter rules(std::move(*read));
@@ -104,7 +106,10 @@ int main(int argc, char** argv) try {
     for (const std::string& name : given.interfaces) {
         ports.push_back(builder(name).mode(given.mode).queue(given.queue).tx_frames(0));  // what is sent has been received
     }
-    auto opened = open_engine(ports, {.how = given.idle});
+    const idle_policy idle{.how = given.poller == "busy"   ? poller::busy
+                                  : given.poller == "wait" ? poller::wait
+                                                           : poller::adaptive};
+    auto opened = open_engine(ports, idle);
     if (!opened) { return std::fprintf(stderr, "%s\n", opened.error().message().c_str()), 1; }
     engine& loop = **opened;
     std::printf("filtering between %s and %s queue %u by %zu rules: %s and %s XDP\n", given.interfaces[0].c_str(),

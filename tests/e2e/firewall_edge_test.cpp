@@ -89,11 +89,12 @@ TEST_CASE("each bad start of the firewall names the value and the place and leav
         {{"--interface", "left0", "right0"}, {"--rules"}},
         {{"--interface", "left0", "--rules", good.path()}, {"--interface"}},
         {{"--interface", "left0", "right0", "lo", "--rules", good.path()}, {"--interface"}},
-        {{"--interface", "left0", "left0", "--rules", good.path()}, {"left0", "EBUSY"}},
+        {{"--interface", "left0", "left0", "--rules", good.path()}, {"--interface left0", "named twice"}},
         {{"--interface", "left0", "nosuch0", "--rules", good.path()}, {"nosuch0", "ENODEV"}},
         {{"--interface", "left0", "lo", "--mode", "native", "--rules", good.path()}, {"lo", "EOPNOTSUPP"}},
         {{"--interface", "left0", "right0", "--queue", "3", "--rules", good.path()}, {"left0 queue 3", "use queue 0"}},
-        {{"--interface", "left0", "right0", "--poller", "lazy", "--rules", good.path()}, {"--poller", "lazy"}},
+        {{"--interface", "left0", "right0", "--poller", "lazy", "--rules", good.path()},
+         {"--poller: lazy not in {busy,adaptive,wait}"}},
     };
     for (const auto& [arguments, parts] : starts) {
         const finished ended = bed.run_wall(arguments);
