@@ -43,7 +43,7 @@ struct socket_options {
 /// What the kernel counts for a socket. Source: XDP_STATISTICS.
 struct socket_statistics {
     std::uint64_t rx_dropped = 0;        ///< Larger than a frame holds, or dropped for reasons of the kernel's.
-    std::uint64_t rx_invalid_descs = 0;  ///< Bad addresses in the fill ring.
+    std::uint64_t rx_invalid_descs = 0;  ///< Bad addresses in the fill ring, by its name; Linux counts none (6.18).
     std::uint64_t tx_invalid_descs = 0;  ///< Bad descriptors in the TX ring.
     std::uint64_t rx_ring_full = 0;      ///< The program reads too slowly.
     std::uint64_t fill_ring_empty = 0;   ///< The program gives frames back too slowly.

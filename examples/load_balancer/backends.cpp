@@ -32,6 +32,12 @@ constexpr std::string_view name_characters = "abcdefghijklmnopqrstuvwxyzABCDEFGH
     return text.substr(0, text.find_last_not_of(blanks) + 1);
 }
 
+[[nodiscard]] std::string quoted(std::string_view text) {
+    std::string quote(1, '\'');
+    quote.append(text).push_back('\'');
+    return quote;
+}
+
 /// One line under inspection, and the words for what is wrong with it.
 struct line_reader {
     const std::string& source;
@@ -48,23 +54,21 @@ struct line_reader {
 
     [[nodiscard]] fluxnet::result<backend> parse(std::string_view entry) const {
         const std::size_t equals = entry.find('=');
-        if (equals == std::string_view::npos) {
-            return wrong(entry, "'" + std::string(entry) + "' has no '='", "write NAME=MAC");
-        }
+        if (equals == std::string_view::npos) { return wrong(entry, quoted(entry) + " has no '='", "write NAME=MAC"); }
         const std::string_view name = trim(entry.substr(0, equals));
         const std::string_view address = trim(entry.substr(equals + 1));
         if (name.empty()) { return wrong(entry, "a backend without a name", "write NAME=MAC"); }
         if (const std::size_t bad = name.find_first_not_of(name_characters); bad != std::string_view::npos) {
-            return wrong(name.substr(bad), "'" + std::string(name.substr(bad, 1)) + "' in a name",
+            return wrong(name.substr(bad), quoted(name.substr(bad, 1)) + " in a name",
                          "use letters, digits, '-', '_' and '.'");
         }
         const auto mac = fluxnet::proto::mac_address::parse(address);
         if (!mac) {
-            return wrong(address.empty() ? entry.substr(entry.size()) : address,
-                         "'" + std::string(address) + "' is not a MAC address", "write one like 02:00:00:00:00:01");
+            return wrong(address.empty() ? entry.substr(entry.size()) : address, quoted(address) + " is not a MAC address",
+                         "write one like 02:00:00:00:00:01");
         }
         if (mac->is_multicast() || mac->is_zero()) {
-            return wrong(address, "'" + std::string(address) + "' is not the address of one station",
+            return wrong(address, quoted(address) + " is not the address of one station",
                          "give the MAC address of the backend's interface");
         }
         return backend{std::string(name), *mac, seed_of(name), nullptr};

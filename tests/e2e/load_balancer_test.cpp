@@ -108,7 +108,7 @@ void serve_ten_thousand_requests(const char* mode) {
     std::vector<std::string> arguments{"--mode", mode};
     for (const char* name : names) {
         arguments.emplace_back("--backend");
-        arguments.push_back(name + ("=" + bed.net.mac_text(name)));
+        arguments.push_back(std::string(name) + "=" + bed.net.mac_text(name));
     }
     process balancer = bed.start(arguments);
     CHECK_MESSAGE(contains(balancer.output(), std::string(mode) + " XDP"), balancer.output());
@@ -117,6 +117,7 @@ void serve_ten_thousand_requests(const char* mode) {
     const bool even = ten_thousand_spread_evenly(bed, mode) || ten_thousand_spread_evenly(bed, mode);
     CHECK(even);
     const std::string output = stop_balancer(balancer, SIGTERM);
+    std::printf("%s", output.substr(output.find("summary:")).c_str());
     for (const kernel_server& server : bed.servers) {
         // A SYN that is sent again counts twice.
         CHECK(number_in(output, "backend " + server.name() + ":", "connections") >=

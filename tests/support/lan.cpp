@@ -28,7 +28,9 @@ std::string no_ipv6(const std::string& interface) {
 }  // namespace
 
 lan::lan() {
-    shell_in(switch_, "ip link add bridge0 type bridge stp_state 0; " + no_ipv6("bridge0") + "ip link set bridge0 up");
+    // A bridge that snoops on multicast joins a group of its own, and says so.
+    shell_in(switch_, "ip link add bridge0 type bridge stp_state 0 mcast_snooping 0; " + no_ipv6("bridge0") +
+                          "ip link set bridge0 up");
 }
 
 void lan::add_host(const std::string& name, const std::string& address) {
