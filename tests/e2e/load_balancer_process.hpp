@@ -3,7 +3,6 @@
 #pragma once
 
 #include "tests/e2e/number_in.hpp"
-#include "tests/e2e/text_file.hpp"
 #include "tests/support/process.hpp"
 
 #include <chrono>
@@ -11,8 +10,6 @@
 #include <string>
 
 namespace fluxnet::test {
-
-using backend_file = text_file;
 
 /// Waits until a balancer that was just started forwards packets. Throws, with what it wrote, when it does not.
 inline void wait_until_balancing(process& child) {
