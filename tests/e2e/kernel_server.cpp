@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <string_view>
 #include <utility>
 
 namespace fluxnet::test {
@@ -29,18 +30,19 @@ file_descriptor listen_on(std::uint16_t port) {
     return fd;
 }
 
-// Answers are small beside a socket's buffer, so one call takes all of it.
+// Echoes are small beside a socket's buffer, so one call takes all of it.
 bool send_whole(int fd, const std::string& text) {
     return ::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
 }
 
 }  // namespace
 
-kernel_server::kernel_server(const network_namespace& place, std::string name) : name_(std::move(name)) {
-    std::string body = name_ + "\n";
-    body.resize(document_size, '.');
-    document_ = "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + std::to_string(body.size()) +
-                "\r\nConnection: close\r\n\r\n" + body;
+kernel_server::kernel_server(const network_namespace& place, std::string name, std::size_t size) : name_(std::move(name)) {
+    document_ = name_ + "\n";
+    while (document_.size() < size) { document_ += std::to_string(document_.size()) + "\n"; }
+    document_.resize(size);
+    answer_ = "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + std::to_string(size) +
+              "\r\nConnection: close\r\n\r\n" + document_;
     place.call([this] {
         http_ = listen_on(http_port);
         echo_ = listen_on(echo_port);
@@ -64,6 +66,13 @@ void kernel_server::watch(int fd) {
     if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) throw_errno("epoll_ctl");
 }
 
+void kernel_server::watch_room(int fd) {
+    epoll_event event{};
+    event.events = EPOLLOUT;
+    event.data.fd = fd;
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) != 0) throw_errno("epoll_ctl");
+}
+
 void kernel_server::serve() {
     for (;;) {
         std::array<epoll_event, 64> events{};
@@ -73,8 +82,9 @@ void kernel_server::serve() {
             if (fd == stop_.get()) return;
             if (fd == http_.get() || fd == echo_.get()) {
                 accept_all(fd);
-            } else if (const auto found = open_.find(fd); found != open_.end() && !read_from(found->second)) {
-                open_.erase(found);
+            } else if (const auto found = open_.find(fd); found != open_.end()) {
+                const bool room = (events[static_cast<std::size_t>(i)].events & EPOLLOUT) != 0;
+                if (!(room ? answer(found->second) : read_from(found->second))) open_.erase(found);
             }
         }
     }
@@ -103,13 +113,20 @@ bool kernel_server::read_from(connection& from) {
     const std::string text(chunk.data(), static_cast<std::size_t>(count));
     if (!from.http) return send_whole(from.fd.get(), text);
     from.request += text;
-    return from.request.find("\r\n\r\n") == std::string::npos || answer(from);
+    if (from.request.find("\r\n\r\n") == std::string::npos) return true;
+    ++requests_;
+    if (!answer(from)) return false;
+    watch_room(from.fd.get());
+    return true;
 }
 
+// Returns false when all of it is written, or nobody wants it any more.
 bool kernel_server::answer(connection& one) {
-    ++requests_;
-    static_cast<void>(send_whole(one.fd.get(), document_));
-    return false;
+    const std::string_view rest = std::string_view(answer_).substr(one.sent);
+    const ssize_t count = ::send(one.fd.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
+    if (count < 0) return errno == EAGAIN || errno == EINTR;
+    one.sent += static_cast<std::size_t>(count);
+    return one.sent != answer_.size();
 }
 
 }  // namespace fluxnet::test

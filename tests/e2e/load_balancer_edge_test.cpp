@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // load_balancer_system where things go wrong: bad starts, overload, an interface that disappears; and the order of a flow.
 #include "tests/e2e/load_balancer_process.hpp"
+#include "tests/e2e/text_file.hpp"
 #include "tests/proto/frames.hpp"
 #include "tests/support/packet_socket.hpp"
 #include "tests/support/skip.hpp"
@@ -59,8 +60,8 @@ std::vector<std::byte> numbered(std::uint32_t number) {
 TEST_CASE("each bad start of the balancer names the value and the remedy") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     testbed bed;
-    const backend_file bad("one=02:00:00:00:00:11\n\n  two:02:00:00:00:00:12\n");
-    const backend_file empty("# nobody\n");
+    const text_file bad("one=02:00:00:00:00:11\n\n  two:02:00:00:00:00:12\n");
+    const text_file empty("# nobody\n");
     const std::vector<std::pair<std::vector<std::string>, std::vector<std::string>>> starts{
         {{"--interface", "nosuch0", "--address", "10.77.0.1", "--backend", "a=02:00:00:00:00:11"}, {"nosuch0", "ENODEV"}},
         {{"--interface", "flux0", "--address", "10.77.0", "--backend", "a=02:00:00:00:00:11"},

@@ -3,6 +3,7 @@
 #include "tests/e2e/kernel_server.hpp"
 #include "tests/e2e/load_balancer_process.hpp"
 #include "tests/e2e/slow_streams.hpp"
+#include "tests/e2e/text_file.hpp"
 #include "tests/support/cpu_time.hpp"
 #include "tests/support/lan.hpp"
 #include "tests/support/skip.hpp"
@@ -142,7 +143,7 @@ TEST_CASE("ten thousand requests by ab all succeed and spread evenly in generic 
 TEST_CASE("removing a backend ends exactly its own of 300 connections and the rest finish byte for byte") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     rig bed;
-    backend_file file(bed.all_lines());
+    text_file file(bed.all_lines());
     process balancer = bed.start({"--backends", file.path()});
     slow_streams streams(bed.net.place("client"), virtual_address, kernel_server::echo_port, 300, 10s);
     REQUIRE(streams.all_named());
@@ -189,7 +190,7 @@ TEST_CASE("removing a backend ends exactly its own of 300 connections and the re
 TEST_CASE("the balancer answers ping itself and prints its counters on SIGUSR1 and is idle when nothing comes") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     rig bed;
-    backend_file file(bed.all_lines());
+    text_file file(bed.all_lines());
     process balancer = bed.start({"--backends", file.path(), "--workers", "3"});
     const finished ping = bed.net.run("client", {"ping", "-n", "-c", "5", "-i", "0.01", "-w", "5", virtual_address}, 10s);
     CHECK_MESSAGE(ping.success(), ping.output);
