@@ -44,8 +44,8 @@ bool make_ready_here(ready_node& node) noexcept {
 
 }  // namespace detail
 
-executor::executor(const idle_policy& idle)
-    : idle_(idle), reactor_(make_io_uring_reactor()), roots_(std::make_unique<detail::root_list>()) {}
+executor::executor(const idle_policy& idle, reactor_kind kind)
+    : idle_(idle), reactor_(make_reactor(kind)), roots_(std::make_unique<detail::root_list>()) {}
 
 executor::~executor() {
     assert(current_ != this);
