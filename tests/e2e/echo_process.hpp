@@ -61,9 +61,12 @@ private:
     std::map<std::string, std::map<std::string, long long>> numbers_;
 };
 
-inline process start_echo(testbed& bed, std::vector<std::string> more = {"--quiet"}) {
-    std::vector<std::string> argv{FLUXNET_ECHO_ASYNC, "--interface", bed.name(side::host), "--address",
-                                  bed.options().host_address};
+/// `launcher`: the words of a command that starts the program it is given.
+inline process start_echo(testbed& bed, std::vector<std::string> more = {"--quiet"},
+                          std::vector<std::string> launcher = {}) {
+    std::vector<std::string> argv = std::move(launcher);
+    argv.insert(argv.end(),
+                {FLUXNET_ECHO_ASYNC, "--interface", bed.name(side::host), "--address", bed.options().host_address});
     argv.insert(argv.end(), more.begin(), more.end());
     process child = bed.spawn(side::host, argv);
     if (!child.read_until("answering for", std::chrono::seconds(10))) {
