@@ -177,7 +177,7 @@ FLUXNET_REACTOR_TEST("a duplicate of a closed descriptor does not fire what wait
     tested->disarm_now(operation);
     const file_descriptor duplicate{::fcntl(number, F_DUPFD_CLOEXEC, 100)};
     first.read = file_descriptor{};
-    const pipe_ends second = pipe_at(number);
+    pipe_ends second = pipe_at(number);
     tested->arm(operation, number, POLLIN);
     tested->poll();
     first.put();
@@ -185,11 +185,22 @@ FLUXNET_REACTOR_TEST("a duplicate of a closed descriptor does not fire what wait
     CHECK(operation.results.empty());
     second.put();
     CHECK(fires_within(*tested, operation, 5s));
-    // The first one again, under the number by which it was known.
-    REQUIRE(::dup3(duplicate.get(), number, O_CLOEXEC) == number);
-    operation.results.clear();
-    tested->arm(operation, number, POLLIN);
-    CHECK(fires_within(*tested, operation, 5s));
+    // The first one again, under the number by which it was known; then once more, after the number was none's.
+    for (const bool none_between : {false, true}) {
+        operation.results.clear();
+        if (none_between) {
+            second.read = file_descriptor{};
+            tested->arm(operation, number, POLLIN);
+            REQUIRE(fires_within(*tested, operation, 5s));
+            CHECK(operation.results == std::vector<int>{-EBADF});
+            operation.results.clear();
+        }
+        REQUIRE(::dup3(duplicate.get(), number, O_CLOEXEC) == number);
+        tested->arm(operation, number, POLLIN);
+        CHECK(fires_within(*tested, operation, 5s));
+        CHECK(operation.results == std::vector<int>{POLLIN});
+    }
+    ::close(number);
 }
 
 FLUXNET_REACTOR_TEST("a descriptor that is closed too early can still be disarmed") {

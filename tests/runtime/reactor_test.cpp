@@ -193,13 +193,21 @@ FLUXNET_REACTOR_TEST("more operations than the ring has entries can be armed and
 FLUXNET_REACTOR_TEST("a reactor that is shut down forgets its operations without firing them") {
     const auto tested = attached(kind);
     const pipe_ends pipe;
-    recorder operation;
-    tested->arm(operation, pipe.read.get(), POLLIN);
+    recorder waiting;
+    recorder disarmed;
+    recorder fresh;
+    tested->arm(waiting, pipe.read.get(), POLLIN);
+    tested->arm(disarmed, pipe.read.get(), POLLIN);
     tested->poll();
     pipe.put();
+    tested->disarm(disarmed);
+    tested->arm(fresh, pipe.read.get(), POLLIN);
     tested->shut_down();
-    CHECK_FALSE(operation.armed());
-    CHECK(operation.results.empty());
+    for (recorder* one : {&waiting, &disarmed, &fresh}) {
+        CHECK_FALSE(one->armed());
+        CHECK_FALSE(one->is_linked());
+        CHECK(one->results.empty());
+    }
     tested->shut_down();
 }
 
