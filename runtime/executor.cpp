@@ -67,8 +67,8 @@ bool make_ready_here(ready_node& node) noexcept {
 
 }  // namespace detail
 
-executor::executor(const idle_policy& idle)
-    : idle_(idle), reactor_(make_io_uring_reactor()), tasks_(std::make_unique<detail::executor_tasks>(*this)) {}
+executor::executor(const idle_policy& idle, reactor_kind kind)
+    : idle_(idle), reactor_(make_reactor(kind)), tasks_(std::make_unique<detail::executor_tasks>(*this)) {}
 
 executor::~executor() {
     assert(current_ != this);

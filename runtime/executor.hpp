@@ -91,8 +91,8 @@ class executor {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 
-    /// Makes an executor with an io_uring of its own. Throws std::system_error when the kernel refuses one.
-    explicit executor(const idle_policy& idle = {});
+    /// Makes an executor with a reactor of its own. Throws std::system_error when the kernel refuses what is asked for.
+    explicit executor(const idle_policy& idle = {}, reactor_kind kind = reactor_kind::automatic);
     executor(const executor&) = delete;
     executor& operator=(const executor&) = delete;
 
@@ -178,9 +178,15 @@ public:
     /// Names the reactor and what it was granted.
     [[nodiscard]] std::string_view reactor_name() const noexcept { return reactor_->name(); }
 
+    /// Says why it has this reactor: why the kernel refused io_uring, if it did.
+    [[nodiscard]] std::string_view reactor_reason() const noexcept { return reactor_->reason(); }
+
     /// Turns since the start, and sleeps among them. Snapshots elsewhere.
     [[nodiscard]] std::uint64_t turns() const noexcept { return turns_.get(); }
     [[nodiscard]] std::uint64_t sleeps() const noexcept { return sleeps_.get(); }
+
+    /// Operations of the reactor that have fired.
+    [[nodiscard]] std::uint64_t reactor_completions() const noexcept { return reactor_->completions(); }
 
     /// Coroutines and other nodes that were resumed.
     [[nodiscard]] std::uint64_t resumptions() const noexcept { return resumptions_.get(); }
