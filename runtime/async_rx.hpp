@@ -9,7 +9,7 @@
 
 #include "runtime/executor.hpp"
 #include "runtime/io_result.hpp"
-#include "runtime/operation.hpp"
+#include "runtime/receive_operation.hpp"
 #include "xsk/rx.hpp"
 
 #include <coroutine>
@@ -61,10 +61,9 @@ private:
     std::unique_ptr<detail::rx_service> service_;
 };
 
-class [[nodiscard]] async_rx::recv_awaiter final : private detail::operation {
+class [[nodiscard]] async_rx::recv_awaiter final : private detail::receive_operation {
 public:
-    recv_awaiter(detail::rx_service& service, std::span<packet> into) noexcept : service_(&service), into_(into) {}
-    ~recv_awaiter();
+    recv_awaiter(detail::rx_service& service, std::span<packet> into) noexcept;
 
     [[nodiscard]] bool await_ready() noexcept;
 
@@ -76,13 +75,8 @@ public:
     io_result await_resume() noexcept;
 
 private:
-    friend detail::rx_service;
+    [[nodiscard]] const char* name() const noexcept override { return "async_rx::recv"; }
 
-    void wait() noexcept;
-    void cancel() noexcept override;
-    void lose_handle() noexcept;
-
-    detail::rx_service* service_;  // null once the handle is gone
     std::span<packet> into_;
 };
 

@@ -56,8 +56,9 @@ public:
     /// many were taken; their handles are empty then, and those of the rest are untouched. `packets` must stay valid
     /// until it completes. Resumes on the bound executor. The kernel gets the packets after the turn or a little later (see
     /// flush_policy), and an error of that kick surfaces at the next send.
-    /// Errors: operation_canceled, foreign_packet, packet_too_small (of packets[n]), interface_gone, ring_corruption,
-    /// closed.
+    /// A packet that has to be copied (see tx::copy_foreign()) also waits for a free frame of the tx's own home.
+    /// Errors: operation_canceled, foreign_packet, packet_too_small, packet_too_large (of packets[n]), interface_gone,
+    /// ring_corruption, closed.
     [[nodiscard]] send_awaiter send(std::span<packet> packets) noexcept;
 
     /// Queues one packet; on an error it stays in `one`.
@@ -93,6 +94,7 @@ public:
 private:
     friend detail::tx_service;
 
+    [[nodiscard]] const char* name() const noexcept override { return "async_tx::send"; }
     void wait() noexcept;
     void cancel() noexcept override;
 

@@ -2,18 +2,41 @@
 #include "runtime/executor.hpp"
 
 #include "runtime/detail/link_monitor.hpp"
-#include "runtime/detail/root_task.hpp"
+#include "runtime/detail/strand.hpp"
+#include "runtime/operation.hpp"
 
 #include <cassert>
 
 namespace fluxnet {
-namespace {
+namespace detail {
 
-detail::root_task run_root(executor&, task<void> work) {
-    co_await work;
-}
+/// What was spawned on an executor and has not ended.
+class executor_tasks final : private strand_owner {
+public:
+    explicit executor_tasks(executor& owner) noexcept : owner_(owner) {}
 
-}  // namespace
+    void start(task<void> work, const std::source_location& where) {
+        strands_.start(*this, owner_, owner_.stop_token(), where, std::move(work));
+        ++alive_;
+    }
+    [[nodiscard]] bool any() const noexcept { return alive_ != 0; }
+    void clear() noexcept {
+        strands_.clear();
+        alive_ = 0;
+    }
+
+private:
+    void strand_ended(std::exception_ptr failure) noexcept override {
+        --alive_;
+        if (failure) { owner_.keep_failure(std::move(failure)); }
+    }
+
+    executor& owner_;
+    strand_list strands_;
+    std::size_t alive_ = 0;
+};
+
+}  // namespace detail
 
 class executor::posted_function final : public ready_node {
 public:
@@ -45,12 +68,12 @@ bool make_ready_here(ready_node& node) noexcept {
 }  // namespace detail
 
 executor::executor(const idle_policy& idle)
-    : idle_(idle), reactor_(make_io_uring_reactor()), roots_(std::make_unique<detail::root_list>()) {}
+    : idle_(idle), reactor_(make_io_uring_reactor()), tasks_(std::make_unique<detail::executor_tasks>(*this)) {}
 
 executor::~executor() {
     assert(current_ != this);
     leave();
-    roots_->clear();  // frames go first: their awaiters let go of the reactor, timers and queues
+    discard_tasks();  // frames go first: their awaiters let go of the reactor, timers and queues
     monitors_.clear();
     take_inbox();
     while (!ready_.empty()) {
@@ -60,11 +83,16 @@ executor::~executor() {
     }
 }
 
-void executor::spawn(task<void> work) {
-    const detail::root_task root = run_root(*this, std::move(work));
-    ++live_roots_;
-    roots_->add(root.coroutine.promise());
-    ready_.push_back(root.coroutine.promise());
+void executor::discard_tasks() noexcept {
+    tasks_->clear();
+}
+
+void executor::spawn(task<void> work, const std::source_location& where) {
+    tasks_->start(std::move(work), where);
+}
+
+bool executor::has_tasks() const noexcept {
+    return tasks_->any();
 }
 
 executor::visit::visit(executor& self) : self_(self) {
@@ -91,6 +119,7 @@ void executor::run() {
 void executor::start_turn() {
     turns_.add(1);
     packet_budget_ = packets_per_turn;
+    if (turns_.get() % 64 == 0) { coarse_now_ = now(); }
     take_inbox();
     fire_timers();
     run_ready();
@@ -99,7 +128,7 @@ void executor::start_turn() {
 void executor::end_turn(bool worked) {
     for (auto& handler : handlers_) { handler.end_turn(); }
     worked_ = worked_ || worked;
-    if (worked || !ready_.empty() || stopped()) {
+    if (worked || !ready_.empty() || stopped() || failure_) {
         resting_.reset();
         reactor_->poll();
     } else {
@@ -110,12 +139,14 @@ void executor::end_turn(bool worked) {
 
 void executor::run_ready() {
     worked_ = !ready_.empty();
-    for (unsigned budget = ready_budget; budget != 0 && !ready_.empty(); --budget) {
+    unsigned budget = ready_budget;
+    for (; budget != 0 && !ready_.empty(); --budget) {
         ready_node& node = ready_.front();
         ready_.pop_front();
         detail::transfer_depth = 0;
         node.run();
     }
+    resumptions_.add(ready_budget - budget);
 }
 
 void executor::add_timer(detail::timer_node& timer, time_point deadline) noexcept {
@@ -126,8 +157,8 @@ void executor::add_timer(detail::timer_node& timer, time_point deadline) noexcep
 
 void executor::fire_timers() {
     if (timers_.empty()) { return; }
-    const time_point now = std::chrono::steady_clock::now();
-    while (!timers_.empty() && timers_.begin()->deadline <= now) {
+    coarse_now_ = now();
+    while (!timers_.empty() && timers_.begin()->deadline <= coarse_now_) {
         detail::timer_node& due = *timers_.begin();
         timers_.erase(timers_.begin());
         due.on_time();
@@ -157,9 +188,9 @@ bool executor::keeps_spinning() noexcept {
         resting_.reset();
         return true;
     }
-    const time_point now = std::chrono::steady_clock::now();
-    if (!resting_) { resting_ = now; }
-    return now - *resting_ < idle_.spin;
+    coarse_now_ = now();
+    if (!resting_) { resting_ = coarse_now_; }
+    return coarse_now_ - *resting_ < idle_.spin;
 }
 
 void executor::sleep() {
@@ -171,6 +202,7 @@ void executor::sleep() {
         std::optional<time_point> deadline;
         if (!timers_.empty()) { deadline = timers_.begin()->deadline; }
         reactor_->wait(deadline);
+        coarse_now_ = now();
         std::uintptr_t tag = sleeping_tag;
         inbox_.compare_exchange_strong(tag, 0, std::memory_order_relaxed);
     } else {
@@ -228,6 +260,33 @@ void executor::request_stop() {
     } else {
         post([this] { stop_source_.request_stop(); });
     }
+}
+
+std::vector<task_info> executor::shut_down(std::chrono::nanoseconds limit) {
+    struct limit_timer final : detail::timer_node {
+        explicit limit_timer(executor& of) noexcept : executor_(of) {}
+        void on_time() noexcept override { executor_.stop(); }
+        executor& executor_;
+    };
+    limit_timer timer(*this);
+    add_timer(timer, now() + limit);
+    stop_source_.request_stop();
+    run();
+    timer.clear_timer();
+    return tasks();
+}
+
+std::vector<task_info> executor::tasks() const {
+    std::vector<task_info> all;
+    for (const detail::task_context& context : contexts_) {
+        task_info& task = all.emplace_back();
+        task.where = context.where;
+        task.elsewhere = context.on.load(std::memory_order_relaxed) != this;
+        if (task.elsewhere || context.awaiting == nullptr) { continue; }
+        task.awaiting = context.awaiting->name();
+        task.waiting_for = now() - context.since;
+    }
+    return all;
 }
 
 void executor::keep_failure(std::exception_ptr failure) noexcept {

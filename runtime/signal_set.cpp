@@ -32,12 +32,14 @@ signal_set::~signal_set() {
     ::pthread_sigmask(SIG_UNBLOCK, &ours_, nullptr);
 }
 
+int signal_set::take() noexcept {
+    signalfd_siginfo info{};
+    return ::read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info) ? static_cast<int>(info.ssi_signo) : 0;
+}
+
 task<int> signal_set::next() {
     for (;;) {
-        signalfd_siginfo info{};
-        if (::read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-            co_return static_cast<int>(info.ssi_signo);
-        }
+        if (const int number = take(); number != 0) { co_return number; }
         const std::error_code ec = co_await readable(fd_);
         if (ec) { co_return 0; }
     }

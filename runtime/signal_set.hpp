@@ -27,6 +27,12 @@ public:
     /// Completes with the number of the next signal, or 0 when the task is cancelled first.
     [[nodiscard]] task<int> next();
 
+    /// Takes a signal that has arrived and returns its number; 0 when there is none.
+    [[nodiscard]] int take() noexcept;
+
+    /// The signalfd, readable when one has arrived.
+    [[nodiscard]] int fd() const noexcept { return fd_; }
+
 private:
     sigset_t ours_;  // those that were not blocked before: sets may end in any order
     int fd_;

@@ -72,6 +72,7 @@ result<system_sockets> builder::build_system() const {
         return socket.error();
     }
     system_sockets built{rx(socket->core(), *receiving), tx(socket->core(), *reserve), socket->refusals()};
+    built.tx.copy_foreign(copy_foreign_);
     built.rx.release();
     return built;
 }

@@ -65,6 +65,8 @@ public:
 
     /// Frames set aside for packets that tx::allocate() makes; the rest receives. A quarter of all when not given.
     builder& tx_frames(std::uint32_t count) { return tx_frames_ = count, *this; }
+    /// Lets the tx copy packets of other UMEMs instead of refusing them (see tx::copy_foreign()).
+    builder& copy_foreign(bool wanted) { return copy_foreign_ = wanted, *this; }
 
     /// Frames that a raw socket's fill ring holds when it is bound: numbers 0 to count - 1, or over a UMEM that others use
     /// too the lowest numbers that are not set aside. Half of all, as far as the ring has room, when not given; some drivers
@@ -97,6 +99,7 @@ private:
     batch_options batch_;
     std::optional<std::uint32_t> tx_frames_;
     std::optional<std::uint32_t> prefill_;
+    bool copy_foreign_ = false;
 };
 
 }  // namespace fluxnet

@@ -184,19 +184,29 @@ program::~program() {
 }
 
 result<void> program::attach(attach_mode mode) {
-    if (attached() && mode == mode_) { return {}; }
+    if (attached() && mode == mode_ && !displaced()) { return {}; }
     detach();
     bpf_link_create_opts options{};
     options.sz = sizeof options;
     options.flags = mode == attach_mode::native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
     const int link = bpf_link_create(fd(), interface_.index, BPF_XDP, &options);
     if (link < 0) { return attach_failure(interface_, mode, -link); }
-    link_ = link;
     mode_ = mode;
+    const std::lock_guard lock(mutex_);
+    link_ = link;
     return {};
 }
 
+bool program::displaced() const noexcept {
+    const std::lock_guard lock(mutex_);
+    bpf_link_info info{};
+    std::uint32_t size = sizeof info;
+    if (link_ < 0 || bpf_obj_get_info_by_fd(link_, &info, &size) != 0) { return false; }
+    return info.prog_id != id_ || info.xdp.ifindex == 0;  // a link that was detached has no interface
+}
+
 void program::detach() noexcept {
+    const std::lock_guard lock(mutex_);
     if (link_ < 0) { return; }
     ::close(link_);
     link_ = -1;

@@ -3,8 +3,9 @@
 //
 // Sockets on the same interface share one program; it is attached for as long as one of them, or the user, keeps it. The
 // link lives in a file descriptor, so a process that is killed leaves nothing on the interface.
-// load(), attach(), insert() and remove() make bpf(2) calls and are for set-up; count() makes none. One thread at a time.
-// Source: Linux Documentation/networking/af_xdp.rst (XSKMAP), bpf(2), libbpf's bpf_link_create.
+// load(), attach(), insert() and remove() make bpf(2) calls and are for set-up; count() makes none. One thread at a time,
+// but for count() and displaced(). Source: Linux Documentation/networking/af_xdp.rst (XSKMAP), bpf(2), libbpf's
+// bpf_link_create.
 #pragma once
 
 #include "xsk/error.hpp"
@@ -12,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 
 namespace fluxnet {
@@ -37,7 +39,7 @@ public:
     program& operator=(const program&) = delete;
     ~program();
 
-    /// Attaches it. Succeeds at once when it is attached in that mode already.
+    /// Attaches it. Succeeds at once when it is attached in that mode already and not displaced.
     /// Errors: program_conflict (with the other program's name), interface_not_supported, interface_gone,
     /// permission_denied, mtu_too_large, system_failure.
     [[nodiscard]] result<void> attach(attach_mode mode);
@@ -51,7 +53,13 @@ public:
     /// Lets the packets of `queue` pass to the kernel again.
     void remove(std::uint32_t queue) noexcept;
 
+    /// Tells whether attach() has succeeded, and detach() has not been called since.
     [[nodiscard]] bool attached() const noexcept { return link_ >= 0; }
+
+    /// Tells whether it was attached and somebody else has since taken it off the interface, or put another program in its
+    /// place. Asks the kernel (one bpf call), which lets nobody wait for this. Any thread.
+    [[nodiscard]] bool displaced() const noexcept;
+
     [[nodiscard]] attach_mode mode() const noexcept { return mode_; }
 
     /// The kernel's number of the program; `ip link` shows it as "prog/xdp id".
@@ -71,7 +79,8 @@ private:
     interface_info interface_;
     attach_mode mode_ = attach_mode::native;
     std::uint32_t id_ = 0;
-    int link_ = -1;  // bpf_link, or -1
+    mutable std::mutex mutex_;  // held to change link_, and to use it on any thread
+    int link_ = -1;             // bpf_link, or -1
 };
 
 /// Describes the XDP programs on an interface as libxdp finds them ("xdp_pass id 12, native"); empty when there is none.

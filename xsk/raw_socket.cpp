@@ -4,6 +4,7 @@
 #include "xsk/detail/bind_ladder.hpp"
 #include "xsk/detail/if_xdp.hpp"
 
+#include <cassert>
 #include <cerrno>
 #include <utility>
 
@@ -29,6 +30,45 @@ std::error_code raw_socket::wakeup_tx() noexcept {
 
 socket_statistics raw_socket::statistics() const noexcept {
     return detail::read_statistics(*core_);
+}
+
+namespace {
+
+/// A ring that was found corrupt once stays so, whatever its indices say now.
+template <class Ring>
+ring_state state_of(const Ring& ring) noexcept {
+    ring_state state = ring_state::of(ring.memory());
+    state.corrupt = state.corrupt || ring.corrupt();
+    return state;
+}
+
+}  // namespace
+
+raw_rings_state raw_socket::rings() const noexcept {
+    return {state_of(rx), state_of(fill), state_of(tx), state_of(comp)};
+}
+
+frame_census raw_socket::census(std::uint32_t in_hand) const noexcept {
+    const raw_socket* const self = this;
+    return census_of(std::span(&self, 1), in_hand);
+}
+
+frame_census census_of(std::span<const raw_socket* const> sockets, std::uint32_t in_hand) noexcept {
+    assert(!sockets.empty());
+    frame_census result;
+    result.frames = sockets.front()->umem.config().frame_count;
+    result.exact = true;
+    result.user = in_hand;
+    for (const raw_socket* const socket : sockets) {
+        assert(socket->umem == sockets.front()->umem && "a census is of one UMEM");
+        const raw_rings_state rings = socket->rings();
+        result.rx += rings.rx.waiting;
+        result.completion += rings.comp.waiting;
+        result.fill += rings.fill.producer - rings.rx.producer;  // modulo 2^32, as the indices run
+        result.tx += rings.tx.producer - rings.comp.producer;
+        result.exact = result.exact && !rings.rx.corrupt && !rings.fill.corrupt && !rings.tx.corrupt && !rings.comp.corrupt;
+    }
+    return result;
 }
 
 std::error_code classify_kick(int answer) noexcept {

@@ -12,11 +12,13 @@
 #include "xsk/kernel.hpp"
 #include "xsk/program.hpp"
 #include "xsk/ring.hpp"
+#include "xsk/rings_state.hpp"
 #include "xsk/umem.hpp"
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -43,7 +45,7 @@ struct socket_options {
 /// What the kernel counts for a socket. Source: XDP_STATISTICS.
 struct socket_statistics {
     std::uint64_t rx_dropped = 0;        ///< Larger than a frame holds, or dropped for reasons of the kernel's.
-    std::uint64_t rx_invalid_descs = 0;  ///< Bad addresses in the fill ring.
+    std::uint64_t rx_invalid_descs = 0;  ///< Bad addresses in the fill ring, by its name; Linux counts none (6.18).
     std::uint64_t tx_invalid_descs = 0;  ///< Bad descriptors in the TX ring.
     std::uint64_t rx_ring_full = 0;      ///< The program reads too slowly.
     std::uint64_t fill_ring_empty = 0;   ///< The program gives frames back too slowly.
@@ -95,6 +97,15 @@ public:
     /// Asks the kernel for its counters (one getsockopt).
     [[nodiscard]] socket_statistics statistics() const noexcept;
 
+    /// To be called before anybody waits for fd(): a simulated wire's descriptor then tells of the next packet.
+    void prepare_wait() noexcept { core_->calls.prepare_wait(core_->fd); }
+
+    /// Says where the rings stand. No system call. On the thread that uses the socket, with no guard open.
+    [[nodiscard]] raw_rings_state rings() const noexcept;
+
+    /// Counts the frames of a UMEM that only this socket uses. See census_of().
+    [[nodiscard]] frame_census census(std::uint32_t in_hand) const noexcept;
+
     /// The shared parts, for the handles that are built from this socket.
     [[nodiscard]] const std::shared_ptr<detail::socket_core>& core() const noexcept { return core_; }
 
@@ -104,6 +115,22 @@ private:
     std::shared_ptr<detail::socket_core> core_;
     std::vector<error> refusals_;
 };
+
+/// Counts the frames of one UMEM from the rings of all the sockets on it, of which there is at least one, and from
+/// `in_hand`: how many frames the program has, wherever it keeps them. `sum() == frames` then proves that none is lost and
+/// none is held twice, as far as numbers can: one lost and one doubled cancel out, so count different frames.
+///
+/// `user` is `in_hand`, and `free` is 0: a raw program's free list is its own affair, the library has no frame to give away.
+/// `rx` and `completion` are what stands in these rings. `fill` and `tx` are ledgers over the whole life of the sockets
+/// (produced into fill minus produced into RX, produced into TX minus completed, modulo 2^32), because the kernel may hold
+/// frames out of sight. Frames that builder::prefill() put into the fill ring are in the ledger and not in hand. The sum
+/// consists of indices that only the program moves, so the kernel may be at work meanwhile.
+///
+/// Exact on the thread that uses the sockets, or while none does, with no guard open; not exact when a ring is corrupt.
+/// Wrong, by one for each, after the program gave away what is not a frame: the kernel swallows bad addresses in the fill
+/// ring, without counting them, and with zero-copy bad descriptors in the TX ring (in copy mode those are completed). Wrong
+/// also when a socket of the UMEM was left out or has been closed.
+[[nodiscard]] frame_census census_of(std::span<const raw_socket* const> sockets, std::uint32_t in_hand) noexcept;
 
 namespace detail {
 [[nodiscard]] socket_statistics read_statistics(const socket_core& core) noexcept;

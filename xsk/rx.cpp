@@ -117,6 +117,7 @@ bool rx::wait(std::chrono::nanoseconds timeout) {
 void rx::check_interface() noexcept {
     // The kernel unbinds the sockets of an interface that goes, and says so to whoever kicks them.
     if (classify_kick(core_->calls.kick_rx(core_->fd)) == errc::interface_gone) { fail(errc::interface_gone); }
+    if (!failure_ && core_->redirect != nullptr && core_->redirect->displaced()) { fail(errc::program_detached); }
 }
 
 std::error_code rx::take_socket_error() noexcept {

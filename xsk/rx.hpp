@@ -43,8 +43,8 @@ public:
     /// Waits until packets can be received or the handle has failed, and returns true; or until `timeout` has passed, and
     /// returns false. Frames that other threads return meanwhile go to the kernel when it runs short of them. One ppoll
     /// each time it sleeps. Allocates at the first call. Not for a handle that an executor has. The kernel ends no ppoll
-    /// when the interface is deleted: that is noticed when the time has passed, by one more
-    /// call (recvfrom).
+    /// when the interface is deleted, or when somebody detaches or replaces the XDP program: that is noticed when the time
+    /// has passed, by one call each (recvfrom, bpf).
     [[nodiscard]] bool wait(std::chrono::nanoseconds timeout);
 
     /// Ends this thread's ownership, so that another thread may use the handle.
@@ -98,7 +98,7 @@ private:
     /// By which a thread that returns a frame ends a wait() that is short of frames.
     struct wake_event;
 
-    /// Tells whether the interface still exists; fails the handle when not.
+    /// Looks whether the interface still exists and runs our program; fails the handle when not.
     void check_interface() noexcept;
 
     static constexpr std::uint32_t refill_batch = 64;  // frames worth a look at the fill ring between two receives

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cerrno>
 #include <utility>
 
@@ -41,7 +42,11 @@ std::uint32_t tx::allocate(std::span<packet> into) noexcept {
 
 std::error_code tx::refusal(const packet& candidate) const noexcept {
     if (failure_) { return failure_; }
-    if (candidate.home() == nullptr || !core_->memory.owns(*candidate.home())) { return errc::foreign_packet; }
+    if (candidate.home() == nullptr) { return errc::foreign_packet; }
+    if (!core_->memory.owns(*candidate.home())) {
+        if (!copy_foreign_ || home_->frame_count() == 0) { return errc::foreign_packet; }
+        if (candidate.size() > home_->frame_size()) { return errc::packet_too_large; }
+    }
     if (candidate.size() < min_packet) { return errc::packet_too_small; }
     return {};
 }
@@ -56,6 +61,7 @@ std::uint32_t tx::try_send(std::span<packet> packets) noexcept {
     auto slots = ring_.reserve(allowed);
     for (packet& next : packets.first(slots.capacity())) {
         if (refusal(next)) [[unlikely]] { break; }
+        if (copy_foreign_ && !core_->memory.owns(*next.home()) && !bring_home(next)) { break; }
         frame_home& home = *next.home();
         const xdp_desc desc = std::move(next).into_raw();
         home.submitted(home.index_of(desc.addr));
@@ -65,6 +71,18 @@ std::uint32_t tx::try_send(std::span<packet> packets) noexcept {
     in_flight_ += sent;
     ledger_->submitted.add(sent);
     return sent;
+}
+
+bool tx::bring_home(packet& foreign) noexcept {
+    const auto frame = home_->take();
+    if (!frame) { return false; }
+    // A long packet begins earlier in its frame: nobody adds a header to it any more.
+    const std::size_t start = std::min<std::size_t>(home_->headroom(), home_->frame_size() - foreign.size());
+    packet copy = packet::from_raw(*home_, {home_->addr_of(home_->at(*frame) + start), 0, 0});
+    [[maybe_unused]] const bool fits = copy.assign(foreign.data());
+    assert(fits);
+    foreign = std::move(copy);
+    return true;
 }
 
 std::uint32_t tx::try_send(frame_home& home, std::span<const xdp_desc> packets) noexcept {

@@ -3,7 +3,7 @@
 //
 // Movable, not shareable: one thread uses it at a time; call release() there before moving it to another. Packets of any
 // home of the same UMEM can be sent; when the kernel has sent one, its frame returns to the home it came from, with one
-// atomic exchange per home and batch.
+// atomic exchange per home and batch. A packet of another UMEM is refused, or copied when copy_foreign() was asked for.
 //
 // Credit. What is submitted and not yet reaped never exceeds the completion ring, so that the kernel always has room to
 // complete; a packet beyond that stays with the caller. Completions are reaped before every kick. "All sent" is an empty TX
@@ -40,7 +40,8 @@ public:
     std::uint32_t allocate(std::span<packet> into) noexcept;
 
     /// Queues packets for sending, in order, and returns how many were taken; those handles are empty then. The rest stays
-    /// as it is: for want of credit, or because refusal() of the first of them is an error. No system call.
+    /// as it is: for want of credit, for want of a frame to copy the first of them into (see copy_foreign()), or because
+    /// refusal() of it is an error. No system call.
     std::uint32_t try_send(std::span<packet> packets) noexcept;
 
     /// Queues one packet. Returns false, leaving it as it is, when it was not taken.
@@ -50,8 +51,21 @@ public:
     /// them (see refusal()).
     std::uint32_t try_send(frame_home& home, std::span<const xdp_desc> packets) noexcept;
 
+    /// Queues one packet and returns an empty handle, or hands the packet back when it was not taken; refusal() tells
+    /// whether it ever can be.
+    [[nodiscard]] packet send(packet one) noexcept {
+        try_send(std::span(&one, 1));
+        return one;
+    }
+
+    /// Sets what becomes of a packet of another UMEM: it is refused (the default), or try_send() copies its bytes into a
+    /// frame of the tx's own home and drops it. While that home has no free frame the packet stays with the caller; a home
+    /// without frames refuses as before.
+    void copy_foreign(bool wanted) noexcept { copy_foreign_ = wanted; }
+
     /// Tells why a packet can never be sent here; no error when it can.
-    /// Errors: foreign_packet (of another UMEM, or an empty handle), packet_too_small, and failure().
+    /// Errors: foreign_packet (of another UMEM, or an empty handle), packet_too_small, packet_too_large (to be copied, and
+    /// longer than a frame), and failure().
     [[nodiscard]] std::error_code refusal(const packet& candidate) const noexcept;
 
     /// Hands queued packets to the kernel: reaps completions, then kicks until the ring is empty or the kernel makes no
@@ -72,7 +86,8 @@ public:
     /// Packets queued or taken whose frames have not come back.
     [[nodiscard]] std::uint32_t in_flight() const noexcept { return in_flight_; }
 
-    /// How many packets try_send() takes now.
+    /// How many packets try_send() takes now. Packets that it has to copy need a free frame each as well: home() tells of
+    /// those, and flush() and reap() bring them back.
     [[nodiscard]] std::uint32_t credit() noexcept;
 
     /// Ends this thread's ownership, so that another thread may use the handle.
@@ -102,6 +117,9 @@ private:
 
     kick_step after_kick(int answer, std::uint32_t before) noexcept;
 
+    /// Replaces a packet of another UMEM by a copy in our own home; false, changing nothing, when no frame is free there.
+    bool bring_home(packet& foreign) noexcept;
+
     std::shared_ptr<detail::socket_core> core_;  // null when moved from
     frame_home* home_ = nullptr;                 // owned by the pool, which core_ keeps alive
     tx_ledger* ledger_ = nullptr;                // likewise
@@ -111,6 +129,7 @@ private:
     std::uint32_t in_flight_ = 0;            // <= comp_.size()
     std::uint64_t dropped_by_kernel_ = 0;
     bool link_down_ = false;
+    bool copy_foreign_ = false;
     std::error_code failure_;
 };
 

@@ -95,15 +95,34 @@ public:
     /// Tells whether a home belongs to this memory.
     [[nodiscard]] bool owns(const frame_home& home) const noexcept { return &home.area() == area_; }
 
-    /// Returns a frame's bytes. The number is checked in the checked build.
+    /// Returns a frame's bytes. The number is asserted to be one.
     [[nodiscard]] std::span<std::byte> frame(frame_index index) const noexcept {
         assert(index.value < area_->config.frame_count);
         return {area_->base + std::size_t{index.value} * area_->config.frame_size, area_->config.frame_size};
     }
 
+    /// Returns `length` bytes at `addr`, which must lie inside one frame: asserted.
+    [[nodiscard]] std::span<std::byte> bytes(frame_addr addr, std::uint32_t length) const noexcept {
+        assert(contains(addr, length) && "a descriptor that does not lie inside one frame");
+        return bytes_unchecked(addr, length);
+    }
+
     /// Returns `length` bytes at `addr`, unchecked: the caller has seen the descriptor come from the kernel.
     [[nodiscard]] std::span<std::byte> bytes_unchecked(frame_addr addr, std::uint32_t length) const noexcept {
         return {area_->base + addr.value, length};
+    }
+
+    /// Tells which frame an address points into, be it the frame's first byte or any other. The address is asserted to be
+    /// one.
+    [[nodiscard]] frame_index index_of(frame_addr addr) const noexcept {
+        assert(contains(addr, 0) && "an address outside the frames");
+        return {static_cast<std::uint32_t>(addr.value / area_->config.frame_size)};
+    }
+
+    /// Returns the address of a frame's first byte, as the fill ring takes it.
+    [[nodiscard]] frame_addr addr_of(frame_index index) const noexcept {
+        assert(index.value < area_->config.frame_count);
+        return {std::uint64_t{index.value} * area_->config.frame_size};
     }
 
     /// Tells whether [addr, addr + length) lies inside one of the frames. Huge pages may end behind the last one.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "xsk/program.hpp"
 
+#include "tests/support/foreign_program.hpp"
 #include "tests/support/packet_socket.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/support/syscall_counter.hpp"
@@ -91,12 +92,6 @@ struct attached_program {
     std::shared_ptr<program> loaded;
     int index = 0;
 };
-
-/// A program of somebody else's: "return XDP_PASS".
-fluxnet::test::detail::file_descriptor load_foreign_program() {
-    const bpf_insn code[] = {{BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, XDP_PASS}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
-    return fluxnet::test::detail::file_descriptor{::bpf_prog_load(BPF_PROG_TYPE_XDP, "somebody", "BSD", code, 2, nullptr)};
-}
 
 }  // namespace
 
@@ -220,16 +215,11 @@ TEST_CASE("a program of somebody else's is named as the reason why ours cannot b
     attached_program port;
     port.loaded->detach();
     const auto foreign = load_foreign_program();
-    REQUIRE(foreign);
     // By netlink, as `ip link` does it, and by a link.
     for (const bool by_link : {false, true}) {
         fluxnet::test::detail::file_descriptor link;
         if (by_link) {
-            bpf_link_create_opts options{};
-            options.sz = sizeof options;
-            options.flags = XDP_FLAGS_DRV_MODE;
-            link = fluxnet::test::detail::file_descriptor{::bpf_link_create(foreign.get(), port.index, BPF_XDP, &options)};
-            REQUIRE(link);
+            link = link_program(foreign.get(), static_cast<unsigned>(port.index), false);
         } else {
             REQUIRE(::bpf_xdp_attach(port.index, foreign.get(), XDP_FLAGS_DRV_MODE, nullptr) == 0);
         }
@@ -248,10 +238,32 @@ TEST_CASE("a program cannot be replaced by another one while its link holds the 
     FLUXNET_SKIP_IF(testbed::why_not_available());
     attached_program port;
     const auto foreign = load_foreign_program();
-    REQUIRE(foreign);
     CHECK(::bpf_xdp_attach(port.index, foreign.get(), XDP_FLAGS_DRV_MODE, nullptr) == -EBUSY);
     CHECK(::bpf_xdp_detach(port.index, XDP_FLAGS_DRV_MODE, nullptr) < 0);
     CHECK(port.bed.xdp_program_id(side::host) == port.loaded->id());
+}
+
+TEST_CASE("a program that somebody else detached or replaced is displaced until it is attached again") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    attached_program port;
+    const auto foreign = load_foreign_program();
+    for (const attach_mode mode : {attach_mode::native, attach_mode::generic}) {
+        port.loaded->detach();
+        CHECK_FALSE(port.loaded->displaced());
+        port.loaded->attach(mode).value();
+        CHECK_FALSE(port.loaded->displaced());
+        update_link(find_link_of(port.loaded->id()).get(), foreign.get());
+        CHECK(port.loaded->displaced());
+        CHECK(port.bed.xdp_program_id(side::host) == program_id_of(foreign.get()));
+        port.loaded->attach(mode).value();
+        CHECK_FALSE(port.loaded->displaced());
+        detach_link_of(port.loaded->id());
+        CHECK(port.loaded->displaced());
+        CHECK(port.loaded->attached());
+        port.loaded->attach(mode).value();
+        CHECK_FALSE(port.loaded->displaced());
+        CHECK(port.bed.xdp_program_id(side::host) == port.loaded->id());
+    }
 }
 
 TEST_CASE("an interface that is gone is named when a program is attached to it") {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// examples/echo_async as a child in the host namespace of a testbed, and its summary as numbers.
+// examples/echo_async, or a program that prints as it does, as a child in the host namespace of a testbed, and its summary
+// as numbers.
 #pragma once
 
 #include "tests/support/process.hpp"
@@ -61,13 +62,13 @@ private:
     std::map<std::string, std::map<std::string, long long>> numbers_;
 };
 
-inline process start_echo(testbed& bed, std::vector<std::string> more = {"--quiet"}) {
-    std::vector<std::string> argv{FLUXNET_ECHO_ASYNC, "--interface", bed.name(side::host), "--address",
-                                  bed.options().host_address};
+inline process start_echo(testbed& bed, std::vector<std::string> more = {"--quiet"},
+                          const std::string& program = FLUXNET_ECHO_ASYNC) {
+    std::vector<std::string> argv{program, "--interface", bed.name(side::host), "--address", bed.options().host_address};
     argv.insert(argv.end(), more.begin(), more.end());
     process child = bed.spawn(side::host, argv);
     if (!child.read_until("answering for", std::chrono::seconds(10))) {
-        throw std::runtime_error("echo_async did not start: " + child.output());
+        throw std::runtime_error(program + " did not start: " + child.output());
     }
     return child;
 }
@@ -76,7 +77,7 @@ inline process start_echo(testbed& bed, std::vector<std::string> more = {"--quie
 inline echo_summary stop_echo(process& child) {
     child.signal(15);
     const auto ended = child.wait(std::chrono::seconds(10));
-    if (!ended || !ended->success()) { throw std::runtime_error("echo_async did not end well: " + child.output()); }
+    if (!ended || !ended->success()) { throw std::runtime_error("a program did not end well: " + child.output()); }
     return echo_summary(child.output());
 }
 

@@ -458,3 +458,15 @@ TEST_CASE("wake before run costs a turn and no more") {
     loop.run();
     CHECK(ended);
 }
+
+TEST_CASE("an exception comes out of run at once though other tasks sleep") {
+    executor loop;
+    loop.spawn([]() -> task<void> { static_cast<void>(co_await sleep_for(10s)); });
+    loop.spawn([]() -> task<void> {
+        static_cast<void>(co_await sleep_for(1ms));
+        throw std::runtime_error("failed on purpose");
+    });
+    const auto start = std::chrono::steady_clock::now();
+    CHECK_THROWS_AS(loop.run(), std::runtime_error);
+    CHECK(std::chrono::steady_clock::now() - start < 5s);
+}

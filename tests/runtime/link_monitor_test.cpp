@@ -5,15 +5,12 @@
 #include "runtime/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/veth_port.hpp"
+#include "tests/support/foreign_program.hpp"
 #include "tests/support/network_namespace.hpp"
 #include "tests/support/skip.hpp"
 #include "xsk/program.hpp"
 
-#include <bpf/bpf.h>
 #include <doctest/doctest.h>
-#include <linux/bpf.h>
-
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -46,23 +43,6 @@ public:
     int lost = 0;
     std::vector<bool> up;
 };
-
-/// Takes the link of an XDP program away from whoever holds it, as an administrator can. Returns whether one was found.
-bool detach_link_of(std::uint32_t program) {
-    std::uint32_t id = 0;
-    while (::bpf_link_get_next_id(id, &id) == 0) {
-        const int fd = ::bpf_link_get_fd_by_id(id);
-        if (fd < 0) { continue; }
-        bpf_link_info info{};
-        __u32 size = sizeof info;
-        const bool found =
-            ::bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == BPF_LINK_TYPE_XDP && info.prog_id == program;
-        const bool detached = found && ::bpf_link_detach(fd) == 0;
-        ::close(fd);
-        if (found) { return detached; }
-    }
-    return false;
-}
 
 }  // namespace
 
@@ -164,7 +144,7 @@ TEST_CASE("a program that somebody else detached ends a waiting receive at the n
         clock_type::time_point detached;
         port.loop.spawn([&]() -> task<void> {
             co_await sleep_for(20ms);
-            CHECK(detach_link_of(port.sockets.rx.socket().redirect()->id()));
+            detach_link_of(port.sockets.rx.socket().redirect()->id());
             detached = clock_type::now();
             CHECK(port.bed.run(side::host, {"ip", "link", "set", "dev", "flux0", "alias", "news"}, 5s).success());
             co_await sleep_for(2s);

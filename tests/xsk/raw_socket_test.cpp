@@ -5,7 +5,9 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cerrno>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -144,4 +146,166 @@ TEST_CASE("statistics that cannot be had read as zero") {
     CHECK(socket.statistics().rx_dropped == 1);
     fake.fail(fake_call::statistics, 1, EOPNOTSUPP);
     CHECK(socket.statistics().rx_dropped == 0);
+}
+
+namespace {
+
+/// Checks a census that is to be exact, number by number.
+void check_frames(const frame_census& census, std::int64_t fill, std::int64_t rx, std::int64_t tx, std::int64_t completion,
+                  std::int64_t user) {
+    CHECK(census.exact);
+    CHECK(census.free == 0);
+    CHECK(census.fill == fill);
+    CHECK(census.rx == rx);
+    CHECK(census.tx == tx);
+    CHECK(census.completion == completion);
+    CHECK(census.user == user);
+    CHECK(census.sum() == census.frames);
+}
+
+}  // namespace
+
+TEST_CASE("the rings of a raw socket say where they stand") {
+    fake_kernel fake;
+    fake.first_index = 0xffff'fffeU;
+    raw_socket socket = sim_builder(fake, 8, 8).prefill(4).build_raw().value();
+    REQUIRE(fake.deliver(payload(60, 1)));
+    CHECK(socket.tx.reserve(1).push({{5 * 2048}, 60, 0}));
+    fake.set_needs_wakeup(fake_ring::fill, true);
+    const raw_rings_state rings = socket.rings();
+    CHECK(rings.fill == ring_state{8, 2, 0xffff'ffffU, 3, 5, true, false});
+    CHECK(rings.rx == ring_state{8, 0xffff'ffffU, 0xffff'fffeU, 1, 7, false, false});
+    CHECK(rings.tx == ring_state{8, 0xffff'ffffU, 0xffff'fffeU, 1, 7, true, false});
+    CHECK(rings.comp == ring_state{8, 0xffff'fffeU, 0xffff'fffeU, 0, 8, false, false});
+    CHECK(contains(to_string(rings), "fill: size 8 producer 2 consumer 4294967295 waiting 3 free 5 needs_wakeup\n"));
+}
+
+TEST_CASE("a ring that was found corrupt is reported so for good") {
+    fake_kernel fake;
+    raw_socket socket = sim_builder(fake, 8, 8).build_raw().value();
+    fake.write_producer(fake_ring::rx, 100);
+    CHECK(socket.rings().rx.corrupt);
+    CHECK_FALSE(socket.census(4).exact);
+    CHECK(socket.rx.available() == 0);
+    fake.write_producer(fake_ring::rx, 0);
+    CHECK(socket.rings().rx.corrupt);
+    CHECK_FALSE(socket.rings().fill.corrupt);
+    CHECK_FALSE(socket.census(4).exact);
+}
+
+TEST_CASE("the census of a raw socket follows each frame around its rings and across the end of the index") {
+    fake_kernel fake;
+    fake.first_index = 0xffff'fffdU;
+    raw_socket socket = sim_builder(fake, 8, 8).prefill(5).build_raw().value();
+    std::uint32_t in_hand = 3;
+    check_frames(socket.census(in_hand), 5, 0, 0, 0, 3);
+
+    for (unsigned i = 0; i < 4; ++i) { REQUIRE(fake.deliver(payload(60, i))); }
+    check_frames(socket.census(in_hand), 1, 4, 0, 0, 3);
+
+    std::array<xdp_desc, 3> got;
+    {
+        auto claim = socket.rx.consume(3);
+        for (xdp_desc& desc : got) { desc = claim.next(); }
+    }
+    in_hand += 3;
+    check_frames(socket.census(in_hand), 1, 1, 0, 0, 6);
+
+    fake.hold_completions(true);
+    {
+        auto slots = socket.tx.reserve(3);
+        for (const xdp_desc& desc : got) { CHECK(slots.push(desc)); }
+    }
+    in_hand -= 3;
+    check_frames(socket.census(in_hand), 1, 1, 3, 0, 3);
+    CHECK_FALSE(socket.wakeup_tx());  // out of the ring and not completed: out of sight
+    CHECK(socket.tx.pending() == 0);
+    check_frames(socket.census(in_hand), 1, 1, 3, 0, 3);
+    CHECK(fake.release_completions(2) == 2);
+    check_frames(socket.census(in_hand), 1, 1, 1, 2, 3);
+
+    std::uint32_t reaped = 0;
+    {
+        auto done = socket.comp.consume();
+        auto slots = socket.fill.reserve(done.size());
+        for (; done.remaining() != 0; ++reaped) { CHECK(slots.push(done.next())); }
+    }
+    CHECK(reaped == 2);
+    check_frames(socket.census(in_hand), 3, 1, 1, 0, 3);
+}
+
+TEST_CASE("a packet that the kernel dropped for a full RX ring stays in the ledger of the fill ring") {
+    fake_kernel fake;
+    raw_socket socket = sim_builder(fake, 8, 8).rx_ring(2).prefill(4).build_raw().value();
+    REQUIRE(fake.deliver(payload(60, 0)));
+    REQUIRE(fake.deliver(payload(60, 1)));
+    CHECK_FALSE(fake.deliver(payload(60, 2)));
+    check_frames(socket.census(4), 2, 2, 0, 0, 4);
+}
+
+TEST_CASE("a frame that is lost or held twice shows in the sum") {
+    fake_kernel fake;
+    raw_socket socket = sim_builder(fake, 8, 8).build_raw().value();
+    CHECK(socket.census(4).sum() == 8);
+    CHECK(socket.census(3).sum() == 7);
+    CHECK(socket.fill.reserve(1).push({0}));  // frame 0 is there already, and not in hand
+    CHECK(socket.census(4).sum() == 9);
+}
+
+TEST_CASE("a bad address in the fill ring is swallowed by the kernel and spoils the census by one") {
+    fake_kernel fake;
+    raw_socket socket = sim_builder(fake, 8, 8).prefill(0).build_raw().value();
+    {
+        auto slots = socket.fill.reserve(2);
+        CHECK(slots.push({8 * 2048}));
+        CHECK(slots.push({0}));
+    }
+    REQUIRE(fake.deliver(payload(60, 0)));
+    CHECK(socket.rx.available() == 1);
+    CHECK(socket.census(7).sum() == 9);
+}
+
+TEST_CASE("sockets on two queues share one memory and frames move between them") {
+    fake_kernel fake;
+    fake.interface.queues = fake.real_queues = 2;
+    const umem memory = umem::create(sim_builder(fake, 16, 8).memory()).value();
+    const builder options = sim_builder(fake, 16, 8).prefill(4);
+    raw_socket first = builder(options).queue(0).over(memory).build_raw().value();
+    raw_socket second = builder(options).queue(1).over(memory).build_raw().value();
+    CHECK(memory.pool().unassigned() == 8);
+    const std::array<const raw_socket*, 2> both{&first, &second};
+    check_frames(census_of(both, 8), 8, 0, 0, 0, 8);
+
+    std::set<std::uint32_t> seen;
+    for (raw_socket* socket : {&first, &second}) {
+        for (unsigned i = 0; i < 4; ++i) {
+            REQUIRE(fake.deliver(payload(60, i), socket->fd()));
+            auto claim = socket->rx.consume();
+            REQUIRE(claim.size() == 1);
+            const xdp_desc desc = claim.next();
+            CHECK(same(memory.bytes(desc.addr, desc.len), payload(60, i)));
+            seen.insert(memory.index_of(desc.addr).value);
+            CHECK(second.tx.reserve(1).push(desc));
+        }
+    }
+    CHECK(seen == std::set<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7});
+    check_frames(census_of(both, 8), 0, 0, 8, 0, 8);
+    CHECK_FALSE(second.wakeup_tx());
+    CHECK(fake.take_sent().size() == 8);
+    check_frames(census_of(both, 8), 0, 0, 0, 8, 8);
+    CHECK(first.census(8).sum() == 8);  // what was sent on the second is not in its ledgers
+}
+
+TEST_CASE("a second socket cannot be given more frames than the first has left") {
+    fake_kernel fake;
+    fake.interface.queues = fake.real_queues = 2;
+    const umem memory = umem::create(sim_builder(fake, 8, 8).memory()).value();
+    const raw_socket first = sim_builder(fake, 8, 8).prefill(6).over(memory).build_raw().value();
+    const auto refused = sim_builder(fake, 8, 8).queue(1).prefill(3).over(memory).build_raw();
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().code == errc::invalid_option);
+    CHECK(refused.error().message().find("prefill 3") != std::string::npos);
+    CHECK(fake.live_fds() == 1);
+    const raw_socket second = sim_builder(fake, 8, 8).queue(1).over(memory).build_raw().value();
+    CHECK(second.rings().fill.waiting == 2);
 }

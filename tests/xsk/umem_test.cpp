@@ -2,6 +2,7 @@
 #include "xsk/umem.hpp"
 
 #include "tests/support/skip.hpp"
+#include "tests/xsk/dies.hpp"
 #include "tests/xsk/mapped.hpp"
 #include "xsk/packet.hpp"
 
@@ -17,7 +18,9 @@
 #include <vector>
 
 using namespace fluxnet;
+using test::dies;
 using test::is_mapped;
+using test::why_no_assertions;
 
 static_assert(std::is_nothrow_copy_constructible_v<umem> && std::is_nothrow_move_constructible_v<umem>);
 static_assert(umem_config{}.packet_capacity() == 1536);
@@ -132,6 +135,30 @@ TEST_CASE("an address is inside when its bytes lie in one frame") {
     CHECK_FALSE(memory.contains({~std::uint64_t{0} - 2047}, 64));
     CHECK_FALSE(memory.contains({std::uint64_t{1} << 32}, 1));
     CHECK_FALSE(memory.contains({0}, ~0U));
+}
+
+TEST_CASE("bytes by address are those of the frame around it") {
+    const umem memory = umem::create(small_config(10)).value();
+    CHECK(memory.bytes({5000}, 10).data() == memory.base() + 5000);
+    CHECK(memory.bytes({5000}, 10).size() == 10);
+    CHECK(memory.bytes({9 * 2048}, 2048).size() == 2048);
+    CHECK(memory.index_of({0}).value == 0);
+    CHECK(memory.index_of({2047}).value == 0);
+    CHECK(memory.index_of({2048 + 512}).value == 1);
+    CHECK(memory.index_of({10 * 2048 - 1}).value == 9);
+    CHECK(memory.addr_of({9}).value == 9 * 2048);
+    for (std::uint32_t frame = 0; frame < 10; ++frame) { CHECK(memory.index_of(memory.addr_of({frame})).value == frame); }
+}
+
+TEST_CASE("bytes and frames outside the memory are stopped by an assertion") {
+    FLUXNET_SKIP_IF(why_no_assertions());
+    const umem memory = umem::create(small_config(10)).value();
+    CHECK(dies([&] { static_cast<void>(memory.bytes({2000}, 60)); }));
+    CHECK(dies([&] { static_cast<void>(memory.bytes({10 * 2048}, 1)); }));
+    CHECK(dies([&] { static_cast<void>(memory.bytes({~std::uint64_t{0}}, 1)); }));
+    CHECK(dies([&] { static_cast<void>(memory.frame({10})); }));
+    CHECK(dies([&] { static_cast<void>(memory.index_of({10 * 2048})); }));
+    CHECK(dies([&] { static_cast<void>(memory.addr_of({10})); }));
 }
 
 TEST_CASE("huge pages are used or done without") {

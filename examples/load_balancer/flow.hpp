@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `flow`: the five values that all packets of a connection share, and a hash over them.
+//
+// A value. parse() takes any bytes off the wire.
+#pragma once
+
+#include "proto/byte_order.hpp"
+#include "proto/ethernet.hpp"
+#include "proto/ipv4.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace load_balancer {
+
+namespace proto = fluxnet::proto;
+
+/// Spreads every bit of a number over all bits of the result (the finaliser of SplitMix64; a bijection).
+[[nodiscard]] constexpr std::uint64_t mix(std::uint64_t value) noexcept {
+    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9U;
+    value = (value ^ (value >> 27)) * 0x94d049bb133111ebU;
+    return value ^ (value >> 31);
+}
+
+struct flow {
+    proto::ipv4_address source;
+    proto::ipv4_address destination;
+    proto::ip_protocol protocol{};
+    std::uint16_t source_port = 0;
+    std::uint16_t destination_port = 0;
+    bool opens = false;  ///< The packet asks for a new TCP connection (SYN without ACK); no part of the hash.
+
+    /// Reads a frame; std::nullopt when it is no well-formed TCP or UDP over IPv4 in one piece: a fragment has no ports.
+    /// The checksum of the transport header is left to the backend.
+    [[nodiscard]] static std::optional<flow> parse(std::span<const std::byte> frame) noexcept {
+        const auto ethernet = proto::ethernet_view::parse(frame);
+        if (!ethernet || ethernet->type() != proto::ethertype::ipv4) { return std::nullopt; }
+        const auto packet = proto::ipv4_view::parse(ethernet->payload());
+        if (!packet || packet->is_fragment()) { return std::nullopt; }
+        const std::span<const std::byte> segment = packet->payload();
+        const bool tcp = packet->protocol() == proto::ip_protocol::tcp && segment.size() >= tcp_header_length;
+        const bool udp = packet->protocol() == proto::ip_protocol::udp && segment.size() >= udp_header_length;
+        if (!tcp && !udp) { return std::nullopt; }
+        return flow{.source = packet->source(),
+                    .destination = packet->destination(),
+                    .protocol = packet->protocol(),
+                    .source_port = proto::load_be16(segment.data()),
+                    .destination_port = proto::load_be16(segment.data() + 2),
+                    .opens = tcp && (segment[tcp_flags_at] & (tcp_syn | tcp_ack)) == tcp_syn};
+    }
+
+    /// The same on every machine, so that several balancers agree.
+    [[nodiscard]] std::uint64_t hash() const noexcept {
+        const std::uint64_t ports = std::uint64_t{source_port} << 16 | destination_port;
+        const std::uint64_t addresses = std::uint64_t{source.to_host_order()} << 32 | destination.to_host_order();
+        return mix(mix(addresses) ^ (ports << 8 | static_cast<std::uint8_t>(protocol)));
+    }
+
+private:
+    // RFC 9293 section 3.1 and RFC 768; in both, the ports come first.
+    static constexpr std::size_t tcp_header_length = 20;
+    static constexpr std::size_t tcp_flags_at = 13;
+    static constexpr std::byte tcp_syn{0x02};
+    static constexpr std::byte tcp_ack{0x10};
+    static constexpr std::size_t udp_header_length = 8;
+};
+
+}  // namespace load_balancer

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/channel.hpp"
+
+#include "runtime/schedule.hpp"
+#include "runtime/scope.hpp"
+#include "runtime/sleep.hpp"
+#include "runtime/timeout.hpp"
+#include "xsk/packet.hpp"
+#include "xsk/umem.hpp"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <chrono>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <vector>
+
+using namespace fluxnet;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Sends first, first + 1, ... up to `last`.
+task<void> send_numbers(channel<int>& to, int first, int last) {
+    for (int i = first; i <= last; ++i) {
+        int value = i;
+        const io_result put = co_await to.send(value);
+        CHECK_FALSE(put.ec);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("a channel gives values in the order in which they were sent") {
+    channel<int> numbers(4);
+    std::vector<int> got;
+    executor loop;
+    loop.spawn(send_numbers(numbers, 1, 100));
+    loop.spawn([&]() -> task<void> {
+        while (got.size() < 100) {
+            int value = 0;
+            const io_result taken = co_await numbers.recv(value);
+            CHECK(taken.n == 1);
+            got.push_back(value);
+        }
+    });
+    loop.run();
+    std::vector<int> expected(100);
+    std::iota(expected.begin(), expected.end(), 1);
+    CHECK(got == expected);
+}
+
+TEST_CASE("batches larger than the channel are sent in parts and received as far as there is room") {
+    channel<int> numbers(8);
+    std::vector<int> values(100);
+    std::iota(values.begin(), values.end(), 0);
+    std::vector<int> got;
+    executor loop;
+    loop.spawn([&]() -> task<void> {
+        const io_result put = co_await numbers.send(values);
+        CHECK_FALSE(put.ec);
+        CHECK(put.n == 100);
+        numbers.close();
+    });
+    loop.spawn([&]() -> task<void> {
+        std::array<int, 5> some{};
+        for (;;) {
+            const io_result taken = co_await numbers.recv(some);
+            if (taken.ec) {
+                CHECK(taken.ec == errc::closed);
+                CHECK(taken.n == 0);
+                co_return;
+            }
+            CHECK(taken.n <= 5);
+            got.insert(got.end(), some.begin(), some.begin() + static_cast<std::ptrdiff_t>(taken.n));
+        }
+    });
+    loop.run();
+    CHECK(got == values);
+}
+
+TEST_CASE("a closed channel refuses senders and empties before its receivers learn of it") {
+    channel<int> numbers(2);
+    std::array<int, 2> two{1, 2};
+    CHECK(numbers.try_send(two) == 2);
+    executor loop;
+    std::error_code refused;
+    std::size_t moved = 99;
+    loop.spawn([&]() -> task<void> {
+        int value = 3;
+        const io_result put = co_await numbers.send(value);
+        refused = put.ec;
+        moved = put.n;
+    });
+    loop.spawn([&]() -> task<void> {
+        static_cast<void>(co_await yield());
+        numbers.close();
+        int late = 4;
+        const io_result put = co_await numbers.send(late);
+        CHECK(put.ec == errc::closed);
+        std::array<int, 4> rest{};
+        const io_result taken = co_await numbers.recv(rest);
+        CHECK(taken.n == 2);
+        CHECK(rest[0] == 1);
+        CHECK(rest[1] == 2);
+        const io_result nothing = co_await numbers.recv(rest);
+        CHECK(nothing.ec == errc::closed);
+    });
+    loop.run();
+    CHECK(refused == errc::closed);
+    CHECK(moved == 0);
+}
+
+TEST_CASE("closing wakes every receiver that waits") {
+    channel<int> numbers(2);
+    executor loop;
+    int closed = 0;
+    for (int i = 0; i < 5; ++i) {
+        loop.spawn([&]() -> task<void> {
+            int value = 0;
+            const io_result taken = co_await numbers.recv(value);
+            closed += taken.ec == errc::closed ? 1 : 0;
+        });
+    }
+    loop.spawn([&]() -> task<void> {
+        static_cast<void>(co_await sleep_for(1ms));
+        numbers.close();
+    });
+    loop.run();
+    CHECK(closed == 5);
+}
+
+TEST_CASE("receivers and senders are served first come first served") {
+    channel<int> numbers(2);
+    executor loop;
+    std::vector<int> order;
+    for (int i = 0; i < 6; ++i) {
+        loop.spawn([&, i]() -> task<void> {
+            int value = 0;
+            static_cast<void>(co_await numbers.recv(value));
+            CHECK(value == i);
+            order.push_back(i);
+        });
+    }
+    loop.spawn([&]() -> task<void> {
+        static_cast<void>(co_await sleep_for(1ms));
+        std::array<int, 6> six{0, 1, 2, 3, 4, 5};
+        static_cast<void>(co_await numbers.send(six));
+    });
+    loop.run();
+    CHECK(order == std::vector<int>{0, 1, 2, 3, 4, 5});
+    order.clear();
+    for (int i = 0; i < 6; ++i) {
+        loop.spawn([&, i]() -> task<void> {
+            int value = i;
+            static_cast<void>(co_await numbers.send(value));
+        });
+    }
+    loop.spawn([&]() -> task<void> {
+        static_cast<void>(co_await sleep_for(1ms));
+        while (order.size() < 6) {
+            int value = 0;
+            static_cast<void>(co_await numbers.recv(value));
+            order.push_back(value);
+        }
+    });
+    loop.run();
+    CHECK(order == std::vector<int>{0, 1, 2, 3, 4, 5});
+}
+
+TEST_CASE("a cancelled receive has taken nothing and a cancelled send says how much it has sent") {
+    channel<int> numbers(2);
+    executor loop;
+    loop.spawn([&]() -> task<void> {
+        const auto wait = [](channel<int>& from, io_result& taken) -> task<void> {
+            int value = 0;
+            taken = co_await from.recv(value);
+        };
+        io_result taken;
+        static_cast<void>(co_await timeout(1ms, wait(numbers, taken)));
+        CHECK(taken.ec == errc::operation_canceled);
+        CHECK(taken.n == 0);
+        std::array<int, 5> five{1, 2, 3, 4, 5};
+        const auto give = [](channel<int>& to, std::span<int> values, io_result& put) -> task<void> {
+            put = co_await to.send(values);
+        };
+        io_result put;
+        static_cast<void>(co_await timeout(1ms, give(numbers, five, put)));
+        CHECK(put.ec == errc::operation_canceled);
+        CHECK(put.n == 2);
+        CHECK(numbers.size() == 2);
+    });
+    loop.run();
+}
+
+TEST_CASE("values that are never received are destroyed with the channel") {
+    auto counted = std::make_shared<int>(0);
+    {
+        channel<std::shared_ptr<int>> values(4);
+        std::array<std::shared_ptr<int>, 3> three{counted, counted, counted};
+        CHECK(values.try_send(three) == 3);
+        CHECK(counted.use_count() == 4);
+        std::shared_ptr<int> one;
+        CHECK(values.try_recv(std::span(&one, 1)) == 1);
+    }
+    CHECK(counted.use_count() == 1);
+}
+
+TEST_CASE("packets go through a channel and back to their home") {
+    const umem memory = umem::create({.frame_count = 64}).value();
+    frame_home* const home = memory.pool().make_home(64);
+    home->adopt();
+    channel<packet> packets(16);
+    executor loop;
+    std::size_t received = 0;
+    loop.spawn([&]() -> task<void> {
+        for (int i = 0; i < 200; ++i) {
+            const auto frame = home->take();
+            REQUIRE(frame);
+            packet one = packet::from_raw(*home, {home->addr_of(home->at(*frame)), 60, 0});
+            const io_result put = co_await packets.send(one);
+            CHECK_FALSE(put.ec);
+            CHECK_FALSE(one);
+        }
+        packets.close();
+    });
+    loop.spawn([&]() -> task<void> {
+        std::array<packet, 8> burst;
+        for (;;) {
+            const io_result taken = co_await packets.recv(burst);
+            if (taken.ec) { co_return; }
+            received += taken.n;
+            for (packet& one : burst) { one.reset(); }
+        }
+    });
+    loop.run();
+    CHECK(received == 200);
+    CHECK(memory.pool().census().user == 0);
+    home->release();
+}
+
+TEST_CASE("a coroutine destroyed while it waits leaves the channel in order") {
+    channel<int> numbers(2);
+    {
+        executor loop;
+        loop.spawn([&]() -> task<void> {
+            int value = 0;
+            static_cast<void>(co_await numbers.recv(value));
+        });
+        loop.spawn([&]() -> task<void> {
+            loop.stop();
+            static_cast<void>(co_await yield());
+        });
+        loop.run();
+    }
+    std::array<int, 2> two{1, 2};
+    CHECK(numbers.try_send(two) == 2);
+    CHECK(numbers.try_recv(two) == 2);
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/metrics.hpp"
+
+#include "runtime/open_async.hpp"
+#include "runtime/sleep.hpp"
+#include "xsk/simulated_wire.hpp"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <chrono>
+#include <regex>
+#include <sstream>
+#include <string>
+
+using namespace fluxnet;
+using namespace std::chrono_literals;
+
+namespace {
+
+bool contains(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("counters are written as Prometheus reads them") {
+    simulated_wire wire;
+    executor loop;
+    async_sockets left = open_async(loop, wire.socket_on(simulated_wire::end::left)).value();
+    async_sockets right = open_async(loop, wire.socket_on(simulated_wire::end::right)).value();
+    std::string text;
+    loop.spawn([&]() -> task<void> {
+        std::array<packet, 10> burst;
+        for (int i = 0; i < 3; ++i) {
+            CHECK(left.tx.allocate(burst) == 10);
+            for (packet& one : burst) { CHECK(one.set_len(60)); }
+            static_cast<void>(co_await left.tx.send(burst));
+            static_cast<void>(co_await sleep_for(1ms));
+        }
+    });
+    loop.spawn([&]() -> task<void> {
+        std::array<packet, 64> burst;
+        std::size_t received = 0;
+        while (received < 30) {
+            const io_result got = co_await right.rx.recv(burst);
+            received += got.n;
+        }
+        metrics all;
+        all.add("main", loop);
+        all.add("left", left.rx);
+        all.add("right", right.rx);
+        all.add("left", left.tx);
+        all.add("a \"quoted\"\nname\\", right.rx.socket().pool());
+        text = all.text();
+    });
+    loop.run();
+    CAPTURE(text);
+    CHECK(contains(text, "# TYPE fluxnet_executor_turns_total counter\nfluxnet_executor_turns_total{executor=\"main\"} "));
+    CHECK(contains(text,
+                   "fluxnet_rx_packets_total{socket=\"left\"} 0\n"
+                   "fluxnet_rx_packets_total{socket=\"right\"} 30\n"));
+    CHECK(contains(text, "fluxnet_rx_kernel_drops_total{socket=\"right\",reason=\"fill_ring_empty\"} 0\n"));
+    CHECK(contains(text, "fluxnet_tx_in_flight{socket=\"left\"} "));
+    CHECK(contains(text, "fluxnet_frames{umem=\"a \\\"quoted\\\"\\nname\\\\\",state=\"user\"} 10\n"));
+    // Every line is a comment or a sample, and no family is begun twice.
+    const std::regex sample(R"([a-z_]+\{[a-z]+="([^"\\]|\\.)*"(,[a-z]+="[^"]*")?\} -?[0-9.e+-]+)");
+    const std::regex comment(R"(# (HELP|TYPE) [a-z_]+ .+)");
+    std::istringstream lines(text);
+    std::string line;
+    std::string families;
+    while (std::getline(lines, line)) {
+        const bool well_formed = std::regex_match(line, sample) || std::regex_match(line, comment);
+        CHECK_MESSAGE(well_formed, line);
+        if (line.starts_with("# TYPE")) {
+            CHECK_FALSE(contains(families, line));
+            families += line + "\n";
+        }
+    }
+}
+
+TEST_CASE("an engine's ports are counted by what became of their packets") {
+    simulated_wire wire;
+    auto far = wire.socket_on(simulated_wire::end::left).build_system().value();
+    auto loop = open_engine(wire.socket_on(simulated_wire::end::right)).value();
+    std::array<packet, 6> burst;
+    REQUIRE(far.tx.allocate(burst) == 6);
+    for (packet& one : burst) { REQUIRE(one.set_len(60)); }
+    REQUIRE(far.tx.try_send(burst) == 6);
+    far.tx.flush();
+    CHECK_FALSE(loop->run([&](packet_batch& batch) {
+        batch[0].send();
+        batch[1].send(9);
+        static_cast<void>(batch.extract(2));
+        loop->stop();
+    }));
+    metrics all;
+    all.add("0", loop->port(0));
+    CHECK(contains(all.text(), "fluxnet_port_packets_total{port=\"0\",outcome=\"recycled\"} 4\n"));
+    CHECK(contains(all.text(), "fluxnet_port_packets_total{port=\"0\",outcome=\"sent\"} 1\n"));
+    CHECK(contains(all.text(), "fluxnet_port_packets_total{port=\"0\",outcome=\"extracted\"} 1\n"));
+    CHECK(contains(all.text(), "fluxnet_port_drops_total{port=\"0\",reason=\"refused\"} 1\n"));
+}

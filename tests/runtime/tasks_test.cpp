@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What an executor tells about its tasks, and how it ends them.
+#include "runtime/dump_on_signal.hpp"
+
+#include "runtime/channel.hpp"
+#include "runtime/schedule.hpp"
+#include "runtime/scope.hpp"
+#include "runtime/sleep.hpp"
+#include "runtime/timeout.hpp"
+#include "tests/runtime/coroutines.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+
+#include <csignal>
+
+#include <unistd.h>
+
+using namespace fluxnet;
+using namespace std::chrono_literals;
+
+namespace {
+
+bool lists(std::span<const task_info> tasks, std::string_view awaiting, unsigned line) {
+    return std::ranges::any_of(tasks, [&](const task_info& task) {
+        return task.awaiting == awaiting && task.where.line() == line &&
+               std::string_view(task.where.file_name()).ends_with("tasks_test.cpp");
+    });
+}
+
+}  // namespace
+
+TEST_CASE("an executor lists what each task awaits and where it was spawned") {
+    executor loop;
+    channel<int> numbers(2);
+    std::vector<task_info> seen;
+    unsigned sleeper = 0;
+    unsigned receiver = 0;
+    unsigned parent = 0;
+    unsigned child = 0;
+    loop.spawn([]() -> task<void> { static_cast<void>(co_await sleep_for(10s)); }), sleeper = __LINE__;
+    loop.spawn(
+        [&]() -> task<void> {
+            int value = 0;
+            static_cast<void>(co_await numbers.recv(value));
+        },
+        std::source_location::current()),
+        receiver = __LINE__ - 1;
+    loop.spawn(
+        [&]() -> task<void> {
+            scope children;
+            children.spawn([]() -> task<void> { static_cast<void>(co_await sleep_for(10s)); }), child = __LINE__;
+            static_cast<void>(co_await children.join());
+        },
+        std::source_location::current()),
+        parent = __LINE__ - 1;
+    loop.spawn([&]() -> task<void> {
+        static_cast<void>(co_await sleep_for(20ms));
+        seen = loop.tasks();
+        loop.request_stop();
+    });
+    loop.run();
+    CHECK(seen.size() == 5);
+    CHECK(lists(seen, "sleep", sleeper));
+    CHECK(lists(seen, "channel::recv", receiver));
+    CHECK(lists(seen, "scope::join", parent));
+    CHECK(lists(seen, "sleep", child));
+    for (const task_info& task : seen) {
+        if (!task.awaiting.empty()) { CHECK(task.waiting_for >= 10ms); }
+        if (!task.awaiting.empty()) { CHECK(task.waiting_for < 10s); }
+    }
+    CHECK(to_text(seen).find("tasks_test.cpp:" + std::to_string(sleeper)) != std::string::npos);
+    CHECK(to_text(seen).find("channel::recv for 0.0") != std::string::npos);
+    CHECK(loop.tasks().empty());
+}
+
+TEST_CASE("shutting down cancels what can be cancelled and names what does not end") {
+    executor loop;
+    bool canceled = false;
+    unsigned stubborn = 0;
+    loop.spawn([&]() -> task<void> {
+        const std::error_code ended = co_await sleep_for(10s);
+        canceled = ended == errc::operation_canceled;
+    });
+    loop.spawn([]() -> task<void> {
+        for (;;) {
+            const std::error_code ended = co_await sleep_for(1ms);
+            if (ended) { co_await test::never(); }
+        }
+    }),
+        stubborn = __LINE__;
+    const auto start = std::chrono::steady_clock::now();
+    const std::vector<task_info> left = loop.shut_down(50ms);
+    CHECK(std::chrono::steady_clock::now() - start < 5s);
+    CHECK(canceled);
+    REQUIRE(left.size() == 1);
+    CHECK(left[0].where.line() <= stubborn);
+    CHECK(left[0].where.line() >= stubborn - 8);
+    executor other;
+    other.spawn([]() -> task<void> { static_cast<void>(co_await sleep_for(10s)); });
+    CHECK(other.shut_down(1s).empty());
+}
+
+TEST_CASE("a signal makes an executor tell its tasks in every temper") {
+    for (const poller how : {poller::wait, poller::adaptive, poller::busy}) {
+        executor loop({.how = how});
+        std::string told;
+        dump_on_signal tell(loop, SIGUSR2, [&](const std::string& text) { told += text; });
+        loop.spawn([&]() -> task<void> {
+            for (int i = 0; i < 2; ++i) {
+                static_cast<void>(co_await sleep_for(5ms));
+                ::kill(::getpid(), SIGUSR2);
+                static_cast<void>(co_await sleep_for(5ms));
+            }
+        });
+        loop.run();
+        CHECK(std::count(told.begin(), told.end(), '\n') == 2);
+        CHECK(told.find("sleep for") != std::string::npos);
+    }
+}
+
+TEST_CASE("a task that has gone to another executor is listed as being elsewhere") {
+    executor here;
+    executor there;
+    std::vector<task_info> seen;
+    here.spawn([&]() -> task<void> { static_cast<void>(co_await schedule_on(there)); });
+    here.spawn([&]() -> task<void> {
+        static_cast<void>(co_await yield());
+        seen = here.tasks();
+        here.stop();
+    });
+    here.run();
+    REQUIRE(seen.size() == 2);
+    there.spawn([]() -> task<void> { static_cast<void>(co_await sleep_for(1ms)); });
+    there.run();
+    CHECK(here.tasks()[0].elsewhere);
+    here.run();
+    CHECK(here.tasks().empty());
+}
