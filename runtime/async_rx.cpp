@@ -78,7 +78,10 @@ private:
 
     void before_sleep() noexcept override {
         while (rx_.low_on_frames() && !rx_.home().publish_hungry()) { rx_.refill(); }
-        if ((pending() || listening_) && !armed()) {
+        if (!pending() && !listening_) { return; }
+        if (executor_.clock() != nullptr) {
+            if (rx_.available() != 0) { executor_.wake(); }  // nothing else will tell of them
+        } else if (!armed()) {
             rx_.prepare_wait();
             executor_.reactor().arm(*this, rx_.fd(), POLLIN);
         }

@@ -39,7 +39,8 @@ task<int> signal_set::next() {
             co_return static_cast<int>(info.ssi_signo);
         }
         const std::error_code ec = co_await readable(fd_);
-        if (ec) { co_return 0; }
+        if (ec == errc::operation_canceled) { co_return 0; }
+        if (ec) { throw std::system_error(ec, "await a signal"); }
     }
 }
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/wire_pump.hpp"
 
+#include <cassert>
+
 namespace fluxnet {
 
 wire_pump::wire_pump(executor& on, simulated_wire& wire) : executor_(on), wire_(wire), start_(on.now() - wire.now()) {
+    assert(on.clock() == nullptr && "in virtual time attach the wire to the clock");
     executor_.add_handler(*this);
 }
 
