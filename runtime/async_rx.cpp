@@ -87,7 +87,10 @@ private:
         }
     }
 
-    void after_sleep() noexcept override { rx_.home().withdraw_hungry(); }
+    void after_sleep() noexcept override {
+        rx_.home().withdraw_hungry();
+        if (executor_.clock() != nullptr) { serve(); }  // ready together with the timers of this time
+    }
 
     void end_run() noexcept override {
         if (armed()) { executor_.reactor().disarm_now(*this); }

@@ -217,10 +217,6 @@ void executor::sleep() {
         reactor_->poll();
     }
     for (auto& handler : handlers_) { handler.after_sleep(); }
-    if (clock_ != nullptr) [[unlikely]] {
-        // What has arrived becomes ready together with the timers of the same time.
-        for (auto& handler : handlers_) { handler.last_look(); }
-    }
 }
 
 void executor::leave() noexcept {

@@ -17,9 +17,9 @@ struct outcome {
     std::uint64_t digest = 0;
     std::chrono::nanoseconds elapsed{};  ///< Virtual time.
     std::uint64_t resumptions = 0;
-    std::uint64_t packets = 0;   ///< Sent, in both directions.
-    std::uint64_t cancels = 0;   ///< Groups of coroutines that were cancelled.
-    std::uint64_t expired = 0;   ///< Waits that a time limit ended.
+    std::uint64_t packets = 0;  ///< Sent, in both directions.
+    std::uint64_t cancels = 0;  ///< Groups of coroutines that were cancelled.
+    std::uint64_t expired = 0;  ///< Waits that a time limit ended.
     std::uint64_t channel_items = 0;
     std::string problems;  ///< What is not as it must be, one a line; empty when all is well.
 
