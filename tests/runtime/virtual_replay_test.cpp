@@ -96,8 +96,8 @@ TEST_CASE("ten thousand seeds of packets and timers and channels and cancels acc
     CHECK(all.sum.cancels >= seeds * 5);
     CHECK(all.sum.expired >= seeds * 50);
     CHECK(all.sum.channel_items >= seeds * 1000);
-    // On one processor, so that what else runs on the machine does not count. Sanitizers take their time.
-    if (seeds == 10'000) { CHECK(cpu.count() < 100); }
+    // On two processors, or on one if others keep the machine busy. Sanitizers take their time.
+    if (seeds == 10'000) { CHECK(std::min(real, cpu).count() < 100); }
 }
 
 TEST_CASE("a seed replays in another process and with every compiler") {

@@ -23,6 +23,7 @@ using namespace std::chrono_literals;
 using end = simulated_wire::end;
 
 constexpr std::chrono::nanoseconds duration = 1s;
+constexpr std::chrono::nanoseconds tick = 250us;
 constexpr std::size_t flows = 4;  // of each host: two that it makes up, two that its workers echo
 
 /// The program's own choices.
@@ -31,8 +32,9 @@ public:
     explicit dice(std::uint64_t seed) : engine_(seed) {}
     [[nodiscard]] std::uint64_t below(std::uint64_t bound) noexcept { return engine_() % bound; }
     [[nodiscard]] bool one_in(std::uint64_t sides) noexcept { return below(sides) == 0; }
-    [[nodiscard]] std::chrono::microseconds microseconds(std::uint64_t from, std::uint64_t to) noexcept {
-        return std::chrono::microseconds(from + below(to - from));
+    /// Whole ticks from one up to, and not including, another: many things shall happen at the same time.
+    [[nodiscard]] std::chrono::nanoseconds ticks(std::uint64_t from, std::uint64_t to) noexcept {
+        return tick * static_cast<std::int64_t>(from + below(to - from));
     }
 
 private:
@@ -42,18 +44,16 @@ private:
 /// What a packet consists of.
 class message {
 public:
-    static constexpr std::size_t size = 64;
+    static constexpr std::size_t size = 48;
 
     message() = default;
     message(std::uint64_t flow, std::uint64_t number, std::uint64_t sent_at) : words_{0, 0, flow, number, sent_at} {
-        words_[5] = flow * 77 + number;
-        words_[6] = ~number;
-        words_[7] = sum();
+        words_[5] = sum();
     }
     explicit message(const packet& from) { std::memcpy(words_.data(), from.data().data(), size); }
 
     [[nodiscard]] bool write_to(packet& into) const { return into.assign(std::as_bytes(std::span(words_))); }
-    [[nodiscard]] bool intact() const noexcept { return words_[7] == sum(); }
+    [[nodiscard]] bool intact() const noexcept { return words_[5] == sum(); }
     [[nodiscard]] std::uint64_t flow() const noexcept { return words_[2]; }
     [[nodiscard]] std::uint64_t number() const noexcept { return words_[3]; }
     [[nodiscard]] std::uint64_t sent_at() const noexcept { return words_[4]; }
@@ -61,11 +61,11 @@ public:
 private:
     [[nodiscard]] std::uint64_t sum() const noexcept {
         std::uint64_t all = 1;
-        for (std::size_t i = 0; i < 7; ++i) { all = all * 0x100000001b3ULL + words_[i]; }
+        for (std::size_t i = 0; i < 5; ++i) { all = all * 0x100000001b3ULL + words_[i]; }
         return all;
     }
 
-    std::array<std::uint64_t, 8> words_{};  // the first two stand for the Ethernet header
+    std::array<std::uint64_t, size / 8> words_{};  // the first two stand for the Ethernet header
 };
 
 /// One of two ways that a wire treats its packets.
@@ -75,9 +75,9 @@ wire_profile draw_profile(dice& chance) {
     if (chance.one_in(3)) { profile.duplication = 0.03; }
     if (chance.one_in(3)) { profile.corruption = 0.02; }
     if (chance.one_in(3)) { profile.reordering = 0.05; }
-    profile.reordering_delay = 700us;
-    if (!chance.one_in(4)) { profile.delay = chance.microseconds(1, 2000); }
-    if (chance.one_in(3)) { profile.jitter = 300us; }
+    profile.reordering_delay = 3 * tick;
+    if (!chance.one_in(4)) { profile.delay = chance.ticks(1, 9); }
+    if (chance.one_in(4)) { profile.jitter = 300us; }
     if (chance.one_in(4)) { profile.bits_per_second = 10'000'000; }
     return profile;
 }
@@ -107,7 +107,7 @@ public:
     /// Lives in sessions, each cancelled after a while, until its time is over.
     task<void> live(executor::time_point until) {
         while (loop_.now() < until) {
-            const std::chrono::nanoseconds limit = chance_.microseconds(40'000, 250'000);
+            const std::chrono::nanoseconds limit = chance_.ticks(160, 1000);
             const timed<void> ended = co_await timeout(std::min(limit, until - loop_.now()), session());
             if (ended.expired) { ++result_.cancels; }
         }
@@ -158,16 +158,22 @@ private:
 
     /// Makes numbered packets, a few at a time.
     task<void> produce(std::size_t flow) {
-        std::array<packet, 6> burst;
+        std::array<packet, 8> burst;
         for (;;) {
-            const std::error_code ended = co_await sleep_for(chance_.microseconds(7000, 17'000));
+            const std::error_code ended = co_await sleep_for(chance_.ticks(44, 116));
             if (ended) { co_return; }
-            const std::uint32_t made = sockets_.tx.allocate(std::span(burst).first(1 + chance_.below(burst.size())));
+            const std::uint64_t count = is_behind() ? burst.size() : 1 + chance_.below(burst.size());
+            const std::uint32_t made = sockets_.tx.allocate(std::span(burst).first(count));
             for (packet& one : std::span(burst).first(made)) { stamp(one, flow); }
             const io_result put = co_await outbox_.send(std::span(burst).first(made));
             queued_ += put.n;
             if (put.ec) { co_return; }
         }
+    }
+
+    /// Tells whether fewer packets were made than a thousand a second, of both hosts.
+    [[nodiscard]] bool is_behind() const noexcept {
+        return static_cast<std::int64_t>(queued_) * 1s < 550 * std::chrono::nanoseconds(wire_.now());
     }
 
     task<void> transmit() {
@@ -197,11 +203,11 @@ private:
 
     /// Drops, keeps or echoes what was received.
     task<void> work(std::size_t flow) {
-        std::array<packet, 3> some;
+        std::array<packet, 4> some;
         for (;;) {
             io_result got;
             if (chance_.one_in(4)) {
-                const timed<io_result> limited = co_await timeout(chance_.microseconds(200, 3000), take(some));
+                const timed<io_result> limited = co_await timeout(chance_.ticks(1, 12), take(some));
                 if (limited.expired) { ++result_.expired; }
                 got = limited.value;
                 if (limited.expired && got.ec) { continue; }
@@ -211,7 +217,7 @@ private:
             if (got.ec) { co_return; }
             const std::uint64_t fate = chance_.below(6);
             if (fate == 0) {
-                const std::error_code ended = co_await sleep_for(chance_.microseconds(1, 1500));
+                const std::error_code ended = co_await sleep_for(chance_.ticks(1, 7));
                 if (ended) { co_return; }
             } else if (fate == 1) {
                 const std::error_code ended = co_await use_mutex();
@@ -238,7 +244,7 @@ private:
         if (!held) { co_return held.error(); }
         expect(!holding_, "two hold one mutex");
         holding_ = true;
-        const std::error_code ended = co_await sleep_for(chance_.microseconds(1, 400));
+        const std::error_code ended = co_await sleep_for(chance_.ticks(1, 3));
         holding_ = false;
         co_return ended;
     }
