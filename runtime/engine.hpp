@@ -80,6 +80,9 @@ public:
     explicit engine(const idle_policy& idle = {.how = poller::adaptive}, reactor_kind kind = reactor_kind::automatic)
         : executor(idle, kind) {}
 
+    /// Makes an engine in virtual time.
+    explicit engine(virtual_clock& clock) : executor(clock) {}
+
     /// Adds a port and returns its number: 0 for the first. Its UMEM must be that of the other ports. Must be called in the
     /// network namespace of its interface. Errors: invalid_option (batch size, another UMEM, too many ports).
     [[nodiscard]] result<std::uint8_t> add_port(system_sockets sockets, const batch_options& options = {});

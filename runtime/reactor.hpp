@@ -33,8 +33,11 @@ public:
     poll_operation(const poll_operation&) = delete;
     poll_operation& operator=(const poll_operation&) = delete;
 
+    /// The result of every operation in virtual time, where there are no descriptors. Beyond all negated errnos.
+    static constexpr int refused = -4096;
+
     /// Called on the executor's thread when it fired: `result` holds POLL* events, or a negated errno (ECANCELED after
-    /// disarm()).
+    /// disarm()), or `refused`.
     virtual void on_ready(int result) noexcept = 0;
 
     [[nodiscard]] bool armed() const noexcept { return armed_; }
