@@ -13,6 +13,7 @@
 #include "runtime/timeout.hpp"
 #include "runtime/when.hpp"
 #include "tests/runtime/tracked.hpp"
+#include "tests/support/skip.hpp"
 
 #include <doctest/doctest.h>
 
@@ -41,6 +42,14 @@ struct request {
     std::string note;
 };
 
+request make_request(int number) {
+    return {tracked(number), text(number)};
+}
+
+int three() {
+    return 3;
+}
+
 // Coroutines that suspend while they hold their parameters.
 task<int> by_value(tracked item) {
     co_await yield();
@@ -61,6 +70,10 @@ task<int> by_request(request all) {
 task<int> by_request_reference(const request& all) {
     co_await yield();
     co_return all.note == text(all.item.get()) ? all.item.get() : -1;
+}
+task<int> by_pair(std::pair<tracked, std::string> all) {
+    co_await yield();
+    co_return all.second == text(all.first.get()) ? all.first.get() : -1;
 }
 task<int> by_function(std::function<int()> function) {
     co_await yield();
@@ -128,31 +141,29 @@ TEST_CASE("a natural call of a task keeps its arguments until the task ends") {
     });
 }
 
-TEST_CASE("a natural call with objects made in braces keeps them until the task ends") {
-    check_call(1, []() -> task<int> { co_return co_await by_request(request{tracked(1), text(1)}); });
-    check_call(1, []() -> task<int> { co_return co_await by_request({.item = tracked(1), .note = text(1)}); });
-    check_call(1, []() -> task<int> { co_return co_await by_request_reference(request{tracked(1), text(1)}); });
-    check_call(3, []() -> task<int> {
-        const std::vector<tracked> all{tracked(1), tracked(2)};
-        co_return co_await by_vector(all);
-    });
+TEST_CASE("an argument made by a constructor or a function lives until the task ends") {
+    check_call(1, []() -> task<int> { co_return co_await by_request(make_request(1)); });
+    check_call(1, []() -> task<int> { co_return co_await by_request_reference(make_request(1)); });
+    check_call(2, []() -> task<int> { co_return co_await by_pair({tracked(2), text(2)}); });
     check_call(4, []() -> task<int> { co_return co_await by_vector(std::vector<tracked>(2, tracked(2))); });
+    check_call(3, []() -> task<int> { co_return co_await by_function(std::function(three)); });
 }
 
-TEST_CASE("a natural call with a lambda keeps its captures until the task ends") {
+TEST_CASE("a task made in a statement of its own takes objects in braces and lambdas with captures") {
     check_call(1, []() -> task<int> {
-        const tracked item(1);
-        co_return co_await by_function([item] { return item.get(); });
+        task<int> work = by_request({.item = tracked(1), .note = text(1)});
+        co_return co_await work;
     });
-    check_call(2, []() -> task<int> { co_return co_await by_function([item = tracked(2)] { return item.get(); }); });
+    check_call(2, []() -> task<int> {
+        task<int> work = by_function([item = tracked(2)] { return item.get(); });
+        const auto ended = co_await timeout(10s, std::move(work));
+        co_return ended.value;
+    });
     check_call(3, []() -> task<int> {
-        co_return co_await by_function([item = tracked(3), note = text(3)] { return note == text(3) ? item.get() : -1; });
-    });
-    check_call(4, []() -> task<int> {
-        co_return co_await [](tracked item) -> task<int> {
-            co_await yield();
-            co_return item.get();
-        }(tracked(4));
+        task<int> one = by_vector({tracked(1)});
+        task<int> two = by_request(request{tracked(2), text(2)});
+        const auto [first, second] = co_await when_all(std::move(one), std::move(two));
+        co_return first + second;
     });
     check_call(5, []() -> task<int> {
         const tracked item(5);
@@ -162,7 +173,41 @@ TEST_CASE("a natural call with a lambda keeps its captures until the task ends")
         };
         co_return co_await function();
     });
+    check_call(4, []() -> task<int> {
+        co_return co_await [](tracked item) -> task<int> {
+            co_await yield();
+            co_return item.get();
+        }(tracked(4));
+    });
 }
+
+// What task.hpp warns of, and what other compilers do of it.
+#if defined(__clang__)
+static task<int> in_braces() {
+    co_return co_await by_request({.item = tracked(1), .note = text(1)});
+}
+static task<int> reference_to_braces() {
+    co_return co_await by_request_reference(request{tracked(1), text(1)});
+}
+static task<int> with_captures() {
+    co_return co_await by_function([item = tracked(1), note = text(1)] { return note == text(1) ? item.get() : -1; });
+}
+static task<int> of_a_list() {
+    co_return co_await by_vector({tracked(1), tracked(2)});
+}
+
+TEST_CASE("objects in braces and lambdas with captures live until the task ends where compilers get them right") {
+    check_call(1, in_braces);
+    check_call(1, reference_to_braces);
+    check_call(1, with_captures);
+    check_call(3, of_a_list);
+}
+#else
+TEST_CASE("objects in braces and lambdas with captures live until the task ends where compilers get them right") {
+    FLUXNET_SKIP_IF(
+        std::optional<std::string>("g++ 12 destroys them twice, or does not compile them: see runtime/task.hpp"));
+}
+#endif
 
 TEST_CASE("natural calls of when_all and when_any keep their arguments until all tasks have ended") {
     check_call(3, []() -> task<int> {
@@ -225,10 +270,10 @@ TEST_CASE("natural calls of spawn keep functions and their captures until the ta
             co_await yield();
             result += item.get();
         });
-        children.spawn([&result](tracked item) -> task<void> {
+        children.spawn([](int& sum, tracked item) -> task<void> {
             co_await yield();
-            result += item.get();
-        }(tracked(3)));
+            sum += item.get();
+        }(result, tracked(3)));
         co_await children.join();
         co_return result;
     });
