@@ -11,6 +11,11 @@
 //
 // Beware of g++ 12: a coroutine without a single local variable that has co_await in the condition of an if, while or switch
 // starts from its beginning again when it is resumed. Store the result in a variable first, and test that.
+// And in an expression with co_await it copies temporaries byte by byte, and destroys them twice, if their members are
+// initialised in place: aggregates, such as `request{name, 1}`, and lambdas with captures. (A list in braces that becomes
+// a std::initializer_list does not even compile.) So what has a destructor is either made by a constructor or a function,
+// which is safe, or the task is made first: `task<int> work = ask(request{name, 1}); int answer = co_await work;`. Calls
+// like `co_await timeout(1s, ask(std::string("name"), 1))` are safe, and so are lambdas with captures given to spawn().
 #pragma once
 
 #include "runtime/ready_node.hpp"

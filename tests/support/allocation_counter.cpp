@@ -32,6 +32,7 @@ namespace {
 // that counts another thread's work has joined or awaited it.
 constinit std::atomic<std::uint64_t> allocation_count{0};
 constinit std::atomic<std::uint64_t> map_count{0};
+constinit std::atomic<std::int64_t> outstanding_count{0};
 
 }  // namespace
 
@@ -43,12 +44,15 @@ extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const
 
 namespace {
 
-void count_allocation(const volatile void*, std::size_t) {
+void count_allocation(const volatile void* memory, std::size_t) {
     allocation_count.fetch_add(1, std::memory_order_relaxed);
+    if (memory != nullptr) { outstanding_count.fetch_add(1, std::memory_order_relaxed); }
 }
-void ignore_free(const volatile void*) {}
+void count_free(const volatile void* memory) {
+    if (memory != nullptr) { outstanding_count.fetch_sub(1, std::memory_order_relaxed); }
+}
 
-[[maybe_unused]] const int installed = __sanitizer_install_malloc_and_free_hooks(count_allocation, ignore_free);
+[[maybe_unused]] const int installed = __sanitizer_install_malloc_and_free_hooks(count_allocation, count_free);
 
 }  // namespace
 
@@ -62,6 +66,7 @@ void* __libc_realloc(void* old, std::size_t size) noexcept;
 void* __libc_memalign(std::size_t alignment, std::size_t size) noexcept;
 void* __libc_valloc(std::size_t size) noexcept;
 void* __libc_pvalloc(std::size_t size) noexcept;
+void __libc_free(void* memory) noexcept;
 }
 
 namespace {
@@ -70,28 +75,40 @@ void count_allocation() noexcept {
     allocation_count.fetch_add(1, std::memory_order_relaxed);
 }
 
+void* count_block(void* memory) noexcept {
+    if (memory != nullptr) { outstanding_count.fetch_add(1, std::memory_order_relaxed); }
+    return memory;
+}
+
+/// A block that is moved or resized stays one block; a size of 0 frees it.
+void* resize(void* old, std::size_t size) noexcept {
+    void* const memory = __libc_realloc(old, size);
+    if (old == nullptr) { return count_block(memory); }
+    if (memory == nullptr && size == 0) { outstanding_count.fetch_sub(1, std::memory_order_relaxed); }
+    return memory;
+}
+
 bool power_of_two(std::size_t value) noexcept {
     return value != 0 && (value & (value - 1)) == 0;
 }
 
 }  // namespace
 
-// free stays glibc's own: what these return comes from glibc's heap.
 extern "C" {
 
 void* malloc(std::size_t size) noexcept {
     count_allocation();
-    return __libc_malloc(size);
+    return count_block(__libc_malloc(size));
 }
 
 void* calloc(std::size_t count, std::size_t size) noexcept {
     count_allocation();
-    return __libc_calloc(count, size);
+    return count_block(__libc_calloc(count, size));
 }
 
 void* realloc(void* old, std::size_t size) noexcept {
     count_allocation();
-    return __libc_realloc(old, size);
+    return resize(old, size);
 }
 
 void* reallocarray(void* old, std::size_t count, std::size_t size) noexcept {
@@ -101,24 +118,24 @@ void* reallocarray(void* old, std::size_t count, std::size_t size) noexcept {
         errno = ENOMEM;
         return nullptr;
     }
-    return __libc_realloc(old, bytes);
+    return resize(old, bytes);
 }
 
 void* memalign(std::size_t alignment, std::size_t size) noexcept {
     count_allocation();
-    return __libc_memalign(alignment, size);
+    return count_block(__libc_memalign(alignment, size));
 }
 
 void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
     count_allocation();
-    return __libc_memalign(alignment, size);
+    return count_block(__libc_memalign(alignment, size));
 }
 
 int posix_memalign(void** result, std::size_t alignment, std::size_t size) noexcept {
     count_allocation();
     if (alignment % sizeof(void*) != 0 || !power_of_two(alignment)) return EINVAL;
     const int kept = errno;  // posix_memalign returns its error and leaves errno alone
-    void* const memory = __libc_memalign(alignment, size);
+    void* const memory = count_block(__libc_memalign(alignment, size));
     errno = kept;
     if (memory == nullptr) return ENOMEM;
     *result = memory;
@@ -127,12 +144,18 @@ int posix_memalign(void** result, std::size_t alignment, std::size_t size) noexc
 
 void* valloc(std::size_t size) noexcept {
     count_allocation();
-    return __libc_valloc(size);
+    return count_block(__libc_valloc(size));
 }
 
 void* pvalloc(std::size_t size) noexcept {
     count_allocation();
-    return __libc_pvalloc(size);
+    return count_block(__libc_pvalloc(size));
+}
+
+void free(void* memory) noexcept {
+    if (memory == nullptr) { return; }
+    outstanding_count.fetch_sub(1, std::memory_order_relaxed);
+    __libc_free(memory);
 }
 
 void* mmap(void* address, std::size_t length, int protection, int flags, int fd, off_t offset) noexcept {
@@ -154,7 +177,8 @@ namespace fluxnet::test {
 
 allocation_watch::allocation_watch() noexcept
     : allocations_before_(allocation_count.load(std::memory_order_relaxed)),
-      maps_before_(map_count.load(std::memory_order_relaxed)) {}
+      maps_before_(map_count.load(std::memory_order_relaxed)),
+      outstanding_before_(outstanding_count.load(std::memory_order_relaxed)) {}
 
 std::uint64_t allocation_watch::allocations() const noexcept {
     return allocation_count.load(std::memory_order_relaxed) - allocations_before_;
@@ -162,6 +186,10 @@ std::uint64_t allocation_watch::allocations() const noexcept {
 
 std::uint64_t allocation_watch::maps() const noexcept {
     return map_count.load(std::memory_order_relaxed) - maps_before_;
+}
+
+std::int64_t allocation_watch::outstanding() const noexcept {
+    return outstanding_count.load(std::memory_order_relaxed) - outstanding_before_;
 }
 
 bool allocation_watch::counts_maps() noexcept {

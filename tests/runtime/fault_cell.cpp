@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "tests/runtime/fault_cell.hpp"
+
+#include "runtime/schedule.hpp"
+#include "runtime/sleep.hpp"
+#include "tests/runtime/coroutines.hpp"
+#include "tests/support/allocation_counter.hpp"
+
+#include <doctest/doctest.h>
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <thread>
+#include <utility>
+
+namespace fluxnet::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr unsigned seconds_a_cell = 40;
+
+constinit std::array<char, 200> cell_name{};
+
+/// Ends the process when a cell takes too long, and says which.
+class watchdog {
+public:
+    explicit watchdog(const std::string& name) {
+        std::snprintf(cell_name.data(), cell_name.size(), "this cell of the fault matrix hangs: %s\n", name.c_str());
+        ::signal(SIGALRM, [](int) {
+            static_cast<void>(!::write(STDERR_FILENO, cell_name.data(), std::strlen(cell_name.data())));
+            ::_exit(1);
+        });
+        ::alarm(seconds_a_cell);
+    }
+    watchdog(const watchdog&) = delete;
+    watchdog& operator=(const watchdog&) = delete;
+    ~watchdog() { ::alarm(0); }
+};
+
+std::ptrdiff_t open_descriptors() {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());
+}
+
+[[nodiscard]] bool destroys(fault how) {
+    return how == fault::destroyed_while_suspended || how == fault::destroyed_when_completed;
+}
+
+[[nodiscard]] bool completes(fault how) {
+    return how != fault::stopped_before_start && how != fault::stopped_while_suspended &&
+           how != fault::stopped_by_another_thread && how != fault::shut_down && how != fault::destroyed_while_suspended;
+}
+
+/// One run of a cell.
+class fault_run {
+public:
+    fault_run(const fault_entry& entry, fault how, temper on)
+        : entry_(entry), how_(how), place_(on), world_(entry.make(place_)) {
+        world_->let_complete(completes(how));
+    }
+
+    void run() {
+        if (how_ == fault::shut_down || destroys(how_)) {
+            place_.loop().spawn(observed());
+        } else {
+            place_.loop().spawn([this]() -> task<void> {
+                if (how_ == fault::stopped_before_start || how_ == fault::stopped_before_ready_start) { prepare(); }
+                stoppable under = run_under(stop_.get_token(), observed());
+                co_await under;
+            });
+        }
+        place_.loop().spawn(drive());
+        place_.loop().run();
+        if (thread_.joinable()) { thread_.join(); }
+        if (how_ == fault::shut_down) { shut_down(); }
+        check_ending();
+        if (how_ == fault::stopped_while_suspended && ended_ == ending::canceled) { await_again(); }
+        finish();
+    }
+
+private:
+    task<void> observed() {
+        started_ = true;
+        const ending ended = co_await world_->await_once();
+        ended_ = ended;
+        if (ended == ending::completed) { ++tally_.completed; }
+    }
+
+    void prepare() {
+        if (how_ == fault::stopped_before_ready_start) { complete(); }
+        stop_.request_stop();
+    }
+
+    void complete() {
+        ++tally_.completions;
+        world_->complete();
+    }
+
+    [[nodiscard]] bool over() const noexcept { return ended_ != ending::none; }
+
+    /// Waits until the await is suspended, and long enough that the kernel knows of it.
+    task<void> suspended() {
+        while (!started_) { static_cast<void>(co_await yield()); }
+        if (entry_.completes_by_itself || place_.in_virtual_time()) { co_return; }
+        static_cast<void>(co_await sleep_for(1ms));
+    }
+
+    task<void> drive() {
+        co_await suspended();
+        switch (how_) {
+            case fault::none: complete(); break;
+            case fault::stopped_before_start:
+            case fault::stopped_before_ready_start: break;
+            case fault::stopped_while_suspended:
+                stop_.request_stop();
+                if (!entry_.cancellable) { complete(); }
+                break;
+            case fault::stopped_then_completed: race(race_order::stop_first); break;
+            case fault::completed_then_stopped: race(race_order::completion_first); break;
+            case fault::stopped_by_another_thread:
+                thread_ = std::thread([this] {
+                    std::this_thread::sleep_for(1ms);
+                    stop_.request_stop();
+                });
+                if (!entry_.cancellable) { complete(); }
+                break;
+            case fault::raced_by_another_thread: race_a_thread(); break;
+            case fault::destroyed_when_completed: complete(); [[fallthrough]];
+            case fault::shut_down:
+            case fault::destroyed_while_suspended: place_.loop().stop(); break;
+        }
+    }
+
+    void race(race_order order) {
+        ++tally_.completions;
+        world_->race(order, stop_);
+    }
+
+    void race_a_thread() {
+        thread_ = std::thread([this] {
+            running_.store(true);
+            stop_.request_stop();
+        });
+        while (!running_.load()) { std::this_thread::yield(); }
+        complete();
+    }
+
+    void shut_down() {
+        if (!entry_.cancellable && !over()) { complete(); }
+        const std::vector<task_info> left = place_.loop().shut_down(10s);
+        CHECK(left.empty());
+    }
+
+    void check_ending() const {
+        CHECK(started_);
+        if (entry_.needs_descriptor && place_.in_virtual_time()) {
+            CHECK((ended_ == ending::not_in_virtual_time || ended_ == ending::canceled));
+            return;
+        }
+        switch (how_) {
+            case fault::none: CHECK(ended_ == ending::completed); break;
+            case fault::stopped_before_start: CHECK(ended_ == ending::canceled); break;
+            case fault::stopped_while_suspended:
+            case fault::stopped_by_another_thread:
+            case fault::shut_down: CHECK(ended_ == (entry_.cancellable ? ending::canceled : ending::completed)); break;
+            case fault::stopped_before_ready_start:
+            case fault::stopped_then_completed:
+            case fault::completed_then_stopped:
+            case fault::raced_by_another_thread: CHECK((ended_ == ending::completed || ended_ == ending::canceled)); break;
+            case fault::destroyed_while_suspended: CHECK((ended_ == ending::none || entry_.completes_by_itself)); break;
+            case fault::destroyed_when_completed: CHECK((ended_ == ending::none || ended_ == ending::completed)); break;
+        }
+    }
+
+    /// What was cancelled has taken nothing away: the next await gets it.
+    void await_again() {
+        ended_ = ending::none;
+        started_ = false;
+        world_->let_complete(true);
+        place_.loop().spawn(observed());
+        place_.loop().spawn([this]() -> task<void> {
+            co_await suspended();
+            complete();
+        });
+        place_.loop().run();
+        CHECK(ended_ == ending::completed);
+    }
+
+    void finish() {
+        if (destroys(how_)) {
+            tally_.destroyed = !over();
+        } else {
+            world_->check_handles(tally_);
+        }
+        world_->let_go();
+        place_.close();
+        world_->check(tally_);
+    }
+
+    const fault_entry& entry_;
+    const fault how_;
+    fault_place place_;
+    std::unique_ptr<fault_world> world_;
+    std::stop_source stop_;
+    std::thread thread_;
+    std::atomic<bool> running_ = false;
+    bool started_ = false;
+    ending ended_ = ending::none;
+    fault_tally tally_;
+};
+
+const char* name_of(fault how) {
+    switch (how) {
+        case fault::none: return "completes";
+        case fault::stopped_before_start: return "stopped before start";
+        case fault::stopped_before_ready_start: return "stopped before start, ready";
+        case fault::stopped_while_suspended: return "stopped while suspended";
+        case fault::stopped_then_completed: return "stopped, then completed";
+        case fault::completed_then_stopped: return "completed, then stopped";
+        case fault::stopped_by_another_thread: return "stopped by another thread";
+        case fault::raced_by_another_thread: return "raced by another thread";
+        case fault::shut_down: return "shut down";
+        case fault::destroyed_while_suspended: return "destroyed while suspended";
+        case fault::destroyed_when_completed: return "destroyed when completed";
+    }
+    return "";
+}
+
+}  // namespace
+
+std::optional<std::string> why_no_cell(const fault_entry& entry, fault how, temper on) {
+    if (!is_virtual(on)) { return {}; }
+    if (!entry.why_not_in_virtual_time.empty()) { return entry.why_not_in_virtual_time; }
+    if (how == fault::stopped_by_another_thread || how == fault::raced_by_another_thread) {
+        return "virtual time knows no other thread";
+    }
+    return {};
+}
+
+void run_fault_cell(const fault_entry& entry, fault how, temper on) {
+    const std::string name = entry.what + " (" + entry.awaiter + "), " + name_of(how) + ", " + name_of(on);
+    CAPTURE(name);
+    const watchdog watch_it(name);
+    const int rounds = how == fault::raced_by_another_thread ? 10 : 2;
+    for (int round = 0; round < rounds; ++round) {
+        const std::ptrdiff_t descriptors = open_descriptors();
+        const allocation_watch watch;
+        std::optional<fault_run>(std::in_place, entry, how, on)->run();
+        const std::int64_t outstanding = watch.outstanding();
+        CHECK(open_descriptors() == descriptors);
+        // What the first round leaves is what the C and C++ libraries keep: thread stacks, locales and the like.
+        if (round != 0) { CHECK(outstanding == 0); }
+    }
+}
+
+}  // namespace fluxnet::test

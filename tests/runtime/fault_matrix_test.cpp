@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The fault matrix: every awaiter of the library, in every way in which an await can end, on every kind of executor.
+#include "tests/runtime/awaiter_scan.hpp"
+#include "tests/runtime/fault_cell.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+using namespace fluxnet;
+using namespace fluxnet::test;
+
+namespace {
+
+void run_row(fault how, temper on) {
+    std::set<std::string> absent;
+    int cells = 0;
+    for (const fault_entry& entry : fault_registry()) {
+        if (const std::optional<std::string> why = why_no_cell(entry, how, on)) {
+            absent.insert(entry.what + ": " + *why);
+            continue;
+        }
+        run_fault_cell(entry, how, on);
+        ++cells;
+    }
+    for (const std::string& each : absent) { MESSAGE("no cell: ", each); }
+    CHECK(cells + absent.size() == fault_registry().size());
+}
+
+/// Awaiters that are not awaited by users: they never resume what awaits them.
+const std::set<found_awaiter> not_awaited{
+    {"task.hpp", "final_awaiter"},
+};
+
+}  // namespace
+
+std::span<const fault_entry> fluxnet::test::fault_registry() {
+    static const std::vector<fault_entry> all = [] {
+        std::vector<fault_entry> rows;
+        for (const auto part : {waiting_faults(), structured_faults(), sync_faults(), socket_faults()}) {
+            rows.insert(rows.end(), part.begin(), part.end());
+        }
+        return rows;
+    }();
+    return all;
+}
+
+TEST_CASE("every awaiter of the runtime is in the fault matrix and nothing else is") {
+    const std::set<found_awaiter> found = awaiters_below(FLUXNET_RUNTIME_DIR);
+    std::set<found_awaiter> known = not_awaited;
+    for (const fault_entry& entry : fault_registry()) { known.insert({entry.file, entry.awaiter}); }
+    for (const found_awaiter& each : found) {
+        CHECK_MESSAGE(known.contains(each), each.file, ": ", each.name, " is missing from the registry");
+    }
+    for (const found_awaiter& each : known) {
+        CHECK_MESSAGE(found.contains(each), each.file, ": ", each.name, " is not in the headers any more");
+    }
+    CHECK(found.size() >= 19);
+}
+
+TEST_CASE("the search for awaiters sees one that is added") {
+    const std::string nested =
+        "class [[nodiscard]] outer::new_awaiter final : private detail::operation {\npublic:\n"
+        "    struct part {};\n    std::error_code await_resume() noexcept { return finish(); }\n};\n";
+    CHECK(awaiters_in("new.hpp", nested) == std::set<found_awaiter>{{"new.hpp", "outer::new_awaiter"}});
+    const std::string inner =
+        "class box {\n    class peek_awaiter {\n        void await_resume() const noexcept;\n    };\n};\n";
+    CHECK(awaiters_in("box.hpp", inner) == std::set<found_awaiter>{{"box.hpp", "peek_awaiter"}});
+    const std::string function = "    [[nodiscard]] task<std::vector<int>> gather(int count);\n";
+    CHECK(awaiters_in("f.hpp", function) == std::set<found_awaiter>{{"f.hpp", "gather"}});
+    CHECK(awaiters_in("g.hpp", "/// A task<int> that await_resume() is said of.\nint await;\n").empty());
+}
+
+#define FLUXNET_FAULT_CASES(temper_name, text)                                                                     \
+    TEST_CASE("fault matrix on " text " an await completes") {                                                     \
+        run_row(fault::none, temper::temper_name);                                                                 \
+    }                                                                                                              \
+    TEST_CASE("fault matrix on " text " an await is cancelled before it starts") {                                 \
+        run_row(fault::stopped_before_start, temper::temper_name);                                                 \
+        run_row(fault::stopped_before_ready_start, temper::temper_name);                                           \
+    }                                                                                                              \
+    TEST_CASE("fault matrix on " text " an await is cancelled while it is suspended and the next one completes") { \
+        run_row(fault::stopped_while_suspended, temper::temper_name);                                              \
+    }                                                                                                              \
+    TEST_CASE("fault matrix on " text " an await is cancelled in the turn in which it completes") {                \
+        run_row(fault::stopped_then_completed, temper::temper_name);                                               \
+        run_row(fault::completed_then_stopped, temper::temper_name);                                               \
+    }                                                                                                              \
+    TEST_CASE("fault matrix on " text " an await is cancelled by another thread") {                                \
+        run_row(fault::stopped_by_another_thread, temper::temper_name);                                            \
+        run_row(fault::raced_by_another_thread, temper::temper_name);                                              \
+    }                                                                                                              \
+    TEST_CASE("fault matrix on " text " an executor shuts down while something is awaited") {                      \
+        run_row(fault::shut_down, temper::temper_name);                                                            \
+    }                                                                                                              \
+    TEST_CASE("fault matrix on " text " an executor goes while something is awaited") {                            \
+        run_row(fault::destroyed_while_suspended, temper::temper_name);                                            \
+        run_row(fault::destroyed_when_completed, temper::temper_name);                                             \
+    }
+
+FLUXNET_FAULT_CASES(io_uring, "io_uring")

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Rows of the fault matrix: scopes, when_all and when_any.
+#include "runtime/event.hpp"
+#include "runtime/scope.hpp"
+#include "runtime/when.hpp"
+#include "tests/runtime/fault_world.hpp"
+
+#include <array>
+#include <utility>
+#include <vector>
+
+namespace fluxnet::test {
+namespace {
+
+task<std::error_code> wait_for(event& what) {
+    const std::error_code ec = co_await what.wait();
+    co_return ec;
+}
+
+/// Children that wait for one event, and one that nobody sets.
+class children_world : public fault_world {
+public:
+    explicit children_world(fault_place&) {}
+    void complete() override { happened_.set(); }
+
+protected:
+    [[nodiscard]] task<std::error_code> child() { return wait_for(happened_); }
+    [[nodiscard]] task<std::error_code> endless() { return wait_for(never_); }
+    [[nodiscard]] std::vector<task<std::error_code>> both(task<std::error_code> second) {
+        std::vector<task<std::error_code>> all;
+        all.push_back(child());
+        all.push_back(std::move(second));
+        return all;
+    }
+
+    /// The first of two was to win, because its event was set.
+    [[nodiscard]] static ending of_first(std::size_t index, std::error_code value) {
+        if (index != 0 && !value) { return ending::failed; }
+        return ending_of(value);
+    }
+
+private:
+    event happened_;
+    event never_;
+};
+
+class join_world final : public children_world {
+public:
+    using children_world::children_world;
+    task<ending> await_once() override {
+        scope children;
+        for (int i = 0; i < 2; ++i) {
+            children.spawn([this]() -> task<void> { static_cast<void>(co_await child()); });
+        }
+        const std::error_code ec = co_await children.join();
+        co_return children.running() == 0 ? ending_of(ec) : ending::failed;
+    }
+};
+
+class all_world final : public children_world {
+public:
+    using children_world::children_world;
+    task<ending> await_once() override {
+        const auto [first, second] = co_await when_all(child(), child());
+        co_return first == second ? ending_of(first) : ending::failed;
+    }
+};
+
+class all_of_many_world final : public children_world {
+public:
+    using children_world::children_world;
+    task<ending> await_once() override {
+        const std::vector<std::error_code> all = co_await when_all(both(child()));
+        co_return all.size() == 2 && all[0] == all[1] ? ending_of(all[0]) : ending::failed;
+    }
+};
+
+class any_world final : public children_world {
+public:
+    using children_world::children_world;
+    task<ending> await_once() override {
+        const auto first = co_await when_any(child(), endless());
+        co_return of_first(first.index, std::visit([](std::error_code ec) { return ec; }, first.value));
+    }
+};
+
+class any_of_many_world final : public children_world {
+public:
+    using children_world::children_world;
+    task<ending> await_once() override {
+        const auto first = co_await when_any(both(endless()));
+        co_return of_first(first.index, first.value);
+    }
+};
+
+template <class World>
+std::unique_ptr<fault_world> make(fault_place& place) {
+    return std::make_unique<World>(place);
+}
+
+}  // namespace
+
+std::span<const fault_entry> structured_faults() {
+    static const std::array all{
+        fault_entry{.file = "scope.hpp",
+                    .awaiter = "scope::join_awaiter",
+                    .what = "the end of a scope's children",
+                    .make = make<join_world>},
+        fault_entry{.file = "when.hpp", .awaiter = "when_all", .what = "all of two tasks", .make = make<all_world>},
+        fault_entry{.file = "when.hpp", .awaiter = "when_all", .what = "all of many tasks", .make = make<all_of_many_world>},
+        fault_entry{.file = "when.hpp", .awaiter = "when_any", .what = "one of two tasks", .make = make<any_world>},
+        fault_entry{.file = "when.hpp", .awaiter = "when_any", .what = "one of many tasks", .make = make<any_of_many_world>},
+    };
+    return all;
+}
+
+}  // namespace fluxnet::test

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Rows of the fault matrix: descriptors, timers, other executors, and plain tasks.
+#include "runtime/event.hpp"
+#include "runtime/readable.hpp"
+#include "runtime/schedule.hpp"
+#include "runtime/signal_set.hpp"
+#include "runtime/sleep.hpp"
+#include "runtime/timeout.hpp"
+#include "tests/runtime/fault_world.hpp"
+#include "tests/runtime/pipe_ends.hpp"
+
+#include <doctest/doctest.h>
+
+#include <signal.h>
+
+#include <array>
+#include <chrono>
+#include <optional>
+#include <thread>
+#include <utility>
+
+namespace fluxnet::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+class readable_world final : public fault_world {
+public:
+    explicit readable_world(fault_place&) {}
+
+    task<ending> await_once() override {
+        const std::error_code ec = co_await readable(pipe_.read.get());
+        if (!ec) { pipe_.take(); }
+        co_return ending_of(ec);
+    }
+    void complete() override { pipe_.put(); }
+    void check(const fault_tally& tally) override {
+        int left = 0;
+        char byte = 0;
+        while (::read(pipe_.read.get(), &byte, 1) == 1) { ++left; }
+        CHECK(left == tally.completions - tally.completed);
+    }
+
+private:
+    const pipe_ends pipe_;
+};
+
+class signal_world final : public fault_world {
+public:
+    explicit signal_world(fault_place&) {}
+
+    task<ending> await_once() override {
+        try {
+            const int number = co_await signals_.next();
+            co_return number == SIGWINCH ? ending::completed : number == 0 ? ending::canceled : ending::failed;
+        } catch (const std::system_error& refused) { co_return ending_of(refused.code()); }
+    }
+    void complete() override { REQUIRE(::raise(SIGWINCH) == 0); }
+    void check(const fault_tally& tally) override {
+        const int left = signals_.take();
+        CHECK((left == SIGWINCH) == (tally.completed < tally.completions));
+    }
+
+private:
+    signal_set signals_{SIGWINCH};  // ignored by default, should it come through
+};
+
+/// What ends by its own time. Two timers of ours at the same time, one set before it and one after, request the stop.
+class timed_world : public fault_world {
+public:
+    explicit timed_world(fault_place& place) : place_(place) {}
+
+    void complete() override {}
+    void let_complete(bool soon) override { soon_ = soon; }
+    void race(race_order order, std::stop_source& stop) override {
+        if (order == race_order::stop_first) {
+            before_.stop = &stop;
+        } else {
+            after_.stop = &stop;
+            place_.loop().add_timer(after_, until_);
+        }
+    }
+    void let_go() noexcept override {
+        before_.clear_timer();
+        after_.clear_timer();
+    }
+
+protected:
+    /// When the await that begins now is to end.
+    [[nodiscard]] executor::time_point begin() {
+        until_ = place_.loop().now() + (soon_ ? std::chrono::nanoseconds(20ms) : std::chrono::nanoseconds(1h));
+        before_.clear_timer();
+        place_.loop().add_timer(before_, until_);
+        return until_;
+    }
+
+private:
+    struct stopping_timer final : fluxnet::detail::timer_node {
+        void on_time() noexcept override {
+            if (stop != nullptr) { stop->request_stop(); }
+        }
+        std::stop_source* stop = nullptr;
+    };
+
+    fault_place& place_;
+    bool soon_ = false;
+    executor::time_point until_;
+    stopping_timer before_;
+    stopping_timer after_;
+};
+
+class sleep_world final : public timed_world {
+public:
+    using timed_world::timed_world;
+
+    task<ending> await_once() override {
+        const executor::time_point until = begin();
+        const std::error_code ec = co_await sleep_until(until);
+        co_return ending_of(ec);
+    }
+};
+
+/// Waits for `what` in a task of its own.
+task<std::error_code> wait_for(event& what) {
+    const std::error_code ec = co_await what.wait();
+    co_return ec;
+}
+
+/// The limit ends it, by cancelling a task that would wait for ever.
+class expiry_world final : public timed_world {
+public:
+    using timed_world::timed_world;
+
+    task<ending> await_once() override {
+        const executor::time_point until = begin();
+        const timed<std::error_code> ended = co_await deadline(until, wait_for(never_));
+        if (!ended.value) { co_return ending::failed; }
+        co_return ended.expired ? ending::completed : ending_of(ended.value);
+    }
+
+private:
+    event never_;
+};
+
+/// What waits for one event, which is its own.
+class event_world : public fault_world {
+public:
+    explicit event_world(fault_place&) {}
+    void complete() override { happened_.set(); }
+
+protected:
+    event happened_;
+};
+
+class timeout_world final : public event_world {
+public:
+    using event_world::event_world;
+    task<ending> await_once() override {
+        const timed<std::error_code> ended = co_await timeout(1h, wait_for(happened_));
+        co_return ended.expired ? ending::failed : ending_of(ended.value);
+    }
+};
+
+class task_world final : public event_world {
+public:
+    using event_world::event_world;
+    task<ending> await_once() override {
+        const std::error_code ec = co_await wait_for(happened_);
+        co_return ending_of(ec);
+    }
+};
+
+class yield_world final : public fault_world {
+public:
+    explicit yield_world(fault_place&) {}
+    task<ending> await_once() override {
+        const std::error_code ec = co_await yield();
+        co_return ending_of(ec);
+    }
+    void complete() override {}
+};
+
+/// The other executor runs on a thread of its own, from complete() on, until it has had its visitor.
+class schedule_world final : public fault_world {
+public:
+    explicit schedule_world(fault_place&) { other_.emplace(); }
+    ~schedule_world() override {
+        if (thread_.joinable()) { thread_.join(); }
+    }
+
+    task<ending> await_once() override {
+        const std::error_code ec = co_await schedule_on(*other_);
+        if (!ec) { CHECK(executor::current() == &*other_); }
+        co_return ending_of(ec);
+    }
+    void complete() override {
+        if (thread_.joinable()) { return; }
+        thread_ = std::thread([this] { other_->run(); });
+    }
+    void let_go() noexcept override {
+        if (thread_.joinable()) { thread_.join(); }
+    }
+
+private:
+    std::optional<executor> other_;
+    std::thread thread_;
+};
+
+template <class World>
+std::unique_ptr<fault_world> make(fault_place& place) {
+    return std::make_unique<World>(place);
+}
+
+}  // namespace
+
+std::span<const fault_entry> waiting_faults() {
+    static const std::array all{
+        fault_entry{.file = "readable.hpp",
+                    .awaiter = "readable_awaiter",
+                    .what = "readable of a pipe",
+                    .make = make<readable_world>,
+                    .needs_descriptor = true},
+        fault_entry{.file = "signal_set.hpp",
+                    .awaiter = "next",
+                    .what = "the next signal",
+                    .make = make<signal_world>,
+                    .needs_descriptor = true},
+        fault_entry{.file = "sleep.hpp", .awaiter = "sleep_awaiter", .what = "a sleep", .make = make<sleep_world>},
+        fault_entry{.file = "timeout.hpp",
+                    .awaiter = "timeout_awaiter",
+                    .what = "a time limit that is kept",
+                    .make = make<timeout_world>},
+        fault_entry{.file = "timeout.hpp",
+                    .awaiter = "timeout_awaiter",
+                    .what = "a time limit that passes",
+                    .make = make<expiry_world>},
+        fault_entry{.file = "task.hpp", .awaiter = "awaiter", .what = "a task", .make = make<task_world>},
+        fault_entry{.file = "schedule.hpp",
+                    .awaiter = "yield_awaiter",
+                    .what = "a yield",
+                    .make = make<yield_world>,
+                    .cancellable = false,
+                    .completes_by_itself = true},
+        fault_entry{.file = "schedule.hpp",
+                    .awaiter = "schedule_awaiter",
+                    .what = "the way to another executor",
+                    .make = make<schedule_world>,
+                    .cancellable = false,
+                    .why_not_in_virtual_time = "the other executor would run on another thread"},
+    };
+    return all;
+}
+
+}  // namespace fluxnet::test
