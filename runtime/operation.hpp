@@ -89,6 +89,23 @@ protected:
         }
     }
 
+    /// For an operation that is over at once: its coroutine only goes to the end of the ready queue. Returns false when it was
+    /// asked to stop already, as suspend() does.
+    template <class Promise>
+    bool requeue(std::coroutine_handle<Promise> waiting) {
+        context_ = context_of(waiting);
+        if (context_ != nullptr && context_->stop.stop_requested()) {
+            outcome_ = errc::operation_canceled;
+            return false;
+        }
+        executor_ = executor::current();
+        assert(executor_ != nullptr && "awaited outside an executor's run()");
+        coroutine_ = waiting;
+        phase_ = phase::done;
+        executor_->make_ready(*this);
+        return true;
+    }
+
     /// For an operation that resumes its coroutine on another executor. Nothing of it is touched afterwards: it may have
     /// resumed there already. It cannot be cancelled on its way.
     template <class Promise>

@@ -21,7 +21,7 @@ public:
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> waiting) {
-        return suspend(waiting, [this] { complete({}); });
+        return requeue(waiting);
     }
 
     std::error_code await_resume() noexcept { return finish(); }
