@@ -223,6 +223,23 @@ TEST_CASE("zero-copy drops bad descriptors and their frames") {
     CHECK(p.left.comp.available() == 1);
 }
 
+TEST_CASE("a driver that has sent nothing and still finds packets stays awake") {
+    simulated_wire wire(zero_copy_wire());
+    raw_socket socket = wire.socket_on(end::left).tx_ring(512).build_raw().value();
+    {
+        auto slots = socket.tx.reserve(301);
+        for (int i = 0; i < 300; ++i) { REQUIRE(slots.push({{1ULL << 40}, 60, 0})); }  // more than it looks at in one go
+        REQUIRE(slots.push({{2048ULL * 2000}, 60, 0}));
+    }
+    CHECK_FALSE(socket.wakeup_tx());
+    CHECK(wire.counts(end::left).offered == 0);
+    CHECK_FALSE(socket.needs_wakeup_tx());
+    CHECK(wire.next_arrival() == wire.now());
+    wire.advance_to(wire.now());
+    CHECK(wire.counts(end::left).offered == 1);
+    CHECK(socket.statistics().tx_invalid_descs == 300);
+}
+
 TEST_CASE("a builder takes zero-copy where the drivers have it") {
     wire_line pair(zero_copy_wire());
     CHECK(pair.left->rx.zero_copy());
