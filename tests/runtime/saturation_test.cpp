@@ -3,10 +3,10 @@
 // become readable are served all the same, on an executor and on an engine.
 //
 // The generator is a turn handler: at the end of every turn it fills the RX ring up again, so the receiving side never finds
-// it dry, whatever else the machine does. Each of the three is asked for 300 times, once in about a millisecond. An attempt
-// in which the 99th percentile of one of them is too long is repeated, twice at most: what else runs on this CPU can keep
-// any thread from running for as long as it likes, and such an attempt tells nothing; but an executor that is unfair is so
-// in every attempt.
+// it dry, whatever else the machine does. Each of the three is asked for 300 times, once in about a millisecond. What else
+// runs on this CPU can keep any thread from running for as long as it likes. So the threads ask for precedence over other
+// programs, which root gets, and an attempt in which the 99th percentile of one of the three is too long is repeated, twice
+// at most: an executor that is unfair is so in every attempt, other programs are not. Nothing is taken off the delays.
 #include "runtime/engine.hpp"
 #include "runtime/open_async.hpp"
 #include "runtime/readable.hpp"
@@ -22,12 +22,14 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <fstream>
 #include <functional>
 #include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 using namespace fluxnet;
@@ -89,6 +91,32 @@ private:
     std::array<packet, 64> burst_;
     std::uint64_t turns_ = 0;
     std::uint64_t dry_turns_ = 0;
+};
+
+/// Gives the calling thread, and those that it starts, precedence over what else the machine does, if it may have that:
+/// within its scheduling group, and that group among the others. Source: sched(7), "The autogroup feature".
+class precedence {
+public:
+    precedence() {
+        std::string name;
+        std::string word;
+        if (!(std::ifstream(group_file) >> name >> word >> group_before_)) { group_before_ = 0; }
+        set(-20, -20);
+    }
+    precedence(const precedence&) = delete;
+    precedence& operator=(const precedence&) = delete;
+    ~precedence() { set(before_, group_before_); }
+
+private:
+    static constexpr const char* group_file = "/proc/self/autogroup";
+
+    static void set(int thread, int group) {
+        static_cast<void>(::setpriority(PRIO_PROCESS, 0, thread));
+        std::ofstream(group_file) << group << std::flush;
+    }
+
+    const int before_ = ::getpriority(PRIO_PROCESS, 0);
+    int group_before_ = 0;
 };
 
 /// Delays of one kind, gathered on the executor's thread.
@@ -203,14 +231,15 @@ figures figures_of(const std::string& where, const probes& of) {
     return {of.timers.percentile(99), of.posts.percentile(99), of.descriptors.percentile(99)};
 }
 
-/// Repeats the attempt until its figures are good.
+/// Repeats the attempt until its figures are good, and checks the last.
 template <class Attempt>
 void check_served(Attempt attempt) {
-    figures best;
-    for (unsigned i = 0; i < attempts && !best.good(); ++i) { best = attempt(); }
-    CHECK(best.timer < limit);
-    CHECK(best.post < limit);
-    CHECK(best.descriptor < limit);
+    const precedence over_others;
+    figures last;
+    for (unsigned i = 0; i < attempts && !last.good(); ++i) { last = attempt(); }
+    CHECK(last.timer < limit);
+    CHECK(last.post < limit);
+    CHECK(last.descriptor < limit);
 }
 
 void check_saturated(const generator& packets, std::uint64_t received) {
