@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <optional>
 #include <random>
+#include <stdexcept>
 #include <stop_token>
 #include <thread>
 #include <type_traits>
@@ -43,10 +44,15 @@ public:
         return {*this, std::move(make)};
     }
 
-    /// Any thread. Once switched off, no await is under a threat any more when it returns.
-    void set(bool on) noexcept {
+    /// Any thread. Once switched off, no await is under a threat any more when it returns. Throws when one stays so for ten
+    /// seconds.
+    void set(bool on) {
         on_.store(on, std::memory_order_seq_cst);
-        while (!on && threatened_.load(std::memory_order_seq_cst)) { std::this_thread::yield(); }
+        const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+        while (!on && threatened_.load(std::memory_order_seq_cst)) {
+            if (std::chrono::steady_clock::now() > patience) { throw std::runtime_error("a cancelled await does not end"); }
+            std::this_thread::yield();
+        }
     }
 
     // Any thread:
@@ -85,7 +91,6 @@ template <class Make>
 class [[nodiscard]] random_cancels::awaitable final : private ready_node {
 public:
     awaitable(random_cancels& from, Make make) : from_(from), make_(std::move(make)) {}
-    ~awaitable() = default;
 
     bool await_ready() {
         threat_ = from_.roll();
@@ -117,7 +122,7 @@ public:
             result_ = timed_->await_resume().value;
         } else {
             stoppable_->await_resume();
-            unlink_if_linked();
+            if (is_linked()) { unlink(); }
         }
         if (threat_ != threat::none) { from_.threatened_.store(false, std::memory_order_release); }
         if (result_.ec == errc::operation_canceled) {
@@ -145,9 +150,6 @@ private:
     }
 
     void run() noexcept override { stop_->request_stop(); }
-    void unlink_if_linked() noexcept {
-        if (is_linked()) { unlink(); }
-    }
 
     random_cancels& from_;
     Make make_;

@@ -5,6 +5,7 @@
 
 #include "tests/e2e/pipeline_coroutines.hpp"
 #include "tests/e2e/pipeline_exchange.hpp"
+#include "tests/xsk/scale.hpp"
 #include "tests/xsk/sim.hpp"
 
 #include <doctest/doctest.h>
@@ -88,10 +89,10 @@ inline void check_cancels(coroutine_pipeline& through, const exchange_outcome& o
         0ULL + sum(through.channel_sends(), &dice::partial), 0ULL + channel_receptions, 0ULL + outcome.disturbed_allocations,
         0ULL + outcome.counted_slices);
     std::fflush(stdout);
-    CHECK(receptions > 100);
-    CHECK(sends > 100);
-    CHECK(channel_sends > 100);
-    CHECK(channel_receptions > 100);
+    CHECK(receptions > rounds(50, 10));
+    CHECK(sends > rounds(50, 10));
+    CHECK(channel_sends > rounds(50, 10));
+    CHECK(channel_receptions > rounds(50, 10));
     CHECK(outcome.disturbed_allocations > 0);
     CHECK(outcome.disturbed_allocations <= threats * random_cancels::allocations_each);
 }

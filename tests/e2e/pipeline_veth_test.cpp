@@ -101,7 +101,7 @@ TEST_CASE("ten million packets through coroutines on four executors survive rand
     }
     const exchange_outcome outcome =
         cross_veth(bed, *through, xdp_mode::native, "veth native, coroutines",
-                   {.packets = rounds(10'000'000, 20), .slice = rounds(1'000'000, 5), .overload = 40'000});
+                   {.packets = rounds(10'000'000, 10), .slice = rounds(1'000'000, 5), .overload = 40'000});
     check_cancels(*through, outcome);
 }
 

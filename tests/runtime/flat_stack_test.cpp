@@ -4,7 +4,6 @@
 // itself would use hundreds of megabytes. Each loop notes the stack in every round; each runs in a process of its own.
 #include "runtime/channel.hpp"
 #include "runtime/open_async.hpp"
-#include "runtime/schedule.hpp"
 #include "runtime/task.hpp"
 #include "runtime/timeout.hpp"
 #include "tests/runtime/coroutines.hpp"
@@ -13,7 +12,6 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -75,6 +73,23 @@ TEST_CASE("ten million transfers to and fro between nested tasks keep the stack 
     });
     loop.run();
     CHECK(value == (resumptions + transfers - 1) / transfers);
+    check_flat(stack);
+}
+
+TEST_CASE("a million tasks under a time limit that never suspend keep the stack flat") {
+    constexpr std::uint64_t tasks = resumptions / 10;  // each sets a timer
+    executor loop;
+    stack_span stack;
+    std::uint64_t sum = 0;
+    loop.spawn([&]() -> task<void> {
+        for (std::uint64_t i = 0; i < tasks; ++i) {
+            auto limited = timeout(1h, noted(stack, 1));
+            const timed<std::uint64_t> one = co_await limited;
+            sum += one.value + (one.expired ? 1 : 0);
+        }
+    });
+    loop.run();
+    CHECK(sum == tasks);
     check_flat(stack);
 }
 

@@ -2,16 +2,18 @@
 // Fairness under packet saturation: while packets never run out, timers, posts from another thread and descriptors that
 // become readable are served all the same, on an executor and on an engine.
 //
-// The generator is a turn handler: at the end of every turn it fills the RX ring up again, so the receiving side never finds
-// it dry, whatever else the machine does. Each of the three is asked for 300 times, once in about a millisecond. An attempt
-// in which the 99th percentile of one of them is too long is repeated, twice at most: what else runs on this CPU can keep
-// any thread from running for as long as it likes, and such an attempt tells nothing; but an executor that is unfair is so
-// in every attempt.
+// The generator sends as many packets as were received, in the middle of the turn, and fills the RX ring up at its end; so
+// the receiving side never finds it dry, whatever else the machine does, and would go on for ever if it were let. Each of
+// the three is asked for 300 times, once in about a millisecond. What else runs on this CPU can keep any thread from running
+// for as long as it likes. So the threads ask for precedence over other programs, which root gets, and an attempt in which
+// the 99th percentile of one of the three is too long is repeated, twice at most: an executor that is unfair is so in every
+// attempt, other programs are not. Nothing is taken off the delays.
 #include "runtime/engine.hpp"
 #include "runtime/open_async.hpp"
 #include "runtime/readable.hpp"
 #include "runtime/sleep.hpp"
 #include "tests/runtime/pipe_ends.hpp"
+#include "tests/support/precedence.hpp"
 #include "xsk/simulated_wire.hpp"
 
 #include <doctest/doctest.h>
@@ -57,6 +59,15 @@ public:
         fill();
     }
 
+    /// Sends so many packets at once, at most a batch.
+    std::uint32_t send(std::size_t count) noexcept {
+        const std::uint32_t made = sockets_.tx.allocate(std::span(burst_).first(count));
+        for (packet& one : std::span(burst_).first(made)) { static_cast<void>(one.set_len(60)); }
+        const std::uint32_t sent = sockets_.tx.try_send(std::span(burst_).first(made));
+        sockets_.tx.flush();
+        return sent;
+    }
+
     /// Turns since feed(), and those of them at the end of which the ring was dry.
     [[nodiscard]] std::uint64_t turns() const noexcept { return turns_; }
     [[nodiscard]] std::uint64_t dry_turns() const noexcept { return dry_turns_; }
@@ -73,11 +84,7 @@ private:
     void fill() noexcept {
         receiver_->refill();
         while (receiver_->available() < full) {
-            const std::uint32_t made = sockets_.tx.allocate(burst_);
-            for (packet& one : std::span(burst_).first(made)) { static_cast<void>(one.set_len(60)); }
-            const std::uint32_t sent = sockets_.tx.try_send(std::span(burst_).first(made));
-            sockets_.tx.flush();
-            if (sent == 0) { break; }
+            if (send(64) == 0) { break; }
         }
     }
     void before_sleep() noexcept override {}
@@ -122,7 +129,6 @@ public:
     void start() {
         loop_.spawn(sleep_again());
         loop_.spawn(read_again());
-        asking_ = std::thread([this] { ask(); });
     }
 
     delays timers;
@@ -136,6 +142,9 @@ private:
             const std::error_code failed = co_await sleep_for(1ms);
             if (failed) { co_return; }
             timers.add(loop_.now() - due);
+            if (!asking_.joinable()) {
+                asking_ = std::thread([this] { ask(); });
+            }  // once the executor is under way
         }
         look();
     }
@@ -203,14 +212,15 @@ figures figures_of(const std::string& where, const probes& of) {
     return {of.timers.percentile(99), of.posts.percentile(99), of.descriptors.percentile(99)};
 }
 
-/// Repeats the attempt until its figures are good.
+/// Repeats the attempt until its figures are good, and checks the last.
 template <class Attempt>
 void check_served(Attempt attempt) {
-    figures best;
-    for (unsigned i = 0; i < attempts && !best.good(); ++i) { best = attempt(); }
-    CHECK(best.timer < limit);
-    CHECK(best.post < limit);
-    CHECK(best.descriptor < limit);
+    const precedence over_others;
+    figures last;
+    for (unsigned i = 0; i < attempts && !last.good(); ++i) { last = attempt(); }
+    CHECK(last.timer < limit);
+    CHECK(last.post < limit);
+    CHECK(last.descriptor < limit);
 }
 
 void check_saturated(const generator& packets, std::uint64_t received) {
@@ -233,10 +243,12 @@ TEST_CASE("an executor with more packets than it can take serves timers and post
         loop.spawn([&]() -> task<void> {
             std::array<packet, 64> burst;
             packets.feed(here.rx.socket());
-            for (;;) {
+            const auto patience = loop.now() + 20s;
+            while (loop.now() < patience) {
                 const io_result got = co_await here.rx.recv(burst);
                 if (got.ec) { co_return; }
                 received += got.n;
+                packets.send(got.n);
             }
         });
         const std::uint64_t sleeps = loop.sleeps();
@@ -259,7 +271,10 @@ TEST_CASE("an engine with more packets than it can take serves timers and posts 
         probes asked(loop, [&] { loop.stop(); });
         std::uint64_t received = 0;
         asked.start();
-        const std::error_code failed = loop.run([&](packet_batch& batch) { received += batch.size(); });
+        const std::error_code failed = loop.run([&](packet_batch& batch) {
+            received += batch.size();
+            packets.send(batch.size());
+        });
         CHECK_FALSE(failed);
         check_saturated(packets, received);
         return figures_of("engine", asked);
