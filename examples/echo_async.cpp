@@ -121,9 +121,9 @@ int main(int argc, char** argv) try {
     async_sockets sockets = std::move(*opened);
     const interface_info& port = sockets.rx.socket().interface();
     proto::echo_host host(proto::mac_address(port.mac_address), *address);
-    std::printf("answering for %s on %s queue %u: %s XDP, %s, %.*s\n", address_text.c_str(), interface.c_str(), queue,
-                name(sockets.rx.socket().redirect()->mode()), sockets.rx.socket().zero_copy() ? "zero-copy" : "copy",
-                static_cast<int>(loop.reactor_name().size()), loop.reactor_name().data());
+    std::printf("reactor: %.*s\n", static_cast<int>(loop.reactor_name().size()), loop.reactor_name().data());
+    std::printf("answering for %s on %s queue %u: %s XDP, %s\n", address_text.c_str(), interface.c_str(), queue,
+                name(sockets.rx.socket().redirect()->mode()), sockets.rx.socket().zero_copy() ? "zero-copy" : "copy");
     std::fflush(stdout);
 
     traffic total;

@@ -54,13 +54,18 @@ private:
             fail(errc::interface_gone);
             serve();
         }
-        if (pending() && !armed()) {
+        if (!pending()) { return; }
+        if (executor_.clock() != nullptr) {
+            if (available() != 0) { executor_.wake(); }  // nothing else will tell of them
+        } else if (!armed()) {
             socket_.prepare_wait();
             arm(socket_.fd());
         }
     }
 
-    void after_sleep() noexcept override {}
+    void after_sleep() noexcept override {
+        if (executor_.clock() != nullptr) { serve(); }  // ready together with the timers of this time
+    }
     void end_run() noexcept override { disarm(); }
 
     void serve() noexcept override {

@@ -54,13 +54,19 @@ private:
 
     void before_sleep() noexcept override {
         while (rx_.low_on_frames() && !rx_.home().publish_hungry()) { rx_.refill(); }
-        if ((pending() || listening_) && !armed()) {
+        if (!pending() && !listening_) { return; }
+        if (executor_.clock() != nullptr) {
+            if (rx_.available() != 0) { executor_.wake(); }  // nothing else will tell of them
+        } else if (!armed()) {
             rx_.prepare_wait();
             arm(rx_.fd());
         }
     }
 
-    void after_sleep() noexcept override { rx_.home().withdraw_hungry(); }
+    void after_sleep() noexcept override {
+        rx_.home().withdraw_hungry();
+        if (executor_.clock() != nullptr) { serve(); }  // ready together with the timers of this time
+    }
 
     void end_run() noexcept override {
         disarm();

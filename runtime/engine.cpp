@@ -76,12 +76,12 @@ std::error_code engine::failure() const noexcept {
     return {};
 }
 
-result<std::unique_ptr<engine>> open_engine(const builder& options, const idle_policy& idle) {
-    return open_engine(std::span(&options, 1), idle);
+result<std::unique_ptr<engine>> open_engine(const builder& options, const idle_policy& idle, reactor_kind kind) {
+    return open_engine(std::span(&options, 1), idle, kind);
 }
 
-result<std::unique_ptr<engine>> open_engine(std::span<const builder> ports, const idle_policy& idle) {
-    auto made = std::make_unique<engine>(idle);
+result<std::unique_ptr<engine>> open_engine(std::span<const builder> ports, const idle_policy& idle, reactor_kind kind) {
+    auto made = std::make_unique<engine>(idle, kind);
     if (ports.empty()) { return made; }
     builder all = ports.front();
     all.frames(std::accumulate(ports.begin(), ports.end(), 0U,

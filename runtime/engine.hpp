@@ -76,8 +76,12 @@ class engine : public executor {
 public:
     static constexpr std::size_t max_ports = 64;
 
-    /// Makes an engine without ports. Throws std::system_error when the kernel refuses an io_uring.
-    explicit engine(const idle_policy& idle = {.how = poller::adaptive}) : executor(idle) {}
+    /// Makes an engine without ports. Throws std::system_error when the kernel refuses the reactor.
+    explicit engine(const idle_policy& idle = {.how = poller::adaptive}, reactor_kind kind = reactor_kind::automatic)
+        : executor(idle, kind) {}
+
+    /// Makes an engine in virtual time.
+    explicit engine(virtual_clock& clock) : executor(clock) {}
 
     /// Adds a port and returns its number: 0 for the first. Its UMEM must be that of the other ports. Must be called in the
     /// network namespace of its interface. Errors: invalid_option (batch size, another UMEM, too many ports).
@@ -109,12 +113,14 @@ private:
 
 /// Opens a socket and makes an engine of it. See builder for what can be set.
 [[nodiscard]] result<std::unique_ptr<engine>> open_engine(const builder& options,
-                                                          const idle_policy& idle = {.how = poller::adaptive});
+                                                          const idle_policy& idle = {.how = poller::adaptive},
+                                                          reactor_kind kind = reactor_kind::automatic);
 
 /// The same with several ports, numbered as given, over one UMEM: that of the first builder, which is made with the frames
 /// of all when none is given.
 [[nodiscard]] result<std::unique_ptr<engine>> open_engine(std::span<const builder> ports,
-                                                          const idle_policy& idle = {.how = poller::adaptive});
+                                                          const idle_policy& idle = {.how = poller::adaptive},
+                                                          reactor_kind kind = reactor_kind::automatic);
 
 template <class F>
     requires std::invocable<F&, packet_batch&> || std::is_invocable_r_v<action, F&, packet_ref>

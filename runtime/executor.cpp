@@ -3,7 +3,9 @@
 
 #include "runtime/detail/link_monitor.hpp"
 #include "runtime/detail/strand.hpp"
+#include "runtime/detail/virtual_reactor.hpp"
 #include "runtime/operation.hpp"
+#include "runtime/virtual_clock.hpp"
 
 #include <cassert>
 
@@ -61,14 +63,21 @@ namespace detail {
 
 bool make_ready_here(ready_node& node) noexcept {
     executor* const here = executor::current();
-    if (here != nullptr) { here->make_ready(node); }
-    return here != nullptr;
+    if (here == nullptr) { return false; }
+    // In virtual time the stack is unwound without a choice of whom to resume, so that the schedule is the same where
+    // compilers differ.
+    (here->clock_ == nullptr ? here->ready_ : here->unwound_).push_back(node);
+    return true;
 }
 
 }  // namespace detail
 
-executor::executor(const idle_policy& idle)
-    : idle_(idle), reactor_(make_io_uring_reactor()), tasks_(std::make_unique<detail::executor_tasks>(*this)) {}
+executor::executor(const idle_policy& idle, reactor_kind kind)
+    : idle_(idle), reactor_(make_reactor(kind)), tasks_(std::make_unique<detail::executor_tasks>(*this)) {}
+
+executor::executor(virtual_clock& clock)
+    : clock_(&clock), virtual_now_(&clock.now_), reactor_(detail::make_virtual_reactor()),
+      tasks_(std::make_unique<detail::executor_tasks>(*this)) {}
 
 executor::~executor() {
     assert(current_ != this);
@@ -97,6 +106,7 @@ bool executor::has_tasks() const noexcept {
 
 executor::visit::visit(executor& self) : self_(self) {
     assert(current_ == nullptr && "run() inside run()");
+    assert((self.clock_ == nullptr || !self.clock_->is_foreign_thread()) && "run() on another thread than its clock's");
     current_ = &self;
     self.reactor_->attach();
     self.take_inbox();
@@ -138,6 +148,10 @@ void executor::end_turn(bool worked) {
 }
 
 void executor::run_ready() {
+    if (clock_ != nullptr) [[unlikely]] {
+        run_ready_by_clock();
+        return;
+    }
     worked_ = !ready_.empty();
     unsigned budget = ready_budget;
     for (; budget != 0 && !ready_.empty(); --budget) {
@@ -201,7 +215,11 @@ void executor::sleep() {
         sleeps_.add(1);
         std::optional<time_point> deadline;
         if (!timers_.empty()) { deadline = timers_.begin()->deadline; }
-        reactor_->wait(deadline);
+        if (clock_ == nullptr) [[likely]] {
+            reactor_->wait(deadline);
+        } else {
+            pass_time(deadline);
+        }
         coarse_now_ = now();
         std::uintptr_t tag = sleeping_tag;
         inbox_.compare_exchange_strong(tag, 0, std::memory_order_relaxed);
@@ -230,6 +248,7 @@ void executor::take_inbox() noexcept {
 }
 
 void executor::post(ready_node& node) noexcept {
+    if (clock_ != nullptr) [[unlikely]] { note_thread(); }
     std::uintptr_t seen = inbox_.load(std::memory_order_relaxed);
     do {
         node.foreign_next = reinterpret_cast<ready_node*>(seen & ~tags);
@@ -239,10 +258,12 @@ void executor::post(ready_node& node) noexcept {
 }
 
 void executor::post(std::function<void()> function) {
+    if (clock_ != nullptr) [[unlikely]] { refuse_foreign_thread(); }
     post(*new posted_function(*this, std::move(function)));
 }
 
 void executor::wake() noexcept {
+    if (clock_ != nullptr && !stopped()) [[unlikely]] { note_thread(); }
     std::uintptr_t seen = inbox_.load(std::memory_order_relaxed);
     while (!inbox_.compare_exchange_weak(seen, (seen & ~sleeping_tag) | poked_tag, std::memory_order_acq_rel,
                                          std::memory_order_relaxed)) {}
@@ -294,6 +315,9 @@ void executor::keep_failure(std::exception_ptr failure) noexcept {
 }
 
 detail::link_monitor& executor::links() {
+    if (clock_ != nullptr) {
+        throw std::system_error(make_error_code(errc::not_in_virtual_time), "an interface of the kernel");
+    }
     auto made = std::make_unique<detail::link_monitor>(*this);
     for (const auto& known : monitors_) {
         if (known->same_namespace(*made)) { return *known; }

@@ -37,6 +37,7 @@
 #include <optional>
 #include <source_location>
 #include <stop_token>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -45,6 +46,7 @@
 namespace fluxnet {
 
 class executor;
+class virtual_clock;
 
 namespace detail {
 class link_monitor;
@@ -91,8 +93,11 @@ class executor {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 
-    /// Makes an executor with an io_uring of its own. Throws std::system_error when the kernel refuses one.
-    explicit executor(const idle_policy& idle = {});
+    /// Makes an executor with a reactor of its own. Throws std::system_error when the kernel refuses what is asked for.
+    explicit executor(const idle_policy& idle = {}, reactor_kind kind = reactor_kind::automatic);
+
+    /// Makes an executor in virtual time, without a kernel. See virtual_clock, which says what is different there.
+    explicit executor(virtual_clock& clock);
     executor(const executor&) = delete;
     executor& operator=(const executor&) = delete;
 
@@ -138,6 +143,7 @@ public:
     [[nodiscard]] std::vector<task_info> tasks() const;
 
     /// Runs `function` on the executor's thread. An exception that leaves it comes out of run(). Any thread; allocates.
+    /// Throws std::system_error (not_in_virtual_time) on another thread than that of a virtual clock.
     void post(std::function<void()> function);
 
     /// Queues a node that lives until it has run. Any thread; allocates nothing. The executor outlives the call itself,
@@ -154,7 +160,12 @@ public:
     [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
 
     /// The time that timers here go by.
-    [[nodiscard]] time_point now() const noexcept { return std::chrono::steady_clock::now(); }
+    [[nodiscard]] time_point now() const noexcept {
+        return virtual_now_ == nullptr ? std::chrono::steady_clock::now() : *virtual_now_;
+    }
+
+    /// The clock of an executor in virtual time; null in real time.
+    [[nodiscard]] virtual_clock* clock() const noexcept { return clock_; }
 
     /// The same as it was not long ago: read once in 64 turns, and whenever timers or sleeps need it.
     [[nodiscard]] time_point coarse_now() const noexcept { return coarse_now_; }
@@ -178,9 +189,15 @@ public:
     /// Names the reactor and what it was granted.
     [[nodiscard]] std::string_view reactor_name() const noexcept { return reactor_->name(); }
 
+    /// Says why it has this reactor: why the kernel refused io_uring, if it did.
+    [[nodiscard]] std::string_view reactor_reason() const noexcept { return reactor_->reason(); }
+
     /// Turns since the start, and sleeps among them. Snapshots elsewhere.
     [[nodiscard]] std::uint64_t turns() const noexcept { return turns_.get(); }
     [[nodiscard]] std::uint64_t sleeps() const noexcept { return sleeps_.get(); }
+
+    /// Operations of the reactor that have fired.
+    [[nodiscard]] std::uint64_t reactor_completions() const noexcept { return reactor_->completions(); }
 
     /// Coroutines and other nodes that were resumed.
     [[nodiscard]] std::uint64_t resumptions() const noexcept { return resumptions_.get(); }
@@ -189,7 +206,8 @@ public:
     [[nodiscard]] std::uint64_t spins() const noexcept { return spins_.get(); }
     [[nodiscard]] const idle_policy& idle() const noexcept { return idle_; }
 
-    /// The monitor of the calling thread's network namespace; made at first use (one rtnetlink socket each).
+    /// The monitor of the calling thread's network namespace; made at first use (one rtnetlink socket each). Throws
+    /// std::system_error: the kernel's refusal, or not_in_virtual_time.
     [[nodiscard]] detail::link_monitor& links();
 
 protected:
@@ -217,6 +235,7 @@ protected:
 
 private:
     friend class detail::executor_tasks;
+    friend bool detail::make_ready_here(ready_node& node) noexcept;
     class posted_function;
 
     static constexpr unsigned ready_budget = 256;          // resumptions a turn
@@ -238,11 +257,21 @@ private:
     void leave() noexcept;
     void keep_failure(std::exception_ptr failure) noexcept;
 
+    // In virtual time (virtual_clock.cpp):
+    void run_ready_by_clock();
+    void pass_time(std::optional<time_point> deadline);
+    [[nodiscard]] std::string what_is_awaited() const;
+    void note_thread() noexcept;
+    void refuse_foreign_thread() const;
+
     static constinit thread_local executor* current_;
 
     const idle_policy idle_;
+    virtual_clock* const clock_ = nullptr;           // null in real time
+    const time_point* const virtual_now_ = nullptr;  // of clock_
     std::unique_ptr<fluxnet::reactor> reactor_;
     ready_queue ready_;
+    ready_queue unwound_;  // in virtual time: what is to go on as soon as the present resumption has left the stack
     boost::intrusive::multiset<detail::timer_node, boost::intrusive::constant_time_size<false>> timers_;
     boost::intrusive::list<detail::turn_handler, boost::intrusive::constant_time_size<false>> handlers_;
     boost::intrusive::list<
@@ -261,7 +290,7 @@ private:
     detail::counter spins_;
     detail::counter resumptions_;
     bool worked_ = false;  // in this turn
-    time_point coarse_now_ = std::chrono::steady_clock::now();
+    time_point coarse_now_ = now();
     std::optional<time_point> resting_;  // since when a spinning executor has had nothing to do
     std::int64_t packet_budget_ = packets_per_turn;
     std::atomic<bool> stopped_ = false;

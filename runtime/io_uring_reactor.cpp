@@ -5,6 +5,8 @@
 #include <cassert>
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
+#include <fstream>
 #include <string>
 #include <system_error>
 
@@ -41,12 +43,24 @@ constexpr std::array flag_sets{
     flag_set{IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP, "io_uring (no flags)"},
 };
 
+/// What the administrator has set: 0 allows io_uring, 1 reserves it for the privileged and one group, 2 forbids it. Source:
+/// Documentation/admin-guide/sysctl/kernel.rst.
+std::string io_uring_sysctl() {
+    std::string value;
+    std::ifstream("/proc/sys/kernel/io_uring_disabled") >> value;
+    return value.empty() ? "sysctl kernel.io_uring_disabled cannot be read" : "sysctl kernel.io_uring_disabled is " + value;
+}
+
 std::string why_refused(int number) {
+    const char* const name = ::strerrorname_np(number);
+    const std::string answer = std::string("io_uring_setup answered ") + (name != nullptr ? name : "an error");
     switch (number) {
-        case EPERM: return "io_uring is forbidden here (seccomp, or sysctl kernel.io_uring_disabled)";
-        case ENOSYS: return "the kernel has no io_uring, or seccomp hides it";
-        case ENOMEM: return "no memory for the ring, or RLIMIT_MEMLOCK is too small for it";
-        default: return "make an io_uring";
+        case EPERM:
+            return answer + ": io_uring is forbidden here by sysctl, seccomp or a security module (" + io_uring_sysctl() +
+                   ')';
+        case ENOSYS: return answer + ": the kernel has no io_uring, or seccomp hides it";
+        case ENOMEM: return answer + ": no memory for the ring, or RLIMIT_MEMLOCK is too small for it";
+        default: return answer;
     }
 }
 
@@ -132,13 +146,13 @@ public:
             (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
         if (pending || deferred) { check(io_uring_submit_and_get_events(&ring_)); }
         reap();
-        fire();
+        fire(fired_);
     }
 
     void wait(std::optional<time_point> deadline) override {
         read_wake();
         // What disarm_now() reaped beside its own completion has not fired yet: that is no time to sleep.
-        if (fired_.empty() && io_uring_cq_ready(&ring_) == 0) {
+        if (fired_.empty() && !woken_ && io_uring_cq_ready(&ring_) == 0) {
             io_uring_cqe* first = nullptr;
             if (deadline) {
                 // Compared before they are subtracted: the earliest time there is lies further back than a duration reaches.
@@ -152,7 +166,8 @@ public:
             }
         }
         reap();
-        fire();
+        woken_ = false;
+        fire(fired_);
     }
 
     void wake() noexcept override {
@@ -165,12 +180,8 @@ public:
         if (closed_) { return; }
         closed_ = true;
         cancel_everything();
-        for (operation_list* list : {&armed_, &fired_}) {
-            while (!list->empty()) {
-                mark_armed(list->front(), false);
-                list->pop_front();
-            }
-        }
+        forget(armed_);
+        forget(fired_);
         io_uring_queue_exit(&ring_);
     }
 
@@ -207,12 +218,12 @@ private:
         io_uring_cqe* completion = nullptr;
         unsigned head = 0;
         unsigned count = 0;
-        bool woken = false;
         io_uring_for_each_cqe(&ring_, head, completion) {
             ++count;
             if (completion->user_data == tag_ignored) { continue; }
             if (completion->user_data == tag_wake) {
-                woken = true;
+                woken_ = true;
+                wake_read_ = false;
                 continue;
             }
             auto& operation = *reinterpret_cast<poll_operation*>(static_cast<std::uintptr_t>(completion->user_data));
@@ -222,17 +233,6 @@ private:
             fired_.push_back(operation);
         }
         if (count != 0) { io_uring_cq_advance(&ring_, count); }
-        if (woken) { wake_read_ = false; }
-    }
-
-    void fire() noexcept {
-        operation_list now;
-        now.swap(fired_);
-        while (!now.empty()) {
-            poll_operation& operation = now.front();
-            now.pop_front();
-            operation.on_ready(result_of(operation));
-        }
     }
 
     /// Cancels what the kernel still holds and waits for it, so that no descriptor stays referenced by the dying ring.
@@ -253,6 +253,7 @@ private:
     int wake_fd_ = -1;
     std::uint64_t wake_value_ = 0;  // the kernel writes here while wake_read_
     bool wake_read_ = false;
+    bool woken_ = false;  // since the last wait()
     bool attached_ = false;
     bool closed_ = false;
     operation_list armed_;  // the kernel holds these

@@ -53,6 +53,8 @@ void metrics::add(std::string_view name, const executor& from) {
     count("fluxnet_executor_spins_total", "Rounds that found nothing to do and did not sleep.", "executor", name,
           from.spins());
     count("fluxnet_executor_resumptions_total", "Coroutines and other nodes resumed.", "executor", name, from.resumptions());
+    count("fluxnet_executor_completions_total", "Operations of the reactor that fired.", "executor", name,
+          from.reactor_completions());
 }
 
 void metrics::add(std::string_view name, const async_rx& from) {

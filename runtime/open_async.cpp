@@ -13,6 +13,10 @@ result<async_sockets> open_async(executor& on, const builder& options) {
         return async_sockets{async_rx(on, std::move(built->rx)), async_tx(on, std::move(built->tx)),
                              std::move(built->refusals)};
     } catch (const std::system_error& failure) {
+        if (failure.code() == errc::not_in_virtual_time) {
+            return make_error(errc::not_in_virtual_time, "open interface " + options.socket().interface, failure.what(),
+                              "use a simulated wire, or an executor in real time");
+        }
         return make_error(errc::system_failure, "watch interface " + options.socket().interface, failure.what(),
                           "allow rtnetlink sockets (socket(AF_NETLINK))");
     }

@@ -39,6 +39,8 @@ private:
             complete({});
         } else if (result == -ECANCELED) {
             complete(errc::operation_canceled);
+        } else if (result == refused) {
+            complete(errc::not_in_virtual_time);
         } else {
             complete({-result, std::system_category()});
         }
@@ -51,7 +53,7 @@ private:
 };
 
 /// Completes when `fd` is readable or hung up; with operation_canceled when the task is cancelled first; or with the
-/// kernel's error. One poll request through the reactor.
+/// kernel's error; or with not_in_virtual_time. One poll request through the reactor.
 [[nodiscard]] inline readable_awaiter readable(int fd) noexcept {
     return readable_awaiter(fd);
 }

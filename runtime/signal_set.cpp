@@ -41,7 +41,8 @@ task<int> signal_set::next() {
     for (;;) {
         if (const int number = take(); number != 0) { co_return number; }
         const std::error_code ec = co_await readable(fd_);
-        if (ec) { co_return 0; }
+        if (ec == errc::operation_canceled) { co_return 0; }
+        if (ec) { throw std::system_error(ec, "await a signal"); }
     }
 }
 

@@ -24,7 +24,8 @@ public:
     signal_set& operator=(const signal_set&) = delete;
     ~signal_set();
 
-    /// Completes with the number of the next signal, or 0 when the task is cancelled first.
+    /// Completes with the number of the next signal, or 0 when the task is cancelled first. Throws std::system_error for
+    /// every other reason not to wait: not_in_virtual_time, or the kernel's.
     [[nodiscard]] task<int> next();
 
     /// Takes a signal that has arrived and returns its number; 0 when there is none.

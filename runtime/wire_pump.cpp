@@ -7,6 +7,7 @@ namespace fluxnet {
 
 wire_pump::wire_pump(executor& on, simulated_wire& wire) : executor_(on), wire_(wire), start_(on.now() - wire.now()) {
     assert(!wire.threaded() && "a threaded wire keeps time by itself");
+    assert(on.clock() == nullptr && "in virtual time attach the wire to the clock");
     executor_.add_handler(*this);
 }
 

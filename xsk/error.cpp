@@ -33,6 +33,8 @@ public:
             case errc::foreign_packet: return "packet of another UMEM";
             case errc::operation_canceled: return "operation canceled";
             case errc::closed: return "closed";
+            case errc::not_in_virtual_time: return "not possible in virtual time";
+            case errc::deadlock: return "deadlock";
             case errc::system_failure: return "system failure";
         }
         return "unknown condition";
@@ -47,6 +49,7 @@ public:
             case errc::interface_gone: return std::errc::no_such_device_or_address;
             case errc::link_down: return std::errc::network_down;
             case errc::interface_not_supported:
+            case errc::not_in_virtual_time:
             case errc::kernel_not_supported: return std::errc::operation_not_supported;
             case errc::queue_busy:
             case errc::program_conflict: return std::errc::device_or_resource_busy;
@@ -57,6 +60,7 @@ public:
             case errc::packet_too_small:
             case errc::packet_too_large: return std::errc::message_size;
             case errc::operation_canceled: return std::errc::operation_canceled;
+            case errc::deadlock: return std::errc::resource_deadlock_would_occur;
             case errc::closed: return std::errc::bad_file_descriptor;
             case errc::program_detached:
             case errc::ring_corruption:

@@ -36,6 +36,8 @@ enum class errc {
     foreign_packet,           ///< A packet was given to a tx of another UMEM.
     operation_canceled,       ///< The operation was cancelled before it took effect.
     closed,                   ///< The handle was closed or moved away.
+    not_in_virtual_time,      ///< Only the kernel or another thread can do that, and neither takes part in virtual time.
+    deadlock,                 ///< Everybody waits and nothing can end that.
     system_failure,           ///< A system call failed in a way that has no condition of its own.
 };
 

@@ -19,7 +19,7 @@ namespace {
 constexpr std::string_view blanks = " \t\r";
 
 /// Puts a word into quotes, without what a terminal might obey.
-std::string quoted(std::string_view word) {
+std::string in_quotes(std::string_view word) {
     constexpr std::size_t longest = 40;
     constexpr const char* digits = "0123456789abcdef";
     std::string text = "'";
@@ -61,7 +61,7 @@ public:
     /// Notes a mistake at `where`, a part of the line.
     void wrong(std::string_view where, const std::string& expected) {
         if (mistake_) { return; }
-        std::string found = "found " + quoted(where);
+        std::string found = "found " + in_quotes(where);
         if (where.empty()) { found = where.data() == end_.data() ? "found the end of the line" : "found nothing"; }
         const auto column = static_cast<std::size_t>(where.data() - line_.data()) + 1;
         mistake_ = make_error(errc::invalid_option,
@@ -79,7 +79,7 @@ public:
     /// Takes the next word if it is `word`, and remembers otherwise that it could have been.
     bool accept(const char* word) {
         if (peek() == word) { return take(), true; }
-        options_.push_back(quoted(word));
+        options_.push_back(in_quotes(word));
         return false;
     }
 
@@ -135,8 +135,8 @@ prefix read_prefix(line_reader& line) {
     const std::uint32_t mask = length == 0 ? 0 : ~std::uint32_t{0} << (32 - length);
     const std::uint32_t bits = address->to_host_order() & mask;
     if (bits != address->to_host_order()) {
-        line.wrong(word, "'" + proto::ipv4_address::from_host_order(bits).to_string() + "/" + std::to_string(length) +
-                             "', with zeros behind the prefix");
+        const std::string address_text = proto::ipv4_address::from_host_order(bits).to_string();
+        line.wrong(word, in_quotes(address_text + "/" + std::to_string(length)) + ", with zeros behind the prefix");
     }
     return {bits, mask};
 }

@@ -62,13 +62,15 @@ private:
     std::map<std::string, std::map<std::string, long long>> numbers_;
 };
 
+/// `command`: the words that start the program.
 inline process start_echo(testbed& bed, std::vector<std::string> more = {"--quiet"},
-                          const std::string& program = FLUXNET_ECHO_ASYNC) {
-    std::vector<std::string> argv{program, "--interface", bed.name(side::host), "--address", bed.options().host_address};
+                          std::vector<std::string> command = {FLUXNET_ECHO_ASYNC}) {
+    std::vector<std::string> argv = std::move(command);
+    argv.insert(argv.end(), {"--interface", bed.name(side::host), "--address", bed.options().host_address});
     argv.insert(argv.end(), more.begin(), more.end());
     process child = bed.spawn(side::host, argv);
     if (!child.read_until("answering for", std::chrono::seconds(10))) {
-        throw std::runtime_error(program + " did not start: " + child.output());
+        throw std::runtime_error(argv.front() + " did not start: " + child.output());
     }
     return child;
 }

@@ -3,24 +3,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstddef>
-#include <cstring>
 #include <utility>
 
 namespace fluxnet::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// The worker of a flow. The label is not checked here: a packet with a damaged one goes to any worker, which finds out.
-std::uint32_t worker_of(const packet& one) noexcept {
-    const auto frame = one.data();
-    std::uint32_t flow = 0;
-    if (frame.size() >= payload_at) {
-        std::memcpy(&flow, frame.data() + ethernet_bytes + offsetof(packet_label, flow), sizeof flow);
-    }
-    return static_cast<std::uint32_t>(mix(flow) % pipeline::worker_count);
-}
 
 }  // namespace
 
@@ -48,7 +36,7 @@ void pipeline::finish() {
     }
 }
 
-std::uint64_t pipeline::total(fluxnet::detail::counter flow_worker::* what) const noexcept {
+std::uint64_t pipeline::total(fluxnet::detail::counter flow_treatment::* what) const noexcept {
     std::uint64_t sum = 0;
     for (const flow_worker& each : workers_) { sum += (each.*what).get(); }
     return sum;
@@ -93,7 +81,7 @@ void pipeline::distribute(std::span<packet> burst) noexcept {
     std::array<std::array<handed_packet, 64>, worker_count> sorted;
     std::array<std::uint32_t, worker_count> counts{};
     for (packet& one : burst) {
-        const std::uint32_t worker = worker_of(one);
+        const std::uint32_t worker = worker_of(one, worker_count);
         sorted[worker][counts[worker]++] = hand_over(std::move(one));
     }
     for (std::uint32_t i = 0; i < worker_count; ++i) {

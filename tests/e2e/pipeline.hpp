@@ -7,6 +7,7 @@
 // order. Nothing allocates once packets flow.
 #pragma once
 
+#include "tests/e2e/pipeline_middle.hpp"
 #include "tests/e2e/pipeline_worker.hpp"
 #include "xsk/builder.hpp"
 
@@ -18,7 +19,7 @@
 
 namespace fluxnet::test {
 
-class pipeline {
+class pipeline final : public pipeline_middle {
 public:
     static constexpr std::uint32_t worker_count = 4;
 
@@ -27,32 +28,20 @@ public:
     pipeline& operator=(const pipeline&) = delete;
     ~pipeline() { finish(); }
 
-    void start();
-
-    /// Lets what is inside go through, waits for that, and joins the threads.
-    void finish();
-
-    /// Makes one worker so slow that packets are lost for want of frames and ring entries.
-    void set_slow(bool slow) noexcept { orders_.slow = slow; }
-
-    /// Waits for nothing any more: packets that cannot go on are dropped.
-    void abandon() noexcept { orders_.abandon = true; }
-
-    /// For any thread: packets that ended inside: dropped by workers, damaged, refused by the tx or dropped by the kernel
-    /// while it sent. One that was counted has given its frame back.
-    [[nodiscard]] std::uint64_t ended_inside() const noexcept;
-
-    /// For any thread: packets that the socket has counted as lost before they were received.
-    [[nodiscard]] std::uint64_t lost_at_socket() const noexcept { return lost_at_socket_.load(std::memory_order_relaxed); }
-
-    [[nodiscard]] std::uint64_t received() const noexcept { return received_.get(); }
-    [[nodiscard]] std::uint64_t refused() const noexcept { return refused_.get(); }
-    [[nodiscard]] std::uint64_t sent() const noexcept { return sent_.get(); }
-    [[nodiscard]] std::uint64_t total(fluxnet::detail::counter flow_worker::* what) const noexcept;
-
-    /// The handles, for their observers; while no thread runs.
-    [[nodiscard]] rx& receiver() noexcept { return sockets_.rx; }
-    [[nodiscard]] tx& sender() noexcept { return sockets_.tx; }
+    void start() override;
+    void finish() override;
+    void set_slow(bool slow) noexcept override { orders_.slow = slow; }
+    void abandon() noexcept override { orders_.abandon = true; }
+    [[nodiscard]] std::uint64_t ended_inside() const noexcept override;
+    [[nodiscard]] std::uint64_t lost_at_socket() const noexcept override {
+        return lost_at_socket_.load(std::memory_order_relaxed);
+    }
+    [[nodiscard]] std::uint64_t received() const noexcept override { return received_.get(); }
+    [[nodiscard]] std::uint64_t refused() const noexcept override { return refused_.get(); }
+    [[nodiscard]] std::uint64_t sent() const noexcept override { return sent_.get(); }
+    [[nodiscard]] std::uint64_t total(fluxnet::detail::counter flow_treatment::* what) const noexcept override;
+    [[nodiscard]] rx& receiver() noexcept override { return sockets_.rx; }
+    [[nodiscard]] tx& sender() noexcept override { return sockets_.tx; }
 
 private:
     void receive() noexcept;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <optional>
 
 namespace fluxnet::test {
 namespace {
@@ -16,12 +15,13 @@ constexpr std::chrono::seconds longest_standstill{5};
 
 exchange_outcome exchange::run(const traffic& plan) {
     exchange_outcome outcome;
-    std::optional<allocation_watch> watch;
     const auto start = clock::now();
     outcome.settled = true;
     while (outcome.settled && far_.sent() < plan.packets) {
         const std::uint64_t end = std::min(plan.packets, far_.sent() + plan.slice);
         const std::uint64_t before = lost_;
+        const bool disturbed = through_.begin_slice(outcome.slices);
+        const allocation_watch watch;
         outcome.settled = offer(end - std::min(plan.overload, end - far_.sent()), plan.window) && settle();
         outcome.lost_in_window += lost_ - before;
         const std::uint64_t in_window = lost_;
@@ -30,13 +30,17 @@ exchange_outcome exchange::run(const traffic& plan) {
         through_.set_slow(false);
         outcome.settled = outcome.settled && settle();
         outcome.overloaded_slices += lost_ != in_window ? 1U : 0U;
-        ++outcome.slices;
-        if (!watch) { watch.emplace(); }
+        if (outcome.slices++ == 0) { continue; }
+        if (disturbed) {
+            outcome.disturbed_allocations += watch.allocations();
+        } else {
+            ++outcome.counted_slices;
+            outcome.allocations += watch.allocations();
+            outcome.maps += watch.maps();
+        }
     }
     outcome.seconds = std::chrono::duration<double>(clock::now() - start).count();
     outcome.lost = lost_;
-    outcome.allocations = watch->allocations();
-    outcome.maps = watch->maps();
     if (!outcome.settled) { through_.abandon(); }
     return outcome;
 }
@@ -85,7 +89,7 @@ bool exchange::wait(patience& idle, clock::time_point& last_progress) {
 }
 
 void exchange::report(const char* where, const exchange_outcome& outcome) const {
-    const auto count = [&](fluxnet::detail::counter flow_worker::* what) {
+    const auto count = [&](fluxnet::detail::counter flow_treatment::* what) {
         return static_cast<unsigned long long>(through_.total(what));
     };
     std::printf(
@@ -93,9 +97,10 @@ void exchange::report(const char* where, const exchange_outcome& outcome) const 
         "%llu behind them, %llu lost (%llu of them in the window, others in %llu of %llu slices); "
         "%llu allocations, %llu maps\n",
         where, 0ULL + far_.sent(), outcome.seconds, static_cast<double>(far_.sent()) / outcome.seconds,
-        0ULL + far_.received(), 0ULL + far_.received_resized(), count(&flow_worker::dropped), count(&flow_worker::kept),
-        count(&flow_worker::held_behind), 0ULL + outcome.lost, 0ULL + outcome.lost_in_window,
-        0ULL + outcome.overloaded_slices, 0ULL + outcome.slices, 0ULL + outcome.allocations, 0ULL + outcome.maps);
+        0ULL + far_.received(), 0ULL + far_.received_resized(), count(&flow_treatment::dropped),
+        count(&flow_treatment::kept), count(&flow_treatment::held_behind), 0ULL + outcome.lost,
+        0ULL + outcome.lost_in_window, 0ULL + outcome.overloaded_slices, 0ULL + outcome.slices, 0ULL + outcome.allocations,
+        0ULL + outcome.maps);
     std::fflush(stdout);
 }
 

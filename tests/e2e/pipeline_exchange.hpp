@@ -7,8 +7,9 @@
 // Owned by a test case and used on its thread. run() allocates nothing; its result is checked afterwards.
 #pragma once
 
-#include "tests/e2e/pipeline.hpp"
 #include "tests/e2e/pipeline_far_side.hpp"
+#include "tests/e2e/pipeline_middle.hpp"
+#include "tests/e2e/pipeline_orders.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -28,10 +29,12 @@ struct exchange_outcome {
     bool settled = false;  ///< Every packet was accounted for before the patience ended.
     std::uint64_t lost = 0;
     std::uint64_t lost_in_window = 0;  ///< Of these, while the window was kept.
-    std::uint64_t allocations = 0;     ///< After the first slice; of the whole process.
-    std::uint64_t maps = 0;
+    std::uint64_t allocations = 0;     ///< After the first slice, in those that were not disturbed; of the whole process.
+    std::uint64_t maps = 0;            ///< Likewise.
     std::uint64_t slices = 0;
-    std::uint64_t overloaded_slices = 0;  ///< In which packets were lost.
+    std::uint64_t counted_slices = 0;         ///< In which they were counted.
+    std::uint64_t disturbed_allocations = 0;  ///< In the others, but for the first.
+    std::uint64_t overloaded_slices = 0;      ///< In which packets were lost.
     double seconds = 0;
 };
 
@@ -39,7 +42,7 @@ class exchange {
 public:
     /// `lost` returns how many packets are known to be lost on the way, in both directions. Any of its calls may be late,
     /// but no packet may be missing for ever.
-    exchange(far_side& far, pipeline& through, std::function<std::uint64_t()> lost)
+    exchange(far_side& far, pipeline_middle& through, std::function<std::uint64_t()> lost)
         : far_(far), through_(through), lost_now_(std::move(lost)) {}
 
     exchange_outcome run(const traffic& plan);
@@ -62,7 +65,7 @@ private:
     bool wait(patience& idle, clock::time_point& last_progress);
 
     far_side& far_;
-    pipeline& through_;
+    pipeline_middle& through_;
     std::function<std::uint64_t()> lost_now_;
     std::uint64_t lost_ = 0;
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The pipeline between two AF_XDP sockets on the ends of a veth pair: the kernel loses packets, and tells how many.
+#include "tests/e2e/pipeline.hpp"
 #include "tests/e2e/pipeline_checks.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/support/testbed.hpp"
@@ -57,16 +58,23 @@ system_sockets open_end(const testbed& bed, side which, xdp_mode mode) {
     return builder(bed.name(which)).mode(mode).frames(8192).tx_frames(4096).build_system().value();
 }
 
-void cross_veth(xdp_mode mode, const char* name, const traffic& plan) {
-    testbed bed;
-    pipeline through(open_end(bed, side::host, mode));
+exchange_outcome cross_veth(const testbed& bed, pipeline_middle& through, xdp_mode mode, const char* name,
+                            const traffic& plan) {
     far_side far(open_end(bed, side::peer, mode));
     const send_drops there(bed, side::peer);
     const send_drops back(bed, side::host);
-    send_and_check(far, through, plan, name,
-                   [&] { return far.lost_at_socket() + through.lost_at_socket() + there.count() + back.count(); });
+    const exchange_outcome outcome = send_and_check(far, through, plan, name, [&] {
+        return far.lost_at_socket() + through.lost_at_socket() + there.count() + back.count();
+    });
     CHECK(through.received() + through.lost_at_socket() + there.count() == far.sent());
     CHECK(far.received() + far.lost_at_socket() + back.count() == through.sent());
+    return outcome;
+}
+
+void cross_veth(xdp_mode mode, const char* name, const traffic& plan) {
+    testbed bed;
+    pipeline through(open_end(bed, side::host, mode));
+    cross_veth(bed, through, mode, name, plan);
 }
 
 }  // namespace
@@ -75,6 +83,26 @@ TEST_CASE("ten million packets through four workers on veth are all accounted fo
     FLUXNET_SKIP_IF(testbed::why_not_available());
     cross_veth(xdp_mode::native, "veth native",
                {.packets = rounds(10'000'000, 20), .slice = rounds(1'000'000, 5), .overload = 40'000});
+}
+
+TEST_CASE("ten million packets through coroutines on four executors survive random cancels on veth") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    testbed bed;
+    std::optional<coroutine_pipeline> through;
+    {
+        const network_namespace::scoped_enter inside(bed.place(side::host));
+        through.emplace(builder(bed.name(side::host))
+                            .mode(xdp_mode::native)
+                            .frames(8192)
+                            .tx_frames(4096)
+                            .tx_ring(64)
+                            .build_system()
+                            .value());
+    }
+    const exchange_outcome outcome =
+        cross_veth(bed, *through, xdp_mode::native, "veth native, coroutines",
+                   {.packets = rounds(10'000'000, 20), .slice = rounds(1'000'000, 5), .overload = 40'000});
+    check_cancels(*through, outcome);
 }
 
 TEST_CASE("two million packets through four workers on veth are all accounted for in generic mode") {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The pipeline on a simulated wire, whose counters tell of every packet that did not arrive why it did not.
+#include "tests/e2e/pipeline.hpp"
 #include "tests/e2e/pipeline_checks.hpp"
 #include "tests/xsk/scale.hpp"
 #include "xsk/simulated_wire.hpp"
@@ -25,15 +26,7 @@ std::uint64_t lost(const wire_counts& way) {
            way.too_large;
 }
 
-}  // namespace
-
-TEST_CASE("ten million packets through four workers on a simulated wire are all accounted for") {
-    simulated_wire wire({.threaded = true, .hash_traffic = false});
-    pipeline through(socket_on(wire, end::right).build_system().value());
-    far_side far(socket_on(wire, end::left).build_system().value());
-    const traffic plan{.packets = rounds(10'000'000, 20), .slice = rounds(1'000'000, 5), .overload = 40'000};
-    send_and_check(far, through, plan, "wire", [&] { return lost(wire.counts(end::left)) + lost(wire.counts(end::right)); });
-
+void check_wire(const simulated_wire& wire, far_side& far, pipeline_middle& through) {
     const wire_counts there = wire.counts(end::left);
     CHECK(there.offered == far.sent());
     CHECK(there.delivered == through.received());
@@ -45,6 +38,30 @@ TEST_CASE("ten million packets through four workers on a simulated wire are all 
     CHECK(back.delivered == far.received());
     CHECK(back.in_transit == 0);
     CHECK(lost(back) == far.lost_at_socket());
+}
+
+}  // namespace
+
+TEST_CASE("ten million packets through four workers on a simulated wire are all accounted for") {
+    simulated_wire wire({.threaded = true, .hash_traffic = false});
+    pipeline through(socket_on(wire, end::right).build_system().value());
+    far_side far(socket_on(wire, end::left).build_system().value());
+    const traffic plan{.packets = rounds(10'000'000, 20), .slice = rounds(1'000'000, 5), .overload = 40'000};
+    send_and_check(far, through, plan, "wire", [&] { return lost(wire.counts(end::left)) + lost(wire.counts(end::right)); });
+    check_wire(wire, far, through);
+}
+
+// The small TX ring makes sends wait, so that they can be cancelled.
+TEST_CASE("ten million packets through coroutines on four executors survive random cancels on a simulated wire") {
+    simulated_wire wire({.threaded = true, .hash_traffic = false});
+    coroutine_pipeline through(socket_on(wire, end::right).tx_ring(64).build_system().value());
+    far_side far(socket_on(wire, end::left).build_system().value());
+    const traffic plan{.packets = rounds(10'000'000, 20), .slice = rounds(1'000'000, 5), .overload = 40'000};
+    const exchange_outcome outcome = send_and_check(far, through, plan, "wire, coroutines", [&] {
+        return lost(wire.counts(end::left)) + lost(wire.counts(end::right));
+    });
+    check_cancels(through, outcome);
+    check_wire(wire, far, through);
 }
 
 TEST_CASE("a wire that loses and delays packets takes none from the census of its ends") {

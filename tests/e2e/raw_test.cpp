@@ -124,7 +124,7 @@ TEST_CASE("manual_packet_pump answers 2000 pings of the kernel and loses none") 
     FLUXNET_SKIP_IF(testbed::why_not_available());
     for (const char* mode : modes) {
         testbed bed;
-        process pump = start_echo(bed, {"--mode", mode}, FLUXNET_MANUAL_PACKET_PUMP);
+        process pump = start_echo(bed, {"--mode", mode}, {FLUXNET_MANUAL_PACKET_PUMP});
         const finished ping = bed.run(side::peer, {"ping", "-c", "2000", "-i", "0.002", "-w", "40", "-q", "10.77.0.1"}, 60s);
         CHECK_MESSAGE(ping.output.find("2000 received, 0% packet loss") != std::string::npos, ping.output);
         const echo_summary summary = stop_echo(pump);
@@ -139,7 +139,7 @@ TEST_CASE("manual_packet_pump echoes every payload from 0 to 1472 bytes to a ker
     FLUXNET_SKIP_IF(testbed::why_not_available());
     for (const char* mode : modes) {
         testbed bed;
-        process pump = start_echo(bed, {"--mode", mode}, FLUXNET_MANUAL_PACKET_PUMP);
+        process pump = start_echo(bed, {"--mode", mode}, {FLUXNET_MANUAL_PACKET_PUMP});
         const finished client = bed.run(side::peer, {FLUXNET_UDP_CLIENT, "--to", "10.77.0.1"}, 60s);
         CHECK_MESSAGE(client.output.find("1473 sent, 0 lost, 0 wrong") != std::string::npos, client.output);
         const echo_summary summary = stop_echo(pump);

@@ -111,6 +111,8 @@ TEST_CASE("a cancelled receive on a real socket takes nothing and makes no syste
     veth_port port;
     syscall_counter calls(::gettid(), counted::thread);
     std::uint64_t during = ~std::uint64_t{0};
+    std::uint64_t looks = 0;
+    std::uint64_t turns = 0;
     std::size_t received = 0;
     int cancelled = 0;
     std::stop_source sources[2];  // the first round is for sanitizers, which ask the kernel about what they see first
@@ -135,16 +137,21 @@ TEST_CASE("a cancelled receive on a real socket takes nothing and makes no syste
         for (int round = 1; round <= 2; ++round) {
             co_await sleep_for(20ms);
             calls.reset();
+            const std::uint64_t first = port.loop.turns();
             sources[round - 1].request_stop();
             while (cancelled != round) { co_await requeue(); }
             co_await requeue();
             during = own_calls(calls);
+            looks = reactor_calls(calls);
+            turns = port.loop.turns() - first;
         }
         co_await sleep_for(5ms);
         port.peer.send(numbered_frame(1));
     });
     port.loop.run();
-    CHECK(during == 0);
+    CHECK(during == looks);
+    CHECK(looks <=
+          (port.loop.reactor_name().find("epoll") == 0 ? turns : 0));  // epoll has to ask what is ready, once a turn
     CHECK(received == 1);
     check_nothing_lost(port.sockets);
 }

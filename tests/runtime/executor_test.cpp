@@ -10,6 +10,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -429,8 +430,17 @@ TEST_CASE("tasks that are always ready starve neither timers nor posts nor each 
 }
 
 TEST_CASE("an executor names its reactor") {
-    executor loop;
-    CHECK(std::string(loop.reactor_name()).substr(0, 8) == "io_uring");
+    const executor loop;
+    const char* const refusal = std::getenv("FLUXNET_WITHOUT_IO_URING");
+    const std::string name(loop.reactor_name());
+    const std::string reason(loop.reactor_reason());
+    if (refusal != nullptr) {
+        CHECK_MESSAGE(reason.find(std::string("io_uring_setup answered ") + refusal) == 0, reason);
+        CHECK(name == "epoll (" + reason + ')');
+    } else {
+        CHECK_FALSE(reason.empty());
+        CHECK_MESSAGE((name.find("io_uring (") == 0 || name == "epoll (" + reason + ')'), name);
+    }
 }
 
 TEST_CASE("wake makes a sleeping executor look around") {

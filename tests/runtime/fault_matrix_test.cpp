@@ -102,3 +102,5 @@ TEST_CASE("the search for awaiters sees one that is added") {
     }
 
 FLUXNET_FAULT_CASES(io_uring, "io_uring")
+FLUXNET_FAULT_CASES(epoll, "epoll")
+FLUXNET_FAULT_CASES(virtual_time, "virtual time")

@@ -191,12 +191,16 @@ TEST_CASE("a turn in which a hundred timers are due enters the kernel once") {
         });
     }
     loop.run();
-    CHECK(after[SYS_io_uring_enter] - before[SYS_io_uring_enter] <= 1);
+    std::uint64_t entries = 0;
     std::uint64_t others = 0;
     for (const auto& [number, count] : after) {
-        // The snapshot itself may ask for memory.
-        if (number != SYS_io_uring_enter && number != SYS_brk && number != SYS_mmap) { others += count - before[number]; }
+        if (is_reactor_entry(number)) {
+            entries += count - before[number];
+        } else if (number != SYS_brk && number != SYS_mmap) {  // the snapshot itself may ask for memory
+            others += count - before[number];
+        }
     }
+    CHECK(entries <= 1);
     CHECK(others == 0);
 }
 

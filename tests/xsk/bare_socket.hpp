@@ -16,6 +16,13 @@
 
 namespace fluxnet::test {
 
+/// Memory for bare sockets: 16 frames that nobody follows.
+[[nodiscard]] inline umem small_umem() {
+    umem memory = umem::create({.frame_count = 16, .fill_ring = 8, .completion_ring = 8}).value();
+    memory.pool().checker().forget();
+    return memory;
+}
+
 class bare_socket {
 public:
     static constexpr std::uint32_t ring_size = 8;

@@ -18,10 +18,6 @@ struct place {
     std::uint32_t queue;
 };
 
-inline umem small_umem() {
-    return umem::create({.frame_count = 16, .fill_ring = 8, .completion_ring = 8}).value();
-}
-
 inline constexpr int plain = XDP_COPY | XDP_USE_NEED_WAKEUP;
 
 /// A socket with a UMEM of its own.

@@ -60,7 +60,7 @@ TEST_CASE("the kernel raises the TX flag for good in copy mode whether bind asks
         CAPTURE(flags);
         testbed bed;
         const network_namespace::scoped_enter inside(bed.host());
-        const umem memory = umem::create({.frame_count = 16, .fill_ring = 8, .completion_ring = 8}).value();
+        const umem memory = small_umem();
         bare_socket socket(system_kernel());
         REQUIRE(socket.make_all(memory));
         CHECK(socket.tx.needs_wakeup());

@@ -30,7 +30,7 @@ inline constexpr bool asserts = true;
 
 /// Why nothing follows the frames here; none when something does.
 [[nodiscard]] inline std::optional<std::string> why_not_checked() {
-    if (asserts && detail::checked_build) { return std::nullopt; }
+    if (asserts && fluxnet::detail::checked_build) { return std::nullopt; }
     return "a build that does not check frames (FLUXNET_CHECKED)";
 }
 

@@ -8,8 +8,10 @@
 #include <doctest/doctest.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <utility>
 
 using namespace fluxnet;
@@ -117,4 +119,35 @@ TEST_CASE("a socket whose UMEM another one shares may close first") {
     next.tx.reserve(1).push({{4096}, 60, 0});
     CHECK(next.kick_tx() == 0);
     CHECK(right.rx.consume().size() == 1);
+}
+
+TEST_CASE("handles on both ends of a wire send each other's packets from one UMEM") {
+    for (const bool zero_copy : {false, true}) {
+        CAPTURE(zero_copy);
+        wire_options options;
+        options.zero_copy = zero_copy;
+        simulated_wire wire(options);
+        umem memory = umem::create({.frame_count = 128, .fill_ring = 64, .completion_ring = 64}).value();
+        const auto open = [&](end which) {
+            return wire.socket_on(which).over(memory).frames(64).tx_frames(16).build_system().value();
+        };
+        system_sockets left = open(end::left);
+        system_sockets right = open(end::right);
+        CHECK(right.rx.zero_copy() == zero_copy);
+        CHECK(right.refusals.empty());  // the shared registration is tried first, and taken
+        packet one;
+        REQUIRE(left.tx.allocate(std::span(&one, 1)) == 1);
+        REQUIRE(one.assign(payload(60, 1)));
+        for (int hop = 0; hop < 100; ++hop) {
+            REQUIRE(left.tx.try_send(one));
+            CHECK(left.tx.drain(std::chrono::milliseconds(5)));
+            REQUIRE(right.rx.try_recv(std::span(&one, 1)) == 1);
+            CHECK(one.home() == &right.rx.home());
+            right.rx.refill();
+        }
+        CHECK(same(one.data(), payload(60, 1)));
+        one.reset();
+        right.rx.refill();
+        check_census(memory.pool());
+    }
 }

@@ -54,7 +54,7 @@ struct bare_pair {
     [[nodiscard]] std::uint64_t sent() const { return wire.counts(end::left).offered; }
     [[nodiscard]] wire_counts counts() const { return wire.counts(end::left); }
 
-    umem memory = umem::create({.frame_count = 16, .fill_ring = 8, .completion_ring = 8}).value();
+    umem memory = small_umem();
     simulated_wire wire;
     bare_socket left{wire.side(end::left)};
     bare_socket right{wire.side(end::right)};

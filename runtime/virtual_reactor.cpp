@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/detail/virtual_reactor.hpp"
+
+#include <cassert>
+#include <cerrno>
+
+namespace fluxnet::detail {
+namespace {
+
+class virtual_reactor final : public reactor {
+public:
+    void attach() override {}
+
+    void arm(poll_operation& operation, int, unsigned) override {
+        assert(!operation.armed());
+        set_result(operation, poll_operation::refused);
+        mark_armed(operation, true);
+        armed_.push_back(operation);
+    }
+
+    void disarm(poll_operation& operation) override {
+        if (operation.armed()) { set_result(operation, -ECANCELED); }
+    }
+
+    void disarm_now(poll_operation& operation) noexcept override {
+        if (!operation.armed()) { return; }
+        mark_armed(operation, false);
+        operation.unlink();
+    }
+
+    void poll() override {
+        if (armed_.empty()) { return; }
+        operation_list now;
+        now.swap(armed_);
+        while (!now.empty()) {
+            poll_operation& operation = now.front();
+            now.pop_front();
+            mark_armed(operation, false);
+            operation.on_ready(result_of(operation));
+        }
+    }
+
+    void wait(std::optional<time_point>) override { poll(); }
+    void wake() noexcept override {}
+
+    void shut_down() noexcept override {
+        while (!armed_.empty()) {
+            mark_armed(armed_.front(), false);
+            armed_.pop_front();
+        }
+    }
+
+    std::string_view name() const noexcept override { return "virtual"; }
+
+private:
+    operation_list armed_;
+};
+
+}  // namespace
+
+std::unique_ptr<reactor> make_virtual_reactor() {
+    return std::make_unique<virtual_reactor>();
+}
+
+}  // namespace fluxnet::detail

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "tests/runtime/virtual_workload.hpp"
+
+#include "runtime/channel.hpp"
+#include "runtime/executor.hpp"
+#include "runtime/mutex.hpp"
+#include "runtime/open_async.hpp"
+#include "runtime/scope.hpp"
+#include "runtime/sleep.hpp"
+#include "runtime/timeout.hpp"
+
+#include <array>
+#include <cstring>
+#include <exception>
+#include <random>
+#include <span>
+#include <utility>
+
+namespace fluxnet::test {
+namespace {
+
+using namespace std::chrono_literals;
+using end = simulated_wire::end;
+
+constexpr std::chrono::nanoseconds duration = 1s;
+constexpr std::chrono::nanoseconds tick = 250us;
+constexpr std::size_t flows = 4;  // of each host: two that it makes up, two that its workers echo
+
+/// The program's own choices.
+class dice {
+public:
+    explicit dice(std::uint64_t seed) : engine_(seed) {}
+    [[nodiscard]] std::uint64_t below(std::uint64_t bound) noexcept { return engine_() % bound; }
+    [[nodiscard]] bool one_in(std::uint64_t sides) noexcept { return below(sides) == 0; }
+    /// Whole ticks from one up to, and not including, another: many things shall happen at the same time.
+    [[nodiscard]] std::chrono::nanoseconds ticks(std::uint64_t from, std::uint64_t to) noexcept {
+        return tick * static_cast<std::int64_t>(from + below(to - from));
+    }
+
+private:
+    std::mt19937_64 engine_;
+};
+
+/// What a packet consists of.
+class message {
+public:
+    static constexpr std::size_t size = 48;
+
+    message() = default;
+    message(std::uint64_t flow, std::uint64_t number, std::uint64_t sent_at) : words_{0, 0, flow, number, sent_at} {
+        words_[5] = sum();
+    }
+    explicit message(const packet& from) { std::memcpy(words_.data(), from.data().data(), size); }
+
+    [[nodiscard]] bool write_to(packet& into) const { return into.assign(std::as_bytes(std::span(words_))); }
+    [[nodiscard]] bool intact() const noexcept { return words_[5] == sum(); }
+    [[nodiscard]] std::uint64_t flow() const noexcept { return words_[2]; }
+    [[nodiscard]] std::uint64_t number() const noexcept { return words_[3]; }
+    [[nodiscard]] std::uint64_t sent_at() const noexcept { return words_[4]; }
+
+private:
+    [[nodiscard]] std::uint64_t sum() const noexcept {
+        std::uint64_t all = 1;
+        for (std::size_t i = 0; i < 5; ++i) { all = all * 0x100000001b3ULL + words_[i]; }
+        return all;
+    }
+
+    std::array<std::uint64_t, size / 8> words_{};  // the first two stand for the Ethernet header
+};
+
+/// One of two ways that a wire treats its packets.
+wire_profile draw_profile(dice& chance) {
+    wire_profile profile;
+    if (chance.one_in(2)) { profile.loss = 0.05; }
+    if (chance.one_in(3)) { profile.duplication = 0.03; }
+    if (chance.one_in(3)) { profile.corruption = 0.02; }
+    if (chance.one_in(3)) { profile.reordering = 0.05; }
+    profile.reordering_delay = 3 * tick;
+    if (!chance.one_in(4)) { profile.delay = chance.ticks(1, 9); }
+    if (chance.one_in(4)) { profile.jitter = 300us; }
+    if (chance.one_in(4)) { profile.bits_per_second = 10'000'000; }
+    return profile;
+}
+
+builder small_socket(simulated_wire& wire, end which) {
+    builder options = wire.socket_on(which);
+    options.frames(128).rx_ring(64).tx_ring(64).fill_ring(64).completion_ring(64);
+    return options;
+}
+
+/// What the coroutines of a host wait for beside sockets. Outlives the executor, on which they may be left over.
+struct meeting_points {
+    channel<packet> outbox{16};
+    channel<packet> inbox{8};
+    mutex one_at_a_time;
+};
+
+/// One end of the wire and the coroutines there.
+class host {
+public:
+    host(executor& loop, simulated_wire& wire, end which, const wire_profile& incoming, dice& chance, meeting_points& points,
+         outcome& result)
+        : loop_(loop), wire_(wire), which_(which), incoming_(incoming), chance_(chance), result_(result),
+          outbox_(points.outbox), inbox_(points.inbox), mutex_(points.one_at_a_time),
+          sockets_(open_async(loop, small_socket(wire, which)).value()) {}
+
+    /// Lives in sessions, each cancelled after a while, until its time is over.
+    task<void> live(executor::time_point until) {
+        while (loop_.now() < until) {
+            const std::chrono::nanoseconds limit = chance_.ticks(160, 1000);
+            const timed<void> ended = co_await timeout(std::min(limit, until - loop_.now()), session());
+            if (ended.expired) { ++result_.cancels; }
+        }
+    }
+
+    /// Takes what the run has left behind, and checks that nothing is missing.
+    void settle(const host& other) {
+        std::array<packet, 16> rest;
+        while (const std::size_t count = outbox_.try_recv(rest)) { sending_ += count; }
+        while (const std::size_t count = inbox_.try_recv(rest)) { worked_ += count; }
+        while (const std::uint32_t count = sockets_.rx.socket().try_recv(rest)) { received_ += count; }
+        for (packet& one : rest) { one.reset(); }
+        const wire_counts out = wire_.counts(which_);
+        const wire_counts in = wire_.counts(other.which_);
+        expect(queued_ == sending_, "a packet was lost in the outbox");
+        expect(forwarded_ == worked_, "a packet was lost in the inbox");
+        expect(sockets_.tx.socket().drain(0ms), "packets stayed in the TX ring");
+        expect(out.offered == sent_, "the wire did not get what was sent");
+        expect(out.offered + out.duplicated == out.accounted(), "the wire's counts do not add up");
+        expect(out.in_transit == 0, "packets stayed under way");
+        expect(in.delivered == received_, "received is not what the wire delivered");
+        expect(damaged_ <= in.corrupted, "more packets are damaged than the wire has damaged");
+        expect(misordered_ == 0, "a flow lost its order");
+        expect(early_ == 0, "a packet was faster than the wire");
+        expect(!holding_, "a mutex was held by two, or never given back");
+        const frame_census census = sockets_.rx.socket().pool().census();
+        expect(census.exact && census.sum() == census.frames, "the census is wrong");
+        expect(census.user == 0 && census.tx == 0, "frames stayed away");
+        result_.packets += out.offered;
+        result_.channel_items += queued_ + forwarded_;
+    }
+
+private:
+    void expect(bool holds, const char* text) {
+        if (!holds) { result_.problems += std::string(simulated_wire::name(which_)) + ": " + text + '\n'; }
+    }
+
+    task<void> session() {
+        scope children;
+        children.spawn(produce(0));
+        children.spawn(produce(1));
+        children.spawn(transmit());
+        children.spawn(receive());
+        children.spawn(work(2));
+        children.spawn(work(3));
+        static_cast<void>(co_await children.join());
+    }
+
+    /// Makes numbered packets, a few at a time.
+    task<void> produce(std::size_t flow) {
+        std::array<packet, 8> burst;
+        for (;;) {
+            const std::error_code ended = co_await sleep_for(chance_.ticks(44, 116));
+            if (ended) { co_return; }
+            const std::uint64_t count = is_behind() ? burst.size() : 1 + chance_.below(burst.size());
+            const std::uint32_t made = sockets_.tx.allocate(std::span(burst).first(count));
+            for (packet& one : std::span(burst).first(made)) { stamp(one, flow); }
+            const io_result put = co_await outbox_.send(std::span(burst).first(made));
+            queued_ += put.n;
+            if (put.ec) { co_return; }
+        }
+    }
+
+    /// Tells whether fewer packets were made than a thousand a second, of both hosts.
+    [[nodiscard]] bool is_behind() const noexcept {
+        return static_cast<std::int64_t>(queued_) * 1s < 550 * std::chrono::nanoseconds(wire_.now());
+    }
+
+    task<void> transmit() {
+        std::array<packet, 8> batch;
+        for (;;) {
+            const io_result got = co_await outbox_.recv(batch);
+            sending_ += got.n;
+            if (got.ec) { co_return; }
+            const io_result put = co_await sockets_.tx.send(std::span(batch).first(got.n));
+            sent_ += put.n;
+            if (put.ec) { co_return; }
+        }
+    }
+
+    task<void> receive() {
+        std::array<packet, 8> burst;
+        for (;;) {
+            const io_result got = co_await sockets_.rx.recv(burst);
+            received_ += got.n;
+            for (const packet& one : std::span(burst).first(got.n)) { check(one); }
+            if (got.ec) { co_return; }
+            const io_result put = co_await inbox_.send(std::span(burst).first(got.n));
+            forwarded_ += put.n;
+            if (put.ec) { co_return; }
+        }
+    }
+
+    /// Drops, keeps or echoes what was received.
+    task<void> work(std::size_t flow) {
+        std::array<packet, 4> some;
+        for (;;) {
+            io_result got;
+            if (chance_.one_in(4)) {
+                const timed<io_result> limited = co_await timeout(chance_.ticks(1, 12), take(some));
+                if (limited.expired) { ++result_.expired; }
+                got = limited.value;
+                if (limited.expired && got.ec) { continue; }
+            } else {
+                got = co_await take(some);
+            }
+            if (got.ec) { co_return; }
+            const std::uint64_t fate = chance_.below(6);
+            if (fate == 0) {
+                const std::error_code ended = co_await sleep_for(chance_.ticks(1, 7));
+                if (ended) { co_return; }
+            } else if (fate == 1) {
+                const std::error_code ended = co_await use_mutex();
+                if (ended) { co_return; }
+            } else if (fate == 2) {
+                const auto echoes = std::span(some).first(got.n);
+                for (packet& one : echoes) { stamp(one, flow); }
+                const io_result put = co_await outbox_.send(echoes);
+                queued_ += put.n;
+                if (put.ec) { co_return; }
+            }
+            for (packet& one : some) { one.reset(); }
+        }
+    }
+
+    task<io_result> take(std::span<packet> into) {
+        const io_result got = co_await inbox_.recv(into);
+        worked_ += got.n;
+        co_return got;
+    }
+
+    task<std::error_code> use_mutex() {
+        const mutex::guard held = co_await mutex_.lock();
+        if (!held) { co_return held.error(); }
+        expect(!holding_, "two hold one mutex");
+        holding_ = true;
+        const std::error_code ended = co_await sleep_for(chance_.ticks(1, 3));
+        holding_ = false;
+        co_return ended;
+    }
+
+    void stamp(packet& one, std::size_t flow) {
+        const message content(flow, ++numbers_[flow], static_cast<std::uint64_t>(wire_.now().count()));
+        expect(content.write_to(one), "a message does not fit into a packet");
+    }
+
+    void check(const packet& one) {
+        const message content(one);
+        if (one.size() != message::size || !content.intact() || content.flow() >= flows) {
+            ++damaged_;
+            return;
+        }
+        const auto travelled = wire_.now() - std::chrono::nanoseconds(content.sent_at());
+        if (travelled < incoming_.delay) { ++early_; }
+        std::uint64_t& last = last_[content.flow()];
+        const bool again = incoming_.duplication > 0 && content.number() == last;
+        // Jitter keeps the order.
+        if (incoming_.reordering == 0 && content.number() <= last && !again) { ++misordered_; }
+        last = content.number();
+    }
+
+    executor& loop_;
+    simulated_wire& wire_;
+    const end which_;
+    const wire_profile& incoming_;
+    dice& chance_;
+    outcome& result_;
+    channel<packet>& outbox_;
+    channel<packet>& inbox_;
+    mutex& mutex_;
+    async_sockets sockets_;
+    bool holding_ = false;
+    std::array<std::uint64_t, flows> numbers_{};  // of the last packet made
+    std::array<std::uint64_t, flows> last_{};     // of the last packet received
+    std::uint64_t queued_ = 0;
+    std::uint64_t sending_ = 0;
+    std::uint64_t sent_ = 0;
+    std::uint64_t received_ = 0;
+    std::uint64_t forwarded_ = 0;
+    std::uint64_t worked_ = 0;
+    std::uint64_t damaged_ = 0;
+    std::uint64_t misordered_ = 0;
+    std::uint64_t early_ = 0;
+};
+
+task<void> live_together(executor& loop, host& left, host& right) {
+    const auto until = loop.now() + duration;
+    scope hosts;
+    hosts.spawn(left.live(until));
+    hosts.spawn(right.live(until));
+    static_cast<void>(co_await hosts.join());
+    static_cast<void>(co_await sleep_for(20ms));  // for what is under way
+}
+
+}  // namespace
+
+outcome mixed_workload(std::uint64_t seed, wake_order order) {
+    outcome result;
+    dice chance(seed);
+    wire_options options;
+    options.seed = seed;
+    options.transit_capacity = 64;
+    options.to_right = draw_profile(chance);
+    options.to_left = draw_profile(chance);
+    std::array<meeting_points, 2> points;
+    simulated_wire wire(options);
+    virtual_clock clock(seed, order);
+    clock.attach(wire);
+    executor loop(clock);
+    host left(loop, wire, end::left, options.to_left, chance, points[0], result);
+    host right(loop, wire, end::right, options.to_right, chance, points[1], result);
+    loop.spawn(live_together(loop, left, right));
+    try {
+        loop.run();
+    } catch (const std::exception& failure) { result.problems += failure.what() + std::string(1, '\n'); }
+    left.settle(right);
+    right.settle(left);
+    result.digest = clock.digest();
+    result.elapsed = clock.elapsed();
+    result.resumptions = clock.resumptions();
+    return result;
+}
+
+}  // namespace fluxnet::test
