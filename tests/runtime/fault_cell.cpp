@@ -4,7 +4,7 @@
 #include "runtime/schedule.hpp"
 #include "runtime/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
-#include "tests/support/allocation_counter.hpp"
+#include "tests/runtime/leaves_nothing.hpp"
 
 #include <doctest/doctest.h>
 
@@ -18,7 +18,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <thread>
 
 namespace fluxnet::test {
@@ -45,10 +44,6 @@ public:
     watchdog& operator=(const watchdog&) = delete;
     ~watchdog() { ::alarm(0); }
 };
-
-std::ptrdiff_t open_descriptors() {
-    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());
-}
 
 [[nodiscard]] bool destroys(fault how) {
     return how == fault::destroyed_while_suspended || how == fault::destroyed_when_completed;
@@ -253,15 +248,7 @@ void run_fault_cell(const fault_entry& entry, fault how, temper on) {
     const watchdog watch_it(name);
     // In virtual time each round has another order of wake-ups.
     const std::uint64_t rounds = how == fault::raced_by_another_thread || on == temper::virtual_time ? 10 : 2;
-    for (std::uint64_t round = 0; round < rounds; ++round) {
-        const std::ptrdiff_t descriptors = open_descriptors();
-        const allocation_watch watch;
-        fault_run(entry, how, on, round).run();
-        const std::int64_t outstanding = watch.outstanding();
-        CHECK(open_descriptors() == descriptors);
-        // What the first round leaves is what the C and C++ libraries keep: thread stacks, locales and the like.
-        if (round != 0) { CHECK(outstanding == 0); }
-    }
+    leaves_nothing([&](std::uint64_t round) { fault_run(entry, how, on, round).run(); }, rounds);
 }
 
 }  // namespace fluxnet::test
