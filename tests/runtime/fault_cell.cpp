@@ -18,7 +18,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <thread>
+#include <utility>
 
 namespace fluxnet::test {
 namespace {
@@ -54,11 +56,31 @@ public:
            how != fault::stopped_by_another_thread && how != fault::shut_down && how != fault::destroyed_while_suspended;
 }
 
+/// Calls a function once, at the end of the turn in which it was given: what becomes ready then has to wait for the next.
+class turn_end final : private fluxnet::detail::turn_handler {
+public:
+    explicit turn_end(executor& on) { on.add_handler(*this); }
+    turn_end(const turn_end&) = delete;
+    turn_end& operator=(const turn_end&) = delete;
+
+    void call(std::function<void()> function) { function_ = std::move(function); }
+
+private:
+    void end_turn() noexcept override {
+        if (const auto function = std::exchange(function_, {})) { function(); }
+    }
+    void before_sleep() noexcept override {}
+    void after_sleep() noexcept override {}
+    void end_run() noexcept override {}
+
+    std::function<void()> function_;
+};
+
 /// One run of a cell.
 class fault_run {
 public:
     fault_run(const fault_entry& entry, fault how, temper on, std::uint64_t seed)
-        : entry_(entry), how_(how), place_(on, seed), world_(entry.make(place_)) {
+        : entry_(entry), how_(how), place_(on, seed), turn_end_(place_.loop()), world_(entry.make(place_)) {
         world_->let_complete(completes(how));
     }
 
@@ -129,7 +151,7 @@ private:
                 if (!entry_.cancellable) { complete(); }
                 break;
             case fault::raced_by_another_thread: race_a_thread(); break;
-            case fault::destroyed_when_completed: complete(); [[fallthrough]];
+            case fault::destroyed_when_completed: turn_end_.call([this] { complete(); }); [[fallthrough]];
             case fault::shut_down:
             case fault::destroyed_while_suspended: place_.loop().stop(); break;
         }
@@ -173,7 +195,7 @@ private:
             case fault::completed_then_stopped:
             case fault::raced_by_another_thread: CHECK((ended_ == ending::completed || ended_ == ending::canceled)); break;
             case fault::destroyed_while_suspended: CHECK((ended_ == ending::none || entry_.completes_by_itself)); break;
-            case fault::destroyed_when_completed: CHECK((ended_ == ending::none || ended_ == ending::completed)); break;
+            case fault::destroyed_when_completed: CHECK((ended_ == ending::none || !entry_.cancellable)); break;
         }
     }
 
@@ -205,6 +227,7 @@ private:
     const fault_entry& entry_;
     const fault how_;
     fault_place place_;
+    turn_end turn_end_;  // before the handlers of sockets, which see at the end of the turn what it has done
     std::unique_ptr<fault_world> world_;
     std::stop_source stop_;
     std::thread thread_;
