@@ -8,6 +8,11 @@
 #include <utility>
 
 namespace fluxnet {
+namespace {
+
+constexpr unsigned most_interruptions = 16;  // in a row; then the kick is put off, as one without progress
+
+}  // namespace
 
 tx::tx(std::shared_ptr<detail::socket_core> core, frame_home& home)
     : core_(std::move(core)), home_(&home), ledger_(&core_->memory.pool().make_ledger()), ring_(core_->tx),
@@ -143,13 +148,17 @@ std::uint32_t tx::reap() noexcept {
 }
 
 std::error_code tx::flush() noexcept {
+    unsigned interruptions = 0;  // in a row
     for (;;) {
         reap();
         const std::uint32_t before = ring_.pending();
         if (ring_.corrupt()) [[unlikely]] { fail(errc::ring_corruption); }
         if (before == 0) { link_down_ = false; }
         if (failure_ || before == 0 || (core_->need_wakeup && !ring_.needs_wakeup())) { break; }
-        if (after_kick(core_->calls.kick_tx(core_->fd), before) == kick_step::stop) { break; }
+        const int answer = core_->calls.kick_tx(core_->fd);
+        if (after_kick(answer, before) == kick_step::stop) { break; }
+        interruptions = answer == -EINTR ? interruptions + 1 : 0;
+        if (interruptions == most_interruptions) { break; }
     }
     reap();
     return failure_;

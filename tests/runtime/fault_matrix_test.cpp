@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
+#include <cstddef>
 #include <set>
 #include <string>
 #include <vector>
@@ -17,7 +17,7 @@ namespace {
 
 void run_row(fault how, temper on) {
     std::set<std::string> absent;
-    int cells = 0;
+    std::size_t cells = 0;
     for (const fault_entry& entry : fault_registry()) {
         if (const std::optional<std::string> why = why_no_cell(entry, how, on)) {
             absent.insert(entry.what + ": " + *why);
@@ -102,3 +102,5 @@ TEST_CASE("the search for awaiters sees one that is added") {
     }
 
 FLUXNET_FAULT_CASES(io_uring, "io_uring")
+FLUXNET_FAULT_CASES(epoll, "epoll")
+FLUXNET_FAULT_CASES(virtual_time, "virtual time")

@@ -4,7 +4,7 @@
 #include "runtime/async_rx.hpp"
 #include "runtime/async_tx.hpp"
 #include "tests/runtime/fake_port.hpp"
-#include "tests/runtime/fault_world.hpp"
+#include "tests/runtime/fault_wire.hpp"
 #include "tests/xsk/sim.hpp"
 
 #include <doctest/doctest.h>
@@ -163,24 +163,38 @@ private:
     int received_ = 0;
 };
 
-template <class World>
+/// A world over the model of the kernel; in virtual time, which has none, what `on_wire` makes.
+template <class World, auto on_wire>
 std::unique_ptr<fault_world> make(fault_place& place) {
+    if (place.in_virtual_time()) { return on_wire(place); }
     return std::make_unique<World>(place);
+}
+
+std::unique_ptr<fault_world> make_in_frame(fault_place& place) {
+    return std::make_unique<rx_in_frame_world>(place);
 }
 
 }  // namespace
 
 std::span<const fault_entry> socket_faults() {
     static const std::array all{
-        fault_entry{.file = "async_rx.hpp", .awaiter = "async_rx::recv_awaiter", .what = "packets", .make = make<rx_world>},
+        fault_entry{.file = "async_rx.hpp",
+                    .awaiter = "async_rx::recv_awaiter",
+                    .what = "packets",
+                    .make = make<rx_world, make_wire_rx>},
         fault_entry{.file = "async_rx.hpp",
                     .awaiter = "async_rx::recv_awaiter",
                     .what = "packets of a socket in the frame",
-                    .make = make<rx_in_frame_world>},
-        fault_entry{
-            .file = "async_tx.hpp", .awaiter = "async_tx::send_awaiter", .what = "room to send", .make = make<tx_world>},
-        fault_entry{
-            .file = "async_raw.hpp", .awaiter = "async_raw::recv_awaiter", .what = "descriptors", .make = make<raw_world>},
+                    .make = make_in_frame,
+                    .why_not_in_virtual_time = "the model of the kernel knows real time only"},
+        fault_entry{.file = "async_tx.hpp",
+                    .awaiter = "async_tx::send_awaiter",
+                    .what = "room to send",
+                    .make = make<tx_world, make_wire_tx>},
+        fault_entry{.file = "async_raw.hpp",
+                    .awaiter = "async_raw::recv_awaiter",
+                    .what = "descriptors",
+                    .make = make<raw_world, make_wire_raw>},
     };
     return all;
 }

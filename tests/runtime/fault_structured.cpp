@@ -33,6 +33,11 @@ protected:
         return all;
     }
 
+    /// One may have been cancelled and the other not, which began only after the event.
+    [[nodiscard]] static ending of_both(std::error_code first, std::error_code second) {
+        return ending_of(first) == ending::completed ? ending_of(second) : ending_of(first);
+    }
+
     /// The first of two was to win, because its event was set.
     [[nodiscard]] static ending of_first(std::size_t index, std::error_code value) {
         if (index != 0 && !value) { return ending::failed; }
@@ -62,7 +67,7 @@ public:
     using children_world::children_world;
     task<ending> await_once() override {
         const auto [first, second] = co_await when_all(child(), child());
-        co_return first == second ? ending_of(first) : ending::failed;
+        co_return of_both(first, second);
     }
 };
 
@@ -71,7 +76,7 @@ public:
     using children_world::children_world;
     task<ending> await_once() override {
         const std::vector<std::error_code> all = co_await when_all(both(child()));
-        co_return all.size() == 2 && all[0] == all[1] ? ending_of(all[0]) : ending::failed;
+        co_return all.size() == 2 ? of_both(all[0], all[1]) : ending::failed;
     }
 };
 

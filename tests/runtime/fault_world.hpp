@@ -24,7 +24,7 @@ enum class ending { none, completed, canceled, not_in_virtual_time, failed };
 [[nodiscard]] inline ending ending_of(std::error_code ec) noexcept {
     if (!ec) { return ending::completed; }
     if (ec == errc::operation_canceled) { return ending::canceled; }
-    return is_refusal_of_virtual_time(ec) ? ending::not_in_virtual_time : ending::failed;
+    return ec == errc::not_in_virtual_time ? ending::not_in_virtual_time : ending::failed;
 }
 
 /// Two things that happen in one turn.

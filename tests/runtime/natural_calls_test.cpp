@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Calls as one writes them, with temporaries in the co_await expression: each is destroyed once, after its last use. g++ 12
 // gets some of this wrong; what is not here is named in runtime/task.hpp.
+#include "tests/runtime/natural_calls.hpp"
 #include "runtime/channel.hpp"
 #include "runtime/event.hpp"
 #include "runtime/executor.hpp"
@@ -12,7 +13,6 @@
 #include "runtime/task.hpp"
 #include "runtime/timeout.hpp"
 #include "runtime/when.hpp"
-#include "tests/runtime/tracked.hpp"
 #include "tests/support/skip.hpp"
 
 #include <doctest/doctest.h>
@@ -29,95 +29,6 @@
 using namespace fluxnet;
 using namespace fluxnet::test;
 using namespace std::chrono_literals;
-
-namespace {
-
-/// Longer than any string's own buffer.
-std::string text(int number) {
-    return "a string that does not fit into the object itself: " + std::to_string(number);
-}
-
-struct request {
-    tracked item;
-    std::string note;
-};
-
-request make_request(int number) {
-    return {tracked(number), text(number)};
-}
-
-int three() {
-    return 3;
-}
-
-// Coroutines that suspend while they hold their parameters.
-task<int> by_value(tracked item) {
-    co_await yield();
-    co_return item.get();
-}
-task<int> by_reference(const tracked& item) {
-    co_await yield();
-    co_return item.get();
-}
-task<int> with_text(tracked item, std::string note) {
-    co_await yield();
-    co_return note == text(item.get()) ? item.get() : -1;
-}
-task<int> by_request(request all) {
-    co_await yield();
-    co_return all.note == text(all.item.get()) ? all.item.get() : -1;
-}
-task<int> by_request_reference(const request& all) {
-    co_await yield();
-    co_return all.note == text(all.item.get()) ? all.item.get() : -1;
-}
-task<int> by_pair(std::pair<tracked, std::string> all) {
-    co_await yield();
-    co_return all.second == text(all.first.get()) ? all.first.get() : -1;
-}
-task<int> by_function(std::function<int()> function) {
-    co_await yield();
-    co_return function();
-}
-task<int> by_vector(std::vector<tracked> all) {
-    co_await yield();
-    int sum = 0;
-    for (const tracked& each : all) { sum += each.get(); }
-    co_return sum;
-}
-task<tracked> made(tracked item) {
-    co_await yield();
-    co_return item;
-}
-task<void> into(int& result, tracked item) {
-    co_await yield();
-    result += item.get();
-}
-task<int> throws(tracked item) {
-    co_await yield();
-    throw std::runtime_error(text(item.get()));
-}
-
-task<int> timed_value(tracked item) {
-    const auto ended = co_await timeout(10s, by_value(std::move(item)));
-    co_return ended.value;
-}
-
-/// Runs a coroutine and checks that it gives `expected` and leaves no temporary behind.
-void check_call(int expected, task<int> (*call)()) {
-    tracked::reset();
-    int result = 0;
-    {
-        executor loop;
-        loop.spawn([&]() -> task<void> { result = co_await call(); });
-        loop.run();
-    }
-    CHECK(result == expected);
-    CHECK(tracked::living == 0);
-    CHECK(tracked::faults == 0);
-}
-
-}  // namespace
 
 TEST_CASE("a natural call of a task keeps its arguments until the task ends") {
     check_call(1, []() -> task<int> { co_return co_await by_value(tracked(1)); });

@@ -3,43 +3,49 @@
 #pragma once
 
 #include "runtime/executor.hpp"
+#include "runtime/virtual_clock.hpp"
+#include "xsk/simulated_wire.hpp"
 
+#include <cstdint>
 #include <optional>
-#include <string_view>
-#include <system_error>
 
 namespace fluxnet::test {
 
-enum class temper { io_uring };
+enum class temper { io_uring, epoll, virtual_time };
 
 [[nodiscard]] inline const char* name_of(temper which) noexcept {
     switch (which) {
         case temper::io_uring: return "io_uring";
+        case temper::epoll: return "epoll";
+        case temper::virtual_time: return "virtual time";
     }
     return "";
 }
 
-[[nodiscard]] inline bool is_virtual(temper) noexcept {
-    return false;
-}
-
-[[nodiscard]] inline bool is_refusal_of_virtual_time(std::error_code) noexcept {
-    return false;
-}
-
-/// An executor of one temper. Its worlds are made for it, and outlive it.
+/// An executor of one temper. What is awaited there is made for it, and outlives it.
 class fault_place {
 public:
-    explicit fault_place(temper which) : temper_(which) { loop_.emplace(); }
+    /// `seed`: of virtual time.
+    explicit fault_place(temper which, std::uint64_t seed = 1) {
+        if (which == temper::virtual_time) {
+            clock_.emplace(seed);
+            loop_.emplace(*clock_);
+        } else {
+            loop_.emplace(idle_policy{}, which == temper::epoll ? reactor_kind::epoll : reactor_kind::io_uring);
+        }
+    }
 
-    [[nodiscard]] bool in_virtual_time() const noexcept { return false; }
+    [[nodiscard]] bool in_virtual_time() const noexcept { return clock_.has_value(); }
     [[nodiscard]] executor& loop() noexcept { return *loop_; }
+
+    /// Lets the clock move the time of a wire; in virtual time only.
+    void attach(simulated_wire& wire) { clock_->attach(wire); }
 
     /// Destroys the executor.
     void close() noexcept { loop_.reset(); }
 
 private:
-    const temper temper_;
+    std::optional<virtual_clock> clock_;
     std::optional<executor> loop_;
 };
 

@@ -119,3 +119,32 @@ TEST_CASE("mappings are counted where the build can") {
     CHECK(watch.maps() == (allocation_watch::counts_maps() ? 1 : 0));
     CHECK(::mmap(nullptr, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
 }
+
+TEST_CASE("blocks that are not freed stay outstanding") {
+    // Collected first and checked afterwards, because checking allocates.
+    std::int64_t counts[8] = {};
+    const allocation_watch watch;
+    void* plain = std::malloc(10);
+    escaped = plain;
+    counts[0] = watch.outstanding();
+    plain = std::realloc(plain, 100'000);
+    escaped = plain;
+    counts[1] = watch.outstanding();
+    int* const object = new int(1);
+    escaped = object;
+    counts[2] = watch.outstanding();
+    delete object;
+    counts[3] = watch.outstanding();
+    std::free(plain);
+    counts[4] = watch.outstanding();
+    std::free(nullptr);
+    counts[5] = watch.outstanding();
+    std::thread([] { delete new int(2); }).join();
+    void* fresh = std::realloc(nullptr, 10);
+    escaped = fresh;
+    counts[6] = watch.outstanding();
+    std::free(fresh);
+    const std::int64_t expected[6] = {1, 1, 2, 1, 0, 0};
+    for (int i = 0; i < 6; ++i) { CHECK(counts[i] == expected[i]); }
+    CHECK(counts[6] >= 1);  // the thread's own may be kept by the C library
+}

@@ -325,6 +325,21 @@ TEST_CASE("an interrupted kick is repeated") {
     f.check_quiet();
 }
 
+TEST_CASE("a kick that is always interrupted is not repeated for ever") {
+    fixture f;
+    auto packets = f.make(5);
+    f.sender->try_send(packets);
+    f.fake.fail(fake_call::kick_tx, 1, EINTR, 1'000);
+    CHECK_FALSE(f.sender->flush());
+    CHECK(f.kicks() > 3);
+    CHECK(f.kicks() < 100);
+    CHECK(f.sender->pending() == 5);
+    f.fake.heal();
+    CHECK_FALSE(f.sender->flush());
+    f.check_sent(5);
+    f.check_quiet();
+}
+
 TEST_CASE("a packet that the kernel drops takes no other with it") {
     for (const bool old_kernel : {false, true}) {
         for (const std::size_t victim : {0U, 1U, 4U}) {

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the library's own coroutines cost: the size of each frame and the number of allocations of each call.
+//
+// The bounds are what the compilers need now and a little more, so that a frame that grows is noticed; g++ without
+// optimisation makes the largest. A compiler may put a callee's frame into its caller's: then there are fewer.
+#include "runtime/channel.hpp"
+#include "runtime/event.hpp"
+#include "runtime/executor.hpp"
+#include "runtime/mutex.hpp"
+#include "runtime/schedule.hpp"
+#include "runtime/scope.hpp"
+#include "runtime/semaphore.hpp"
+#include "runtime/signal_set.hpp"
+#include "runtime/sleep.hpp"
+#include "runtime/timeout.hpp"
+#include "runtime/when.hpp"
+#include "tests/support/skip.hpp"
+
+#include <doctest/doctest.h>
+
+#include <signal.h>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <vector>
+
+using namespace fluxnet;
+using namespace fluxnet::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// The sizes that this thread has asked operator new for.
+struct size_log {
+    std::array<std::size_t, 64> sizes{};
+    std::size_t count = 0;
+    bool on = false;
+};
+constinit thread_local size_log log;
+
+}  // namespace
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define FLUXNET_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define FLUXNET_SANITIZED 1
+#endif
+#endif
+#ifndef FLUXNET_SANITIZED
+#define FLUXNET_SANITIZED 0
+#endif
+
+#if FLUXNET_SANITIZED
+static std::optional<std::string> why_not_measured() {
+    return "a sanitizer makes frames larger and hides the sizes of allocations";
+}
+#else
+static std::optional<std::string> why_not_measured() {
+    return {};
+}
+
+void* operator new(std::size_t size) {
+    if (log.on && log.count < log.sizes.size()) { log.sizes[log.count++] = size; }
+    if (void* const memory = std::malloc(size != 0 ? size : 1)) { return memory; }
+    throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept {
+    std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+    std::free(memory);
+}
+#endif
+
+namespace {
+
+/// What a stretch of a coroutine asks for.
+class cost {
+public:
+    void start() noexcept {
+        log.count = 0;
+        log.on = true;
+    }
+    void stop() noexcept { log.on = false; }
+
+    [[nodiscard]] std::size_t allocations() const noexcept { return log.count; }
+    [[nodiscard]] std::size_t bytes() const noexcept {
+        return std::accumulate(log.sizes.begin(), log.sizes.begin() + static_cast<std::ptrdiff_t>(log.count),
+                               std::size_t{0});
+    }
+    [[nodiscard]] std::string sizes() const {
+        std::string text;
+        for (std::size_t i = 0; i < log.count; ++i) { text += " " + std::to_string(log.sizes[i]); }
+        return text;
+    }
+};
+
+struct row {
+    std::string what;
+    std::size_t allocations;  // at most
+    std::size_t bytes;        // at most, all of them together
+    task<void> (*call)(cost& spent);
+};
+
+task<void> nothing() {
+    co_return;
+}
+task<int> number(int value) {
+    co_await yield();
+    co_return value;
+}
+
+// The counting has started when they are called. They stop it when what they measure is over, and start it again when
+// they had to prepare something.
+task<void> call_task(cost& spent) {
+    co_await nothing();
+    spent.stop();
+}
+task<void> call_spawn(cost& spent) {
+    executor::current()->spawn(nothing());
+    spent.stop();
+    co_await yield();
+    co_await yield();
+}
+task<void> call_scope(cost& spent) {
+    scope children;
+    children.spawn(nothing());
+    const std::error_code ec = co_await children.join();
+    spent.stop();
+    CHECK_FALSE(ec);
+}
+task<void> call_when_all(cost& spent) {
+    const auto [one, two] = co_await when_all(number(1), number(2));
+    spent.stop();
+    CHECK(one + two == 3);
+}
+task<void> call_when_any(cost& spent) {
+    const auto first = co_await when_any(number(1), number(2));
+    spent.stop();
+    CHECK(first.index == 0);
+}
+task<void> call_timeout(cost& spent) {
+    const timed<int> ended = co_await timeout(10s, number(3));
+    spent.stop();
+    CHECK(ended.value == 3);
+}
+task<void> call_signal(cost& spent) {
+    signal_set signals{SIGWINCH};
+    REQUIRE(::raise(SIGWINCH) == 0);
+    spent.start();
+    const int got = co_await signals.next();
+    spent.stop();
+    CHECK(got == SIGWINCH);
+}
+task<void> call_sleep(cost& spent) {
+    static_cast<void>(co_await sleep_for(10us));
+    co_await yield();
+    spent.stop();
+}
+task<void> call_mutex(cost& spent) {
+    mutex one;
+    semaphore units(1);
+    event happened(true);
+    {
+        const mutex::guard guard = co_await one.lock();
+        static_cast<void>(co_await units.acquire());
+        static_cast<void>(co_await happened.wait());
+    }
+    spent.stop();
+}
+
+struct meeting {
+    mutex one;
+    channel<int> items{2};
+};
+task<void> wait_there(meeting& at, int& sum) {
+    int value = 0;
+    const io_result got = co_await at.items.recv(value);
+    sum += got.n == 1 ? value : 0;
+    const auto guard = co_await at.one.lock();
+    sum += static_cast<bool>(guard) ? 10 : 0;
+}
+task<void> call_waiting(cost& spent) {
+    meeting at;
+    int sum = 0;
+    auto guard = co_await at.one.lock();
+    executor::current()->spawn(wait_there(at, sum));
+    co_await yield();
+    spent.start();  // it waits for a value, and then for the mutex
+    int value = 5;
+    static_cast<void>(co_await at.items.send(value));
+    co_await yield();
+    guard.unlock();
+    co_await yield();
+    spent.stop();
+    CHECK(sum == 15);
+}
+
+// The frames of what is called here are counted with the rest: nothing() and number() are two of the library's tasks.
+const std::array<row, 10> rows{{
+    row{"task<void>", 1, 112, call_task},
+    row{"executor::spawn of a task", 2, 384, call_spawn},
+    row{"scope with one child", 3, 416, call_scope},
+    row{"when_all of two", 8, 2240, call_when_all},
+    row{"when_any of two", 10, 2688, call_when_any},
+    row{"timeout", 2, 432, call_timeout},
+    row{"signal_set::next", 1, 464, call_signal},
+    row{"sleep_for and yield", 0, 0, call_sleep},
+    row{"mutex and semaphore and event at hand", 0, 0, call_mutex},
+    row{"channel and mutex that are waited for", 0, 0, call_waiting},
+}};
+
+task<void> measure(const row& each, std::string& text) {
+    cost spent;
+    task<void> work = each.call(spent);
+    spent.start();
+    co_await work;
+    text = spent.sizes();
+    MESSAGE(each.what, ": ", spent.allocations(), " allocations, ", spent.bytes(), " bytes:", text);
+    CHECK_MESSAGE(spent.allocations() <= each.allocations, each.what);
+    CHECK_MESSAGE(spent.bytes() <= each.bytes, each.what);
+}
+
+}  // namespace
+
+TEST_CASE("the coroutines of the library ask for no more memory than their table says") {
+    FLUXNET_SKIP_IF(why_not_measured());
+    for (const row& each : rows) {
+        executor loop;
+        std::string text;
+        loop.spawn(measure(each, text));
+        loop.run();
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The kernel fails at each step while sockets are opened and bound to an executor, and while there are no more descriptors:
+// the error names the step, and nothing is left open, mapped, blocked or allocated.
+#include "runtime/open_async.hpp"
+#include "runtime/signal_set.hpp"
+#include "tests/runtime/leaves_nothing.hpp"
+#include "tests/xsk/sim.hpp"
+
+#include <doctest/doctest.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <optional>
+#include <string>
+#include <system_error>
+
+using namespace fluxnet;
+using namespace fluxnet::test;
+
+namespace {
+
+/// Lets this process have no descriptors from `first` on, for as long as it lives.
+class descriptor_limit {
+public:
+    explicit descriptor_limit(int first) {
+        REQUIRE(::getrlimit(RLIMIT_NOFILE, &former_) == 0);
+        const rlimit low{static_cast<rlim_t>(first), former_.rlim_max};
+        REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
+    }
+    descriptor_limit(const descriptor_limit&) = delete;
+    descriptor_limit& operator=(const descriptor_limit&) = delete;
+    ~descriptor_limit() { ::setrlimit(RLIMIT_NOFILE, &former_); }
+
+private:
+    rlimit former_{};
+};
+
+/// Makes all that has descriptors; returns why not, or nothing.
+std::string why_not_made() {
+    try {
+        fake_kernel kernel;
+        kernel.interface.index = 1;
+        executor loop;
+        const auto opened = open_async(loop, sim_builder(kernel).tx_frames(16));
+        if (opened.has_error()) {
+            CHECK_FALSE(opened.error().step.empty());
+            CHECK_FALSE(opened.error().remedy.empty());
+            return opened.error().message();
+        }
+        const signal_set signals{SIGWINCH};
+        return {};
+    } catch (const std::system_error& failure) { return failure.what(); }
+}
+
+bool is_blocked(int signal) {
+    sigset_t mask;
+    REQUIRE(::pthread_sigmask(SIG_BLOCK, nullptr, &mask) == 0);
+    return ::sigismember(&mask, signal) == 1;
+}
+
+}  // namespace
+
+TEST_CASE("a call that fails while a socket is opened on an executor leaves nothing and names its step") {
+    unsigned refused = 0;
+    bool reached = true;
+    for (unsigned nth = 1; reached; ++nth) {
+        REQUIRE(nth < 100);
+        CAPTURE(nth);
+        for (const int number : {ENOMEM, EPERM, EIO}) {
+            leaves_nothing([&](std::uint64_t) {
+                fake_kernel kernel;
+                kernel.interface.index = 1;
+                kernel.fail_any(nth, number);
+                {
+                    executor loop;
+                    const auto opened = open_async(loop, sim_builder(kernel).tx_frames(16));
+                    reached = kernel.failures() != 0;
+                    if (opened.has_error()) {
+                        ++refused;
+                        CHECK_FALSE(opened.error().step.empty());
+                        CHECK_FALSE(opened.error().remedy.empty());
+                        CHECK(contains(opened.error().message(), errno_text(number)));
+                        check_nothing_left(kernel);
+                    }
+                    loop.run();
+                }
+                check_nothing_left(kernel);
+            });
+        }
+    }
+    CHECK(refused > 10 * 3 * 2);
+}
+
+TEST_CASE("a process without descriptors is told at which step and loses none") {
+    int first = 0;
+    while (::fcntl(first, F_GETFD) >= 0) { ++first; }
+    unsigned refused = 0;
+    for (int limit = first;; ++limit) {
+        REQUIRE(limit < first + 100);
+        CAPTURE(limit);
+        bool made = false;
+        leaves_nothing([&](std::uint64_t) {
+            std::string why;
+            std::optional<descriptor_limit> low(std::in_place, limit);
+            why = why_not_made();
+            low.reset();
+            if (!why.empty()) {
+                ++refused;
+                CHECK(contains(why, "Too many open files"));
+            }
+            CHECK_FALSE(is_blocked(SIGWINCH));
+            made = why.empty();
+        });
+        if (made) { break; }
+    }
+    CHECK(refused >= 2 * 4);
+}

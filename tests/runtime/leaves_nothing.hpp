@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `leaves_nothing`: runs something and checks that neither memory nor descriptors are left of it.
+#pragma once
+
+#include "tests/support/allocation_counter.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <iterator>
+
+namespace fluxnet::test {
+
+[[nodiscard]] inline std::ptrdiff_t open_descriptors() {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());
+}
+
+/// Runs `body` with the number of the round, and counts; memory from the second round on. What the first leaves is what the
+/// C and C++ libraries keep: thread stacks, locales and the like.
+template <class F>
+void leaves_nothing(F body, std::uint64_t rounds = 2) {
+    for (std::uint64_t round = 0; round < rounds; ++round) {
+        const std::ptrdiff_t descriptors = open_descriptors();
+        const allocation_watch watch;
+        body(round);
+        const std::int64_t outstanding = watch.outstanding();
+        CHECK(open_descriptors() == descriptors);
+        if (round != 0) { CHECK(outstanding == 0); }
+    }
+}
+
+}  // namespace fluxnet::test
