@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A program as a user of the library writes it: an executor, an address parsed by proto, and a socket that cannot be opened.
 #include "proto/ipv4_address.hpp"
+#include "runtime/channel.hpp"
+#include "runtime/engine.hpp"
 #include "runtime/executor.hpp"
+#include "runtime/executor_group.hpp"
+#include "runtime/metrics.hpp"
 #include "runtime/open_async.hpp"
 #include "runtime/sleep.hpp"
+#include "runtime/virtual_clock.hpp"
+#include "runtime/when.hpp"
+#include "xsk/simulated_wire.hpp"
 
 #include <chrono>
 #include <cstdio>
@@ -14,8 +21,12 @@ int main() {
     fluxnet::executor loop;
     bool slept = false;
     loop.spawn([&]() -> fluxnet::task<void> {
-        const std::error_code ec = co_await fluxnet::sleep_for(std::chrono::milliseconds(1));
-        slept = !ec;
+        fluxnet::scope children;
+        children.spawn([&]() -> fluxnet::task<void> {
+            const std::error_code ec = co_await fluxnet::sleep_for(std::chrono::milliseconds(1));
+            slept = !ec;
+        });
+        static_cast<void>(co_await children.join());
     });
     loop.run();
     const auto sockets = fluxnet::open_async(loop, fluxnet::builder("nosuch0"));

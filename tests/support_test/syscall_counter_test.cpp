@@ -69,7 +69,8 @@ TEST_CASE("all threads of a process are counted and one thread alone when asked"
 
 TEST_CASE("system calls of a child are counted and not those of others") {
     FLUXNET_SKIP_IF(syscall_counter::why_not_available());
-    process child({"sh", "-c", "read line < /dev/null; sleep 0.2; cd /; cd /; cd /; echo done; exec sleep 1000"});
+    process child({"sh", "-c", "echo started; sleep 0.5; cd /; cd /; cd /; echo done; exec sleep 1000"});
+    REQUIRE(child.read_until("started", 10s));  // a shell that starts asks for its parent
     const syscall_counter counter(child.pid());
     call_getppid(100);
     CHECK(child.read_until("done", 10s));
