@@ -78,6 +78,7 @@ public:
 private:
     friend detail::rx_service;
 
+    [[nodiscard]] const char* name() const noexcept override { return "async_rx::recv"; }
     void wait() noexcept;
     void cancel() noexcept override;
     void lose_handle() noexcept;

@@ -85,7 +85,7 @@ private:
         if (blocked_ || !waiting_.empty() || tx_.failure() || !executor_.has_ready()) { return false; }
         const std::uint32_t queued = tx_.pending();
         if (queued == 0 || queued >= policy_.packets || policy_.delay.count() == 0) { return false; }
-        const auto now = std::chrono::steady_clock::now();
+        const auto now = executor_.now();
         if (!deferred_) {
             deferred_ = true;
             queued_since_ = now;
@@ -96,7 +96,7 @@ private:
     void keep_trying() noexcept {
         if (tx_.failure() || timer_node::is_linked()) { return; }
         const auto wait = tx_.link_down() ? link_down_back_off : back_off_;
-        executor_.add_timer(*this, std::chrono::steady_clock::now() + wait);
+        executor_.add_timer(*this, executor_.now() + wait);
     }
 
     void after_sleep() noexcept override {}

@@ -93,6 +93,7 @@ public:
 private:
     friend detail::tx_service;
 
+    [[nodiscard]] const char* name() const noexcept override { return "async_tx::send"; }
     void wait() noexcept;
     void cancel() noexcept override;
 

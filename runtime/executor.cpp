@@ -2,18 +2,37 @@
 #include "runtime/executor.hpp"
 
 #include "runtime/detail/link_monitor.hpp"
-#include "runtime/detail/root_task.hpp"
+#include "runtime/detail/strand.hpp"
 
 #include <cassert>
 
 namespace fluxnet {
-namespace {
+namespace detail {
 
-detail::root_task run_root(executor&, task<void> work) {
-    co_await work;
-}
+/// What was spawned on an executor and has not ended.
+class executor_tasks final : private strand_owner {
+public:
+    explicit executor_tasks(executor& owner) noexcept : owner_(owner) {}
 
-}  // namespace
+    void start(task<void> work, const std::source_location& where) {
+        strands_.start(*this, owner_, owner_.stop_token(), where, std::move(work));
+        ++alive_;
+    }
+    [[nodiscard]] bool any() const noexcept { return alive_ != 0; }
+    void clear() noexcept { strands_.clear(); }
+
+private:
+    void strand_ended(std::exception_ptr failure) noexcept override {
+        --alive_;
+        if (failure) { owner_.keep_failure(std::move(failure)); }
+    }
+
+    executor& owner_;
+    strand_list strands_;
+    std::size_t alive_ = 0;
+};
+
+}  // namespace detail
 
 class executor::posted_function final : public ready_node {
 public:
@@ -45,12 +64,12 @@ bool make_ready_here(ready_node& node) noexcept {
 }  // namespace detail
 
 executor::executor(const idle_policy& idle)
-    : idle_(idle), reactor_(make_io_uring_reactor()), roots_(std::make_unique<detail::root_list>()) {}
+    : idle_(idle), reactor_(make_io_uring_reactor()), tasks_(std::make_unique<detail::executor_tasks>(*this)) {}
 
 executor::~executor() {
     assert(current_ != this);
     leave();
-    roots_->clear();  // frames go first: their awaiters let go of the reactor, timers and queues
+    tasks_->clear();  // frames go first: their awaiters let go of the reactor, timers and queues
     monitors_.clear();
     take_inbox();
     while (!ready_.empty()) {
@@ -60,11 +79,12 @@ executor::~executor() {
     }
 }
 
-void executor::spawn(task<void> work) {
-    const detail::root_task root = run_root(*this, std::move(work));
-    ++live_roots_;
-    roots_->add(root.coroutine.promise());
-    ready_.push_back(root.coroutine.promise());
+void executor::spawn(task<void> work, const std::source_location& where) {
+    tasks_->start(std::move(work), where);
+}
+
+bool executor::has_tasks() const noexcept {
+    return tasks_->any();
 }
 
 executor::visit::visit(executor& self) : self_(self) {
@@ -91,6 +111,7 @@ void executor::run() {
 void executor::start_turn() {
     turns_.add(1);
     packet_budget_ = packets_per_turn;
+    if (turns_.get() % 64 == 0) { coarse_now_ = now(); }
     take_inbox();
     fire_timers();
     run_ready();
@@ -126,8 +147,8 @@ void executor::add_timer(detail::timer_node& timer, time_point deadline) noexcep
 
 void executor::fire_timers() {
     if (timers_.empty()) { return; }
-    const time_point now = std::chrono::steady_clock::now();
-    while (!timers_.empty() && timers_.begin()->deadline <= now) {
+    coarse_now_ = now();
+    while (!timers_.empty() && timers_.begin()->deadline <= coarse_now_) {
         detail::timer_node& due = *timers_.begin();
         timers_.erase(timers_.begin());
         due.on_time();
@@ -157,9 +178,9 @@ bool executor::keeps_spinning() noexcept {
         resting_.reset();
         return true;
     }
-    const time_point now = std::chrono::steady_clock::now();
-    if (!resting_) { resting_ = now; }
-    return now - *resting_ < idle_.spin;
+    coarse_now_ = now();
+    if (!resting_) { resting_ = coarse_now_; }
+    return coarse_now_ - *resting_ < idle_.spin;
 }
 
 void executor::sleep() {
@@ -171,6 +192,7 @@ void executor::sleep() {
         std::optional<time_point> deadline;
         if (!timers_.empty()) { deadline = timers_.begin()->deadline; }
         reactor_->wait(deadline);
+        coarse_now_ = now();
         std::uintptr_t tag = sleeping_tag;
         inbox_.compare_exchange_strong(tag, 0, std::memory_order_relaxed);
     } else {

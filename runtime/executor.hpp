@@ -20,6 +20,7 @@
 #include "runtime/reactor.hpp"
 #include "runtime/ready_node.hpp"
 #include "runtime/task.hpp"
+#include "runtime/task_context.hpp"
 #include "xsk/detail/counter.hpp"
 
 #include <boost/intrusive/list.hpp>
@@ -33,6 +34,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <stop_token>
 #include <string_view>
 #include <type_traits>
@@ -45,8 +47,7 @@ class executor;
 
 namespace detail {
 class link_monitor;
-class root_promise;
-class root_list;
+class executor_tasks;
 
 /// A point in time at which something becomes ready; lies in an awaiter or a handle.
 class timer_node : public boost::intrusive::set_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
@@ -101,14 +102,14 @@ public:
     [[nodiscard]] static executor* current() noexcept { return current_; }
 
     /// Starts `work` on this executor, at the next turn. What it awaits is cancelled by request_stop(). An exception that
-    /// leaves it comes out of run().
-    void spawn(task<void> work);
+    /// leaves it comes out of run(). Two allocations: its frame, and one that joins it to the executor.
+    void spawn(task<void> work, const std::source_location& where = std::source_location::current());
 
     /// The same for a coroutine function object, which is kept until the coroutine ends: a lambda's captures stay valid.
     template <class F>
         requires std::is_invocable_r_v<task<void>, F&>
-    void spawn(F function) {
-        spawn(keep_and_run(std::move(function)));
+    void spawn(F function, const std::source_location& where = std::source_location::current()) {
+        spawn(keep_and_run(std::move(function)), where);
     }
 
     /// Runs until everything spawned has ended, or stop() is called. Throws the first exception that left a spawned task;
@@ -139,7 +140,16 @@ public:
     /// Tells whether another turn follows at once.
     [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
 
+    /// The time that timers here go by.
+    [[nodiscard]] time_point now() const noexcept { return std::chrono::steady_clock::now(); }
+
+    /// The same as it was not long ago: read once in 64 turns, and whenever timers or sleeps need it.
+    [[nodiscard]] time_point coarse_now() const noexcept { return coarse_now_; }
+
     void add_timer(detail::timer_node& timer, time_point deadline) noexcept;
+
+    /// Lists a strand among those that belong here.
+    void add_context(detail::task_context& context) noexcept { contexts_.push_back(context); }
 
     void add_handler(detail::turn_handler& handler) noexcept { handlers_.push_back(handler); }
 
@@ -187,10 +197,10 @@ protected:
     void end_turn(bool worked);
 
     [[nodiscard]] bool stopped() const noexcept { return stopped_.load(std::memory_order_relaxed); }
-    [[nodiscard]] bool has_tasks() const noexcept { return live_roots_ != 0; }
+    [[nodiscard]] bool has_tasks() const noexcept;
 
 private:
-    friend class detail::root_promise;
+    friend class detail::executor_tasks;
     class posted_function;
 
     static constexpr unsigned ready_budget = 256;          // resumptions a turn
@@ -219,16 +229,22 @@ private:
     ready_queue ready_;
     boost::intrusive::multiset<detail::timer_node, boost::intrusive::constant_time_size<false>> timers_;
     boost::intrusive::list<detail::turn_handler, boost::intrusive::constant_time_size<false>> handlers_;
-    std::unique_ptr<detail::root_list> roots_;
+    boost::intrusive::list<
+        detail::task_context,
+        boost::intrusive::base_hook<boost::intrusive::list_base_hook<
+            boost::intrusive::tag<detail::task_context_tag>, boost::intrusive::link_mode<boost::intrusive::auto_unlink>>>,
+        boost::intrusive::constant_time_size<false>>
+        contexts_;
+    std::unique_ptr<detail::executor_tasks> tasks_;
     std::vector<std::unique_ptr<detail::link_monitor>> monitors_;
     std::stop_source stop_source_;
     std::exception_ptr failure_;
-    std::size_t live_roots_ = 0;
     std::uint64_t timer_sequence_ = 0;
     detail::counter turns_;
     detail::counter sleeps_;
     detail::counter spins_;
-    bool worked_ = false;                // in this turn
+    bool worked_ = false;  // in this turn
+    time_point coarse_now_ = std::chrono::steady_clock::now();
     std::optional<time_point> resting_;  // since when a spinning executor has had nothing to do
     std::int64_t packet_budget_ = packets_per_turn;
     std::atomic<bool> stopped_ = false;

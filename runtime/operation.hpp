@@ -2,7 +2,8 @@
 // `operation`: the common part of every awaiter of ours: a suspended coroutine, its outcome, and how it is cancelled.
 //
 // Lies in the coroutine's frame; used on the executor's thread. States: idle -> waiting (suspend) -> done (complete) ->
-// resumed from the ready queue. It completes once: what comes second is ignored.
+// resumed from the ready queue. It completes once: what comes second is ignored. An operation that moves its coroutine to
+// another executor goes idle -> travelling -> resumed there.
 //
 // Cancellation. suspend() registers with the coroutine's stop token last, when the operation is fully set up. A stop
 // requested on the executor's thread calls cancel() at once. One requested elsewhere posts `canceler_` to the executor,
@@ -13,7 +14,7 @@
 
 #include "runtime/executor.hpp"
 #include "runtime/ready_node.hpp"
-#include "runtime/task.hpp"
+#include "runtime/task_context.hpp"
 #include "xsk/error.hpp"
 
 #include <atomic>
@@ -37,6 +38,9 @@ public:
 
     [[nodiscard]] bool waiting() const noexcept { return phase_ == phase::waiting; }
 
+    /// What is awaited, as a call reads: "async_rx::recv".
+    [[nodiscard]] virtual const char* name() const noexcept = 0;
+
 protected:
     operation() = default;
     ~operation() { end(); }
@@ -46,18 +50,47 @@ protected:
     /// operation_canceled.
     template <class Promise, class Start>
     bool suspend(std::coroutine_handle<Promise> waiting, Start start) {
-        const std::stop_token* const token = stop_token_of(waiting);
-        if (token != nullptr && token->stop_requested()) {
+        context_ = context_of(waiting);
+        if (context_ != nullptr && context_->stop.stop_requested()) {
             outcome_ = errc::operation_canceled;
             return false;
         }
+        begin(waiting, start);
+        return true;
+    }
+
+    /// The same for operations that a stop hurries but does not end: begins whether or not a stop was requested, and calls
+    /// cancel() at once in that case.
+    template <class Promise, class Start>
+    void begin(std::coroutine_handle<Promise> waiting, Start start) {
+        context_ = context_of(waiting);
         executor_ = executor::current();
         assert(executor_ != nullptr && "awaited outside an executor's run()");
         coroutine_ = waiting;
         phase_ = phase::waiting;
+        if (context_ != nullptr) {
+            context_->awaiting = this;
+            context_->since = executor_->coarse_now();
+        }
         start();
-        if (token != nullptr && token->stop_possible()) { registration_.emplace(*token, requester{*this}); }
-        return true;
+        if (context_ != nullptr && context_->stop.stop_possible()) {
+            registration_.emplace(context_->stop, requester{*this});
+        }
+    }
+
+    /// For an operation that resumes its coroutine on another executor. Nothing of it is touched afterwards: it may have
+    /// resumed there already. It cannot be cancelled on its way.
+    template <class Promise>
+    void travel(std::coroutine_handle<Promise> waiting, fluxnet::executor& target) {
+        context_ = context_of(waiting);
+        executor_ = &target;
+        coroutine_ = waiting;
+        phase_ = phase::travelling;
+        if (context_ != nullptr) {
+            context_->awaiting = this;
+            context_->since = target.now();
+        }
+        target.post(*this);
     }
 
     /// The body of await_resume(): detaches from everything and tells how it ended.
@@ -69,6 +102,11 @@ protected:
     /// Detaches from everything; called before the coroutine goes on and when its frame is destroyed.
     void end() noexcept {
         registration_.reset();
+        if (context_ != nullptr && context_->awaiting == this) { context_->awaiting = nullptr; }
+        if (phase_ == phase::travelling) {  // its frame is destroyed before it arrived, while nobody runs the target
+            executor_->take_inbox();
+            if (is_linked()) { unlink(); }
+        }
         if (canceler_.posted.load(std::memory_order_acquire)) {
             executor_->take_inbox();
             if (canceler_.is_linked()) { canceler_.unlink(); }
@@ -83,7 +121,7 @@ protected:
     [[nodiscard]] fluxnet::executor& home_executor() const noexcept { return *executor_; }
 
 private:
-    enum class phase : unsigned char { idle, waiting, done };
+    enum class phase : unsigned char { idle, waiting, done, travelling };
 
     struct requester {
         operation& self;
@@ -109,9 +147,16 @@ private:
         operation& self_;
     };
 
-    void run() noexcept override { coroutine_.resume(); }
+    void run() noexcept override {
+        if (phase_ == phase::travelling) {
+            phase_ = phase::done;
+            if (context_ != nullptr) { context_->on.store(executor_, std::memory_order_relaxed); }
+        }
+        coroutine_.resume();
+    }
 
     fluxnet::executor* executor_ = nullptr;
+    task_context* context_ = nullptr;
     std::coroutine_handle<> coroutine_;
     std::error_code outcome_;
     phase phase_ = phase::idle;

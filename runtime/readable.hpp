@@ -33,6 +33,7 @@ public:
     std::error_code await_resume() noexcept { return finish(); }
 
 private:
+    [[nodiscard]] const char* name() const noexcept override { return "readable"; }
     void on_ready(int result) noexcept override {
         if (result >= 0) {
             complete({});

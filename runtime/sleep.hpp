@@ -14,24 +14,32 @@ namespace fluxnet {
 class [[nodiscard]] sleep_awaiter final : private detail::operation, private detail::timer_node {
 public:
     explicit sleep_awaiter(time_point until) noexcept : until_(until) {}
+    explicit sleep_awaiter(std::chrono::nanoseconds duration) noexcept : duration_(duration) {}
 
     bool await_ready() const noexcept { return false; }
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> waiting) {
-        return suspend(waiting, [this] { home_executor().add_timer(*this, until_); });
+        return suspend(waiting, [this] { start(); });
     }
 
     std::error_code await_resume() noexcept { return finish(); }
 
 private:
+    [[nodiscard]] const char* name() const noexcept override { return "sleep"; }
+    void start() noexcept {
+        const time_point now = home_executor().now();
+        if (duration_.count() != 0) { until_ = duration_ < time_point::max() - now ? now + duration_ : time_point::max(); }
+        home_executor().add_timer(*this, until_);
+    }
     void on_time() noexcept override { complete({}); }
     void cancel() noexcept override {
         clear_timer();
         complete(errc::operation_canceled);
     }
 
-    time_point until_;
+    time_point until_{};                    // when duration_ is 0
+    std::chrono::nanoseconds duration_{0};  // from the suspension on
 };
 
 /// Completes at `until`, or with operation_canceled when the task is cancelled first. Resumes on the same executor, in a
@@ -40,11 +48,9 @@ private:
     return sleep_awaiter(until);
 }
 
-/// The same, `duration` from now; never by itself when the clock does not reach that far.
+/// The same, `duration` after the await began; never by itself when the clock does not reach that far.
 [[nodiscard]] inline sleep_awaiter sleep_for(std::chrono::nanoseconds duration) noexcept {
-    using clock = std::chrono::steady_clock;
-    const clock::time_point now = clock::now();
-    return sleep_awaiter(duration < clock::time_point::max() - now ? now + duration : clock::time_point::max());
+    return sleep_awaiter(duration);
 }
 
 }  // namespace fluxnet

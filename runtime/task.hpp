@@ -14,12 +14,12 @@
 #pragma once
 
 #include "runtime/ready_node.hpp"
+#include "runtime/task_context.hpp"
 
 #include <cassert>
 #include <coroutine>
 #include <exception>
 #include <optional>
-#include <stop_token>
 #include <type_traits>
 #include <utility>
 
@@ -44,15 +44,15 @@ inline constexpr unsigned transfer_limit = 64;
 /// Puts `node` at the end of the calling thread's ready queue; false when the thread runs no executor.
 bool make_ready_here(ready_node& node) noexcept;
 
-/// What every coroutine of ours has: who waits for it, and the stop token it was given.
+/// What every coroutine of ours has: who waits for it, and the strand that it is part of.
 class promise_base : private ready_node {
 public:
     promise_base() = default;
 
     std::suspend_always initial_suspend() const noexcept { return {}; }
 
-    [[nodiscard]] const std::stop_token* stop_token() const noexcept { return token_; }
-    void set_stop_token(const std::stop_token* token) noexcept { token_ = token; }
+    [[nodiscard]] task_context* context() const noexcept { return context_; }
+    void set_context(task_context* context) noexcept { context_ = context; }
     void set_continuation(std::coroutine_handle<> continuation) noexcept { continuation_ = continuation; }
 
     struct final_awaiter {
@@ -79,7 +79,7 @@ private:
     void run() noexcept override { continuation_.resume(); }
 
     std::coroutine_handle<> continuation_;
-    const std::stop_token* token_ = nullptr;  // outlives the coroutine: it lies in the frame of the spawned root
+    task_context* context_ = nullptr;  // of the awaiter, set when the task is awaited
 };
 
 template <class T>
@@ -118,16 +118,6 @@ private:
     std::exception_ptr failure_;
 };
 
-/// The stop token of the coroutine that a handle names; null when it has none.
-template <class Promise>
-const std::stop_token* stop_token_of(std::coroutine_handle<Promise> coroutine) noexcept {
-    if constexpr (requires { coroutine.promise().stop_token(); }) {
-        return coroutine.promise().stop_token();
-    } else {
-        return nullptr;
-    }
-}
-
 }  // namespace detail
 
 template <class T>
@@ -143,8 +133,13 @@ public:
 
         template <class Promise>
         std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> waiting) noexcept {
+            return start(waiting, detail::context_of(waiting));
+        }
+
+        /// The same with a context that the task is to have instead of the awaiter's.
+        std::coroutine_handle<> start(std::coroutine_handle<> waiting, detail::task_context* context) noexcept {
             coroutine_.promise().set_continuation(waiting);
-            coroutine_.promise().set_stop_token(detail::stop_token_of(waiting));
+            coroutine_.promise().set_context(context);
             if constexpr (detail::transfer_is_call) { ++detail::transfer_depth; }
             return coroutine_;
         }

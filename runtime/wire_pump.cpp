@@ -3,13 +3,12 @@
 
 namespace fluxnet {
 
-wire_pump::wire_pump(executor& on, simulated_wire& wire)
-    : executor_(on), wire_(wire), start_(std::chrono::steady_clock::now() - wire.now()) {
+wire_pump::wire_pump(executor& on, simulated_wire& wire) : executor_(on), wire_(wire), start_(on.now() - wire.now()) {
     executor_.add_handler(*this);
 }
 
 void wire_pump::advance() noexcept {
-    wire_.advance_to(std::chrono::steady_clock::now() - start_);
+    wire_.advance_to(executor_.now() - start_);
 }
 
 void wire_pump::before_sleep() noexcept {

@@ -12,6 +12,7 @@
 #include <coroutine>
 #include <exception>
 #include <optional>
+#include <source_location>
 #include <stop_token>
 #include <utility>
 
@@ -56,7 +57,8 @@ class [[nodiscard]] stoppable {
 public:
     class promise_type {
     public:
-        promise_type(const std::stop_token& token, task<void>&) : token_(token) {}
+        promise_type(const std::stop_token& token, task<void>&)
+            : context_(nullptr, token, std::source_location::current()) {}
         stoppable get_return_object() noexcept {
             return stoppable(std::coroutine_handle<promise_type>::from_promise(*this));
         }
@@ -73,11 +75,11 @@ public:
         }
         void return_void() const noexcept {}
         void unhandled_exception() noexcept { failure_ = std::current_exception(); }
-        const std::stop_token* stop_token() const noexcept { return &token_; }
+        fluxnet::detail::task_context* context() noexcept { return &context_; }
 
     private:
         friend stoppable;
-        const std::stop_token token_;
+        fluxnet::detail::task_context context_;
         std::coroutine_handle<> waiting_;
         std::exception_ptr failure_;
     };

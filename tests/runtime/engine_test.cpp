@@ -3,19 +3,16 @@
 #include "runtime/engine.hpp"
 
 #include "runtime/sleep.hpp"
-#include "runtime/wire_pump.hpp"
-#include "tests/support/allocation_counter.hpp"
+#include "tests/support/skip.hpp"
+#include "tests/xsk/dies.hpp"
 #include "tests/xsk/sim.hpp"
 #include "xsk/simulated_wire.hpp"
 
 #include <doctest/doctest.h>
 
 #include <array>
-#include <atomic>
 #include <chrono>
-#include <csignal>
 #include <stdexcept>
-#include <thread>
 #include <vector>
 
 using namespace fluxnet;
@@ -324,4 +321,22 @@ TEST_CASE("ports over different memory are refused") {
     const auto refused = b.loop.add_port(other.socket_on(end::left).build_system().value());
     REQUIRE(refused.has_error());
     CHECK(contains(refused.error().message(), "not that of the other ports"));
+}
+
+TEST_CASE("the checked build stops who uses a packet after its batch or after extracting it") {
+    FLUXNET_SKIP_IF(why_not_checked());
+    bench b;
+    b.far.send(2);
+    std::vector<packet_ref> kept;
+    packet owned;
+    REQUIRE_FALSE(b.run_for(2, [&](packet_batch& batch) {
+        kept.push_back(batch[0]);
+        kept.push_back(batch[1]);
+        owned = batch.extract(1);
+        CHECK(dies([&] { kept[1].send(); }));
+        CHECK(dies([&] { static_cast<void>(batch[2]); }));
+        CHECK_FALSE(dies([&] { kept[0].send(); }));
+    }));
+    CHECK(dies([&] { kept[0].send(); }));
+    CHECK(dies([&] { static_cast<void>(kept[0].data()); }));
 }

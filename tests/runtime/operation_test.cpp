@@ -40,6 +40,8 @@ public:
 
     int cancels = 0;
 
+    [[nodiscard]] const char* name() const noexcept override { return "manual"; }
+
 private:
     void cancel() noexcept override {
         ++cancels;

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `yield`, `schedule_on`, `sync_wait`: where and when a coroutine goes on.
+#pragma once
+
+#include "runtime/executor.hpp"
+#include "runtime/operation.hpp"
+#include "runtime/task.hpp"
+
+#include <coroutine>
+#include <exception>
+#include <optional>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+
+namespace fluxnet {
+
+class [[nodiscard]] yield_awaiter final : private detail::operation {
+public:
+    bool await_ready() const noexcept { return false; }
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+        return suspend(waiting, [this] { complete({}); });
+    }
+
+    std::error_code await_resume() noexcept { return finish(); }
+
+private:
+    [[nodiscard]] const char* name() const noexcept override { return "yield"; }
+    void cancel() noexcept override {}  // it is about to resume anyway
+};
+
+/// Goes to the end of the ready queue: everybody else who is ready runs first. Returns operation_canceled, without waiting,
+/// when the task is cancelled already.
+[[nodiscard]] inline yield_awaiter yield() noexcept {
+    return {};
+}
+
+class [[nodiscard]] schedule_awaiter final : private detail::operation {
+public:
+    explicit schedule_awaiter(executor& target) noexcept : target_(target) {}
+
+    [[nodiscard]] bool await_ready() const noexcept { return executor::current() == &target_; }
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+        const std::stop_token* const token = detail::stop_token_of(waiting);
+        if (token != nullptr && token->stop_requested()) {
+            canceled_ = true;
+            return false;
+        }
+        travel(waiting, target_);
+        return true;
+    }
+
+    std::error_code await_resume() noexcept {
+        static_cast<void>(finish());
+        return canceled_ ? make_error_code(errc::operation_canceled) : std::error_code();
+    }
+
+private:
+    [[nodiscard]] const char* name() const noexcept override { return "schedule_on"; }
+    void cancel() noexcept override {}
+
+    executor& target_;
+    bool canceled_ = false;
+};
+
+/// Goes on on `target`'s thread; so does whatever awaits this coroutine, unless it goes back. Returns operation_canceled,
+/// staying where it is, when the task was cancelled before; on its way it cannot be. `target` must run until the task has
+/// ended or gone elsewhere, and handles bound to another executor must not be used there. No allocation; a system call when
+/// the target sleeps.
+[[nodiscard]] inline schedule_awaiter schedule_on(executor& target) noexcept {
+    return schedule_awaiter(target);
+}
+
+/// Runs `work` to its end on `on`, with whatever else was spawned there, in the calling thread; returns its value or throws
+/// what left it.
+template <class T>
+T sync_wait(executor& on, task<T> work) {
+    if constexpr (std::is_void_v<T>) {
+        on.spawn(std::move(work));
+        on.run();
+    } else {
+        std::optional<T> value;
+        on.spawn([&]() -> task<void> { value.emplace(co_await work); });
+        on.run();
+        return std::move(*value);
+    }
+}
+
+/// The same on an executor of its own.
+template <class T>
+T sync_wait(task<T> work) {
+    executor loop;
+    return sync_wait(loop, std::move(work));
+}
+
+}  // namespace fluxnet
