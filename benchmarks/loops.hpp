@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The loops that the benchmark compares, one function each: receive 64 packets, look at each (touch()), give the frames back
-// to the kernel, and again, until the traffic ends. They count what they do between begin_counting() and stop_counting().
+// to the kernel, and again, until the traffic ends.
 #pragma once
 
 #include "benchmarks/traffic.hpp"
 
 namespace benchmark {
-
-/// Nothing between the switches: what the counting itself costs.
-void run_nothing(traffic& from);
 
 /// benchmarks/by_hand.c, through a list of free frames and without one.
 void run_by_hand(traffic& from);

@@ -4,7 +4,8 @@
 #include "xsk/raw_socket.hpp"
 
 #include <algorithm>
-#include <vector>
+#include <array>
+#include <bit>
 
 namespace benchmark {
 namespace {
@@ -20,15 +21,15 @@ raw_socket open_receiver(traffic& from) {
 template <class F>
 std::uint64_t drive(traffic& from, F receive) {
     std::uint64_t received = 0;
-    while (from.send_burst()) {
-        from.begin_counting();
-        for (std::uint32_t left = from.burst(); left != 0;) {
-            const std::uint32_t count = receive();
-            received += count;
-            left = count == 0 ? 0 : left - count;
+    from.run([&] {
+        while (from.send_burst()) {
+            for (std::uint32_t left = from.burst(); left != 0;) {
+                const std::uint32_t count = receive();
+                received += count;
+                left = count == 0 ? 0 : left - count;
+            }
         }
-        from.stop_counting();
-    }
+    });
     return received;
 }
 
@@ -82,53 +83,53 @@ void drive_by_hand(traffic& from, std::uint32_t (*receive)(by_hand*)) {
 class raw_program {
 public:
     explicit raw_program(raw_socket& socket) : socket_(socket), shift_(shift_of(socket)) {
-        free_list_.reserve(frames);
-        for (std::uint32_t i = prefilled; i < frames; ++i) { free_list_.push_back({i}); }
+        for (std::uint32_t i = prefilled; i < frames; ++i) { free_list_[free_frames_++] = {i}; }
     }
 
     std::uint32_t receive() {
         {
             auto completed = socket_.comp.consume(traffic::batch);
-            while (completed.remaining() != 0) { free_list_.push_back(index_of(completed.next())); }
+            while (completed.remaining() != 0) { free_list_[free_frames_++] = index_of(completed.next()); }
         }
         std::uint32_t count = 0;
+        std::uint64_t found = 0;
         {
             auto packets = socket_.rx.consume(traffic::batch);
             count = packets.size();
             while (packets.remaining() != 0) {
                 const auto desc = packets.next();
-                sum += touch(socket_.umem.bytes_unchecked(desc.addr, desc.len).data(), desc.len);
-                free_list_.push_back(index_of(desc.addr));
+                found += touch(socket_.umem.bytes_unchecked(desc.addr, desc.len).data(), desc.len);
+                free_list_[free_frames_++] = index_of(desc.addr);
             }
         }
         {
-            auto slots = socket_.fill.reserve(std::min(traffic::batch, static_cast<std::uint32_t>(free_list_.size())));
-            while (slots.remaining() != 0) {
-                slots.push({std::uint64_t{free_list_.back().value} << shift_});
-                free_list_.pop_back();
-            }
+            auto slots = socket_.fill.reserve(std::min(traffic::batch, free_frames_));
+            while (slots.remaining() != 0) { slots.push({std::uint64_t{free_list_[--free_frames_].value} << shift_}); }
         }
+        sum += found;
         if (socket_.needs_wakeup_rx()) { socket_.wakeup_rx(); }
         return count;
     }
 
+    /// In pieces that lie side by side, with as little around them as can be.
     std::uint32_t receive_direct() {
-        std::uint32_t count = 0;
-        {
-            auto slots = socket_.fill.reserve(traffic::batch);
-            auto packets = socket_.rx.consume(slots.capacity());
-            count = packets.size();
-            while (packets.remaining() != 0) {
-                const auto desc = packets.next();
-                sum += touch(socket_.umem.bytes_unchecked(desc.addr, desc.len).data(), desc.len);
-                slots.push({std::uint64_t{index_of(desc.addr).value} << shift_});
-            }
+        const auto packets = socket_.rx.readable(traffic::batch);
+        const auto slots = socket_.fill.writable(static_cast<std::uint32_t>(packets.size()));
+        std::uint64_t found = 0;
+        for (std::size_t i = 0; i < slots.size(); ++i) {
+            const auto desc = packets[i];
+            found += touch(socket_.umem.bytes_unchecked(desc.addr, desc.len).data(), desc.len);
+            slots[i] = {desc.addr.value & frame_start_};
         }
+        const auto count = static_cast<std::uint32_t>(slots.size());
+        socket_.fill.publish(count);
+        socket_.rx.release(count);
+        sum += found;
         if (socket_.needs_wakeup_rx()) { socket_.wakeup_rx(); }
         return count;
     }
 
-    [[nodiscard]] std::size_t free_frames() const noexcept { return free_list_.size(); }
+    [[nodiscard]] std::uint32_t free_frames() const noexcept { return free_frames_; }
 
     std::uint64_t sum = 0;
 
@@ -142,17 +143,12 @@ private:
 
     raw_socket& socket_;
     const std::uint32_t shift_;
-    std::vector<frame_index> free_list_;
+    const std::uint64_t frame_start_ = ~std::uint64_t{0} << shift_;  // of an address: that of its frame
+    std::array<frame_index, frames> free_list_;
+    std::uint32_t free_frames_ = 0;
 };
 
 }  // namespace
-
-void run_nothing(traffic& from) {
-    while (from.send_burst()) {
-        from.begin_counting();
-        from.stop_counting();
-    }
-}
 
 void run_by_hand(traffic& from) {
     drive_by_hand(from, &by_hand_receive);

@@ -17,8 +17,7 @@ struct loop {
     void (*run)(traffic& from);
 };
 
-constexpr std::array loops{loop{"nothing", &run_nothing},
-                           loop{"c", &run_by_hand},
+constexpr std::array loops{loop{"c", &run_by_hand},
                            loop{"c_direct", &run_by_hand_direct},
                            loop{"raw", &run_raw},
                            loop{"raw_direct", &run_raw_direct},

@@ -22,13 +22,7 @@ public:
     burst_each_turn(executor& on, traffic& from) : executor_(on), traffic_(from) { on.add_handler(*this); }
 
     void end_turn() noexcept override {
-        if (counting_) { traffic_.stop_counting(); }
-        counting_ = traffic_.send_burst();
-        if (!counting_) {
-            executor_.stop();
-            return;
-        }
-        traffic_.begin_counting();
+        if (!traffic_.send_burst()) { executor_.stop(); }
     }
     void before_sleep() noexcept override { require(false, "the executor was about to sleep"); }
     void after_sleep() noexcept override {}
@@ -37,7 +31,6 @@ public:
 private:
     executor& executor_;
     traffic& traffic_;
-    bool counting_ = false;
 };
 
 template <class F>
@@ -45,10 +38,17 @@ void drive_engine(traffic& from, F callback, const std::uint64_t& sum) {
     engine loop({.how = poller::busy});
     burst_each_turn bursts(loop, from);
     require(loop.add_port(from.receiver().build_system().value()).has_value(), "no port");
-    require(!loop.run(callback), "the engine failed");
+    from.run([&] { require(!loop.run(callback), "the engine failed"); });
     engine_port& port = loop.port(0);
     from.check(port.counts().received, sum);
     check_census(port.receiving().pool());
+}
+
+/// The application's part, for packets that are owned.
+std::uint64_t touch_all(std::span<const packet> packets) {
+    std::uint64_t sum = 0;
+    for (const packet& one : packets) { sum += touch(one.data().data(), one.size()); }
+    return sum;
 }
 
 template <class F>
@@ -57,17 +57,17 @@ void drive_system(traffic& from, F drop) {
     std::array<packet, traffic::batch> packets;
     std::uint64_t received = 0;
     std::uint64_t sum = 0;
-    while (from.send_burst()) {
-        from.begin_counting();
-        for (std::uint32_t left = from.burst(); left != 0;) {
-            const std::uint32_t count = sockets.rx.try_recv(packets);
-            for (const packet& one : std::span(packets).first(count)) { sum += touch(one.data().data(), one.size()); }
-            drop(std::span(packets).first(count));
-            received += count;
-            left = count == 0 ? 0 : left - count;
+    from.run([&] {
+        while (from.send_burst()) {
+            for (std::uint32_t left = from.burst(); left != 0;) {
+                const std::uint32_t count = sockets.rx.try_recv(packets);
+                sum += touch_all(std::span(packets).first(count));
+                drop(std::span(packets).first(count));
+                received += count;
+                left = count == 0 ? 0 : left - count;
+            }
         }
-        from.stop_counting();
-    }
+    });
     from.check(received, sum);
     for (packet& one : packets) { one.reset(); }
     check_census(sockets.rx.pool());
@@ -78,7 +78,7 @@ task<void> receive(async_rx& rx, std::uint64_t& received, std::uint64_t& sum) {
     for (;;) {
         const io_result got = co_await rx.recv(packets);
         if (got.ec) { co_return; }
-        for (const packet& one : std::span(packets).first(got.n)) { sum += touch(one.data().data(), one.size()); }
+        sum += touch_all(std::span(packets).first(got.n));
         received += got.n;
     }
 }
@@ -100,7 +100,9 @@ void run_engine(traffic& from) {
     drive_engine(
         from,
         [&sum](packet_batch& batch) {
-            for (const packet_ref one : batch) { sum += touch(one.data().data(), one.size()); }
+            std::uint64_t found = 0;
+            for (const packet_ref one : batch) { found += touch(one.data().data(), one.size()); }
+            sum += found;
         },
         sum);
 }
@@ -124,7 +126,7 @@ void run_coroutine(traffic& from) {
     system_sockets sockets = from.receiver().build_system().value();
     async_rx rx(loop, std::move(sockets.rx));
     loop.spawn(receive(rx, received, sum));
-    loop.run();
+    from.run([&] { loop.run(); });
     from.check(received, sum);
     check_census(rx.socket().pool(), 0);
 }

@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `traffic`: a simulated wire, somebody at its left end who sends bursts, and the switch that counts instructions.
+// `traffic`: a simulated wire and somebody at its left end who sends bursts.
 //
-// Owns the wire; sockets on its right end must be gone before it. One thread. Under callgrind, started with
-// --collect-atstart=no, instructions count only from begin_counting() to stop_counting(): the receiver's own. What stands
-// for the network and for the kernel runs in between, uncounted.
+// Owns the wire; sockets on its right end must be gone before it. One thread. Callgrind counts what runs inside
+// count_instructions() but not inside send_burst(), where the network and the kernel are played: see
+// benchmarks/instructions, which names the two to it.
 #pragma once
 
 #include "benchmarks/touch.h"
 #include "xsk/builder.hpp"
 #include "xsk/simulated_wire.hpp"
 
-#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <span>
-
-#include <valgrind/callgrind.h>
 
 namespace benchmark {
 
@@ -33,34 +31,33 @@ class traffic {
 public:
     static constexpr std::uint32_t batch = 64;
     static constexpr std::size_t packet_bytes = 64;
-    static constexpr std::uint64_t warm_up = 8;  // bursts that are not counted
+    static constexpr std::uint64_t warm_up =
+        8;  // bursts that are not counted: they adopt frames, and fill caches of indices
 
     traffic(std::uint64_t bursts, std::uint32_t packets_a_burst) : bursts_(bursts), burst_(packets_a_burst) {}
 
     [[nodiscard]] builder receiver() { return wire_.socket_on(simulated_wire::end::right); }
 
-    /// Lets the next burst arrive. Returns false, sending nothing, when all have.
-    bool send_burst() {
-        if (sent_bursts_ == warm_up + bursts_) { return false; }
-        ++sent_bursts_;
-        std::array<packet, batch> packets;
-        for (std::uint32_t left = burst_; left != 0;) {
-            const std::uint32_t count = sender_.tx.allocate(std::span(packets).first(std::min(left, batch)));
-            require(count != 0, "the sender is out of frames");
-            for (packet& one : std::span(packets).first(count)) { write(one); }
-            require(sender_.tx.try_send(std::span(packets).first(count)) == count, "the sender has no credit");
-            sender_.tx.flush();
-            left -= count;
-        }
-        return true;
+    /// Calls `receive`, which is to receive bursts for as long as send_burst() is true, to warm up, and then for what
+    /// counts.
+    void run(const std::function<void()>& receive) {
+        left_ = warm_up;
+        receive();
+        left_ = bursts_;
+        counting_ = true;
+        count(receive);
     }
 
-    /// To be called in pairs; do nothing during the first bursts, which fill caches of indices and adopt frames.
-    void begin_counting() noexcept {
-        if (sent_bursts_ > warm_up) { CALLGRIND_TOGGLE_COLLECT; }
-    }
-    void stop_counting() noexcept {
-        if (sent_bursts_ > warm_up) { CALLGRIND_TOGGLE_COLLECT; }
+    /// Lets the next burst arrive. Returns false, sending nothing, when all have.
+    bool send_burst() {
+        if (left_ == 0) { return false; }
+        --left_;
+        if (counting_) {
+            pause_count();
+        } else {
+            send();
+        }
+        return true;
     }
 
     [[nodiscard]] std::uint32_t burst() const noexcept { return burst_; }
@@ -74,20 +71,18 @@ public:
     }
 
 private:
-    void write(packet& one) {
-        std::array<std::byte, packet_bytes> bytes{};
-        bytes[12] = std::byte{0x88};
-        bytes[13] = std::byte{0xb5};  // local experimental
-        bytes[14] = static_cast<std::byte>(written_++ * 7);
-        require(one.assign(bytes), "a packet does not fit");
-        sum_ += touch(bytes.data(), bytes.size());
-    }
+    void count(const std::function<void()>& receive);
+    void pause_count();
+    void send();
+    void write(packet& one);
 
     simulated_wire wire_{{.hash_traffic = false}};
     system_sockets sender_ = wire_.socket_on(simulated_wire::end::left).build_system().value();
     const std::uint64_t bursts_;
     const std::uint32_t burst_;
-    std::uint64_t sent_bursts_ = 0;
+    std::uint64_t left_ = 0;  // bursts
+    bool counting_ = false;
+    std::uint64_t paused_ = 0;
     std::uint64_t written_ = 0;
     std::uint64_t sum_ = 0;
 };
