@@ -52,8 +52,10 @@ public:
 
     io_result take(std::span<packet> into) noexcept {
         const std::uint32_t count = rx_.try_recv(into);
+        if (count != into.size()) { rx_.recycle(into.subspan(count)); }
         executor_.spend_packet_budget(count);
-        return {count == 0 ? rx_.failure() : std::error_code(), count};
+        const std::error_code failure = rx_.failure();
+        return {failure && count != 0 ? std::error_code() : failure, count};
     }
 
     void listen(bool wanted) noexcept { listening_ = wanted; }
@@ -69,6 +71,7 @@ private:
     void end_turn() noexcept override {
         rx_.refill();
         serve();
+        if (pending()) { waiter_->drop_held(rx_); }
     }
 
     void last_look() noexcept override {
@@ -157,8 +160,11 @@ async_rx::recv_awaiter::~recv_awaiter() {
 
 bool async_rx::recv_awaiter::await_ready() noexcept {
     assert(!into_.empty() && "recv() needs room for a packet");
-    for (packet& slot : into_) { slot.reset(); }
     return service_->ready();
+}
+
+void async_rx::recv_awaiter::drop_held(rx& socket) noexcept {
+    if (std::exchange(holds_, false)) { socket.recycle(into_); }
 }
 
 void async_rx::recv_awaiter::wait() noexcept {
@@ -179,10 +185,10 @@ void async_rx::recv_awaiter::lose_handle() noexcept {
 
 io_result async_rx::recv_awaiter::await_resume() noexcept {
     const std::error_code why = finish();
-    if (service_ == nullptr) { return {why ? why : make_error_code(errc::closed), 0}; }
-    service_->forget(*this);
-    if (why) { return {why, 0}; }
-    return service_->take(into_);
+    if (service_ != nullptr) { service_->forget(*this); }
+    if (service_ != nullptr && !why) { return service_->take(into_); }
+    reset(into_);
+    return {why ? why : make_error_code(errc::closed), 0};
 }
 
 }  // namespace fluxnet
