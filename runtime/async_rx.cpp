@@ -31,8 +31,10 @@ public:
 
     io_result take(std::span<packet> into) noexcept {
         const std::uint32_t count = rx_.try_recv(into);
+        if (count != into.size()) { rx_.recycle(into.subspan(count)); }
         executor_.spend_packet_budget(count);
-        return {count == 0 ? rx_.failure() : std::error_code(), count};
+        const std::error_code failure = rx_.failure();
+        return {failure && count != 0 ? std::error_code() : failure, count};
     }
 
     void listen(bool wanted) noexcept { listening_ = wanted; }
@@ -45,6 +47,7 @@ private:
     void end_turn() noexcept override {
         rx_.refill();
         serve();
+        if (pending()) { static_cast<async_rx::recv_awaiter&>(*waiter()).drop_held(rx_); }
     }
 
     void last_look() noexcept override {
@@ -118,14 +121,18 @@ async_rx::recv_awaiter::recv_awaiter(detail::rx_service& service, std::span<pack
 
 bool async_rx::recv_awaiter::await_ready() noexcept {
     assert(!into_.empty() && "recv() needs room for a packet");
-    for (packet& slot : into_) { slot.reset(); }
     return static_cast<detail::rx_service&>(service()).ready();
+}
+
+void async_rx::recv_awaiter::drop_held(rx& socket) noexcept {
+    if (std::exchange(holds_, false)) { socket.recycle(into_); }
 }
 
 io_result async_rx::recv_awaiter::await_resume() noexcept {
     const std::error_code why = end_wait();
-    if (why) { return {why, 0}; }
-    return static_cast<detail::rx_service&>(service()).take(into_);
+    if (!why) { return static_cast<detail::rx_service&>(service()).take(into_); }
+    reset(into_);
+    return {why, 0};
 }
 
 }  // namespace fluxnet

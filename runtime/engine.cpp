@@ -8,7 +8,8 @@
 namespace fluxnet {
 
 engine_port::engine_port(executor& on, system_sockets sockets, const batch_options& options, std::uint8_t number)
-    : rx_(on, std::move(sockets.rx)), tx_(on, std::move(sockets.tx)), batch_(rx_.socket(), number), options_(options) {
+    : rx_(on, std::move(sockets.rx)), tx_(on, std::move(sockets.tx)), in_(&rx_.socket()), out_(&tx_.socket()),
+      batch_(rx_.socket(), number), options_(options) {
     rx_.listen(true);
 }
 
@@ -44,20 +45,18 @@ result<std::uint8_t> engine::add_port(system_sockets sockets, const batch_option
     if (ports_.size() == max_ports) {
         return make_error(errc::invalid_option, step, "an engine has at most 64 ports", "use several engines");
     }
-    if (!ports_.empty() && &sockets.rx.pool() != &ports_.front().receiving().pool()) {
+    if (!ports_.empty() && &sockets.rx.pool() != &ports_.front()->receiving().pool()) {
         return make_error(errc::invalid_option, step, "its UMEM is not that of the other ports",
                           "open all ports over one UMEM (builder::over)");
     }
     const auto number = static_cast<std::uint8_t>(ports_.size());
     outs_.reserve(ports_.size() + 1);
-    engine_port& added = ports_.emplace_back(*this, std::move(sockets), options, number);
-    outs_.push_back(&added.sending());
+    ports_.push_back(std::make_unique<engine_port>(*this, std::move(sockets), options, number));
+    outs_.push_back(&ports_.back()->sending());
     return number;
 }
 
-/// How many packets the next batch of a port may have.
-std::uint32_t engine::room_for(engine_port& port) noexcept {
-    if (port.options_.when_full == congestion::drop_new) { return port.options_.size; }
+std::uint32_t engine::credit_for(engine_port& port) noexcept {
     // Any packet may leave by any port.
     std::uint32_t room = port.options_.size;
     for (tx* const out : outs_) {
@@ -67,13 +66,6 @@ std::uint32_t engine::room_for(engine_port& port) noexcept {
     // The handle that has no room tries again by itself; packets here must not end the executor's sleep before.
     port.rx_.listen(room != 0);
     return room;
-}
-
-std::error_code engine::failure() const noexcept {
-    for (const engine_port& port : ports_) {
-        if (const std::error_code failed = port.failure()) { return failed; }
-    }
-    return {};
 }
 
 result<std::unique_ptr<engine>> open_engine(const builder& options, const idle_policy& idle, reactor_kind kind) {

@@ -18,7 +18,6 @@
 #include <array>
 #include <concepts>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <span>
 #include <system_error>
@@ -64,9 +63,12 @@ private:
     };
 
     void commit(std::span<fluxnet::tx* const> outs) noexcept;
+    [[nodiscard]] bool failed() const noexcept { return in_->failure() || out_->failure(); }
 
     async_rx rx_;
     async_tx tx_;
+    const fluxnet::rx* in_;   // of rx_
+    const fluxnet::tx* out_;  // of tx_
     packet_batch batch_;
     batch_options options_;
     counters counts_;
@@ -96,7 +98,7 @@ public:
     std::error_code run(F callback);
 
     [[nodiscard]] std::size_t ports() const noexcept { return ports_.size(); }
-    [[nodiscard]] engine_port& port(std::size_t number) noexcept { return ports_[number]; }
+    [[nodiscard]] engine_port& port(std::size_t number) noexcept { return *ports_[number]; }
 
 private:
     static constexpr std::uint32_t packets_per_visit = 512;
@@ -104,10 +106,13 @@ private:
     template <class F>
     bool serve(engine_port& port, F& callback);
 
-    [[nodiscard]] std::uint32_t room_for(engine_port& port) noexcept;
-    [[nodiscard]] std::error_code failure() const noexcept;
+    /// How many packets the next batch of a port may have.
+    [[nodiscard]] std::uint32_t room_for(engine_port& port) noexcept {
+        return port.options_.when_full == congestion::drop_new ? port.options_.size : credit_for(port);
+    }
+    [[nodiscard]] std::uint32_t credit_for(engine_port& port) noexcept;
 
-    std::deque<engine_port> ports_;
+    std::vector<std::unique_ptr<engine_port>> ports_;
     std::vector<tx*> outs_;  // of ports_
 };
 
@@ -129,10 +134,13 @@ std::error_code engine::run(F callback) {
     for (;;) {
         start_turn();
         bool worked = false;
-        for (engine_port& port : ports_) { worked = serve(port, callback) || worked; }
+        // By number: what runs may add ports.
+        for (std::size_t i = 0; i < ports_.size(); ++i) { worked = serve(*ports_[i], callback) || worked; }
         end_turn(worked);
         if (stopped()) { return {}; }
-        if (const std::error_code failed = failure()) [[unlikely]] { return failed; }
+        for (const auto& port : ports_) {
+            if (port->failed()) [[unlikely]] { return port->failure(); }
+        }
     }
 }
 
@@ -140,7 +148,7 @@ template <class F>
 bool engine::serve(engine_port& port, F& callback) {
     struct committing {
         engine_port& port;
-        std::span<tx* const> outs;
+        const std::vector<tx*>& outs;  // which the callback may extend
         ~committing() { port.commit(outs); }
     };
     std::uint32_t served = 0;
@@ -152,7 +160,10 @@ bool engine::serve(engine_port& port, F& callback) {
         if constexpr (std::invocable<F&, packet_batch&>) {
             callback(port.batch_);
         } else {
-            for (const packet_ref one : port.batch_) { one.mark(callback(one)); }
+            for (const packet_ref one : port.batch_) {
+                const action what = callback(one);
+                if (what != action::drop || port.batch_.marked()) { one.mark(what); }
+            }
         }
         served += count;
         if (count < wanted || stopped()) { break; }

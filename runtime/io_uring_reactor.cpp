@@ -140,13 +140,13 @@ public:
     }
 
     void poll() override {
-        read_wake();
+        if (!wake_read_) { read_wake(); }
         const bool pending = io_uring_sq_ready(&ring_) != 0;
         const bool deferred =
             (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
         if (pending || deferred) { check(io_uring_submit_and_get_events(&ring_)); }
-        reap();
-        fire(fired_);
+        if (io_uring_cq_ready(&ring_) != 0) { reap(); }
+        if (!fired_.empty()) { fire(fired_); }
     }
 
     void wait(std::optional<time_point> deadline) override {

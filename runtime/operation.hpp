@@ -54,7 +54,9 @@ public:
 
 protected:
     operation() = default;
-    ~operation() { end(); }
+    ~operation() {
+        if (phase_ != phase::idle) { end(); }
+    }
 
     /// The body of await_suspend(): notes who waits, calls `start`, which begins what is waited for, and registers with the
     /// stop token. Returns false, starting nothing, when the coroutine was asked to stop already: the outcome is then
@@ -123,7 +125,7 @@ protected:
 
     /// The body of await_resume(): detaches from everything and tells how it ended.
     std::error_code finish() noexcept {
-        end();
+        if (phase_ != phase::idle) { end(); }
         return outcome_;
     }
 

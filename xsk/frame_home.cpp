@@ -97,6 +97,10 @@ void frame_home::push(const frame_chain& chain) noexcept {
     }
 }
 
+void frame_home::push(frame_index frame) noexcept {
+    push(frame_chain{frame.value, frame.value, 1});
+}
+
 std::uint32_t frame_home::drain_slowly() noexcept {
     assert(owned_here() || owner_.load(std::memory_order_relaxed) == &census_token);
     withdraw_hungry();
@@ -115,19 +119,25 @@ std::uint32_t frame_home::drain_slowly() noexcept {
 
 std::uint32_t frame_home::refill(producer_ring<frame_addr>& fill) noexcept {
     assert(owned_here());
-    const std::uint32_t count = free_count_.load(std::memory_order_relaxed);
-    if (count == 0) { return 0; }
-    auto slots = fill.reserve(count);
-    const std::uint32_t granted = slots.capacity();
-    for (std::uint32_t i = 0; i < granted; ++i) {
-        const frame_index frame{place_.free_slots[count - 1 - i]};
-        place_.checker->move(frame, detail::frame_state::free, detail::frame_state::fill);
-        place_.lent[frame.value] = 1;
-        slots.push({std::uint64_t{frame.value} << place_.chunk_shift});
+    const std::uint32_t before = free_count_.load(std::memory_order_relaxed);
+    if (before == 0) { return 0; }
+    const home_frames ours = frames();
+    std::uint32_t count = before;
+    for (auto slots = fill.writable(count); !slots.empty(); slots = fill.writable(count)) {
+        const std::uint32_t* next = place_.free_slots.data() + count;
+        for (frame_addr& slot : slots) {
+            const frame_index frame{*--next};
+            ours.checker->move(frame, detail::frame_state::free, detail::frame_state::fill);
+            ours.lent[frame.value] = true;
+            slot = ours.addr_of(frame);
+        }
+        const auto given = static_cast<std::uint32_t>(slots.size());
+        fill.publish(given);
+        count -= given;
     }
-    free_count_.store(count - granted, std::memory_order_relaxed);
-    given_.add(granted);
-    return granted;
+    free_count_.store(count, std::memory_order_relaxed);
+    given_.add(before - count);
+    return before - count;
 }
 
 void frame_home::reclaim() noexcept {
@@ -136,8 +146,8 @@ void frame_home::reclaim() noexcept {
     std::uint32_t count = before;
     // From the last to the first, so that the lowest lies on top again.
     for (std::uint32_t frame = place_.first_frame + frame_count(); frame-- != place_.first_frame;) {
-        if (place_.lent[frame] == 0) { continue; }
-        place_.lent[frame] = 0;
+        if (!place_.lent[frame]) { continue; }
+        place_.lent[frame] = false;
         place_.checker->move({frame}, detail::frame_state::fill, detail::frame_state::free);
         place_.free_slots[count++] = frame;
     }

@@ -24,6 +24,7 @@
 #include "xsk/descriptor.hpp"
 #include "xsk/detail/checked.hpp"
 #include "xsk/detail/counter.hpp"
+#include "xsk/home_frames.hpp"
 #include "xsk/ring.hpp"
 
 #include <atomic>
@@ -69,7 +70,7 @@ public:
         detail::frame_checker* checker = nullptr;
         std::byte* base = nullptr;            // of the UMEM
         std::uint32_t* links = nullptr;       // side array of the pool, one entry per frame
-        std::uint8_t* lent = nullptr;         // likewise: 1 while the frame is in a fill ring or behind it
+        bool* lent = nullptr;                 // likewise: true while the frame is in a fill ring or behind it
         std::span<std::uint32_t> free_slots;  // room for every frame of this home
         std::uint32_t chunk_shift = 0;
         std::uint32_t headroom = 0;  // where an empty packet begins in its frame
@@ -106,11 +107,11 @@ public:
     /// Returns a user's frame. Any thread.
     void give_back(frame_index frame) noexcept {
         place_.checker->move(frame, detail::frame_state::user, detail::frame_state::free);
-        if (owned_here()) {
+        if (owned_here()) [[likely]] {
             put(frame);
-            return;
+        } else {
+            push(frame);
         }
-        push({frame.value, frame.value, 1});
     }
 
     /// Returns a chain of frames that the kernel has completed. Any thread; their state is already `free`.
@@ -118,6 +119,11 @@ public:
 
     /// Moves all frames of the return stack to the free list and returns how many. Owner only.
     std::uint32_t drain() noexcept { return returns_.load(std::memory_order_relaxed) == 0 ? 0 : drain_slowly(); }
+
+    /// Tells whether the calling thread is the owner and no frame is free or waits on the return stack.
+    [[nodiscard]] bool owned_and_empty() const noexcept {
+        return owned_here() && free_count() == 0 && returns_.load(std::memory_order_relaxed) == 0;
+    }
 
     /// Gives free frames to a fill ring, as many as both allow, and returns how many. Owner only.
     std::uint32_t refill(producer_ring<frame_addr>& fill) noexcept;
@@ -127,22 +133,9 @@ public:
     void reclaim() noexcept;
 
     /// Notes that the kernel handed a frame over through the RX ring. The checked build returns false when the kernel did
-    /// not have it. Owner only.
-    [[nodiscard]] bool received(frame_index frame) noexcept {
-        place_.lent[frame.value] = 0;
-        return place_.checker->arrive(frame, detail::frame_state::fill, detail::frame_state::user);
-    }
+    /// not have it. The flows are counted apart. Owner only.
+    [[nodiscard]] bool received(frame_index frame) noexcept { return frames().received(frame.value); }
     void count_received(std::uint32_t frames) noexcept { received_.add(frames); }
-
-    /// The same in two steps, for frames that are looked at and go straight back to the fill ring: borrowed(), and then
-    /// either keep() or lend_again(). Owner only.
-    [[nodiscard]] bool borrowed(frame_index frame) noexcept {
-        return place_.checker->arrive(frame, detail::frame_state::fill, detail::frame_state::user);
-    }
-    void keep(frame_index frame) noexcept { place_.lent[frame.value] = 0; }
-    void lend_again(frame_index frame) noexcept {
-        place_.checker->move(frame, detail::frame_state::user, detail::frame_state::fill);
-    }
     void count_lent_again(std::uint32_t frames) noexcept {
         returned_.add(frames);
         given_.add(frames);
@@ -176,6 +169,14 @@ public:
     /// Tells whether a frame is one of this home's.
     [[nodiscard]] bool owns(frame_index frame) const noexcept { return frame.value - place_.first_frame < frame_count(); }
 
+    [[nodiscard]] home_frames frames() const noexcept {
+        return {place_.base,
+                place_.lent,
+                place_.checker,
+                std::uint64_t{place_.first_frame} << place_.chunk_shift,
+                std::uint64_t{frame_count()} << place_.chunk_shift,
+                place_.chunk_shift};
+    }
     [[nodiscard]] detail::umem_area& area() const noexcept { return *place_.area; }
     [[nodiscard]] std::uint32_t number() const noexcept { return place_.number; }
     [[nodiscard]] std::uint32_t frame_count() const noexcept { return static_cast<std::uint32_t>(place_.free_slots.size()); }
@@ -208,6 +209,7 @@ private:
     bool adopt_slowly() noexcept;
     std::uint32_t drain_slowly() noexcept;
     void push(const frame_chain& chain) noexcept;
+    void push(frame_index frame) noexcept;
 
     void put(frame_index frame) noexcept {
         const std::uint32_t count = free_count_.load(std::memory_order_relaxed);

@@ -23,7 +23,7 @@ frame_pool::frame_pool(detail::umem_area& area, std::byte* base, std::uint32_t f
     : area_(area), base_(base), frames_(frames), chunk_shift_(chunk_shift), headroom_(headroom),
       checker_(base, chunk_shift, frames), links_(std::make_unique<std::uint32_t[]>(frames)),
       slots_(std::make_unique<std::uint32_t[]>(frames)), numbers_(std::make_unique<std::uint8_t[]>(frames)),
-      lent_(std::make_unique<std::uint8_t[]>(frames)), by_number_(std::make_unique<frame_home*[]>(max_homes)) {}
+      lent_(std::make_unique<bool[]>(frames)), by_number_(std::make_unique<frame_home*[]>(max_homes)) {}
 
 frame_home* frame_pool::make_home(std::uint32_t frames) {
     const std::lock_guard lock(mutex_);

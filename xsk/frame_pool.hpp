@@ -66,8 +66,8 @@ public:
     frame_pool(const frame_pool&) = delete;
     frame_pool& operator=(const frame_pool&) = delete;
 
-    /// Finds a retired home of `frames` frames, or makes one out of frames that have none, or else finds a larger retired one.
-    /// Returns null when there is none of these, or max_homes exist.
+    /// Finds a retired home of `frames` frames, or makes one out of frames that have none, or else finds a larger retired
+    /// one. Returns null when there is none of these, or max_homes exist.
     [[nodiscard]] frame_home* make_home(std::uint32_t frames);
 
     /// Takes a home back from a socket that is closed. Frames of it that users hold still return to it.
@@ -117,7 +117,7 @@ private:
     std::unique_ptr<std::uint32_t[]> links_;
     std::unique_ptr<std::uint32_t[]> slots_;
     std::unique_ptr<std::uint8_t[]> numbers_;  // home of each frame
-    std::unique_ptr<std::uint8_t[]> lent_;     // 1 while a frame is with the kernel to receive into
+    std::unique_ptr<bool[]> lent_;             // true while a frame is with the kernel to receive into
     std::unique_ptr<frame_home*[]> by_number_;
 
     std::mutex mutex_;            // guards what follows

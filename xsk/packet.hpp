@@ -19,6 +19,8 @@
 
 namespace fluxnet {
 
+class rx;
+
 class packet {
 public:
     /// Makes an empty handle: no frame, no bytes.
@@ -30,15 +32,16 @@ public:
     }
 
     packet(packet&& other) noexcept
-        : data_(other.data_), home_(std::exchange(other.home_, nullptr)), size_(other.size_), headroom_(other.headroom_) {}
+        : data_(other.data_), home_(std::exchange(other.home_, nullptr)), size_(std::exchange(other.size_, 0)),
+          frame_(other.frame_) {}
 
     packet& operator=(packet&& other) noexcept {
         if (this != &other) {
             reset();
             data_ = other.data_;
             home_ = std::exchange(other.home_, nullptr);
-            size_ = other.size_;
-            headroom_ = other.headroom_;
+            size_ = std::exchange(other.size_, 0);
+            frame_ = other.frame_;
         }
         return *this;
     }
@@ -47,27 +50,25 @@ public:
 
     /// Returns the frame now; the handle is empty afterwards.
     void reset() noexcept {
-        if (frame_home* const home = std::exchange(home_, nullptr)) {
-            home->give_back(home->index_of(home->addr_of(data_ - headroom_)));
-        }
+        if (home_ != nullptr) { drop(); }
     }
 
     /// Gives the frame up without returning it. The caller owns it then, and has to make a packet of it again
     /// (from_raw) or hand it to a ring.
     [[nodiscard]] xdp_desc into_raw() && noexcept {
         assert(home_ != nullptr);
-        return {std::exchange(home_, nullptr)->addr_of(data_), size_, 0};
+        return {std::exchange(home_, nullptr)->addr_of(data_), std::exchange(size_, 0), 0};
     }
 
     /// Moves the start of the packet by `offset` bytes: negative values grow it into the headroom (a new outer header),
     /// positive ones strip its front. Returns false, changing nothing, when there is not that much room or packet, when
     /// the start would leave the frame, or when there is no packet at all.
     [[nodiscard]] bool adjust_head(std::int32_t offset) noexcept {
-        const std::int64_t room = std::int64_t{headroom_} + offset;
+        if (home_ == nullptr) { return false; }
+        const std::int64_t room = static_cast<std::int64_t>(headroom()) + offset;
         const std::int64_t length = std::int64_t{size_} - offset;
-        if (home_ == nullptr || room < 0 || length < 0 || room >= home_->frame_size()) { return false; }
+        if (room < 0 || length < 0 || room >= home_->frame_size()) { return false; }
         data_ += offset;
-        headroom_ = static_cast<std::uint32_t>(room);
         size_ = static_cast<std::uint32_t>(length);
         return true;
     }
@@ -88,35 +89,49 @@ public:
     }
 
     /// The packet's bytes.
-    [[nodiscard]] std::span<std::byte> data() noexcept { return {data_, size()}; }
-    [[nodiscard]] std::span<const std::byte> data() const noexcept { return {data_, size()}; }
+    [[nodiscard]] std::span<std::byte> data() noexcept { return {data_, size_}; }
+    [[nodiscard]] std::span<const std::byte> data() const noexcept { return {data_, size_}; }
 
-    [[nodiscard]] std::size_t size() const noexcept { return home_ == nullptr ? 0 : size_; }
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] bool empty() const noexcept { return size() == 0; }
 
     /// Tells whether the handle holds a frame.
     [[nodiscard]] explicit operator bool() const noexcept { return home_ != nullptr; }
 
     /// Bytes before the packet in its frame, those of the kernel's own headroom included.
-    [[nodiscard]] std::size_t headroom() const noexcept { return home_ == nullptr ? 0 : headroom_; }
+    [[nodiscard]] std::size_t headroom() const noexcept {
+        return home_ == nullptr ? 0 : static_cast<std::size_t>(data_ - home_->at(frame_));
+    }
 
     /// The largest size that set_len() accepts: from the packet's start to the end of the frame.
-    [[nodiscard]] std::size_t capacity() const noexcept { return home_ == nullptr ? 0 : home_->frame_size() - headroom_; }
+    [[nodiscard]] std::size_t capacity() const noexcept { return home_ == nullptr ? 0 : home_->frame_size() - headroom(); }
 
     /// Where the frame returns to; null for an empty handle.
     [[nodiscard]] frame_home* home() const noexcept { return home_; }
 
 private:
+    friend rx;
+
+    /// Returns the frame that there is.
+    void drop() noexcept {
+        size_ = 0;
+        std::exchange(home_, nullptr)->give_back(frame_);
+    }
+
     packet(frame_home& home, frame_addr addr, std::uint32_t size) noexcept
-        : data_(home.at(addr)), home_(&home), size_(size),
-          headroom_(static_cast<std::uint32_t>(addr.value) & (home.frame_size() - 1)) {}
+        : data_(home.at(addr)), home_(&home), size_(size), frame_(home.index_of(addr)) {}
 
     std::byte* data_ = nullptr;
     frame_home* home_ = nullptr;  // null: an empty handle
-    std::uint32_t size_ = 0;      // headroom_ + size_ <= the frame's size
-    std::uint32_t headroom_ = 0;  // data_ minus the frame's first byte
+    std::uint32_t size_ = 0;      // 0 without a frame; headroom() + size_ <= the frame's size
+    frame_index frame_;           // whose bytes data_ points into
 };
 
 static_assert(sizeof(packet) <= 32);
+
+/// Drops packets.
+inline void reset(std::span<packet> packets) noexcept {
+    for (packet& one : packets) { one.reset(); }
+}
 
 }  // namespace fluxnet

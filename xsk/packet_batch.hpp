@@ -77,7 +77,7 @@ private:
     void check() const noexcept;
 
     packet_batch* batch_;
-    xdp_desc* slot_;  // `options` holds the action
+    xdp_desc* slot_;
 #if defined(FLUXNET_CHECKED)
     std::uint64_t generation_;
 #endif
@@ -113,6 +113,9 @@ public:
 
     [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
     [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+
+    /// Tells whether a packet of the batch has a mark.
+    [[nodiscard]] bool marked() const noexcept { return marked_ != 0; }
     [[nodiscard]] iterator begin() noexcept { return {*this, slots_.data()}; }
     [[nodiscard]] iterator end() noexcept { return {*this, slots_.data() + size_}; }
 
@@ -144,12 +147,40 @@ public:
     /// Does with the packets as marked; the batch is empty afterwards. `ports` are the sending sides by number. Queues what
     /// is to be sent; makes a system call only when a TX ring is full, or the kernel asks for one for the fill ring. For the
     /// batch's owner.
-    outcome commit(std::span<tx* const> ports) noexcept;
+    outcome commit(std::span<tx* const> ports) noexcept {
+        outcome done;
+        if (marked_ == 0) [[likely]] {
+            if (size_ != 0) { recycle({slots_.data(), size_}); }
+            done.recycled = size_;
+        } else {
+            done = commit_marked(ports);
+        }
+        ++generation_;
+        size_ = 0;
+        marked_ = 0;
+        return done;
+    }
 
 private:
     friend packet_ref;
 
     static constexpr auto taken = static_cast<std::uint32_t>(action{255});
+
+    [[nodiscard]] bool marked(const xdp_desc& slot) const noexcept { return (marked_ >> (&slot - slots_.data()) & 1U) != 0; }
+    [[nodiscard]] bool taken_out(const xdp_desc& slot) const noexcept { return marked(slot) && slot.options == taken; }
+    void mark(xdp_desc& slot, std::uint32_t what) noexcept {
+        slot.options = what;
+        marked_ |= std::uint64_t{1} << (&slot - slots_.data());
+    }
+
+    /// Moves received descriptors to `to`, up to the first that cannot be, and returns how many.
+    static std::uint32_t take(const frame_home& home, std::span<const xdp_desc> next, xdp_desc* to) noexcept;
+
+    /// Gives the frames of packets back to the kernel, or to the home when the fill ring is full.
+    void recycle(std::span<const xdp_desc> packets) noexcept;
+    void lend(const xdp_desc* from, std::span<frame_addr> slots) const noexcept;
+
+    outcome commit_marked(std::span<tx* const> ports) noexcept;
 
     void send_marked(std::uint32_t count, std::span<tx* const> ports, outcome& done) noexcept;
     void send_by(tx* out, std::span<xdp_desc> packets, outcome& done) noexcept;
@@ -160,6 +191,7 @@ private:
     std::uint32_t size_ = 0;
     std::uint8_t port_;
     std::uint64_t generation_ = 0;  // batches so far
+    std::uint64_t marked_ = 0;      // a bit for each slot: its `options` hold an action, or `taken`
     std::array<xdp_desc, max_size> slots_;
 };
 
@@ -172,7 +204,7 @@ inline packet_ref::packet_ref(packet_batch& batch, xdp_desc& slot) noexcept : ba
 inline void packet_ref::check() const noexcept {
 #if defined(FLUXNET_CHECKED)
     assert(generation_ == batch_->generation_ && "a packet_ref was used after its batch");
-    assert(slot_->options != packet_batch::taken && "a packet_ref was used after extract()");
+    assert(!batch_->taken_out(*slot_) && "a packet_ref was used after extract()");
 #endif
 }
 
@@ -208,7 +240,7 @@ inline bool packet_ref::adjust_head(std::int32_t offset) const noexcept {
 
 inline void packet_ref::mark(action what) const noexcept {
     check();
-    if (slot_->options != packet_batch::taken) { slot_->options = static_cast<std::uint32_t>(what); }
+    if (!batch_->taken_out(*slot_)) { batch_->mark(*slot_, static_cast<std::uint32_t>(what)); }
 }
 
 }  // namespace fluxnet

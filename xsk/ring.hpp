@@ -14,9 +14,11 @@
 
 #include "xsk/descriptor.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cassert>
 #include <cstdint>
+#include <span>
 
 namespace fluxnet {
 
@@ -43,31 +45,36 @@ public:
         ~reservation() { commit(); }
 
         /// Returns how many slots were granted, which may be fewer than were asked for.
-        [[nodiscard]] std::uint32_t capacity() const noexcept { return capacity_; }
-        [[nodiscard]] std::uint32_t written() const noexcept { return written_; }
-        [[nodiscard]] std::uint32_t remaining() const noexcept { return capacity_ - written_; }
+        [[nodiscard]] std::uint32_t capacity() const noexcept { return end_ - begin_; }
+        [[nodiscard]] std::uint32_t written() const noexcept { return at_ - begin_; }
+        [[nodiscard]] std::uint32_t remaining() const noexcept { return end_ - at_; }
 
         /// Writes the next slot; returns false, writing nothing, when all granted slots are written.
         bool push(const T& value) noexcept {
-            if (written_ == capacity_) { return false; }
-            ring_.memory_.entries[(ring_.head_ + written_) & ring_.mask_] = value;
-            ++written_;
+            if (at_ == end_) { return false; }
+            entries_[at_++ & mask_] = value;
             return true;
         }
 
         /// Publishes what was written and gives the rest back. A second call does nothing.
         void commit() noexcept {
-            if (written_ != 0) { ring_.publish(written_); }
-            capacity_ = written_ = 0;
+            if (at_ != begin_) { ring_.publish(at_ - begin_); }
+            begin_ = end_ = at_;
         }
 
     private:
         friend producer_ring;
-        reservation(producer_ring& ring, std::uint32_t capacity) noexcept : ring_(ring), capacity_(capacity) {}
+        reservation(producer_ring& ring, std::uint32_t capacity) noexcept
+            : ring_(ring), entries_(ring.memory_.entries), mask_(ring.mask_), begin_(ring.head_), at_(begin_),
+              end_(begin_ + capacity) {}
 
         producer_ring& ring_;
-        std::uint32_t capacity_;
-        std::uint32_t written_ = 0;  // <= capacity_
+        // Copies of the ring's own, which a compiler can keep in registers.
+        T* const entries_;
+        const std::uint32_t mask_;
+        std::uint32_t begin_;
+        std::uint32_t at_;  // from begin_ to end_: the next slot
+        std::uint32_t end_;
     };
 
     producer_ring() = default;
@@ -77,10 +84,21 @@ public:
     }
 
     /// Sets up to `wanted` slots aside.
-    reservation reserve(std::uint32_t wanted) noexcept {
-        if (memory_.size - (head_ - cached_tail_) < wanted) { refresh(); }
-        const std::uint32_t room = memory_.size - (head_ - cached_tail_);
-        return reservation(*this, room < wanted ? room : wanted);
+    reservation reserve(std::uint32_t wanted) noexcept { return reservation(*this, room_for(wanted)); }
+
+    /// For loops that cannot throw: slots to write that lie side by side, as far as there is room, `wanted` at most. None
+    /// is published until publish() says how many.
+    [[nodiscard]] std::span<T> writable(std::uint32_t wanted) noexcept {
+        const std::uint32_t at = head_ & mask_;
+        return {memory_.entries + at, std::min(room_for(wanted), memory_.size - at)};
+    }
+
+    /// Publishes the first `count` of the slots that writable() gave.
+    void publish(std::uint32_t count) noexcept {
+        assert(corrupt_ || count <= memory_.size - (head_ - cached_tail_));
+        head_ += count;
+        if (corrupt_) [[unlikely]] { cached_tail_ = head_ - memory_.size; }
+        std::atomic_ref(*memory_.producer).store(head_, std::memory_order_release);
     }
 
     [[nodiscard]] std::uint32_t size() const noexcept { return memory_.size; }
@@ -108,10 +126,9 @@ public:
     [[nodiscard]] const ring_memory<T>& memory() const noexcept { return memory_; }
 
 private:
-    void publish(std::uint32_t count) noexcept {
-        head_ += count;
-        if (corrupt_) [[unlikely]] { cached_tail_ = head_ - memory_.size; }
-        std::atomic_ref(*memory_.producer).store(head_, std::memory_order_release);
+    [[nodiscard]] std::uint32_t room_for(std::uint32_t wanted) noexcept {
+        if (memory_.size - (head_ - cached_tail_) < wanted) { refresh(); }
+        return std::min(memory_.size - (head_ - cached_tail_), wanted);
     }
 
     void refresh() noexcept {
@@ -144,36 +161,42 @@ public:
         ~claim() { release(); }
 
         /// Returns how many entries were claimed.
-        [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
-        [[nodiscard]] std::uint32_t remaining() const noexcept { return size_ - read_; }
+        [[nodiscard]] std::uint32_t size() const noexcept { return end_ - begin_; }
+        [[nodiscard]] std::uint32_t remaining() const noexcept { return end_ - at_; }
 
         /// Looks at the entry `offset` places ahead of the next one without reading it. `offset` < remaining().
         [[nodiscard]] const T& peek(std::uint32_t offset = 0) const noexcept {
             assert(offset < remaining());
-            return ring_.memory_.entries[(ring_.tail_ + read_ + offset) & ring_.mask_];
+            return entries_[(at_ + offset) & mask_];
         }
 
         /// Reads the next entry. remaining() must not be 0.
         T next() noexcept {
             const T value = peek();
-            ++read_;
+            ++at_;
             return value;
         }
 
         /// Gives the slots of the entries read so far back to the producer; the rest stays in the ring. A second call
         /// does nothing.
         void release() noexcept {
-            if (read_ != 0) { ring_.release(read_); }
-            size_ = read_ = 0;
+            if (at_ != begin_) { ring_.release(at_ - begin_); }
+            begin_ = end_ = at_;
         }
 
     private:
         friend consumer_ring;
-        claim(consumer_ring& ring, std::uint32_t size) noexcept : ring_(ring), size_(size) {}
+        claim(consumer_ring& ring, std::uint32_t size) noexcept
+            : ring_(ring), entries_(ring.memory_.entries), mask_(ring.mask_), begin_(ring.tail_), at_(begin_),
+              end_(begin_ + size) {}
 
         consumer_ring& ring_;
-        std::uint32_t size_;
-        std::uint32_t read_ = 0;  // <= size_
+        // Copies of the ring's own, which a compiler can keep in registers.
+        const T* const entries_;
+        const std::uint32_t mask_;
+        std::uint32_t begin_;
+        std::uint32_t at_;  // from begin_ to end_: the next entry
+        std::uint32_t end_;
     };
 
     consumer_ring() = default;
@@ -183,10 +206,21 @@ public:
     }
 
     /// Claims up to `wanted` entries.
-    claim consume(std::uint32_t wanted = ~0U) noexcept {
-        if (cached_head_ - tail_ < wanted) { refresh(); }
-        const std::uint32_t ready = cached_head_ - tail_;
-        return claim(*this, ready < wanted ? ready : wanted);
+    claim consume(std::uint32_t wanted = ~0U) noexcept { return claim(*this, ready(wanted)); }
+
+    /// For loops that cannot throw: entries to read that lie side by side, as far as there are any, `wanted` at most. They
+    /// stay in the ring until release() says how many were read.
+    [[nodiscard]] std::span<const T> readable(std::uint32_t wanted) noexcept {
+        const std::uint32_t at = tail_ & mask_;
+        return {memory_.entries + at, std::min(ready(wanted), memory_.size - at)};
+    }
+
+    /// Gives the slots of the first `count` entries that readable() gave back to the producer.
+    void release(std::uint32_t count) noexcept {
+        assert(corrupt_ || count <= cached_head_ - tail_);
+        tail_ += count;
+        if (corrupt_) [[unlikely]] { cached_head_ = tail_; }
+        std::atomic_ref(*memory_.consumer).store(tail_, std::memory_order_release);
     }
 
     [[nodiscard]] std::uint32_t size() const noexcept { return memory_.size; }
@@ -203,10 +237,9 @@ public:
     [[nodiscard]] const ring_memory<T>& memory() const noexcept { return memory_; }
 
 private:
-    void release(std::uint32_t count) noexcept {
-        tail_ += count;
-        if (corrupt_) [[unlikely]] { cached_head_ = tail_; }
-        std::atomic_ref(*memory_.consumer).store(tail_, std::memory_order_release);
+    [[nodiscard]] std::uint32_t ready(std::uint32_t wanted) noexcept {
+        if (cached_head_ - tail_ < wanted) { refresh(); }
+        return std::min(cached_head_ - tail_, wanted);
     }
 
     void refresh() noexcept {

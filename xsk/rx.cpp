@@ -55,25 +55,111 @@ std::uint32_t rx::try_recv(std::span<packet> into) noexcept {
     home_->drain();
     if (home_->free_count() >= refill_batch) { refill(); }
     if (failure_) [[unlikely]] { return 0; }
-    auto claim = ring_.consume(static_cast<std::uint32_t>(into.size()));
-    const std::uint32_t count = claim.size();
+    const auto next = ring_.readable(static_cast<std::uint32_t>(into.size()));
     std::uint32_t received = 0;
-    for (; received < count; ++received) {
-        const xdp_desc desc = claim.next();
-        if (!plausible(desc) || !home_->received(home_->index_of(desc.addr))) [[unlikely]] {
-            fail(errc::ring_corruption);
-            break;
+    if (next.size() >= recycle_batch && into.front().home_ == home_) {
+        const auto slots = fill_.writable(static_cast<std::uint32_t>(next.size()));
+        received = exchange(*home_, next.first(slots.size()), into.data(), slots.data());
+        if (received != 0) {
+            ring_.release(received);
+            fill_.publish(received);
+            home_->count_received(received);
+            home_->count_lent_again(received);
+            wake_fill();
         }
-        into[received] = packet::from_raw(*home_, desc);
     }
-    home_->count_received(received);
+    return received == into.size() ? received : received + accept_all(into.subspan(received));
+}
+
+// Apart from its caller, so that what the loops need has all registers.
+[[gnu::noinline]] std::uint32_t rx::exchange(const frame_home& home, std::span<const xdp_desc> next, packet* handles,
+                                             frame_addr* slots) noexcept {
+    const home_frames ours = home.frames();
+    home_frames::bounds seen;
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < next.size(); ++i) {
+        if (handles[i].home_ != &home) [[unlikely]] { return 0; }
+        ours.extend(seen, next[i].addr, next[i].len);
+    }
+    if (!ours.hold(seen)) [[unlikely]] { return 0; }
+    std::size_t done = 0;
+#pragma GCC unroll 8
+    for (; done < next.size(); ++done) {
+        const frame_addr addr = next[done].addr;
+        const std::uint32_t length = next[done].len;
+        const std::uint64_t frame = ours.number_of(addr);
+        if (!ours.received(frame)) [[unlikely]] { break; }
+        packet& handle = handles[done];
+        ours.lend(handle.frame_);
+        slots[done] = ours.addr_of(handle.frame_);
+        handle.data_ = ours.base + addr.value;
+        handle.size_ = length;
+        handle.frame_ = {static_cast<std::uint32_t>(frame)};
+    }
+    return static_cast<std::uint32_t>(done);
+}
+
+std::uint32_t rx::accept_all(std::span<packet> into) noexcept {
+    std::uint32_t received = 0;
+    while (received < into.size() && !failure_) {
+        const auto next = ring_.readable(static_cast<std::uint32_t>(into.size() - received));
+        if (next.empty()) { break; }
+        received += accept(next, into.data() + received);
+    }
     // With the ring dry every free frame counts: a loop that only receives must not run the kernel out of them.
-    if (count == 0 && home_->free_count() != 0) { refill(); }
+    if (received == 0 && home_->free_count() != 0) { refill(); }
     if (ring_.corrupt()) [[unlikely]] { fail(errc::ring_corruption); }
     return received;
 }
 
-void rx::refill() noexcept {
+std::uint32_t rx::accept(std::span<const xdp_desc> next, packet* handle) noexcept {
+    const home_frames ours = home_->frames();
+    std::uint32_t count = 0;
+    for (const xdp_desc& desc : next) {
+        if (!ours.holds(desc.addr, desc.len) || !ours.received(ours.number_of(desc.addr))) [[unlikely]] {
+            fail(errc::ring_corruption);
+            ring_.release(1);
+            break;
+        }
+        if (handle->home_ != nullptr) [[unlikely]] { handle->drop(); }
+        handle->data_ = ours.base + desc.addr.value;
+        handle->home_ = home_;
+        handle->size_ = desc.len;
+        handle->frame_ = ours.index_of(desc.addr);
+        ++handle;
+        ++count;
+    }
+    ring_.release(count);
+    home_->count_received(count);
+    return count;
+}
+
+void rx::recycle(std::span<packet> packets) noexcept {
+    if (packets.size() >= recycle_batch && home_->adopt()) {
+        const home_frames ours = home_->frames();
+        const auto slots = fill_.writable(static_cast<std::uint32_t>(packets.size()));
+        std::uint32_t lent = 0;
+        for (packet& one : packets.first(slots.size())) {
+            if (one.home_ != home_) {
+                one.reset();
+                continue;
+            }
+            ours.lend(one.frame_);
+            slots[lent++] = ours.addr_of(one.frame_);
+            one.home_ = nullptr;
+            one.size_ = 0;
+        }
+        if (lent != 0) {
+            fill_.publish(lent);
+            home_->count_lent_again(lent);
+            wake_fill();
+        }
+        packets = packets.subspan(slots.size());
+    }
+    reset(packets);
+}
+
+void rx::refill_slowly() noexcept {
     if (!home_->adopt()) { return; }
     home_->drain();
     if (home_->refill(fill_) != 0) { wake_fill(); }

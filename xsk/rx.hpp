@@ -33,9 +33,15 @@ public:
     /// what stood there is dropped. 0 means that the ring is dry, or that failure() tells why not.
     std::uint32_t try_recv(std::span<packet> into) noexcept;
 
+    /// Drops packets. Frames of this handle's home go straight to the kernel to receive into, as those do that try_recv()
+    /// drops: for less than it costs to drop them one by one.
+    void recycle(std::span<packet> packets) noexcept;
+
     /// Takes returned frames back and gives all free ones to the kernel. try_recv() does so by itself when many are free or
     /// the ring is dry; a loop that is about to sleep calls it first.
-    void refill() noexcept;
+    void refill() noexcept {
+        if (!home_->owned_and_empty() || fill_.corrupt()) { refill_slowly(); }
+    }
 
     /// Tells whether fewer frames than a quarter of the home wait in the fill ring. Packets arriving without one are lost.
     [[nodiscard]] bool low_on_frames() noexcept { return fill_.pending() < low_water_; }
@@ -87,13 +93,20 @@ public:
 private:
     friend class packet_batch;
 
+    void refill_slowly() noexcept;
+
+    /// Takes descriptors out of the ring and puts their packets into handles, dropping what these held, up to the first that
+    /// cannot be, which ends the rx. Returns how many.
+    std::uint32_t accept(std::span<const xdp_desc> next, packet* handle) noexcept;
+    std::uint32_t accept_all(std::span<packet> into) noexcept;
+
+    /// Makes packets of descriptors in handles that all hold packets of `home`, and gives their frames to the fill ring
+    /// instead. Returns 0, having done nothing, when something is different.
+    static std::uint32_t exchange(const frame_home& home, std::span<const xdp_desc> next, packet* handles,
+                                  frame_addr* slots) noexcept;
+
     /// Kicks the fill ring if the kernel asks for it.
     void wake_fill() noexcept;
-
-    /// Tells whether a descriptor lies in a frame of ours.
-    [[nodiscard]] bool plausible(const xdp_desc& desc) const noexcept {
-        return core_->memory.contains(desc.addr, desc.len) && home_->owns(home_->index_of(desc.addr));
-    }
 
     /// By which a thread that returns a frame ends a wait() that is short of frames.
     struct wake_event;
@@ -101,7 +114,8 @@ private:
     /// Looks whether the interface still exists and runs our program; fails the handle when not.
     void check_interface() noexcept;
 
-    static constexpr std::uint32_t refill_batch = 64;  // frames worth a look at the fill ring between two receives
+    static constexpr std::uint32_t refill_batch = 64;   // frames worth a look at the fill ring between two receives
+    static constexpr std::uint32_t recycle_batch = 16;  // packets to be dropped that are worth one
 
     std::shared_ptr<detail::socket_core> core_;  // null when moved from
     frame_home* home_ = nullptr;                 // owned by the pool, which core_ keeps alive

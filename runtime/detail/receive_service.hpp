@@ -43,6 +43,7 @@ protected:
     /// Ends an await under way with `closed`; the first step of the derived destructor.
     void close() noexcept;
 
+    [[nodiscard]] receive_operation* waiter() const noexcept { return waiter_; }
     [[nodiscard]] bool vacant() const noexcept { return waiter_ == nullptr; }
     [[nodiscard]] bool pending() const noexcept { return waiter_ != nullptr && waiter_->waiting(); }
 

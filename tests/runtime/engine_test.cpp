@@ -315,6 +315,28 @@ TEST_CASE("every batch size is kept to and others are refused") {
     }
 }
 
+TEST_CASE("a port may be added by the callback") {
+    simulated_wire wire({.queues = 2});
+    far_end far(wire.socket_on(end::left));
+    const umem memory = wire.socket_on(end::right).find_memory(3).value();
+    const builder options = wire.socket_on(end::right).over(memory);
+    engine loop;
+    REQUIRE(loop.add_port(options.build_system().value()).value() == 0);
+    far.send(10);
+    std::uint64_t seen = 0;
+    REQUIRE_FALSE(loop.run([&](packet_batch& batch) {
+        seen += batch.size();
+        for (const packet_ref one : batch) { one.send(); }
+        REQUIRE(loop.add_port(builder(options).queue(1).build_system().value()).value() == 1);
+        loop.stop();
+    }));
+    CHECK(seen != 0);
+    CHECK(seen == wire.counts(end::left).delivered);
+    CHECK(loop.ports() == 2);
+    CHECK(loop.port(0).counts().sent == seen);
+    CHECK(loop.port(1).receiving().queue() == 1);
+}
+
 TEST_CASE("ports over different memory are refused") {
     bench b;
     simulated_wire other;

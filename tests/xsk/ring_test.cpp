@@ -101,6 +101,38 @@ TEST_CASE("a reservation grants what there is and no more than was asked for") {
     CHECK(in.reserve(0).capacity() == 0);
 }
 
+TEST_CASE("slots and entries that lie side by side end where the ring's memory ends") {
+    ring_storage<entry> memory(8, near_wrap);  // slot 5 comes first
+    producer in(memory.memory());
+    consumer out(memory.memory());
+    CHECK(out.readable(8).empty());
+    auto slots = in.writable(8);
+    REQUIRE(slots.size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) { slots[i] = i; }
+    CHECK(out.readable(8).empty());
+    in.publish(2);
+    CHECK(in.writable(8).size() == 1);
+    CHECK(in.writable(0).empty());
+    REQUIRE(out.readable(1).size() == 1);
+    CHECK(out.readable(1)[0] == 0);
+    REQUIRE(out.readable(8).size() == 2);
+    CHECK(out.readable(8)[1] == 1);
+    in.publish(1);
+    slots = in.writable(8);
+    REQUIRE(slots.size() == 5);
+    slots[0] = 3;
+    in.publish(1);
+    CHECK(out.readable(8).size() == 3);
+    CHECK(in.available() == 4);
+    out.release(3);
+    CHECK(in.available() == 7);
+    REQUIRE(out.readable(8).size() == 1);
+    CHECK(out.readable(8)[0] == 3);
+    out.release(1);
+    CHECK(out.readable(8).empty());
+    CHECK(in.writable(3).size() == 3);
+}
+
 TEST_CASE("a reservation commits only what was written") {
     ring_storage<entry> memory(8, near_wrap);
     producer in(memory.memory());

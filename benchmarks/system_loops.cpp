@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "benchmarks/loops.hpp"
+#include "runtime/async_rx.hpp"
+#include "runtime/engine.hpp"
+
+#include <array>
+#include <span>
+#include <utility>
+
+namespace benchmark {
+namespace {
+
+void check_census(frame_pool& pool, std::int64_t user = 0) {
+    const frame_census census = pool.census();
+    require(census.exact && census.sum() == census.frames && census.user == user, "frames were lost");
+}
+
+/// Lets a burst arrive at the end of each turn of an executor, and stops it after the last one. What the turn does between
+/// two bursts is counted.
+class burst_each_turn final : public detail::turn_handler {
+public:
+    burst_each_turn(executor& on, traffic& from) : executor_(on), traffic_(from) { on.add_handler(*this); }
+
+    void end_turn() noexcept override {
+        if (!traffic_.send_burst()) { executor_.stop(); }
+    }
+    void before_sleep() noexcept override { require(false, "the executor was about to sleep"); }
+    void after_sleep() noexcept override {}
+    void end_run() noexcept override {}
+
+private:
+    executor& executor_;
+    traffic& traffic_;
+};
+
+template <class F>
+void drive_engine(traffic& from, F callback, const std::uint64_t& sum) {
+    engine loop({.how = poller::busy});
+    burst_each_turn bursts(loop, from);
+    require(loop.add_port(from.receiver().build_system().value()).has_value(), "no port");
+    from.run([&] { require(!loop.run(callback), "the engine failed"); });
+    engine_port& port = loop.port(0);
+    from.check(port.counts().received, sum);
+    check_census(port.receiving().pool());
+}
+
+/// The application's part, for packets that are owned.
+std::uint64_t touch_all(std::span<const packet> packets) {
+    std::uint64_t sum = 0;
+    for (const packet& one : packets) { sum += touch(one.data().data(), one.size()); }
+    return sum;
+}
+
+template <class F>
+void drive_system(traffic& from, F drop) {
+    system_sockets sockets = from.receiver().build_system().value();
+    std::array<packet, traffic::batch> packets;
+    std::uint64_t received = 0;
+    std::uint64_t sum = 0;
+    from.run([&] {
+        while (from.send_burst()) {
+            for (std::uint32_t left = from.burst(); left != 0;) {
+                const std::uint32_t count = sockets.rx.try_recv(packets);
+                sum += touch_all(std::span(packets).first(count));
+                drop(std::span(packets).first(count));
+                received += count;
+                left = count == 0 ? 0 : left - count;
+            }
+        }
+    });
+    from.check(received, sum);
+    for (packet& one : packets) { one.reset(); }
+    check_census(sockets.rx.pool());
+}
+
+task<void> receive(async_rx& rx, std::uint64_t& received, std::uint64_t& sum) {
+    std::array<packet, traffic::batch> packets;
+    for (;;) {
+        const io_result got = co_await rx.recv(packets);
+        if (got.ec) { co_return; }
+        sum += touch_all(std::span(packets).first(got.n));
+        received += got.n;
+    }
+}
+
+}  // namespace
+
+void run_system(traffic& from) {
+    drive_system(from, [](std::span<packet>) {});
+}
+
+void run_system_reset(traffic& from) {
+    drive_system(from, [](std::span<packet> packets) {
+        for (packet& one : packets) { one.reset(); }
+    });
+}
+
+void run_engine(traffic& from) {
+    std::uint64_t sum = 0;
+    drive_engine(
+        from,
+        [&sum](packet_batch& batch) {
+            std::uint64_t found = 0;
+            for (const packet_ref one : batch) { found += touch(one.data().data(), one.size()); }
+            sum += found;
+        },
+        sum);
+}
+
+void run_engine_packets(traffic& from) {
+    std::uint64_t sum = 0;
+    drive_engine(
+        from,
+        [&sum](packet_ref one) {
+            sum += touch(one.data().data(), one.size());
+            return action::drop;
+        },
+        sum);
+}
+
+void run_coroutine(traffic& from) {
+    std::uint64_t received = 0;
+    std::uint64_t sum = 0;
+    executor loop({.how = poller::busy});
+    burst_each_turn bursts(loop, from);
+    system_sockets sockets = from.receiver().build_system().value();
+    async_rx rx(loop, std::move(sockets.rx));
+    loop.spawn(receive(rx, received, sum));
+    from.run([&] { loop.run(); });
+    from.check(received, sum);
+    check_census(rx.socket().pool(), 0);
+}
+
+}  // namespace benchmark
