@@ -57,6 +57,7 @@ private:
 
     void before_sleep() noexcept override {
         while (rx_.low_on_frames() && !rx_.home().publish_hungry()) { rx_.refill(); }
+        if (rx_.failure()) { serve(); }  // the refill has found out, and no poll tells
         if (!pending() && !listening_) { return; }
         if (executor_.clock() != nullptr) {
             if (rx_.available() != 0) { executor_.wake(); }  // nothing else will tell of them
