@@ -5,6 +5,7 @@
 #include "runtime/executor.hpp"
 #include "runtime/operation.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstdio>
 #include <exception>
@@ -56,14 +57,12 @@ ready_node& virtual_clock::take_next(ready_queue& ready) noexcept {
 }
 
 bool virtual_clock::advance(std::optional<time_point> timer) noexcept {
-    // A timer at the end of time never fires.
-    std::optional<time_point> next = timer == time_point::max() ? std::nullopt : timer;
+    time_point next = timer.value_or(time_point::max());  // the end of time: never
     for (const attached_wire& each : wires_) {
-        const auto arrival = each.wire->next_arrival();
-        if (arrival && (!next || each.origin + *arrival < *next)) { next = each.origin + *arrival; }
+        if (const auto arrival = each.wire->next_arrival()) { next = std::min(next, each.origin + *arrival); }
     }
-    if (!next) { return false; }
-    if (*next > now_) { now_ = *next; }
+    if (next == time_point::max()) { return false; }
+    now_ = std::max(now_, next);
     for (const attached_wire& each : wires_) { each.wire->advance_to(now_ - each.origin); }
     return true;
 }

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <coroutine>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <system_error>
 #include <thread>
@@ -163,10 +164,11 @@ TEST_CASE("an operation whose executor ends leaves nothing behind that was poste
     {
         executor loop;
         loop.spawn([&]() -> task<void> {
+            std::optional<stoppable> under;  // has the context that the operation looks at
             manual_operation inside;
             const auto wait = [](manual_operation& on) -> task<void> { co_await on; };
-            stoppable under = run_under(source.get_token(), wait(inside));
-            co_await under;
+            under.emplace(run_under(source.get_token(), wait(inside)));
+            co_await *under;
         });
         loop.spawn([&]() -> task<void> {
             loop.stop();
