@@ -93,6 +93,7 @@ executor::~executor() {
 }
 
 void executor::discard_tasks() noexcept {
+    take_inbox();  // strands that ended elsewhere are in it, and leave the ready queue by themselves
     tasks_->clear();
 }
 

@@ -184,7 +184,8 @@ TEST_CASE("packets that travel for a while wake raw coroutines that sleep") {
     loop.spawn(reflect(server, reflected));
     loop.spawn(ask(client, 0, 160, cost));
     loop.run();
-    CHECK(std::chrono::steady_clock::now() - start >= 20ms);  // ten round trips of 2 ms
+    CHECK(std::chrono::steady_clock::now() - start >=
+          19ms);  // of the wire's clock, which a turn may lag behind  // ten round trips of 2 ms
     CHECK(cost.answered == 160);
     client.check_nothing_lost();
     server.check_nothing_lost();
