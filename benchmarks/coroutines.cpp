@@ -3,6 +3,7 @@
 // Usage: coroutines [--benchmark_filter=REGEX ...]; run it interleaved (--benchmark_enable_random_interleaving=true), for
 // clock readings on a busy or virtual machine compare only within one run.
 #include "runtime/channel.hpp"
+#include "runtime/event.hpp"
 #include "runtime/mutex.hpp"
 #include "runtime/schedule.hpp"
 #include "runtime/scope.hpp"

@@ -107,8 +107,8 @@ private:
     task<void> observed() {
         started_ = true;
         const ending ended = co_await world_->await_once();
-        ended_ = ended;
         if (ended == ending::completed) { ++tally_.completed; }
+        ended_ = ended;
     }
 
     void prepare() {
@@ -181,21 +181,27 @@ private:
         CHECK(started_);
         if (refused()) {
             CHECK((over() || destroys(how_)));  // completed: it was ready, and needed no descriptor
-            CHECK(ended_ != ending::failed);
+            CHECK(ended_.load() != ending::failed);
             return;
         }
         switch (how_) {
-            case fault::none: CHECK(ended_ == ending::completed); break;
-            case fault::stopped_before_start: CHECK(ended_ == ending::canceled); break;
+            case fault::none: CHECK(ended_.load() == ending::completed); break;
+            case fault::stopped_before_start: CHECK(ended_.load() == ending::canceled); break;
             case fault::stopped_while_suspended:
             case fault::stopped_by_another_thread:
-            case fault::shut_down: CHECK(ended_ == (entry_.cancellable ? ending::canceled : ending::completed)); break;
+            case fault::shut_down:
+                CHECK(ended_.load() == (entry_.cancellable ? ending::canceled : ending::completed));
+                break;
             case fault::stopped_before_ready_start:
             case fault::stopped_then_completed:
             case fault::completed_then_stopped:
-            case fault::raced_by_another_thread: CHECK((ended_ == ending::completed || ended_ == ending::canceled)); break;
-            case fault::destroyed_while_suspended: CHECK((ended_ == ending::none || entry_.completes_by_itself)); break;
-            case fault::destroyed_when_completed: CHECK((ended_ == ending::none || !entry_.cancellable)); break;
+            case fault::raced_by_another_thread:
+                CHECK((ended_.load() == ending::completed || ended_.load() == ending::canceled));
+                break;
+            case fault::destroyed_while_suspended:
+                CHECK((ended_.load() == ending::none || entry_.completes_by_itself));
+                break;
+            case fault::destroyed_when_completed: CHECK((ended_.load() == ending::none || !entry_.cancellable)); break;
         }
     }
 
@@ -210,7 +216,7 @@ private:
             complete();
         });
         place_.loop().run();
-        CHECK(ended_ == (refused() ? ending::not_in_virtual_time : ending::completed));
+        CHECK(ended_.load() == (refused() ? ending::not_in_virtual_time : ending::completed));
     }
 
     void finish() {
@@ -233,7 +239,7 @@ private:
     std::thread thread_;
     std::atomic<bool> running_ = false;
     bool started_ = false;
-    ending ended_ = ending::none;
+    std::atomic<ending> ended_ = ending::none;  // a coroutine that went elsewhere ends on another thread
     fault_tally tally_;
 };
 
