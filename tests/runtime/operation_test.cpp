@@ -168,7 +168,8 @@ TEST_CASE("an operation whose executor ends leaves nothing behind that was poste
             manual_operation inside;
             const auto wait = [](manual_operation& on) -> task<void> { co_await on; };
             under.emplace(run_under(source.get_token(), wait(inside)));
-            co_await *under;
+            stoppable& running = *under;
+            co_await running;
         });
         loop.spawn([&]() -> task<void> {
             loop.stop();
