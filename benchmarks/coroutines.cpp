@@ -18,6 +18,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/experimental/channel.hpp>
+#include <boost/asio/experimental/concurrent_channel.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -25,6 +26,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <thread>
 
 namespace {
@@ -76,20 +78,38 @@ void call_asio(benchmark::State& state) {
     run_asio([&] { return body(state); });
 }
 
-// To the end of the ready queue and back.
+// From one coroutine to the next that is ready, of so many.
 
 void switch_ours(benchmark::State& state) {
-    const auto body = [](benchmark::State& rounds) -> task<void> {
+    bool over = false;
+    const auto body = [](benchmark::State& rounds, bool& end) -> task<void> {
         for (auto _ : rounds) { static_cast<void>(co_await yield()); }
+        end = true;
     };
-    run_ours([&] { return body(state); });
+    const auto other = [](const bool& end) -> task<void> {
+        while (!end) { static_cast<void>(co_await yield()); }
+    };
+    executor loop;
+    loop.spawn(body(state, over));
+    for (std::int64_t i = 1; i < state.range(); ++i) { loop.spawn(other(over)); }
+    loop.run();
+    state.SetItemsProcessed(state.iterations() * state.range());
 }
 
 void switch_asio(benchmark::State& state) {
-    const auto body = [](benchmark::State& rounds) -> asio::awaitable<void> {
+    bool over = false;
+    const auto body = [](benchmark::State& rounds, bool& end) -> asio::awaitable<void> {
         for (auto _ : rounds) { co_await asio::post(asio::use_awaitable); }
+        end = true;
     };
-    run_asio([&] { return body(state); });
+    const auto other = [](const bool& end) -> asio::awaitable<void> {
+        while (!end) { co_await asio::post(asio::use_awaitable); }
+    };
+    asio::io_context loop(1);
+    asio::co_spawn(loop, body(state, over), asio::detached);
+    for (std::int64_t i = 1; i < state.range(); ++i) { asio::co_spawn(loop, other(over), asio::detached); }
+    loop.run();
+    state.SetItemsProcessed(state.iterations() * state.range());
 }
 
 // A child that runs beside its parent, and its end.
@@ -137,40 +157,46 @@ void timer_asio(benchmark::State& state) {
 
 // One item through a channel between two coroutines of one thread.
 
+task<void> send_items(benchmark::State& rounds, channel<int>& to) {
+    int item = 0;
+    for (auto _ : rounds) { static_cast<void>(co_await to.send(item)); }
+    to.close();
+}
+
+task<void> receive_items(channel<int>& from) {
+    int item = 0;
+    for (;;) {
+        const io_result got = co_await from.recv(item);
+        if (got.ec) { co_return; }
+    }
+}
+
 void channel_ours(benchmark::State& state) {
     channel<int> items(64);
-    const auto send = [](benchmark::State& rounds, channel<int>& to) -> task<void> {
-        int item = 0;
-        for (auto _ : rounds) { static_cast<void>(co_await to.send(item)); }
-        to.close();
-    };
-    const auto receive = [](channel<int>& from) -> task<void> {
-        int item = 0;
-        for (;;) {
-            const io_result got = co_await from.recv(item);
-            if (got.ec) { co_return; }
-        }
-    };
     executor loop;
-    loop.spawn(send(state, items));
-    loop.spawn(receive(items));
+    loop.spawn(send_items(state, items));
+    loop.spawn(receive_items(items));
     loop.run();
+}
+
+template <class Channel>
+asio::awaitable<void> send_asio(benchmark::State& rounds, Channel& to) {
+    for (auto _ : rounds) { co_await to.async_send(boost::system::error_code(), 0, asio::use_awaitable); }
+    to.close();
+}
+
+template <class Channel>
+asio::awaitable<void> receive_asio(Channel& from) {
+    try {
+        for (;;) { static_cast<void>(co_await from.async_receive(asio::use_awaitable)); }
+    } catch (const boost::system::system_error&) {}  // closed
 }
 
 void channel_asio(benchmark::State& state) {
     asio::io_context loop(1);
     asio::experimental::channel<void(boost::system::error_code, int)> items(loop, 64);
-    const auto send = [](benchmark::State& rounds, auto& to) -> asio::awaitable<void> {
-        for (auto _ : rounds) { co_await to.async_send(boost::system::error_code(), 0, asio::use_awaitable); }
-        to.close();
-    };
-    const auto receive = [](auto& from) -> asio::awaitable<void> {
-        try {
-            for (;;) { static_cast<void>(co_await from.async_receive(asio::use_awaitable)); }
-        } catch (const boost::system::system_error&) {}  // closed
-    };
-    asio::co_spawn(loop, send(state, items), asio::detached);
-    asio::co_spawn(loop, receive(items), asio::detached);
+    asio::co_spawn(loop, send_asio(state, items), asio::detached);
+    asio::co_spawn(loop, receive_asio(items), asio::detached);
     loop.run();
 }
 
@@ -178,36 +204,20 @@ void channel_asio(benchmark::State& state) {
 
 void channel_across_ours(benchmark::State& state) {
     channel<int> items(1024);
-    const auto send = [](benchmark::State& rounds, channel<int>& to) -> task<void> {
-        int item = 0;
-        for (auto _ : rounds) { static_cast<void>(co_await to.send(item)); }
-        to.close();
-    };
-    const auto receive = [](channel<int>& from) -> task<void> {
-        int item = 0;
-        for (;;) {
-            const io_result got = co_await from.recv(item);
-            if (got.ec) { co_return; }
-        }
-    };
-    std::thread receiver([&] { run_ours([&] { return receive(items); }); });
-    run_ours([&] { return send(state, items); });
+    std::thread receiver([&] { run_ours([&] { return receive_items(items); }); });
+    run_ours([&] { return send_items(state, items); });
     receiver.join();
 }
 
-// Asio's item is a posted function, without a bound: its concurrent_channel, with sender and receiver on contexts of their
-// own, did not get through such a run.
-void post_across_asio(benchmark::State& state) {
+void channel_across_asio(benchmark::State& state) {
+    asio::io_context here(1);
     asio::io_context there(1);
-    auto work = asio::make_work_guard(there);
-    std::uint64_t received = 0;
+    asio::experimental::concurrent_channel<void(boost::system::error_code, int)> items(here, 1024);
+    asio::co_spawn(there, receive_asio(items), asio::detached);
     std::thread receiver([&] { there.run(); });
-    for (auto _ : state) {
-        asio::post(there, [&received] { ++received; });
-    }
-    work.reset();
+    asio::co_spawn(here, send_asio(state, items), asio::detached);
+    here.run();
     receiver.join();
-    benchmark::DoNotOptimize(received);
 }
 
 // To a sleeping executor on another thread and back: two wake-ups.
@@ -272,8 +282,8 @@ void mutex_asio(benchmark::State& state) {
 
 BENCHMARK(call_ours);
 BENCHMARK(call_asio);
-BENCHMARK(switch_ours);
-BENCHMARK(switch_asio);
+BENCHMARK(switch_ours)->Arg(1)->Arg(2)->Arg(64);
+BENCHMARK(switch_asio)->Arg(1)->Arg(2)->Arg(64);
 BENCHMARK(spawn_join_ours);
 BENCHMARK(spawn_join_asio);
 BENCHMARK(timer_ours);
@@ -281,7 +291,7 @@ BENCHMARK(timer_asio);
 BENCHMARK(channel_ours);
 BENCHMARK(channel_asio);
 BENCHMARK(channel_across_ours)->UseRealTime();
-BENCHMARK(post_across_asio)->UseRealTime();
+BENCHMARK(channel_across_asio)->UseRealTime();
 BENCHMARK(wake_ours)->UseRealTime();
 BENCHMARK(wake_asio)->UseRealTime();
 BENCHMARK(mutex_ours);

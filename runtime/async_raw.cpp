@@ -32,7 +32,7 @@ public:
         const std::uint32_t count = claim.size();
         for (xdp_desc& desc : into.first(count)) { desc = claim.next(); }
         executor_.spend_packet_budget(count);
-        return {count == 0 ? failure_ : std::error_code(), count};
+        return {count == 0 ? failure_ : no_error, count};
     }
 
     [[nodiscard]] raw_socket& socket() noexcept { return socket_; }
@@ -54,18 +54,11 @@ private:
             fail(errc::interface_gone);
             serve();
         }
-        if (!pending()) { return; }
-        if (executor_.clock() != nullptr) {
-            if (available() != 0) { executor_.wake(); }  // nothing else will tell of them
-        } else if (!armed()) {
-            socket_.prepare_wait();
-            arm(socket_.fd());
+        if (pending()) {
+            watch(socket_, [this] { return available(); });
         }
     }
 
-    void after_sleep() noexcept override {
-        if (executor_.clock() != nullptr) { serve(); }  // ready together with the timers of this time
-    }
     void end_run() noexcept override { disarm(); }
 
     void serve() noexcept override {

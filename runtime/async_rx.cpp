@@ -34,7 +34,7 @@ public:
         if (count != into.size()) { rx_.recycle(into.subspan(count)); }
         executor_.spend_packet_budget(count);
         const std::error_code failure = rx_.failure();
-        return {failure && count != 0 ? std::error_code() : failure, count};
+        return {failure && count != 0 ? no_error : failure, count};
     }
 
     void listen(bool wanted) noexcept { listening_ = wanted; }
@@ -58,18 +58,14 @@ private:
     void before_sleep() noexcept override {
         while (rx_.low_on_frames() && !rx_.home().publish_hungry()) { rx_.refill(); }
         if (rx_.failure()) { serve(); }  // the refill has found out, and no poll tells
-        if (!pending() && !listening_) { return; }
-        if (executor_.clock() != nullptr) {
-            if (rx_.available() != 0) { executor_.wake(); }  // nothing else will tell of them
-        } else if (!armed()) {
-            rx_.prepare_wait();
-            arm(rx_.fd());
+        if (pending() || listening_) {
+            watch(rx_, [this] { return rx_.available(); });
         }
     }
 
     void after_sleep() noexcept override {
         rx_.home().withdraw_hungry();
-        if (executor_.clock() != nullptr) { serve(); }  // ready together with the timers of this time
+        receive_service::after_sleep();
     }
 
     void end_run() noexcept override {

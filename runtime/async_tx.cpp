@@ -139,7 +139,7 @@ private:
             queued = queued || first.sent_ != before;
             if (!over) { break; }
             waiting_.pop_front();
-            first.complete({});
+            first.complete(no_error);
         }
         return queued;
     }

@@ -6,8 +6,9 @@
 // construction, and no lock is taken unless somebody has to wait or is waiting. send() and recv() are awaited on an
 // executor; try_send(), try_recv() and close() may be called on any thread. The channel must outlive every call of it and
 // everybody who waits; what it still holds at its end is destroyed with it. See detail/bounded_queue.hpp and
-// detail/wait_list.hpp for the two protocols it is made of. Who succeeds without waiting asks afterwards whether the other
-// side waits; if so it moves values between queue and waiters under the lock, until no more can be moved.
+// detail/wait_list.hpp for the two protocols it is made of. Who succeeds without waiting learns by that whether the other
+// side waits; if so it moves values between queue and waiters under the lock, until no more can be moved. Who begins to wait
+// and finds that somebody who could not know is in the middle of a call looks again until that one is through.
 #pragma once
 
 #include "runtime/detail/bounded_queue.hpp"
@@ -16,11 +17,15 @@
 #include "xsk/error.hpp"
 
 #include <cassert>
+#include <chrono>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <system_error>
+#include <thread>
 
 namespace fluxnet {
 
@@ -59,174 +64,154 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return queue_.size(); }
 
 private:
-    std::size_t push(std::span<T> values) noexcept;
-    std::size_t pop(std::span<T> into) noexcept;
+    class transfer;
+
     void match() noexcept;
+    template <class Settled>
+    void match_until(Settled settled) noexcept;
     bool feed_receivers() noexcept;
     bool drain_senders() noexcept;
 
-    detail::bounded_queue<T> queue_;
+    using queue = detail::bounded_queue<T>;
+
+    queue queue_;
     std::mutex mutex_;  // guards the lists:
-    detail::wait_list senders_;
-    detail::wait_list receivers_;
+    detail::wait_list senders_{mutex_, queue_.tail_word(), queue::awaited_bit};
+    detail::wait_list receivers_{mutex_, queue_.head_word(), queue::awaited_bit};
 };
 
-/// What both awaiters are: a span that is worked on from its front.
+/// What both awaiters are: a span that is worked on from its front, and an operation if they have to wait.
 template <class T>
-class [[nodiscard]] channel<T>::send_awaiter final : private detail::waiter {
-public:
-    send_awaiter(channel& to, std::span<T> values) noexcept : channel_(to), values_(values) {}
-    ~send_awaiter() {
-        if (!started_) { return; }
-        {
-            const std::lock_guard lock(channel_.mutex_);
-            if (listed()) { channel_.senders_.remove(*this); }
-        }
-        end();
+class channel<T>::transfer {
+protected:
+    transfer(channel& with, std::span<T> values) noexcept : channel_(with), values_(values) {}
+
+    /// Joins `line`, and looks until the position that `mark` tells once everybody knows has `passed`: those up to it may
+    /// have been claimed by somebody who does not know.
+    template <class Promise, class Mark, class Passed>
+    bool wait_in(detail::wait_list& line, const char* name, std::coroutine_handle<Promise> coroutine, Mark mark,
+                 Passed passed) {
+        wait_.emplace(*this, line, name);
+        return wait_->suspend(coroutine, [&] {
+            wait_->line_up([&] {
+                const std::uint64_t position = mark();
+                channel_.match_until([&] { return !wait_->first_in_line() || passed(position); });
+            });
+        });
     }
 
-    [[nodiscard]] bool await_ready() noexcept {
-        moved_ = channel_.try_send(values_);
-        if (moved_ == values_.size()) { return true; }
-        if (channel_.closed()) { failure_ = errc::closed; }
-        return static_cast<bool>(failure_);
-    }
-
-    template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> waiting) {
-        return suspend(waiting, [this] { start(); });
-    }
-
-    io_result await_resume() noexcept {
-        const std::error_code outcome = finish();
-        started_ = false;
+    io_result result() noexcept {
+        const std::error_code outcome = wait_ ? wait_->finish() : no_error;
         return {failure_ ? failure_ : outcome, moved_};
-    }
-
-private:
-    friend channel;
-
-    [[nodiscard]] const char* name() const noexcept override { return "channel::send"; }
-
-    void start() noexcept {
-        started_ = true;
-        const std::lock_guard lock(channel_.mutex_);
-        channel_.senders_.announce();
-        channel_.senders_.push_back(*this);
-        channel_.match();
-    }
-
-    void cancel() noexcept override {
-        {
-            const std::lock_guard lock(channel_.mutex_);
-            if (!listed()) { return; }
-            channel_.senders_.remove(*this);
-        }
-        complete(errc::operation_canceled);
     }
 
     channel& channel_;
     std::span<T> values_;
-    std::size_t moved_ = 0;  // with failure_ guarded by the mutex while it is listed
-    std::error_code failure_;
-    bool started_ = false;
-};
-
-template <class T>
-class [[nodiscard]] channel<T>::recv_awaiter final : private detail::waiter {
-public:
-    recv_awaiter(channel& from, std::span<T> into) noexcept : channel_(from), into_(into) {}
-    ~recv_awaiter() {
-        if (!started_) { return; }
-        {
-            const std::lock_guard lock(channel_.mutex_);
-            if (listed()) { channel_.receivers_.remove(*this); }
-        }
-        end();
-    }
-
-    [[nodiscard]] bool await_ready() noexcept {
-        assert(!into_.empty() && "recv() needs room for a value");
-        moved_ = channel_.try_recv(into_);
-        if (moved_ != 0) { return true; }
-        if (channel_.queue_.finished()) { failure_ = errc::closed; }
-        return static_cast<bool>(failure_);
-    }
-
-    template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> waiting) {
-        return suspend(waiting, [this] { start(); });
-    }
-
-    io_result await_resume() noexcept {
-        const std::error_code outcome = finish();
-        started_ = false;
-        return {failure_ ? failure_ : outcome, moved_};
-    }
+    std::size_t moved_ = 0;  // with failure_ guarded by the mutex while it is in line
+    std::error_code failure_ = no_error;
 
 private:
     friend channel;
 
-    [[nodiscard]] const char* name() const noexcept override { return "channel::recv"; }
+    class waiter final : public detail::waiter {
+    public:
+        waiter(transfer& of, detail::wait_list& line, const char* name) noexcept
+            : detail::waiter(line), of_(of), name_(name) {}
+        ~waiter() { abandon(); }
 
-    void start() noexcept {
-        started_ = true;
-        const std::lock_guard lock(channel_.mutex_);
-        channel_.receivers_.announce();
-        channel_.receivers_.push_back(*this);
-        channel_.match();
+        [[nodiscard]] transfer& of() const noexcept { return of_; }
+        using detail::waiter::finish;
+        using detail::waiter::first_in_line;
+        using detail::waiter::line_up;
+        using detail::waiter::suspend;
+
+    private:
+        [[nodiscard]] const char* name() const noexcept override { return name_; }
+
+        transfer& of_;
+        const char* const name_;
+    };
+
+    [[nodiscard]] static transfer* first_of(detail::wait_list& line) noexcept {
+        detail::waiter* const first = line.front();
+        return first == nullptr ? nullptr : &static_cast<waiter*>(first)->of();
     }
 
-    void cancel() noexcept override {
-        {
-            const std::lock_guard lock(channel_.mutex_);
-            if (!listed()) { return; }
-            channel_.receivers_.remove(*this);
-        }
-        complete(errc::operation_canceled);
+    void grant_in(detail::wait_list& line) noexcept {
+        line.remove(*wait_);
+        wait_->grant();
     }
 
-    channel& channel_;
-    std::span<T> into_;
-    std::size_t moved_ = 0;
-    std::error_code failure_;
-    bool started_ = false;
+    std::optional<waiter> wait_;
 };
 
 template <class T>
-std::size_t channel<T>::push(std::span<T> values) noexcept {
-    std::size_t count = 0;
-    while (count < values.size() && queue_.push(values[count])) { ++count; }
-    return count;
-}
+class [[nodiscard]] channel<T>::send_awaiter final : private transfer {
+public:
+    send_awaiter(channel& to, std::span<T> values) noexcept : transfer(to, values) {}
+
+    [[nodiscard]] bool await_ready() noexcept {
+        this->moved_ = this->channel_.try_send(this->values_);
+        if (this->moved_ == this->values_.size()) { return true; }
+        if (this->channel_.closed()) { this->failure_ = errc::closed; }
+        return static_cast<bool>(this->failure_);
+    }
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+        queue& values = this->channel_.queue_;
+        return this->wait_in(
+            this->channel_.senders_, "channel::send", waiting, [&] { return values.tail(); },
+            [&](std::uint64_t taken) { return values.head() >= taken + values.capacity(); });
+    }
+
+    io_result await_resume() noexcept { return this->result(); }
+};
 
 template <class T>
-std::size_t channel<T>::pop(std::span<T> into) noexcept {
-    std::size_t count = 0;
-    while (count < into.size() && queue_.pop([&](T&& value) noexcept { into[count] = std::move(value); })) { ++count; }
-    return count;
-}
+class [[nodiscard]] channel<T>::recv_awaiter final : private transfer {
+public:
+    recv_awaiter(channel& from, std::span<T> into) noexcept : transfer(from, into) {}
+
+    [[nodiscard]] bool await_ready() noexcept {
+        assert(!this->values_.empty() && "recv() needs room for a value");
+        this->moved_ = this->channel_.try_recv(this->values_);
+        if (this->moved_ != 0) { return true; }
+        if (this->channel_.queue_.finished()) { this->failure_ = errc::closed; }
+        return static_cast<bool>(this->failure_);
+    }
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+        queue& values = this->channel_.queue_;
+        return this->wait_in(
+            this->channel_.receivers_, "channel::recv", waiting, [&] { return values.head(); },
+            [&](std::uint64_t given) { return values.tail() >= given; });
+    }
+
+    io_result await_resume() noexcept { return this->result(); }
+};
 
 template <class T>
 std::size_t channel<T>::try_send(std::span<T> values) noexcept {
-    if (senders_.any_hint()) { return 0; }
-    const std::size_t count = push(values);
-    if (count != 0 && receivers_.any()) {
+    if (senders_.any()) [[unlikely]] { return 0; }
+    const typename queue::outcome sent = queue_.push(values);
+    if (sent.awaited) {
         const std::lock_guard lock(mutex_);
         match();
     }
-    return count;
+    return sent.count;
 }
 
 template <class T>
 std::size_t channel<T>::try_recv(std::span<T> into) noexcept {
-    if (receivers_.any_hint()) { return 0; }
-    const std::size_t count = pop(into);
-    if (count != 0 && senders_.any()) {
+    if (receivers_.any()) [[unlikely]] { return 0; }
+    const typename queue::outcome received = queue_.pop(into);
+    if (received.awaited) {
         const std::lock_guard lock(mutex_);
         match();
     }
-    return count;
+    return received.count;
 }
 
 template <class T>
@@ -245,19 +230,28 @@ void channel<T>::match() noexcept {
     }
 }
 
+// For who has just begun to wait: those who claimed a place in the queue before, and do not know, are a few moves from done.
+template <class T>
+template <class Settled>
+void channel<T>::match_until(Settled settled) noexcept {
+    match();
+    for (unsigned looks = 1; !settled(); ++looks) {
+        if (looks > 1000) { std::this_thread::sleep_for(std::chrono::microseconds(50)); }  // its thread lost the CPU
+        match();
+    }
+}
+
 template <class T>
 bool channel<T>::feed_receivers() noexcept {
     bool any = false;
-    while (detail::waiter* const first = receivers_.front()) {
-        auto& receiver = static_cast<recv_awaiter&>(*first);
-        receiver.moved_ = pop(receiver.into_);
-        if (receiver.moved_ == 0) {
+    while (transfer* const receiver = transfer::first_of(receivers_)) {
+        receiver->moved_ = queue_.pop(receiver->values_).count;
+        if (receiver->moved_ == 0) {
             if (!queue_.finished()) { break; }
-            receiver.failure_ = errc::closed;
+            receiver->failure_ = errc::closed;
         }
-        any = any || receiver.moved_ != 0;
-        receivers_.remove(receiver);
-        receiver.grant();
+        any = any || receiver->moved_ != 0;
+        receiver->grant_in(receivers_);
     }
     return any;
 }
@@ -265,17 +259,15 @@ bool channel<T>::feed_receivers() noexcept {
 template <class T>
 bool channel<T>::drain_senders() noexcept {
     bool any = false;
-    while (detail::waiter* const first = senders_.front()) {
-        auto& sender = static_cast<send_awaiter&>(*first);
-        const std::size_t count = push(sender.values_.subspan(sender.moved_));
-        sender.moved_ += count;
+    while (transfer* const sender = transfer::first_of(senders_)) {
+        const std::size_t count = queue_.push(sender->values_.subspan(sender->moved_)).count;
+        sender->moved_ += count;
         any = any || count != 0;
-        if (sender.moved_ != sender.values_.size()) {
+        if (sender->moved_ != sender->values_.size()) {
             if (!queue_.closed()) { break; }
-            sender.failure_ = errc::closed;
+            sender->failure_ = errc::closed;
         }
-        senders_.remove(sender);
-        sender.grant();
+        sender->grant_in(senders_);
     }
     return any;
 }

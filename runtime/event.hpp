@@ -7,7 +7,6 @@
 #pragma once
 
 #include "runtime/detail/wait_list.hpp"
-#include "xsk/error.hpp"
 
 #include <atomic>
 #include <cassert>
@@ -22,87 +21,65 @@ class event {
 public:
     class [[nodiscard]] wait_awaiter;
 
-    explicit event(bool set = false) noexcept : set_(set) {}
+    explicit event(bool set = false) noexcept : state_(set ? set_bit : 0) {}
 
-    [[nodiscard]] bool is_set() const noexcept { return set_.load(std::memory_order_acquire); }
+    [[nodiscard]] bool is_set() const noexcept { return (state_.load(std::memory_order_acquire) & set_bit) != 0; }
 
     /// Lets everybody go on who waits, and who waits later. System calls only for executors that sleep.
-    inline void set() noexcept;
+    void set() noexcept;
 
     /// Makes those wait who come from now on.
-    void reset() noexcept { set_.store(false, std::memory_order_relaxed); }
+    void reset() noexcept { state_.fetch_and(~set_bit, std::memory_order_relaxed); }
 
     /// Completes when the event is or has been set, or with operation_canceled when the task is cancelled first.
     [[nodiscard]] wait_awaiter wait() noexcept;
 
 private:
-    std::atomic<bool> set_;
+    void grant_all() noexcept;
+
+    static constexpr std::uint64_t set_bit = 1;
+    static constexpr std::uint64_t awaited_bit = 2;
+
+    std::atomic<std::uint64_t> state_;
     std::mutex mutex_;  // guards the list of:
-    detail::wait_list waiting_;
+    detail::wait_list waiting_{mutex_, state_, awaited_bit};
 };
 
 class [[nodiscard]] event::wait_awaiter final : private detail::waiter {
 public:
-    explicit wait_awaiter(event& of) noexcept : event_(of) {}
-    ~wait_awaiter() {
-        if (!started_) { return; }
-        {
-            const std::lock_guard lock(event_.mutex_);
-            if (listed()) { event_.waiting_.remove(*this); }
-        }
-        end();
-    }
+    explicit wait_awaiter(event& of) noexcept : waiter(of.waiting_), event_(of) {}
+    ~wait_awaiter() { abandon(); }
 
     [[nodiscard]] bool await_ready() const noexcept { return event_.is_set(); }
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> waiting) {
-        return suspend(waiting, [this] { start(); });
+        return suspend(waiting, [this] {
+            line_up([this] {
+                if (event_.is_set()) { event_.grant_all(); }
+            });
+        });
     }
 
-    std::error_code await_resume() noexcept {
-        started_ = false;
-        return finish();
-    }
+    std::error_code await_resume() noexcept { return finish(); }
 
 private:
-    friend event;
-
     [[nodiscard]] const char* name() const noexcept override { return "event::wait"; }
 
-    void start() noexcept {
-        started_ = true;
-        const std::lock_guard lock(event_.mutex_);
-        event_.waiting_.announce();
-        if (event_.is_set()) {
-            event_.waiting_.withdraw();
-            complete({});
-            return;
-        }
-        event_.waiting_.push_back(*this);
-    }
-
-    void cancel() noexcept override {
-        {
-            const std::lock_guard lock(event_.mutex_);
-            if (!listed()) { return; }
-            event_.waiting_.remove(*this);
-        }
-        complete(errc::operation_canceled);
-    }
-
     event& event_;
-    bool started_ = false;
 };
 
 inline event::wait_awaiter event::wait() noexcept {
     return wait_awaiter(*this);
 }
 
-void event::set() noexcept {
-    set_.store(true, std::memory_order_release);
-    if (!waiting_.any()) { return; }
+inline void event::set() noexcept {
+    if ((state_.fetch_or(set_bit, std::memory_order_acq_rel) & awaited_bit) == 0) { return; }
     const std::lock_guard lock(mutex_);
+    grant_all();
+}
+
+inline void event::grant_all() noexcept {
     while (detail::waiter* const first = waiting_.front()) {
         waiting_.remove(*first);
         first->grant();

@@ -8,6 +8,7 @@
 #include "runtime/virtual_clock.hpp"
 
 #include <cassert>
+#include <thread>
 
 namespace fluxnet {
 namespace detail {
@@ -19,23 +20,17 @@ public:
 
     void start(task<void> work, const std::source_location& where) {
         strands_.start(*this, owner_, owner_.stop_token(), where, std::move(work));
-        ++alive_;
     }
-    [[nodiscard]] bool any() const noexcept { return alive_ != 0; }
-    void clear() noexcept {
-        strands_.clear();
-        alive_ = 0;
-    }
+    [[nodiscard]] bool any() const noexcept { return !strands_.empty(); }
+    void clear() noexcept { strands_.clear(); }
 
 private:
     void strand_ended(std::exception_ptr failure) noexcept override {
-        --alive_;
         if (failure) { owner_.keep_failure(std::move(failure)); }
     }
 
     executor& owner_;
     strand_list strands_;
-    std::size_t alive_ = 0;
 };
 
 }  // namespace detail
@@ -81,6 +76,7 @@ executor::executor(virtual_clock& clock)
 
 executor::~executor() {
     assert(current_ != this);
+    while (woken_.load(std::memory_order_acquire) < tags_taken_) { std::this_thread::yield(); }
     leave();
     discard_tasks();  // frames go first: their awaiters let go of the reactor, timers and queues
     monitors_.clear();
@@ -148,20 +144,29 @@ void executor::end_turn(bool worked) {
     if (failure_) [[unlikely]] { std::rethrow_exception(std::exchange(failure_, nullptr)); }
 }
 
+void executor::resume(ready_node& node) noexcept {
+    detail::transfer_depth = 0;
+    if (node.coroutine) {
+        node.coroutine.resume();
+    } else {
+        node.run();
+    }
+}
+
 void executor::run_ready() {
     if (clock_ != nullptr) [[unlikely]] {
         run_ready_by_clock();
         return;
     }
     worked_ = !ready_.empty();
-    unsigned budget = ready_budget;
-    for (; budget != 0 && !ready_.empty(); --budget) {
+    ready_left_ = ready_budget;
+    while (ready_left_ != 0 && !ready_.empty()) {
+        --ready_left_;
         ready_node& node = ready_.front();
         ready_.pop_front();
-        detail::transfer_depth = 0;
-        node.run();
+        resume(node);
     }
-    resumptions_.add(ready_budget - budget);
+    resumptions_.add(ready_budget - std::exchange(ready_left_, 0));
 }
 
 void executor::add_timer(detail::timer_node& timer, time_point deadline) noexcept {
@@ -223,7 +228,7 @@ void executor::sleep() {
         }
         coarse_now_ = now();
         std::uintptr_t tag = sleeping_tag;
-        inbox_.compare_exchange_strong(tag, 0, std::memory_order_relaxed);
+        if (!inbox_.compare_exchange_strong(tag, 0, std::memory_order_relaxed)) { ++tags_taken_; }
     } else {
         reactor_->poll();
     }
@@ -244,7 +249,7 @@ void executor::take_inbox() noexcept {
     }
     while (first != nullptr) {
         ready_.push_back(*first);
-        first = std::exchange(first->foreign_next, nullptr);
+        first = first->foreign_next;
     }
 }
 
@@ -255,7 +260,7 @@ void executor::post(ready_node& node) noexcept {
         node.foreign_next = reinterpret_cast<ready_node*>(seen & ~tags);
     } while (!inbox_.compare_exchange_weak(seen, reinterpret_cast<std::uintptr_t>(&node), std::memory_order_acq_rel,
                                            std::memory_order_relaxed));
-    if ((seen & sleeping_tag) != 0) { reactor_->wake(); }
+    if ((seen & sleeping_tag) != 0) { wake_sleeper(); }
 }
 
 void executor::post(std::function<void()> function) {
@@ -268,7 +273,13 @@ void executor::wake() noexcept {
     std::uintptr_t seen = inbox_.load(std::memory_order_relaxed);
     while (!inbox_.compare_exchange_weak(seen, (seen & ~sleeping_tag) | poked_tag, std::memory_order_acq_rel,
                                          std::memory_order_relaxed)) {}
-    if ((seen & sleeping_tag) != 0) { reactor_->wake(); }
+    if ((seen & sleeping_tag) != 0) { wake_sleeper(); }
+}
+
+// The increment is the last that this thread does with the executor.
+void executor::wake_sleeper() noexcept {
+    reactor_->wake();
+    woken_.fetch_add(1, std::memory_order_release);
 }
 
 void executor::stop() noexcept {

@@ -13,7 +13,9 @@
 // Posts travel through one word: a stack of nodes that the executor takes whole, with a tag that says that it sleeps. The
 // executor sets the tag only while the word is 0, and whoever takes the tag away must wake it; so a post, or a wake() which
 // leaves a tag of its own, is either seen before sleeping or ends the sleep. A push is release and the take is acquire: what
-// was written before the push is visible to the node.
+// was written before the push is visible to the node. Who has pushed touches the executor again only if he took the tag, to
+// wake it; both sides count those, and the destructor waits until the numbers agree. So what an executor runs last may come
+// from another thread, the end of a channel for instance, and the executor may go without knowing when that call returns.
 #pragma once
 
 #include "runtime/idle_policy.hpp"
@@ -115,7 +117,7 @@ public:
     template <class F>
         requires std::is_invocable_r_v<task<void>, F&>
     void spawn(F function, const std::source_location& where = std::source_location::current()) {
-        spawn(keep_and_run(std::move(function)), where);
+        spawn(detail::keep_and_run(std::move(function)), where);
     }
 
     /// Runs until everything spawned has ended, or stop() is called. Throws the first exception that left a spawned task;
@@ -146,8 +148,8 @@ public:
     /// Throws std::system_error (not_in_virtual_time) on another thread than that of a virtual clock.
     void post(std::function<void()> function);
 
-    /// Queues a node that lives until it has run. Any thread; allocates nothing. The executor outlives the call itself,
-    /// which may still be waking it when the node has run.
+    /// Queues a node that lives until it has run. Any thread; allocates nothing. The executor may go as soon as the node has
+    /// run: its destructor waits for whoever is still waking it.
     void post(ready_node& node) noexcept;
 
     /// Makes run() look around, should it sleep. Any thread; a system call only when it does.
@@ -155,6 +157,18 @@ public:
 
     /// Puts a node at the end of the ready queue.
     void make_ready(ready_node& node) noexcept { ready_.push_back(node); }
+
+    /// Puts a node with a coroutine at the end of the ready queue and returns whom to transfer control to: the coroutine at
+    /// its front, within the budget of this turn.
+    [[nodiscard]] std::coroutine_handle<> switch_from(ready_node& node) noexcept {
+        ready_.push_back(node);
+        if constexpr (detail::transfer_is_call) { return std::noop_coroutine(); }
+        ready_node& next = ready_.front();
+        if (ready_left_ == 0 || !next.coroutine) { return std::noop_coroutine(); }
+        --ready_left_;
+        ready_.pop_front();
+        return next.coroutine;
+    }
 
     /// Tells whether another turn follows at once.
     [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
@@ -244,11 +258,8 @@ private:
     static constexpr std::uintptr_t poked_tag = 2;         // wake() was called: do not sleep
     static constexpr std::uintptr_t tags = sleeping_tag | poked_tag;
 
-    template <class F>
-    static task<void> keep_and_run(F function) {
-        co_await function();
-    }
-
+    static void resume(ready_node& node) noexcept;
+    void wake_sleeper() noexcept;
     void run_ready();
     void fire_timers();
     void rest();
@@ -271,7 +282,8 @@ private:
     const time_point* const virtual_now_ = nullptr;  // of clock_
     std::unique_ptr<fluxnet::reactor> reactor_;
     ready_queue ready_;
-    ready_queue unwound_;  // in virtual time: what is to go on as soon as the present resumption has left the stack
+    unsigned ready_left_ = 0;  // resumptions that this turn may still make; none in virtual time, which chooses each
+    ready_queue unwound_;      // in virtual time: what is to go on as soon as the present resumption has left the stack
     boost::intrusive::multiset<detail::timer_node, boost::intrusive::constant_time_size<false>> timers_;
     boost::intrusive::list<detail::turn_handler, boost::intrusive::constant_time_size<false>> handlers_;
     boost::intrusive::list<
@@ -294,6 +306,8 @@ private:
     std::optional<time_point> resting_;  // since when a spinning executor has had nothing to do
     std::int64_t packet_budget_ = packets_per_turn;
     std::atomic<bool> stopped_ = false;
+    std::uint64_t tags_taken_ = 0;  // by others, who then woke or wake this executor:
+    std::atomic<std::uint64_t> woken_ = 0;
 
     alignas(64) std::atomic<std::uintptr_t> inbox_ = 0;  // top ready_node and tags; sleeping_tag stands alone
 };

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "runtime/semaphore.hpp"
+#include "xsk/error.hpp"
 
 #include <coroutine>
 #include <system_error>
@@ -41,7 +42,7 @@ public:
         explicit guard(std::error_code error) noexcept : error_(error) {}
 
         mutex* held_ = nullptr;
-        std::error_code error_;
+        std::error_code error_ = no_error;
     };
 
     class [[nodiscard]] lock_awaiter {

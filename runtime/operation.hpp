@@ -33,6 +33,7 @@ public:
         if (phase_ != phase::waiting) { return; }
         phase_ = phase::done;
         outcome_ = outcome;
+        coroutine = coroutine_;
         executor_->make_ready(*this);
     }
 
@@ -40,7 +41,7 @@ public:
     /// until the call returns: by a lock that cancel() and the destructor take as well.
     void grant() noexcept {
         if (executor::current() == executor_) {
-            complete({});
+            complete(no_error);
         } else {
             granted_ = true;
             executor_->post(*this);
@@ -63,12 +64,9 @@ protected:
     /// operation_canceled.
     template <class Promise, class Start>
     bool suspend(std::coroutine_handle<Promise> waiting, Start start) {
-        context_ = context_of(waiting);
-        if (context_ != nullptr && context_->stop.stop_requested()) {
-            outcome_ = errc::operation_canceled;
-            return false;
-        }
-        begin(waiting, start);
+        if (stopped_before(waiting)) { return false; }
+        enter(waiting, phase::waiting, here());
+        wait_for(start);
         return true;
     }
 
@@ -77,51 +75,27 @@ protected:
     template <class Promise, class Start>
     void begin(std::coroutine_handle<Promise> waiting, Start start) {
         context_ = context_of(waiting);
-        executor_ = executor::current();
-        assert(executor_ != nullptr && "awaited outside an executor's run()");
-        coroutine_ = waiting;
-        phase_ = phase::waiting;
-        if (context_ != nullptr) {
-            context_->awaiting = this;
-            context_->since = executor_->coarse_now();
-        }
-        start();
-        if (context_ != nullptr && context_->stop.stop_possible()) {
-            registration_.emplace(context_->stop, requester{*this});
-        }
+        enter(waiting, phase::waiting, here());
+        wait_for(start);
     }
 
-    /// For an operation that is over at once: its coroutine only goes to the end of the ready queue. Returns false when it was
-    /// asked to stop already, as suspend() does.
+    /// For an operation that resumes its coroutine on another executor. Returns false when it was asked to stop already, as
+    /// suspend() does. Otherwise nothing of it is touched afterwards: it may have resumed there already. It cannot be
+    /// cancelled on its way.
     template <class Promise>
-    bool requeue(std::coroutine_handle<Promise> waiting) {
-        context_ = context_of(waiting);
-        if (context_ != nullptr && context_->stop.stop_requested()) {
-            outcome_ = errc::operation_canceled;
-            return false;
-        }
-        executor_ = executor::current();
-        assert(executor_ != nullptr && "awaited outside an executor's run()");
-        coroutine_ = waiting;
-        phase_ = phase::done;
-        executor_->make_ready(*this);
-        return true;
-    }
-
-    /// For an operation that resumes its coroutine on another executor. Nothing of it is touched afterwards: it may have
-    /// resumed there already. It cannot be cancelled on its way.
-    template <class Promise>
-    void travel(std::coroutine_handle<Promise> waiting, fluxnet::executor& target) {
-        context_ = context_of(waiting);
-        executor_ = &target;
-        coroutine_ = waiting;
-        phase_ = phase::travelling;
+    bool travel(std::coroutine_handle<Promise> waiting, fluxnet::executor& target) {
+        if (stopped_before(waiting)) { return false; }
+        enter(waiting, phase::travelling, target);
         if (context_ != nullptr) {
             context_->awaiting = this;
             context_->since = target.now();
         }
         target.post(*this);
+        return true;
     }
+
+    /// Tells whether nothing goes on: it has not begun, or has been finished.
+    [[nodiscard]] bool idle() const noexcept { return phase_ == phase::idle; }
 
     /// The body of await_resume(): detaches from everything and tells how it ended.
     std::error_code finish() noexcept {
@@ -154,6 +128,39 @@ protected:
 private:
     enum class phase : unsigned char { idle, waiting, done, travelling };
 
+    /// Notes the coroutine's context; tells whether that was asked to stop, which is the outcome then.
+    template <class Promise>
+    [[nodiscard]] bool stopped_before(std::coroutine_handle<Promise> waiting) noexcept {
+        context_ = context_of(waiting);
+        if (context_ == nullptr || !context_->stop.stop_requested()) { return false; }
+        outcome_ = errc::operation_canceled;
+        return true;
+    }
+
+    [[nodiscard]] static fluxnet::executor& here() noexcept {
+        assert(executor::current() != nullptr && "awaited outside an executor's run()");
+        return *executor::current();
+    }
+
+    void enter(std::coroutine_handle<> waiting, phase next, fluxnet::executor& on) noexcept {
+        executor_ = &on;
+        coroutine = nullptr;
+        coroutine_ = waiting;
+        phase_ = next;
+    }
+
+    template <class Start>
+    void wait_for(Start start) {
+        if (context_ != nullptr) {
+            context_->awaiting = this;
+            context_->since = executor_->coarse_now();
+        }
+        start();
+        if (context_ != nullptr && context_->stop.stop_possible()) {
+            registration_.emplace(context_->stop, requester{*this});
+        }
+    }
+
     struct requester {
         operation& self;
         void operator()() const noexcept {
@@ -185,7 +192,7 @@ private:
         } else if (granted_) {
             granted_ = false;
             phase_ = phase::done;
-            outcome_ = {};
+            outcome_ = no_error;
         }
         coroutine_.resume();
     }
@@ -193,7 +200,7 @@ private:
     fluxnet::executor* executor_ = nullptr;
     task_context* context_ = nullptr;
     std::coroutine_handle<> coroutine_;
-    std::error_code outcome_;
+    std::error_code outcome_ = no_error;
     phase phase_ = phase::idle;
     bool granted_ = false;  // and in the executor's inbox
     canceler_node canceler_{*this};

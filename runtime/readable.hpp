@@ -36,7 +36,7 @@ private:
     [[nodiscard]] const char* name() const noexcept override { return "readable"; }
     void on_ready(int result) noexcept override {
         if (result >= 0) {
-            complete({});
+            complete(no_error);
         } else if (result == -ECANCELED) {
             complete(errc::operation_canceled);
         } else if (result == refused) {

@@ -7,6 +7,8 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include <coroutine>
+
 namespace fluxnet {
 
 class ready_node : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
@@ -15,16 +17,26 @@ public:
     ready_node(const ready_node&) = delete;
     ready_node& operator=(const ready_node&) = delete;
 
-    /// Runs on the executor's thread, after the node was taken from its queue; may destroy the node.
+    /// Called on the executor's thread, after the node was taken from its queue; may destroy the node.
     virtual void run() noexcept = 0;
+
+    /// Resumed instead, unless it is null. A coroutine that hands over to the next one does so without a call.
+    std::coroutine_handle<> coroutine;
 
     /// Called instead of run() when the executor ends first; a node on the heap deletes itself here.
     virtual void dispose() noexcept {}
 
-    ready_node* foreign_next = nullptr;  // the executor's inbox
+    ready_node* foreign_next;  // while it is in an executor's inbox
 
 protected:
     ~ready_node() = default;
+};
+
+/// A node that is there for its coroutine only.
+class ready_coroutine final : public ready_node {
+public:
+    ready_coroutine() noexcept {}  // not defaulted: `{}` would then zero all of it first
+    void run() noexcept override {}
 };
 
 using ready_queue = boost::intrusive::list<ready_node, boost::intrusive::constant_time_size<false>>;

@@ -19,10 +19,6 @@ void receive_service::close() noexcept {
     if (waiter_ != nullptr) { std::exchange(waiter_, nullptr)->lose_handle(); }
 }
 
-void receive_service::arm(int fd) {
-    executor_.reactor().arm(*this, fd, POLLIN);
-}
-
 void receive_service::disarm() noexcept {
     if (armed()) { executor_.reactor().disarm_now(*this); }
 }

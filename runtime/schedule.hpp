@@ -4,31 +4,46 @@
 
 #include "runtime/executor.hpp"
 #include "runtime/operation.hpp"
+#include "runtime/ready_node.hpp"
 #include "runtime/task.hpp"
+#include "runtime/task_context.hpp"
+#include "xsk/error.hpp"
 
+#include <cassert>
 #include <coroutine>
 #include <exception>
 #include <optional>
+#include <stop_token>
 #include <system_error>
 #include <type_traits>
 #include <utility>
 
 namespace fluxnet {
 
-class [[nodiscard]] yield_awaiter final : private detail::operation {
+class [[nodiscard]] yield_awaiter final {
 public:
+    yield_awaiter() noexcept {}  // not defaulted: `{}` would then zero all of it first
+
     bool await_ready() const noexcept { return false; }
 
     template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> waiting) {
-        return requeue(waiting);
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> waiting) noexcept {
+        const std::stop_token* const stop = detail::stop_token_of(waiting);
+        canceled_ = stop != nullptr && stop->stop_requested();
+        if (canceled_) { return waiting; }
+        assert(executor::current() != nullptr && "awaited outside an executor's run()");
+        node_.coroutine = waiting;
+        return executor::current()->switch_from(node_);
     }
 
-    std::error_code await_resume() noexcept { return finish(); }
+    std::error_code await_resume() const noexcept {
+        if (canceled_) { return errc::operation_canceled; }
+        return no_error;
+    }
 
 private:
-    [[nodiscard]] const char* name() const noexcept override { return "yield"; }
-    void cancel() noexcept override {}  // it is about to resume anyway
+    ready_coroutine node_;
+    bool canceled_;
 };
 
 /// Goes to the end of the ready queue: everybody else who is ready runs first. Returns operation_canceled, without waiting,
@@ -45,26 +60,16 @@ public:
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> waiting) {
-        const std::stop_token* const token = detail::stop_token_of(waiting);
-        if (token != nullptr && token->stop_requested()) {
-            canceled_ = true;
-            return false;
-        }
-        travel(waiting, target_);
-        return true;
+        return travel(waiting, target_);
     }
 
-    std::error_code await_resume() noexcept {
-        static_cast<void>(finish());
-        return canceled_ ? make_error_code(errc::operation_canceled) : std::error_code();
-    }
+    std::error_code await_resume() noexcept { return finish(); }
 
 private:
     [[nodiscard]] const char* name() const noexcept override { return "schedule_on"; }
     void cancel() noexcept override {}
 
     executor& target_;
-    bool canceled_ = false;
 };
 
 /// Goes on on `target`'s thread; so does whatever awaits this coroutine, unless it goes back. Returns operation_canceled,

@@ -48,7 +48,7 @@ public:
     template <class F>
         requires std::is_invocable_r_v<task<void>, F&>
     void spawn(F function, const std::source_location& where = std::source_location::current()) {
-        spawn(keep_and_run(std::move(function)), where);
+        spawn(detail::keep_and_run(std::move(function)), where);
     }
 
     /// Cancels what the children await, now and later.
@@ -63,11 +63,6 @@ public:
     [[nodiscard]] std::size_t running() const noexcept { return running_; }
 
 private:
-    template <class F>
-    static task<void> keep_and_run(F function) {
-        co_await function();
-    }
-
     inline void strand_ended(std::exception_ptr failure) noexcept override;
 
     const on_error policy_;
@@ -99,7 +94,8 @@ public:
         static_cast<void>(finish());
         if (scope_.waiter_ == this) { scope_.waiter_ = nullptr; }
         if (scope_.failure_) { std::rethrow_exception(std::exchange(scope_.failure_, nullptr)); }
-        return canceled_ ? make_error_code(errc::operation_canceled) : std::error_code();
+        if (canceled_) { return errc::operation_canceled; }
+        return no_error;
     }
 
 private:
@@ -125,7 +121,7 @@ void scope::strand_ended(std::exception_ptr failure) noexcept {
         failure_ = std::move(failure);
         if (policy_ == on_error::cancel_rest) { request_stop(); }
     }
-    if (running_ == 0 && waiter_ != nullptr) { waiter_->complete({}); }
+    if (running_ == 0 && waiter_ != nullptr) { waiter_->complete(no_error); }
 }
 
 }  // namespace fluxnet

@@ -13,6 +13,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <system_error>
 
 namespace fluxnet {
@@ -24,24 +25,29 @@ public:
     explicit semaphore(std::uint32_t units) noexcept : units_(units) {}
 
     /// Takes `units` if they are there and nobody waits for any.
-    [[nodiscard]] bool try_acquire(std::uint32_t units = 1) noexcept { return !waiting_.any_hint() && take(units); }
+    [[nodiscard]] bool try_acquire(std::uint32_t units = 1) noexcept { return !waiting_.any() && take(units); }
 
     /// Completes when `units` have been taken, or with operation_canceled when the task is cancelled first: then none were.
     [[nodiscard]] acquire_awaiter acquire(std::uint32_t units = 1) noexcept;
 
     /// Gives units back. A system call only when it wakes an executor that sleeps.
     void release(std::uint32_t units = 1) noexcept {
-        units_.fetch_add(units, std::memory_order_release);
-        if (waiting_.any()) { serve(); }
+        if ((units_.fetch_add(units, std::memory_order_acq_rel) & awaited_bit) != 0) { serve(); }
     }
 
     /// A snapshot.
-    [[nodiscard]] std::uint32_t available() const noexcept { return units_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::uint32_t available() const noexcept {
+        return static_cast<std::uint32_t>(units_.load(std::memory_order_relaxed));
+    }
 
 private:
+    class waiter;
+
+    static constexpr std::uint64_t awaited_bit = std::uint64_t{1} << 63;
+
     [[nodiscard]] bool take(std::uint32_t units) noexcept {
-        std::uint32_t there = units_.load(std::memory_order_relaxed);
-        while (there >= units) {
+        std::uint64_t there = units_.load(std::memory_order_relaxed);
+        while ((there & ~awaited_bit) >= units) {
             if (units_.compare_exchange_weak(there, there - units, std::memory_order_acquire, std::memory_order_relaxed)) {
                 return true;
             }
@@ -49,41 +55,32 @@ private:
         return false;
     }
 
-    inline void serve() noexcept;
+    void serve() noexcept;
+    void serve_locked() noexcept;
 
-    std::atomic<std::uint32_t> units_;
-    std::mutex mutex_;  // guards the list of:
-    detail::wait_list waiting_;
+    std::atomic<std::uint64_t> units_;  // and awaited_bit
+    std::mutex mutex_;                  // guards the list of:
+    detail::wait_list waiting_{mutex_, units_, awaited_bit};
 };
 
-class [[nodiscard]] semaphore::acquire_awaiter final : private detail::waiter {
+/// One who waits, until what was granted is the caller's.
+class semaphore::waiter final : public detail::waiter {
 public:
-    acquire_awaiter(semaphore& of, std::uint32_t units) noexcept : semaphore_(of), units_(units) {}
-    ~acquire_awaiter() {
-        if (!started_) { return; }
-        bool mine = false;
-        {
-            const std::lock_guard lock(semaphore_.mutex_);
-            if (listed()) { semaphore_.waiting_.remove(*this); }
-            mine = granted_units_;
-        }
-        end();
-        if (mine) { semaphore_.release(units_); }  // the frame is destroyed with units that nobody will give back
+    waiter(semaphore& of, std::uint32_t units) noexcept : detail::waiter(of.waiting_), semaphore_(of), units_(units) {}
+    ~waiter() {
+        if (!abandon()) { return; }
+        if (granted_units_) { semaphore_.release(units_); }  // nobody else will give them back
         semaphore_.serve();
     }
 
-    [[nodiscard]] bool await_ready() noexcept { return semaphore_.try_acquire(units_); }
-
     template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> waiting) {
-        return suspend(waiting, [this] { start(); });
+    bool wait(std::coroutine_handle<Promise> waiting) {
+        return suspend(waiting, [this] { line_up([this] { semaphore_.serve_locked(); }); });
     }
 
-    std::error_code await_resume() noexcept {
-        const std::error_code outcome = finish();
-        granted_units_ = false;  // they are the caller's now
-        started_ = false;
-        return outcome;
+    std::error_code take() noexcept {
+        granted_units_ = false;
+        return finish();
     }
 
 private:
@@ -91,43 +88,47 @@ private:
 
     [[nodiscard]] const char* name() const noexcept override { return "semaphore::acquire"; }
 
-    void start() noexcept {
-        started_ = true;
-        const std::lock_guard lock(semaphore_.mutex_);
-        semaphore_.waiting_.announce();
-        if (semaphore_.waiting_.front() == nullptr && semaphore_.take(units_)) {
-            semaphore_.waiting_.withdraw();
-            granted_units_ = true;
-            complete({});
-            return;
-        }
-        semaphore_.waiting_.push_back(*this);
-    }
-
     void cancel() noexcept override {
-        {
-            const std::lock_guard lock(semaphore_.mutex_);
-            if (!listed()) { return; }  // too late: it has its units
-            semaphore_.waiting_.remove(*this);
-        }
-        complete(errc::operation_canceled);
+        detail::waiter::cancel();
         semaphore_.serve();  // the next one may want less
     }
 
     semaphore& semaphore_;
     const std::uint32_t units_;
-    bool started_ = false;
     bool granted_units_ = false;  // guarded by the mutex until the coroutine resumes
+};
+
+class [[nodiscard]] semaphore::acquire_awaiter final {
+public:
+    acquire_awaiter(semaphore& of, std::uint32_t units) noexcept : semaphore_(of), units_(units) {}
+
+    [[nodiscard]] bool await_ready() noexcept { return semaphore_.try_acquire(units_); }
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+        return wait_.emplace(semaphore_, units_).wait(waiting);
+    }
+
+    std::error_code await_resume() noexcept { return wait_ ? wait_->take() : no_error; }
+
+private:
+    semaphore& semaphore_;
+    const std::uint32_t units_;
+    std::optional<waiter> wait_;
 };
 
 inline semaphore::acquire_awaiter semaphore::acquire(std::uint32_t units) noexcept {
     return {*this, units};
 }
 
-void semaphore::serve() noexcept {
+inline void semaphore::serve() noexcept {
     const std::lock_guard lock(mutex_);
+    serve_locked();
+}
+
+inline void semaphore::serve_locked() noexcept {
     while (detail::waiter* const first = waiting_.front()) {
-        auto& next = static_cast<acquire_awaiter&>(*first);
+        auto& next = static_cast<waiter&>(*first);
         if (!take(next.units_)) { return; }
         waiting_.remove(next);
         next.granted_units_ = true;

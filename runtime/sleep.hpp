@@ -32,7 +32,7 @@ private:
         if (duration_.count() != 0) { until_ = duration_ < time_point::max() - now ? now + duration_ : time_point::max(); }
         home_executor().add_timer(*this, until_);
     }
-    void on_time() noexcept override { complete({}); }
+    void on_time() noexcept override { complete(no_error); }
     void cancel() noexcept override {
         clear_timer();
         complete(errc::operation_canceled);

@@ -50,7 +50,7 @@ inline constexpr unsigned transfer_limit = 64;
 bool make_ready_here(ready_node& node) noexcept;
 
 /// What every coroutine of ours has: who waits for it, and the strand that it is part of.
-class promise_base : private ready_node {
+class promise_base {
 public:
     promise_base() = default;
 
@@ -67,7 +67,7 @@ public:
         std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) noexcept {
             promise_base& promise = ended.promise();
             if constexpr (transfer_is_call) {
-                if (++transfer_depth > transfer_limit && make_ready_here(promise)) { return std::noop_coroutine(); }
+                if (++transfer_depth > transfer_limit && promise.unwind()) { return std::noop_coroutine(); }
             }
             return promise.continuation_;
         }
@@ -81,10 +81,15 @@ protected:
     ~promise_base() = default;
 
 private:
-    void run() noexcept override { continuation_.resume(); }
+    /// Has the awaiter go on from the ready queue, if there is one.
+    bool unwind() noexcept {
+        unwinding_.emplace().coroutine = continuation_;
+        return make_ready_here(*unwinding_);
+    }
 
     std::coroutine_handle<> continuation_;
     task_context* context_ = nullptr;  // of the awaiter, set when the task is awaited
+    std::optional<ready_coroutine> unwinding_;
 };
 
 template <class T>
@@ -189,6 +194,12 @@ task<T> task_promise<T>::get_return_object() noexcept {
 
 inline task<void> task_promise<void>::get_return_object() noexcept {
     return task<void>(std::coroutine_handle<task_promise>::from_promise(*this));
+}
+
+/// Runs a coroutine function object, which lives in this frame until the coroutine has ended.
+template <class F>
+task<void> keep_and_run(F function) {
+    co_await function();
 }
 
 }  // namespace detail

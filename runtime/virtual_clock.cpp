@@ -74,15 +74,13 @@ void executor::run_ready_by_clock() {
     }
     worked_ = !ready_.empty();
     for (unsigned budget = ready_budget; budget != 0 && !ready_.empty(); --budget) {
-        detail::transfer_depth = 0;
         resumptions_.add(1);
-        clock_->take_next(ready_).run();
+        resume(clock_->take_next(ready_));
         // Only compilers that make a call of a transfer put something here: it goes on as if it had been one.
         while (!unwound_.empty()) {
             ready_node& node = unwound_.front();
             unwound_.pop_front();
-            detail::transfer_depth = 0;
-            node.run();
+            resume(node);
         }
     }
 }

@@ -29,26 +29,13 @@ public:
     }
 
     void poll() override {
-        if (armed_.empty()) { return; }
-        operation_list now;
-        now.swap(armed_);
-        while (!now.empty()) {
-            poll_operation& operation = now.front();
-            now.pop_front();
-            mark_armed(operation, false);
-            operation.on_ready(result_of(operation));
-        }
+        if (!armed_.empty()) { fire(armed_); }
     }
 
     void wait(std::optional<time_point>) override { poll(); }
     void wake() noexcept override {}
 
-    void shut_down() noexcept override {
-        while (!armed_.empty()) {
-            mark_armed(armed_.front(), false);
-            armed_.pop_front();
-        }
-    }
+    void shut_down() noexcept override { forget(armed_); }
 
     std::string_view name() const noexcept override { return "virtual"; }
 

@@ -46,6 +46,9 @@ enum class errc {
 
 [[nodiscard]] std::error_code make_error_code(errc condition) noexcept;
 
+/// What stands for success. To copy it is cheaper than to make one, which calls into the standard library.
+inline const std::error_code no_error;
+
 /// A failure with its context.
 struct error {
     std::error_code code;

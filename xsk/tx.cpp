@@ -72,10 +72,7 @@ std::uint32_t tx::try_send(std::span<packet> packets) noexcept {
         home.submitted(home.index_of(desc.addr));
         slots.push(desc);
     }
-    const std::uint32_t sent = slots.written();
-    in_flight_ += sent;
-    ledger_->submitted.add(sent);
-    return sent;
+    return count_submitted(slots.written());
 }
 
 bool tx::bring_home(packet& foreign) noexcept {
@@ -97,10 +94,13 @@ std::uint32_t tx::try_send(frame_home& home, std::span<const xdp_desc> packets) 
         home.submitted(home.index_of(next.addr));
         slots.push(next);
     }
-    const std::uint32_t sent = slots.written();
-    in_flight_ += sent;
-    ledger_->submitted.add(sent);
-    return sent;
+    return count_submitted(slots.written());
+}
+
+std::uint32_t tx::count_submitted(std::uint32_t packets) noexcept {
+    in_flight_ += packets;
+    ledger_->submitted.add(packets);
+    return packets;
 }
 
 std::uint32_t tx::reap() noexcept {

@@ -115,6 +115,7 @@ public:
 private:
     enum class kick_step { again, stop };
 
+    std::uint32_t count_submitted(std::uint32_t packets) noexcept;
     kick_step after_kick(int answer, std::uint32_t before) noexcept;
 
     /// Replaces a packet of another UMEM by a copy in our own home; false, changing nothing, when no frame is free there.

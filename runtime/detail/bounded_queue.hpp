@@ -3,9 +3,14 @@
 //
 // Allocates once. After D. Vyukov's bounded MPMC queue: each cell has a sequence number that says whose turn it is. For the
 // cell of position p: p means that the producer of p may write, p + 1 that the consumer of p may read; the consumer then
-// leaves p + size for the next round. A position is claimed by compare-exchange on the index, so a cell has one user at a
-// time; the sequence number is stored with release when that one is done and loaded with acquire by the next.
-// The top bit of the producers' index closes the queue: no position is claimed after it, those before it are delivered.
+// leaves p + size for the next round. Positions are claimed by compare-exchange on the index, as many in a row as are wanted
+// and free, so a cell has one user at a time; its number is stored with release when that one is done and loaded with
+// acquire by the next.
+//
+// The index of either side has two flags. `closed_bit`, in the producers' only: no position is claimed any more, those that
+// were are delivered. `awaited_bit`: somebody waits for what this side does. Who claims a position learns whether it was set
+// before, so it costs nothing to ask; who sets it knows that positions up to the index may have been claimed by somebody who
+// does not know, and looks after those himself.
 #pragma once
 
 #include <atomic>
@@ -14,6 +19,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <span>
 #include <type_traits>
 #include <utility>
 
@@ -21,7 +27,8 @@ namespace fluxnet::detail {
 
 template <class T>
 class bounded_queue {
-    static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_destructible_v<T>);
+    static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_move_assignable_v<T> &&
+                  std::is_nothrow_destructible_v<T>);
 
 public:
     /// Makes room for at least `capacity` values: 2, or the next power of two.
@@ -32,47 +39,38 @@ public:
     bounded_queue(const bounded_queue&) = delete;
     bounded_queue& operator=(const bounded_queue&) = delete;
     ~bounded_queue() {
-        while (pop([](T&&) noexcept {})) {}
+        for (std::uint64_t at = tail(); lead(at) == 1; ++at) { value_of(cell_of(at)).~T(); }
     }
 
     [[nodiscard]] std::size_t capacity() const noexcept { return mask_ + 1; }
 
-    /// Moves `value` in; false, leaving it, when the queue is full or closed.
-    [[nodiscard]] bool push(T& value) noexcept {
-        std::uint64_t at = head_.load(std::memory_order_relaxed);
-        for (;;) {
-            if ((at & closed_bit) != 0) { return false; }
-            cell& here = cells_[at & mask_];
-            const auto ahead = static_cast<std::int64_t>(here.turn.load(std::memory_order_acquire) - at);
-            if (ahead < 0) { return false; }
-            if (ahead > 0) {
-                at = head_.load(std::memory_order_relaxed);
-            } else if (head_.compare_exchange_weak(at, at + 1, std::memory_order_relaxed)) {
-                new (here.storage) T(std::move(value));
-                here.turn.store(at + 1, std::memory_order_release);
-                return true;
-            }
+    struct outcome {
+        std::size_t count;  ///< How many values were moved.
+        bool awaited;       ///< Some were, and the awaited_bit of this side was set.
+    };
+
+    /// Moves values in from the front of `values`: not all when the queue is full, none when it is closed.
+    outcome push(std::span<T> values) noexcept {
+        const claimed mine = claim(head_, 0, values.size());
+        for (std::size_t i = 0; i < mine.result.count; ++i) {
+            cell& here = cell_of(mine.first + i);
+            new (here.storage) T(std::move(values[i]));
+            here.turn.store(mine.first + i + 1, std::memory_order_release);
         }
+        return mine.result;
     }
 
-    /// Hands the oldest value to `take`; false when there is none that is ready.
-    template <class Take>
-    bool pop(Take take) noexcept {
-        std::uint64_t at = tail_.load(std::memory_order_relaxed);
-        for (;;) {
-            cell& here = cells_[at & mask_];
-            const auto ahead = static_cast<std::int64_t>(here.turn.load(std::memory_order_acquire) - (at + 1));
-            if (ahead < 0) { return false; }
-            if (ahead > 0) {
-                at = tail_.load(std::memory_order_relaxed);
-            } else if (tail_.compare_exchange_weak(at, at + 1, std::memory_order_relaxed)) {
-                T* const value = std::launder(reinterpret_cast<T*>(here.storage));
-                take(std::move(*value));
-                value->~T();
-                here.turn.store(at + mask_ + 1, std::memory_order_release);
-                return true;
-            }
+    /// Moves the oldest values out to the front of `into`.
+    outcome pop(std::span<T> into) noexcept {
+        const claimed mine = claim(tail_, 1, into.size());
+        for (std::size_t i = 0; i < mine.result.count; ++i) {
+            cell& here = cell_of(mine.first + i);
+            T& value = value_of(here);
+            into[i] = std::move(value);
+            value.~T();
+            here.turn.store(mine.first + i + mask_ + 1, std::memory_order_release);
         }
+        return mine.result;
     }
 
     /// Refuses all later pushes.
@@ -80,26 +78,70 @@ public:
 
     [[nodiscard]] bool closed() const noexcept { return (head_.load(std::memory_order_acquire) & closed_bit) != 0; }
 
+    /// The next positions to be written and read. Those before have been claimed, and may still be worked on.
+    [[nodiscard]] std::uint64_t head() const noexcept { return head_.load(std::memory_order_acquire) & position_bits; }
+    [[nodiscard]] std::uint64_t tail() const noexcept { return tail_.load(std::memory_order_acquire) & position_bits; }
+
+    /// The words of producers and consumers that hold an awaited_bit.
+    [[nodiscard]] std::atomic<std::uint64_t>& head_word() noexcept { return head_; }
+    [[nodiscard]] std::atomic<std::uint64_t>& tail_word() noexcept { return tail_; }
+    static constexpr std::uint64_t awaited_bit = std::uint64_t{1} << 62;
+
     /// Tells whether the queue is closed and every value that was ever claimed a place has been taken.
     [[nodiscard]] bool finished() const noexcept {
         const std::uint64_t head = head_.load(std::memory_order_acquire);
-        return (head & closed_bit) != 0 && tail_.load(std::memory_order_acquire) == (head & ~closed_bit);
+        return (head & closed_bit) != 0 && tail() == (head & position_bits);
     }
 
     /// How many values are there or on their way in; a snapshot.
     [[nodiscard]] std::size_t size() const noexcept {
-        const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
-        const std::uint64_t head = head_.load(std::memory_order_relaxed) & ~closed_bit;
-        return head > tail ? static_cast<std::size_t>(head - tail) : 0;
+        const std::uint64_t before = tail();
+        const std::uint64_t after = head();
+        return after > before ? static_cast<std::size_t>(after - before) : 0;
     }
 
 private:
     static constexpr std::uint64_t closed_bit = std::uint64_t{1} << 63;
+    static constexpr std::uint64_t position_bits = awaited_bit - 1;
 
     struct cell {
         std::atomic<std::uint64_t> turn;
         alignas(T) std::byte storage[sizeof(T)];
     };
+
+    /// Positions that the caller alone may use.
+    struct claimed {
+        outcome result;
+        std::uint64_t first;
+    };
+
+    [[nodiscard]] cell& cell_of(std::uint64_t at) const noexcept { return cells_[at & mask_]; }
+    [[nodiscard]] static T& value_of(cell& of) noexcept { return *std::launder(reinterpret_cast<T*>(of.storage)); }
+
+    /// How far the number of the cell of position `at` is ahead of it.
+    [[nodiscard]] std::int64_t lead(std::uint64_t at) const noexcept {
+        return static_cast<std::int64_t>(cell_of(at).turn.load(std::memory_order_acquire) - at);
+    }
+
+    /// Claims up to `wanted` positions in a row from an index on whose numbers are `ready` ahead of them.
+    claimed claim(std::atomic<std::uint64_t>& index, std::int64_t ready, std::size_t wanted) noexcept {
+        std::uint64_t word = index.load(std::memory_order_relaxed);
+        for (;;) {
+            const std::uint64_t first = word & position_bits;
+            if (wanted == 0 || (word & closed_bit) != 0) { return {}; }
+            const std::int64_t ahead = lead(first);
+            if (ahead < ready) { return {}; }
+            if (ahead > ready) {
+                word = index.load(std::memory_order_relaxed);
+                continue;
+            }
+            std::size_t count = 1;
+            while (count < wanted && lead(first + count) == ready) { ++count; }
+            if (index.compare_exchange_weak(word, word + count, std::memory_order_acq_rel, std::memory_order_relaxed)) {
+                return {{count, (word & awaited_bit) != 0}, first};
+            }
+        }
+    }
 
     const std::uint64_t mask_;
     const std::unique_ptr<cell[]> cells_;

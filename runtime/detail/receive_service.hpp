@@ -19,6 +19,8 @@
 #include <cstdint>
 #include <system_error>
 
+#include <poll.h>
+
 namespace fluxnet::detail {
 
 class receive_service : protected turn_handler, private poll_operation, private link_listener {
@@ -50,12 +52,26 @@ protected:
     /// Ends the wait of whoever is pending. It stays ours until it resumes or is destroyed, because it takes its packets
     /// from us then.
     void finish() noexcept {
-        if (waiter_ != nullptr) { waiter_->complete({}); }
+        if (waiter_ != nullptr) { waiter_->complete(no_error); }
     }
 
-    /// Tells whether the poll is armed; arms it; takes it back from the kernel, if it is.
-    using poll_operation::armed;
-    void arm(int fd);
+    /// Sees to it that packets end the sleep that comes; for before_sleep(). In virtual time no descriptor does, so packets
+    /// that are there already, as `available` has it, forbid the sleep.
+    template <class Socket, class Available>
+    void watch(Socket& socket, Available available) {
+        if (executor_.clock() != nullptr) {
+            if (available() != 0) { executor_.wake(); }
+        } else if (!armed()) {
+            socket.prepare_wait();
+            executor_.reactor().arm(*this, socket.fd(), POLLIN);
+        }
+    }
+
+    void after_sleep() noexcept override {
+        if (executor_.clock() != nullptr) { serve(); }  // ready together with the timers of this time
+    }
+
+    /// Takes the poll back from the kernel, if it is armed.
     void disarm() noexcept;
 
     executor& executor_;

@@ -2,6 +2,7 @@
 // Channels and semaphores between executors on threads of their own, with cancellations at random moments.
 #include "runtime/channel.hpp"
 #include "runtime/event.hpp"
+#include "runtime/mutex.hpp"
 #include "runtime/schedule.hpp"
 #include "runtime/semaphore.hpp"
 #include "runtime/sleep.hpp"
@@ -16,6 +17,7 @@
 #include <cstdint>
 #include <random>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -132,6 +134,88 @@ TEST_CASE("every value goes through a channel exactly once and in order whoever 
         }
         CHECK(wrong == 0);
     }
+}
+
+TEST_CASE("a value that bounces between two executors never lies where its receiver does not see it") {
+    // One value, two who wait for it in turn: a wake-up that is lost once ends everything.
+    const std::uint32_t most = test::rounds(300'000, 10);
+    for (const poller how : {poller::adaptive, poller::wait}) {
+        channel<std::uint32_t> there(2);
+        channel<std::uint32_t> back(2);
+        const auto until = std::chrono::steady_clock::now() + 2s;
+        std::uint32_t bounces = 0;
+        std::thread other([&] {
+            executor loop({how, 20us});
+            loop.spawn([&]() -> task<void> {
+                for (;;) {
+                    std::uint32_t value = 0;
+                    const io_result got = co_await there.recv(value);
+                    if (got.ec) { co_return; }
+                    ++value;
+                    static_cast<void>(co_await back.send(value));
+                }
+            });
+            loop.run();
+        });
+        executor loop({how, 20us});
+        loop.spawn([&]() -> task<void> {
+            std::uint32_t value = 0;
+            for (; bounces < most && std::chrono::steady_clock::now() < until; ++bounces) {
+                static_cast<void>(co_await there.send(value));
+                static_cast<void>(co_await back.recv(value));
+            }
+            there.close();
+        });
+        loop.run();
+        other.join();
+        MESSAGE(bounces, std::string(how == poller::wait ? " bounces, asleep in between" : " bounces, looking for a while"));
+        CHECK(bounces > 100);
+    }
+}
+
+TEST_CASE("one lock handed to and fro between two executors is never left without an owner") {
+    const auto until = std::chrono::steady_clock::now() + 2s;
+    mutex door;
+    std::uint64_t entered = 0;  // guarded by the mutex
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 2; ++t) {
+        threads.emplace_back([&] {
+            executor loop({poller::adaptive, 20us});
+            loop.spawn([&]() -> task<void> {
+                while (std::chrono::steady_clock::now() < until) {
+                    const mutex::guard held = co_await door.lock();
+                    ++entered;
+                }
+            });
+            loop.run();
+        });
+    }
+    for (std::thread& thread : threads) { thread.join(); }
+    MESSAGE(entered, " times");
+    CHECK(entered > 1000);
+}
+
+TEST_CASE("an executor may go while the call that woke it for the last time still runs") {
+    const std::uint32_t count = test::rounds(5'000, 5);
+    std::uint64_t asleep = 0;
+    for (std::uint32_t round = 0; round < count; ++round) {
+        event over;
+        std::atomic<bool> started = false;
+        std::thread other([&] {
+            executor loop;
+            loop.spawn([&]() -> task<void> {
+                started = true;
+                static_cast<void>(co_await over.wait());
+            });
+            loop.run();
+            asleep += loop.sleeps();
+        });
+        while (!started) { std::this_thread::yield(); }
+        if (round % 2 == 0) { std::this_thread::sleep_for(50us); }
+        over.set();
+        other.join();
+    }
+    CHECK(asleep > 0);
 }
 
 TEST_CASE("a semaphore shared by executors never gives more than it has") {

@@ -11,7 +11,6 @@
 #include <cassert>
 #include <coroutine>
 #include <exception>
-#include <optional>
 #include <source_location>
 #include <stop_token>
 #include <utility>
@@ -106,15 +105,6 @@ private:
 
 inline stoppable run_under(std::stop_token, task<void> work) {
     co_await work;
-}
-
-/// Runs `work` to its end on `loop`, with whatever else was spawned there, and returns its value.
-template <class T>
-T run_for_value(executor& loop, task<T> work) {
-    std::optional<T> value;
-    loop.spawn([&]() -> task<void> { value.emplace(co_await work); });
-    loop.run();
-    return std::move(*value);
 }
 
 }  // namespace fluxnet::test

@@ -2,6 +2,7 @@
 #include "runtime/signal_set.hpp"
 
 #include "runtime/executor.hpp"
+#include "runtime/schedule.hpp"
 #include "runtime/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 
@@ -36,7 +37,7 @@ TEST_CASE("a raised signal completes next with its number") {
     executor loop;
     signal_set signals{SIGUSR1, SIGUSR2};
     ::raise(SIGUSR2);
-    CHECK(run_for_value(loop, signals.next()) == SIGUSR2);
+    CHECK(sync_wait(loop, signals.next()) == SIGUSR2);
 }
 
 TEST_CASE("a coroutine sleeps until a signal is sent to the process") {
@@ -119,5 +120,5 @@ TEST_CASE("a set of no signals waits until it is cancelled") {
         co_await sleep_for(2ms);
         loop.request_stop();
     });
-    CHECK(run_for_value(loop, signals.next()) == 0);
+    CHECK(sync_wait(loop, signals.next()) == 0);
 }

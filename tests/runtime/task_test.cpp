@@ -2,6 +2,7 @@
 #include "runtime/task.hpp"
 
 #include "runtime/executor.hpp"
+#include "runtime/schedule.hpp"
 #include "runtime/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/stack_span.hpp"
@@ -65,13 +66,13 @@ task<std::uint64_t> count_down(unsigned depth, stack_span& stack) {
 
 TEST_CASE("a task returns its value to its awaiter") {
     executor loop;
-    CHECK(run_for_value(loop, seven()) == 7);
+    CHECK(sync_wait(loop, seven()) == 7);
 }
 
 TEST_CASE("a value that can only be moved reaches the awaiter") {
     executor loop;
     const auto make = [](int value) -> task<std::unique_ptr<int>> { co_return std::make_unique<int>(value); };
-    const std::unique_ptr<int> made = run_for_value(loop, make(3));
+    const std::unique_ptr<int> made = sync_wait(loop, make(3));
     REQUIRE(made != nullptr);
     CHECK(*made == 3);
 }
@@ -193,7 +194,7 @@ TEST_CASE("moving a task hands its coroutine over") {
     CHECK(static_cast<bool>(second));
     task<int> third;
     third = std::move(second);
-    CHECK(run_for_value(loop, std::move(third)) == 7);
+    CHECK(sync_wait(loop, std::move(third)) == 7);
 }
 
 TEST_CASE("the stop token of the executor flows down through every await") {
@@ -251,7 +252,7 @@ TEST_CASE("a hundred thousand awaited tasks that throw keep the stack flat") {
 TEST_CASE("tasks a thousand deep return through all their awaiters") {
     executor loop;
     stack_span stack;
-    CHECK(run_for_value(loop, count_down(1000, stack)) == 1000);
+    CHECK(sync_wait(loop, count_down(1000, stack)) == 1000);
     MESSAGE("stack used: ", stack.bytes(), " bytes for a thousand levels");
 }
 
