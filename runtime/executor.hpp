@@ -110,7 +110,7 @@ public:
     [[nodiscard]] static executor* current() noexcept { return current_; }
 
     /// Starts `work` on this executor, at the next turn. What it awaits is cancelled by request_stop(). An exception that
-    /// leaves it comes out of run(). Two allocations: its frame, and one that joins it to the executor.
+    /// leaves it comes out of run(). Two frames: its own, and one that joins it to the executor.
     void spawn(task<void> work, const std::source_location& where = std::source_location::current());
 
     /// The same for a coroutine function object, which is kept until the coroutine ends: a lambda's captures stay valid.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `task<T>`: a coroutine that starts when it is awaited and resumes its awaiter when it ends.
 //
-// The task object owns the coroutine frame; the frame is destroyed with it. A task is awaited once, on the thread of its
+// The task object owns the coroutine frame; the frame is destroyed with it, and its memory kept for the next one of that
+// thread (detail/frame_cache.hpp). A task is awaited once, on the thread of its
 // awaiter, and ends on that thread unless it moved itself. Its result or exception travels to the awaiter. The awaiter's
 // stop token flows down: what the task awaits is cancelled with it.
 //
@@ -18,6 +19,7 @@
 // like `co_await timeout(1s, ask(std::string("name"), 1))` are safe, and so are lambdas with captures given to spawn().
 #pragma once
 
+#include "runtime/detail/frame_cache.hpp"
 #include "runtime/ready_node.hpp"
 #include "runtime/task_context.hpp"
 
@@ -50,7 +52,7 @@ inline constexpr unsigned transfer_limit = 64;
 bool make_ready_here(ready_node& node) noexcept;
 
 /// What every coroutine of ours has: who waits for it, and the strand that it is part of.
-class promise_base {
+class promise_base : public cached_frame {
 public:
     promise_base() = default;
 

@@ -5,6 +5,7 @@
 // and may go elsewhere; its end is told on its home executor, where its frame is destroyed first.
 #pragma once
 
+#include "runtime/detail/frame_cache.hpp"
 #include "runtime/executor.hpp"
 #include "runtime/ready_node.hpp"
 #include "runtime/task.hpp"
@@ -37,7 +38,8 @@ struct strand {
 };
 
 class strand_promise final
-    : public ready_node,
+    : public cached_frame,
+      public ready_node,
       public task_context,
       public boost::intrusive::list_base_hook<boost::intrusive::tag<strand_promise>,
                                               boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {

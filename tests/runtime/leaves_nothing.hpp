@@ -2,6 +2,7 @@
 // `leaves_nothing`: runs something and checks that neither memory nor descriptors are left of it.
 #pragma once
 
+#include "runtime/detail/frame_cache.hpp"
 #include "tests/support/allocation_counter.hpp"
 
 #include <doctest/doctest.h>
@@ -18,13 +19,16 @@ namespace fluxnet::test {
 }
 
 /// Runs `body` with the number of the round, and counts; memory from the second round on. What the first leaves is what the
-/// C and C++ libraries keep: thread stacks, locales and the like.
+/// C and C++ libraries keep: thread stacks, locales and the like. What this thread keeps of frames that have ended is given
+/// back first.
 template <class F>
 void leaves_nothing(F body, std::uint64_t rounds = 2) {
     for (std::uint64_t round = 0; round < rounds; ++round) {
         const std::ptrdiff_t descriptors = open_descriptors();
+        fluxnet::detail::frame_cache::here().clear();
         const allocation_watch watch;
         body(round);
+        fluxnet::detail::frame_cache::here().clear();
         const std::int64_t outstanding = watch.outstanding();
         CHECK(open_descriptors() == descriptors);
         if (round != 0) { CHECK(outstanding == 0); }

@@ -3,6 +3,7 @@
 // most one system call a turn, and coroutine frames of a bounded size.
 #include "runtime/executor.hpp"
 
+#include "runtime/detail/frame_cache.hpp"
 #include "runtime/readable.hpp"
 #include "runtime/signal_set.hpp"
 #include "runtime/sleep.hpp"
@@ -45,6 +46,7 @@ constinit thread_local std::size_t largest_new = 0;
 /// The largest block that `function` asks operator new for: the frame, when it does nothing but call a coroutine.
 template <class F>
 std::size_t largest_block(F&& function) {
+    fluxnet::detail::frame_cache::here().clear();
     largest_new = 0;
     function();
     return largest_new;
@@ -140,6 +142,7 @@ TEST_CASE("a spawned coroutine costs two frames and one more for a function obje
     executor loop;
     loop.run();
     const auto body = []() -> task<void> { co_return; };
+    fluxnet::detail::frame_cache::here().clear();
     const allocation_watch watch;
     loop.spawn(body());
     const std::uint64_t of_task = watch.allocations();
