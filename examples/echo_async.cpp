@@ -41,8 +41,7 @@ static task<std::error_code> serve(async_sockets& sockets, proto::echo_host& hos
     }
 }
 
-static task<void> stop_on_signal(executor& on) {
-    signal_set signals{SIGINT, SIGTERM};
+static task<void> stop_on_signal(signal_set& signals, executor& on) {
     const int number = co_await signals.next();
     if (number != 0) { on.request_stop(); }
 }
@@ -112,6 +111,7 @@ int main(int argc, char** argv) try {
         std::fprintf(stderr, "check --address '%s': not an IPv4 address; use one like 192.0.2.1\n", address_text.c_str());
         return 1;
     }
+    signal_set signals{SIGINT, SIGTERM};  // before anybody can learn that there is something to stop
     executor loop;
     auto opened = open_async(loop, builder(interface).queue(queue).mode(mode));
     if (!opened) {
@@ -132,7 +132,7 @@ int main(int argc, char** argv) try {
         ended = co_await serve(sockets, host, total);
         loop.request_stop();
     });
-    loop.spawn(stop_on_signal(loop));
+    loop.spawn(stop_on_signal(signals, loop));
     if (seconds > 0) { loop.spawn(stop_after(loop, std::chrono::nanoseconds(static_cast<std::int64_t>(seconds * 1e9)))); }
     if (!quiet) { loop.spawn(print_every_second(total, host)); }
     loop.run();
