@@ -239,6 +239,7 @@ void channel<T>::match_until(Settled settled) noexcept {
         if (looks > 1000) { std::this_thread::sleep_for(std::chrono::microseconds(50)); }  // its thread lost the CPU
         match();
     }
+    match();  // by then the last value may have gone to somebody else, and nobody come any more
 }
 
 template <class T>

@@ -28,7 +28,7 @@ public:
     /// Lets everybody go on who waits, and who waits later. System calls only for executors that sleep.
     void set() noexcept;
 
-    /// Makes those wait who come from now on.
+    /// Makes those wait who come from now on; a set() under way on another thread may still let some of them go.
     void reset() noexcept { state_.fetch_and(~set_bit, std::memory_order_relaxed); }
 
     /// Completes when the event is or has been set, or with operation_canceled when the task is cancelled first.

@@ -76,7 +76,10 @@ executor::executor(virtual_clock& clock)
 
 executor::~executor() {
     assert(current_ != this);
-    while (woken_.load(std::memory_order_acquire) < tags_taken_) { std::this_thread::yield(); }
+    while (woken_.load(std::memory_order_acquire) < tags_taken_) {
+        std::this_thread::sleep_for(
+            std::chrono::microseconds(50));  // somebody is between taking the tag and the end of his call
+    }
     leave();
     discard_tasks();  // frames go first: their awaiters let go of the reactor, timers and queues
     monitors_.clear();
@@ -145,7 +148,7 @@ void executor::end_turn(bool worked) {
 }
 
 void executor::resume(ready_node& node) noexcept {
-    detail::transfer_depth = 0;
+    detail::resumed_at = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
     if (node.coroutine) {
         node.coroutine.resume();
     } else {
@@ -218,6 +221,13 @@ void executor::sleep() {
     std::uintptr_t empty = 0;
     if (ready_.empty() &&
         inbox_.compare_exchange_strong(empty, sleeping_tag, std::memory_order_acq_rel, std::memory_order_relaxed)) {
+        const struct awakening {
+            executor& self;
+            ~awakening() {
+                std::uintptr_t tag = sleeping_tag;
+                if (!self.inbox_.compare_exchange_strong(tag, 0, std::memory_order_relaxed)) { ++self.tags_taken_; }
+            }
+        } over{*this};
         sleeps_.add(1);
         std::optional<time_point> deadline;
         if (!timers_.empty()) { deadline = timers_.begin()->deadline; }
@@ -227,8 +237,6 @@ void executor::sleep() {
             pass_time(deadline);
         }
         coarse_now_ = now();
-        std::uintptr_t tag = sleeping_tag;
-        if (!inbox_.compare_exchange_strong(tag, 0, std::memory_order_relaxed)) { ++tags_taken_; }
     } else {
         reactor_->poll();
     }
@@ -240,7 +248,8 @@ void executor::leave() noexcept {
 }
 
 void executor::take_inbox() noexcept {
-    if (inbox_.load(std::memory_order_relaxed) == 0) { return; }
+    const std::uintptr_t seen = inbox_.load(std::memory_order_relaxed);
+    if (seen == 0 || seen == sleeping_tag) { return; }
     auto* top = reinterpret_cast<ready_node*>(inbox_.exchange(0, std::memory_order_acquire) & ~tags);
     ready_node* first = nullptr;
     while (top != nullptr) {

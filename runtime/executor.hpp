@@ -124,8 +124,8 @@ public:
     /// may be called again then. One thread for the executor's life.
     void run();
 
-    /// Makes the run() under way return after its turn, or the next one at once; what is suspended stays so. Any thread;
-    /// also from a signal handler.
+    /// Makes the run() under way return after its turn, or the next one at once; what is suspended stays so. Any thread,
+    /// also from a signal handler; the executor outlives the call.
     void stop() noexcept;
 
     /// Cancels everything that spawned tasks await, now and later. Any thread.
@@ -152,7 +152,8 @@ public:
     /// run: its destructor waits for whoever is still waking it.
     void post(ready_node& node) noexcept;
 
-    /// Makes run() look around, should it sleep. Any thread; a system call only when it does.
+    /// Makes run() look around, should it sleep. Any thread; a system call only when it does. The executor outlives the
+    /// call.
     void wake() noexcept;
 
     /// Puts a node at the end of the ready queue.
@@ -162,9 +163,8 @@ public:
     /// its front, within the budget of this turn.
     [[nodiscard]] std::coroutine_handle<> switch_from(ready_node& node) noexcept {
         ready_.push_back(node);
-        if constexpr (detail::transfer_is_call) { return std::noop_coroutine(); }
         ready_node& next = ready_.front();
-        if (ready_left_ == 0 || !next.coroutine) { return std::noop_coroutine(); }
+        if (ready_left_ == 0 || !next.coroutine || detail::stack_is_deep()) { return std::noop_coroutine(); }
         --ready_left_;
         ready_.pop_front();
         return next.coroutine;

@@ -17,11 +17,11 @@ struct frame_cache::ending {
 };
 
 void* frame_cache::allocate(std::size_t size) {
-    return ::operator new(size);
+    return ::operator new(size, std::align_val_t(step));
 }
 
 void frame_cache::release(void* memory) noexcept {
-    ::operator delete(memory);
+    ::operator delete(memory, std::align_val_t(step));
 }
 
 bool frame_cache::open(const shelf& full) noexcept {

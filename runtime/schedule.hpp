@@ -30,9 +30,12 @@ public:
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> waiting) noexcept {
         const std::stop_token* const stop = detail::stop_token_of(waiting);
         canceled_ = stop != nullptr && stop->stop_requested();
-        if (canceled_) { return waiting; }
-        assert(executor::current() != nullptr && "awaited outside an executor's run()");
         node_.coroutine = waiting;
+        if (canceled_) {
+            const bool queued = detail::stack_is_deep() && detail::make_ready_here(node_);
+            return queued ? std::noop_coroutine() : std::coroutine_handle<>(waiting);
+        }
+        assert(executor::current() != nullptr && "awaited outside an executor's run()");
         return executor::current()->switch_from(node_);
     }
 

@@ -2,13 +2,13 @@
 // `task<T>`: a coroutine that starts when it is awaited and resumes its awaiter when it ends.
 //
 // The task object owns the coroutine frame; the frame is destroyed with it, and its memory kept for the next one of that
-// thread (detail/frame_cache.hpp). A task is awaited once, on the thread of its
-// awaiter, and ends on that thread unless it moved itself. Its result or exception travels to the awaiter. The awaiter's
-// stop token flows down: what the task awaits is cancelled with it.
+// thread (detail/frame_cache.hpp). A task is awaited once, on the thread of its awaiter, and ends on that thread unless it
+// moved itself. Its result or exception travels to the awaiter. The awaiter's stop token flows down: what the task awaits is
+// cancelled with it.
 //
-// Control passes from awaiter to task and back by symmetric transfer. g++ makes that an ordinary call when it does not
-// optimise or when a sanitizer is on, so there a chain of tasks that never suspend would eat the stack: every so many
-// transfers the way back goes through the executor's ready queue instead, which unwinds it.
+// Control passes from awaiter to task and back by symmetric transfer. g++ makes that an ordinary call below -O2 and when a
+// sanitizer is on, so there a chain of tasks that never suspend would eat the stack: where the stack has become deep the
+// next transfer goes through the executor's ready queue instead, which unwinds it.
 //
 // Beware of g++ 12: a coroutine without a single local variable that has co_await in the condition of an if, while or switch
 // starts from its beginning again when it is resumed. Store the result in a variable first, and test that.
@@ -25,6 +25,7 @@
 
 #include <cassert>
 #include <coroutine>
+#include <cstdint>
 #include <exception>
 #include <optional>
 #include <type_traits>
@@ -37,16 +38,20 @@ class task;
 
 namespace detail {
 
-#if defined(__GNUC__) && !defined(__clang__) && \
-    (!defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__))
-inline constexpr bool transfer_is_call = true;
-#else
-inline constexpr bool transfer_is_call = false;
-#endif
+/// Where the stack of this thread's present resumption begins.
+inline constinit thread_local std::uintptr_t resumed_at = 0;
 
-/// How many transfers lie on the stack of this thread's present resumption.
-inline constinit thread_local unsigned transfer_depth = 0;
-inline constexpr unsigned transfer_limit = 64;
+#if defined(__GNUC__) && !defined(__clang__)
+/// Tells whether transfers that were calls have left much on the stack. Also true where no executor resumed anything.
+[[nodiscard]] inline bool stack_is_deep() noexcept {
+    constexpr std::uintptr_t limit = 8192;
+    return resumed_at - reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) > limit;
+}
+#else
+[[nodiscard]] constexpr bool stack_is_deep() noexcept {
+    return false;
+}
+#endif
 
 /// Puts `node` at the end of the calling thread's ready queue; false when the thread runs no executor.
 bool make_ready_here(ready_node& node) noexcept;
@@ -68,10 +73,7 @@ public:
         template <class Promise>
         std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) noexcept {
             promise_base& promise = ended.promise();
-            if constexpr (transfer_is_call) {
-                if (++transfer_depth > transfer_limit && promise.unwind()) { return std::noop_coroutine(); }
-            }
-            return promise.continuation_;
+            return promise.transfer_to(promise.continuation_);
         }
 
         void await_resume() const noexcept {}
@@ -79,16 +81,19 @@ public:
 
     final_awaiter final_suspend() const noexcept { return {}; }
 
+    /// Returns what to transfer control to so that `next`, this coroutine or its awaiter, goes on.
+    [[nodiscard]] std::coroutine_handle<> transfer_to(std::coroutine_handle<> next) noexcept {
+        if (stack_is_deep()) [[unlikely]] {
+            unwinding_.emplace().coroutine = next;
+            if (make_ready_here(*unwinding_)) { return std::noop_coroutine(); }
+        }
+        return next;
+    }
+
 protected:
     ~promise_base() = default;
 
 private:
-    /// Has the awaiter go on from the ready queue, if there is one.
-    bool unwind() noexcept {
-        unwinding_.emplace().coroutine = continuation_;
-        return make_ready_here(*unwinding_);
-    }
-
     std::coroutine_handle<> continuation_;
     task_context* context_ = nullptr;  // of the awaiter, set when the task is awaited
     std::optional<ready_coroutine> unwinding_;
@@ -152,8 +157,7 @@ public:
         std::coroutine_handle<> start(std::coroutine_handle<> waiting, detail::task_context* context) noexcept {
             coroutine_.promise().set_continuation(waiting);
             coroutine_.promise().set_context(context);
-            if constexpr (detail::transfer_is_call) { ++detail::transfer_depth; }
-            return coroutine_;
+            return coroutine_.promise().transfer_to(coroutine_);
         }
 
         T await_resume() { return coroutine_.promise().take(); }

@@ -4,7 +4,8 @@
 // So coroutines that await others for every packet allocate nothing once they run. One per thread, without a lock: a frame
 // that ends on another thread than it began on is kept there. Sizes are rounded up to a multiple of 64 bytes; of each one up
 // to 2 KiB at most 8 KiB are kept, larger frames never. What is kept goes with its thread. Sanitizers see every frame come
-// and go, for nothing is kept in what is built with them.
+// and go, for nothing is kept in what is built with them. Frames begin at a multiple of 64 bytes, for objects in them that
+// want a cache line of their own; compilers do not ask for that.
 #pragma once
 
 #include <array>

@@ -72,6 +72,14 @@ void* operator new(std::size_t size) {
     if (void* const memory = std::malloc(size != 0 ? size : 1)) { return memory; }
     throw std::bad_alloc();
 }
+void* operator new(std::size_t size, std::align_val_t alignment) {
+    if (log.on && log.count < log.sizes.size()) { log.sizes[log.count++] = size; }
+    if (void* const memory = std::aligned_alloc(static_cast<std::size_t>(alignment), size)) { return memory; }
+    throw std::bad_alloc();
+}
+void operator delete(void* memory, std::align_val_t) noexcept {
+    std::free(memory);
+}
 void operator delete(void* memory) noexcept {
     std::free(memory);
 }
@@ -102,7 +110,7 @@ public:
     }
     [[nodiscard]] std::string sizes() const {
         std::string text;
-        for (std::size_t i = 0; i < log.count; ++i) { text += " " + std::to_string(log.sizes[i]); }
+        for (std::size_t i = 0; i < log.count; ++i) { text.append(1, ' ').append(std::to_string(log.sizes[i])); }
         return text;
     }
 

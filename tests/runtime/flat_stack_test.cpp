@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Long-lived loops: ten million resumptions that need no suspension keep the stack flat, in every build. g++ makes each
-// transfer between coroutines a call when it does not optimise or when a sanitizer is on, so there a loop that were left to
+// transfer between coroutines a call below -O2 or when a sanitizer is on, so there a loop that were left to
 // itself would use hundreds of megabytes. Each loop notes the stack in every round; each runs in a process of its own.
 #include "runtime/channel.hpp"
 #include "runtime/open_async.hpp"
+#include "runtime/schedule.hpp"
 #include "runtime/task.hpp"
 #include "runtime/timeout.hpp"
 #include "tests/runtime/coroutines.hpp"
@@ -17,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <system_error>
 
 using namespace fluxnet;
 using namespace fluxnet::test;
@@ -49,6 +51,15 @@ task<std::uint64_t> ping(stack_span& stack, std::uint64_t value) {
     co_return back;
 }
 
+task<std::uint64_t> nested(stack_span& stack, std::uint64_t levels) {
+    stack.note();
+    if (levels == 0) { co_return 0; }
+    task<std::uint64_t> next = nested(stack, levels - 1);
+    const std::uint64_t below = co_await next;
+    stack.note();
+    co_return below + 1;
+}
+
 }  // namespace
 
 TEST_CASE("ten million awaited tasks that never suspend keep the stack flat") {
@@ -73,6 +84,51 @@ TEST_CASE("ten million transfers to and fro between nested tasks keep the stack 
     });
     loop.run();
     CHECK(value == (resumptions + transfers - 1) / transfers);
+    check_flat(stack);
+}
+
+TEST_CASE("ten million yields of a cancelled task keep the stack flat") {
+    executor loop;
+    stack_span stack;
+    std::uint64_t canceled = 0;
+    loop.spawn([&]() -> task<void> {
+        executor::current()->request_stop();
+        for (std::uint64_t i = 0; i < resumptions; ++i) {
+            const std::error_code ec = co_await yield();
+            canceled += ec ? 1 : 0;
+            stack.note();
+        }
+    });
+    loop.run();
+    CHECK(canceled == resumptions);
+    check_flat(stack);
+}
+
+TEST_CASE("ten million yields from one coroutine to another keep the stack flat") {
+    executor loop;
+    stack_span stack;
+    for (int i = 0; i < 2; ++i) {
+        loop.spawn([&]() -> task<void> {
+            for (std::uint64_t round = 0; round < resumptions / 2; ++round) {
+                static_cast<void>(co_await yield());
+                stack.note();
+            }
+        });
+    }
+    loop.run();
+    check_flat(stack);
+}
+
+TEST_CASE("a hundred thousand tasks that each await the next keep the stack flat") {
+    executor loop;
+    stack_span stack;
+    std::uint64_t depth = 0;
+    loop.spawn([&]() -> task<void> {
+        task<std::uint64_t> outermost = nested(stack, 100'000);
+        depth = co_await outermost;
+    });
+    loop.run();
+    CHECK(depth == 100'000);
     check_flat(stack);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/detail/frame_cache.hpp"
 
+#include "runtime/channel.hpp"
 #include "runtime/schedule.hpp"
 #include "runtime/scope.hpp"
 #include "tests/support/allocation_counter.hpp"
@@ -129,4 +130,25 @@ TEST_CASE("coroutines that await and spawn others allocate nothing once they run
     loop.run();
     CHECK(wrong == 0);
     CHECK(allocated == 0);
+}
+
+TEST_CASE("what wants a cache line of its own has it in a coroutine") {
+    struct alignas(64) line {
+        int value = 0;
+    };
+    static_assert(alignof(line) == frame_cache::step);
+    int misplaced = 0;
+    executor loop;
+    for (int i = 0; i < 10; ++i) {
+        loop.spawn([&]() -> task<void> {
+            line here;
+            channel<int> items(2);
+            co_await yield();
+            here.value = 1;
+            misplaced += reinterpret_cast<std::uintptr_t>(&here) % alignof(line) == 0 ? 0 : 1;
+            misplaced += reinterpret_cast<std::uintptr_t>(&items) % alignof(channel<int>) == 0 ? 0 : 1;
+        });
+    }
+    loop.run();
+    CHECK(misplaced == 0);
 }

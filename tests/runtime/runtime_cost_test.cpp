@@ -75,6 +75,14 @@ void* operator new(std::size_t size) {
     if (void* const memory = std::malloc(size != 0 ? size : 1)) { return memory; }
     throw std::bad_alloc();
 }
+void* operator new(std::size_t size, std::align_val_t alignment) {
+    largest_new = std::max(largest_new, size);
+    if (void* const memory = std::aligned_alloc(static_cast<std::size_t>(alignment), size)) { return memory; }
+    throw std::bad_alloc();
+}
+void operator delete(void* memory, std::align_val_t) noexcept {
+    std::free(memory);
+}
 void operator delete(void* memory) noexcept {
     std::free(memory);
 }
