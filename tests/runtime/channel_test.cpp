@@ -11,10 +11,15 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <span>
+#include <system_error>
+#include <thread>
 #include <vector>
 
 using namespace fluxnet;
@@ -30,6 +35,41 @@ task<void> send_numbers(channel<int>& to, int first, int last) {
         CHECK_FALSE(put.ec);
     }
 }
+
+/// Where a thread stays in the middle of moving a value until it may go on.
+class crossing {
+public:
+    void pass() noexcept {
+        reached_ = true;
+        while (!open_) { std::this_thread::yield(); }
+    }
+    void wait_until_reached() const noexcept {
+        while (!reached_) { std::this_thread::yield(); }
+    }
+    void open() noexcept { open_ = true; }
+
+private:
+    std::atomic<bool> reached_ = false;
+    std::atomic<bool> open_ = false;
+};
+
+/// A value with a crossing on its way into a channel, or out of it.
+struct delayed {
+    explicit delayed(int value_ = 0, crossing* in_ = nullptr, crossing* out_ = nullptr)
+        : value(value_), in(in_), out(out_) {}
+    delayed(delayed&& other) noexcept : value(other.value), out(other.out) {
+        if (other.in != nullptr) { other.in->pass(); }
+    }
+    delayed& operator=(delayed&& other) noexcept {
+        value = other.value;
+        if (other.out != nullptr) { other.out->pass(); }
+        return *this;
+    }
+
+    int value;
+    crossing* in = nullptr;
+    crossing* out = nullptr;
+};
 
 }  // namespace
 
@@ -258,4 +298,75 @@ TEST_CASE("a coroutine destroyed while it waits leaves the channel in order") {
     std::array<int, 2> two{1, 2};
     CHECK(numbers.try_send(two) == 2);
     CHECK(numbers.try_recv(two) == 2);
+}
+
+TEST_CASE("a receiver that comes while a sender is in the middle of its call gets the value") {
+    for (const int closed : {0, 1, 2}) {  // not; after the receiver has come; before
+        channel<delayed> values(2);
+        crossing on_the_way;
+        std::thread sender([&] {
+            delayed value(5, &on_the_way);
+            CHECK(values.try_send(std::span(&value, 1)) == 1);
+        });
+        on_the_way.wait_until_reached();
+        if (closed == 2) { values.close(); }
+        std::atomic<int> received = 0;
+        std::error_code then;
+        std::thread receiver([&] {
+            executor loop;
+            loop.spawn([&]() -> task<void> {
+                delayed value;
+                const io_result got = co_await values.recv(value);
+                received = got.n == 1 ? value.value : -1;
+                if (closed == 0) { co_return; }
+                const io_result none = co_await values.recv(value);
+                then = none.ec;
+            });
+            loop.run();
+        });
+        std::this_thread::sleep_for(5ms);
+        std::thread closer([&] {
+            if (closed == 1) { values.close(); }
+        });
+        std::this_thread::sleep_for(1ms);
+        CHECK(received == 0);
+        on_the_way.open();
+        sender.join();
+        receiver.join();
+        closer.join();
+        CHECK(received == 5);
+        if (closed != 0) { CHECK(then == errc::closed); }
+    }
+}
+
+TEST_CASE("a sender that comes while a receiver is in the middle of its call gets the place") {
+    channel<delayed> values(2);
+    crossing on_the_way;
+    delayed first(1, nullptr, &on_the_way);
+    delayed second(2);
+    REQUIRE(values.try_send(std::span(&first, 1)) == 1);
+    REQUIRE(values.try_send(std::span(&second, 1)) == 1);
+    std::thread receiver([&] {
+        delayed value;
+        CHECK(values.try_recv(std::span(&value, 1)) == 1);
+        CHECK(value.value == 1);
+    });
+    on_the_way.wait_until_reached();
+    std::atomic<std::size_t> sent = 0;
+    std::thread sender([&] {
+        executor loop;
+        loop.spawn([&]() -> task<void> {
+            delayed third(3);
+            const io_result put = co_await values.send(third);
+            sent = put.n;
+        });
+        loop.run();
+    });
+    std::this_thread::sleep_for(5ms);
+    CHECK(sent == 0);
+    on_the_way.open();
+    receiver.join();
+    sender.join();
+    CHECK(sent == 1);
+    CHECK(values.size() == 2);
 }
