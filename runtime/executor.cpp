@@ -114,7 +114,7 @@ executor::visit::visit(executor& self) : self_(self) {
 
 executor::visit::~visit() {
     self_.leave();
-    self_.stopped_.store(false, std::memory_order_relaxed);
+    self_.inbox_.fetch_and(~stop_tag, std::memory_order_relaxed);
     current_ = nullptr;
 }
 
@@ -248,9 +248,8 @@ void executor::leave() noexcept {
 }
 
 void executor::take_inbox() noexcept {
-    const std::uintptr_t seen = inbox_.load(std::memory_order_relaxed);
-    if (seen == 0 || seen == sleeping_tag) { return; }
-    auto* top = reinterpret_cast<ready_node*>(inbox_.exchange(0, std::memory_order_acquire) & ~tags);
+    if ((inbox_.load(std::memory_order_relaxed) & ~(sleeping_tag | stop_tag)) == 0) { return; }
+    auto* top = reinterpret_cast<ready_node*>(inbox_.fetch_and(stop_tag, std::memory_order_acquire) & ~tags);
     ready_node* first = nullptr;
     while (top != nullptr) {
         ready_node* const next = std::exchange(top->foreign_next, first);
@@ -267,8 +266,8 @@ void executor::post(ready_node& node) noexcept {
     std::uintptr_t seen = inbox_.load(std::memory_order_relaxed);
     do {
         node.foreign_next = reinterpret_cast<ready_node*>(seen & ~tags);
-    } while (!inbox_.compare_exchange_weak(seen, reinterpret_cast<std::uintptr_t>(&node), std::memory_order_acq_rel,
-                                           std::memory_order_relaxed));
+    } while (!inbox_.compare_exchange_weak(seen, reinterpret_cast<std::uintptr_t>(&node) | (seen & stop_tag),
+                                           std::memory_order_acq_rel, std::memory_order_relaxed));
     if ((seen & sleeping_tag) != 0) { wake_sleeper(); }
 }
 
@@ -278,9 +277,17 @@ void executor::post(std::function<void()> function) {
 }
 
 void executor::wake() noexcept {
-    if (clock_ != nullptr && !stopped()) [[unlikely]] { note_thread(); }
+    if (clock_ != nullptr) [[unlikely]] { note_thread(); }
+    set_tag(poked_tag);
+}
+
+void executor::stop() noexcept {
+    set_tag(stop_tag);
+}
+
+void executor::set_tag(std::uintptr_t tag) noexcept {
     std::uintptr_t seen = inbox_.load(std::memory_order_relaxed);
-    while (!inbox_.compare_exchange_weak(seen, (seen & ~sleeping_tag) | poked_tag, std::memory_order_acq_rel,
+    while (!inbox_.compare_exchange_weak(seen, (seen & ~sleeping_tag) | tag, std::memory_order_acq_rel,
                                          std::memory_order_relaxed)) {}
     if ((seen & sleeping_tag) != 0) { wake_sleeper(); }
 }
@@ -289,11 +296,6 @@ void executor::wake() noexcept {
 void executor::wake_sleeper() noexcept {
     reactor_->wake();
     woken_.fetch_add(1, std::memory_order_release);
-}
-
-void executor::stop() noexcept {
-    stopped_.store(true, std::memory_order_relaxed);
-    wake();
 }
 
 void executor::request_stop() {

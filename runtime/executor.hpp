@@ -125,7 +125,7 @@ public:
     void run();
 
     /// Makes the run() under way return after its turn, or the next one at once; what is suspended stays so. Any thread,
-    /// also from a signal handler; the executor outlives the call.
+    /// also from a signal handler; the executor may go as soon as run() has returned, as with post().
     void stop() noexcept;
 
     /// Cancels everything that spawned tasks await, now and later. Any thread.
@@ -244,7 +244,7 @@ protected:
     /// the caller had. Throws what left a spawned task.
     void end_turn(bool worked);
 
-    [[nodiscard]] bool stopped() const noexcept { return stopped_.load(std::memory_order_relaxed); }
+    [[nodiscard]] bool stopped() const noexcept { return (inbox_.load(std::memory_order_relaxed) & stop_tag) != 0; }
     [[nodiscard]] bool has_tasks() const noexcept;
 
 private:
@@ -256,9 +256,11 @@ private:
     static constexpr std::int64_t packets_per_turn = 512;  // receptions a turn that take no detour
     static constexpr std::uintptr_t sleeping_tag = 1;      // asleep: whoever takes it away wakes
     static constexpr std::uintptr_t poked_tag = 2;         // wake() was called: do not sleep
-    static constexpr std::uintptr_t tags = sleeping_tag | poked_tag;
+    static constexpr std::uintptr_t stop_tag = 4;          // stop() was called: stays until run() has returned
+    static constexpr std::uintptr_t tags = sleeping_tag | poked_tag | stop_tag;
 
     static void resume(ready_node& node) noexcept;
+    void set_tag(std::uintptr_t tag) noexcept;
     void wake_sleeper() noexcept;
     void run_ready();
     void fire_timers();
@@ -305,7 +307,6 @@ private:
     time_point coarse_now_ = now();
     std::optional<time_point> resting_;  // since when a spinning executor has had nothing to do
     std::int64_t packet_budget_ = packets_per_turn;
-    std::atomic<bool> stopped_ = false;
     std::uint64_t tags_taken_ = 0;  // by others, who then woke or wake this executor:
     std::atomic<std::uint64_t> woken_ = 0;
 

@@ -200,19 +200,23 @@ TEST_CASE("an executor may go while the call that woke it for the last time stil
     std::uint64_t asleep = 0;
     for (std::uint32_t round = 0; round < count; ++round) {
         event over;
-        std::atomic<bool> started = false;
+        std::atomic<executor*> running = nullptr;
         std::thread other([&] {
             executor loop;
             loop.spawn([&]() -> task<void> {
-                started = true;
+                running = executor::current();
                 static_cast<void>(co_await over.wait());
             });
             loop.run();
             asleep += loop.sleeps();
         });
-        while (!started) { std::this_thread::yield(); }
+        while (running == nullptr) { std::this_thread::yield(); }
         if (round % 2 == 0) { std::this_thread::sleep_for(50us); }
-        over.set();
+        if (round % 4 < 2) {
+            over.set();
+        } else {
+            running.load()->stop();
+        }
         other.join();
     }
     CHECK(asleep > 0);

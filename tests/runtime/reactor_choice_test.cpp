@@ -69,6 +69,8 @@ std::optional<std::string> why_no_mounts() {
     return std::nullopt;
 }
 
+constexpr const char* no_mounts = "nothing can be mounted, as in a container or a root that is no mount point: ";
+
 /// Has the calling process see `value` as the sysctl's. Returns what failed.
 std::optional<std::string> show_sysctl(char value) {
     const char line[] = {value, '\n'};
@@ -127,9 +129,10 @@ TEST_CASE("an executor falls back to epoll whatever the kernel answers and keeps
 TEST_CASE("an executor names the sysctl that may forbid io_uring and its value") {
     FLUXNET_SKIP_IF(why_no_mounts());
     const std::string text = said_without({SYS_io_uring_setup, EPERM}, [] {
-        if (const auto failed = show_sysctl('2')) { return "cannot mount: " + *failed; }
+        if (const auto failed = show_sysctl('2')) { return std::string(no_mounts) + *failed; }
         return said_by(reactor_kind::automatic);
     });
+    FLUXNET_SKIP_IF(begins(text, no_mounts) ? std::optional(text) : std::nullopt);
     CHECK_MESSAGE(holds(text, "sysctl kernel.io_uring_disabled is 2"), text);
 }
 
