@@ -86,8 +86,8 @@ class channel<T>::transfer {
 protected:
     transfer(channel& with, std::span<T> values) noexcept : channel_(with), values_(values) {}
 
-    /// Joins `line`, and looks until the position that `mark` tells once everybody knows has `passed`: those up to it may
-    /// have been claimed by somebody who does not know.
+    /// Joins `line`, and looks again until the position `mark()` has `passed`. It is taken when whoever comes next learns of
+    /// the waiter; those before it may belong to somebody who did not.
     template <class Promise, class Mark, class Passed>
     bool wait_in(detail::wait_list& line, const char* name, std::coroutine_handle<Promise> coroutine, Mark mark,
                  Passed passed) {
