@@ -146,6 +146,12 @@ task<void> call_spawn(cost& spent) {
     co_await yield();
     co_await yield();
 }
+task<void> call_spawn_function(cost& spent) {
+    executor::current()->spawn([]() -> task<void> { co_return; });
+    co_await yield();  // it is called when its frame first runs
+    co_await yield();
+    spent.stop();
+}
 task<void> call_scope(cost& spent) {
     scope children;
     children.spawn(nothing());
@@ -222,9 +228,10 @@ task<void> call_waiting(cost& spent) {
 
 // Again: frames that have ended serve once more; what remains is the state of a std::stop_source.
 // The frames of what is called here are counted with the rest: nothing() and number() are two of the library's tasks.
-const std::array<row, 10> rows{{
+const std::array<row, 11> rows{{
     row{"task<void>", 1, 128, 0, call_task},
     row{"executor::spawn of a task", 2, 384, 0, call_spawn},
+    row{"executor::spawn of a function object", 3, 512, 0, call_spawn_function},
     row{"scope with one child", 3, 416, 1, call_scope},
     row{"when_all of two", 8, 2240, 1, call_when_all},
     row{"when_any of two", 10, 2688, 1, call_when_any},

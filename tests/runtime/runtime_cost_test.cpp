@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the runtime costs once it runs: no allocation for waiting and for posting nodes, no system call for being idle, at
-// most one system call a turn, and coroutine frames of a bounded size.
+// What the runtime costs once it runs: no allocation for waiting and for posting nodes, no system call for being idle, and
+// at most one system call a turn.
 #include "runtime/executor.hpp"
 
 #include "runtime/detail/frame_cache.hpp"
 #include "runtime/readable.hpp"
-#include "runtime/signal_set.hpp"
 #include "runtime/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/own_calls.hpp"
@@ -16,23 +15,15 @@
 
 #include <doctest/doctest.h>
 
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <map>
-#include <new>
-#include <optional>
-#include <string>
 #include <thread>
-#include <utility>
 
 using namespace fluxnet;
 using namespace fluxnet::test;
@@ -41,17 +32,6 @@ using fluxnet::test::detail::file_descriptor;
 
 namespace {
 
-constinit thread_local std::size_t largest_new = 0;
-
-/// The largest block that `function` asks operator new for: the frame, when it does nothing but call a coroutine.
-template <class F>
-std::size_t largest_block(F&& function) {
-    fluxnet::detail::frame_cache::here().clear();
-    largest_new = 0;
-    function();
-    return largest_new;
-}
-
 /// A node that posts nothing and only counts.
 struct counting_node final : ready_node {
     void run() noexcept override { runs.fetch_add(1); }
@@ -59,37 +39,6 @@ struct counting_node final : ready_node {
 };
 
 }  // namespace
-
-// The thread sanitizer has an operator new of its own that cannot be replaced.
-#if FLUXNET_THREAD_SANITIZER
-static std::optional<std::string> why_sizes_are_unknown() {
-    return "the thread sanitizer hides the sizes of allocations";
-}
-#else
-static std::optional<std::string> why_sizes_are_unknown() {
-    return {};
-}
-
-void* operator new(std::size_t size) {
-    largest_new = std::max(largest_new, size);
-    if (void* const memory = std::malloc(size != 0 ? size : 1)) { return memory; }
-    throw std::bad_alloc();
-}
-void* operator new(std::size_t size, std::align_val_t alignment) {
-    largest_new = std::max(largest_new, size);
-    if (void* const memory = std::aligned_alloc(static_cast<std::size_t>(alignment), size)) { return memory; }
-    throw std::bad_alloc();
-}
-void operator delete(void* memory, std::align_val_t) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
-#endif
 
 TEST_CASE("sleeping and waiting for descriptors allocates nothing") {
     executor loop;
@@ -247,24 +196,4 @@ TEST_CASE("a post to an executor that is awake makes no system call") {
     });
     loop.run();
     CHECK(calls == 0);
-}
-
-// Loose bounds, about twice what g++ without optimisation needs, which is the largest: see the numbers that this prints.
-TEST_CASE("the frames of the library's own coroutines are small") {
-    FLUXNET_SKIP_IF(why_sizes_are_unknown());
-    executor loop;
-    signal_set signals{SIGUSR1};
-    const auto empty = []() -> task<void> { co_return; };
-    const std::size_t of_next = largest_block([&] { static_cast<void>(signals.next()); });
-    task<void> work = empty();
-    const std::size_t of_root = largest_block([&] { loop.spawn(std::move(work)); });
-    const std::size_t of_function = largest_block([&] { loop.spawn(empty); });
-    const std::size_t of_empty = largest_block([&] { static_cast<void>(empty()); });
-    loop.run();
-    MESSAGE("bytes: signal_set::next ", of_next, ", root ", of_root, ", spawned function ", of_function, ", empty task ",
-            of_empty);
-    CHECK(of_next <= 1024);
-    CHECK(of_root <= 512);
-    CHECK(of_function <= 512);
-    CHECK(of_empty <= 256);
 }
