@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Rows of the fault matrix: sockets over the model of the kernel, whose descriptor really becomes readable.
+// Rows of the fault matrix: sockets over the model of the kernel, whose descriptor really becomes readable, and in virtual
+// time, where there is no kernel, over a simulated wire on the place's clock.
 #include "runtime/async_raw.hpp"
 #include "runtime/async_rx.hpp"
 #include "runtime/async_tx.hpp"
+#include "runtime/open_async.hpp"
 #include "tests/runtime/fake_port.hpp"
-#include "tests/runtime/fault_wire.hpp"
+#include "tests/runtime/fault_world.hpp"
 #include "tests/xsk/sim.hpp"
 
 #include <doctest/doctest.h>
@@ -12,12 +14,18 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
+#include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
 namespace fluxnet::test {
 namespace {
+
+using end = simulated_wire::end;
+using namespace std::chrono_literals;
 
 /// Lets a packet arrive and makes the descriptor readable, as the kernel does.
 void arrive(fake_kernel& kernel, int fd) {
@@ -26,25 +34,88 @@ void arrive(fake_kernel& kernel, int fd) {
     REQUIRE(::write(fd, &one, sizeof one) == sizeof one);
 }
 
-/// Takes the descriptor's readiness back, as draining the ring does.
-void quieten(int fd) {
-    std::uint64_t value = 0;
-    static_cast<void>(!::read(fd, &value, sizeof value));
-}
+/// What is below a socket; `slow`: packets that are sent come back late.
+class kernel_below {
+public:
+    kernel_below(fault_place& place, bool slow) : loop_(place.loop()), slow_(slow) {
+        kernel_.interface.index = 1;  // the loopback interface's, which the real link monitor finds
+    }
 
+    async_sockets open() {
+        async_sockets made = fake_port::open(loop_, kernel_);
+        kernel_.hold_completions(slow_);
+        return made;
+    }
+    raw_socket open_raw(std::uint32_t frames) { return sim_builder(kernel_, frames, frames).build_raw().value(); }
+    void deliver(int fd) { arrive(kernel_, fd); }
+
+    /// Takes the descriptor's readiness back, as draining the ring does.
+    void drained(int fd) {
+        std::uint64_t value = 0;
+        static_cast<void>(!::read(fd, &value, sizeof value));
+    }
+    void complete() {
+        kernel_.hold_completions(false);
+        kernel_.release_completions();
+    }
+    void complete_all(tx&) { complete(); }
+    void check() { check_nothing_left(kernel_); }
+
+private:
+    executor& loop_;
+    const bool slow_;
+    fake_kernel kernel_;
+};
+
+/// The same; slow is a driver that completes a packet some time after it has sent it, and otherwise there is a far end.
+class wire_below {
+public:
+    wire_below(fault_place& place, bool slow) : loop_(place.loop()), slow_(slow), wire_({.zero_copy = slow}) {
+        if (!slow) { peer_.emplace(wire_.socket_on(end::right).frames(32).tx_frames(16).build_system().value()); }
+        place.attach(wire_);
+    }
+
+    async_sockets open() {
+        builder left = wire_.socket_on(end::left).frames(64);
+        if (slow_) { left.frames(256).tx_frames(160).tx_ring(64).completion_ring(64); }
+        return open_async(loop_, left).value();
+    }
+    raw_socket open_raw(std::uint32_t frames) { return wire_.socket_on(end::left).frames(frames).build_raw().value(); }
+    void deliver(int) {
+        packet one;
+        REQUIRE(peer_->tx.allocate(std::span(&one, 1)) == 1);
+        REQUIRE(one.assign(numbered_frame(1)));
+        REQUIRE(peer_->tx.try_send(std::span(&one, 1)) == 1);
+        CHECK_FALSE(peer_->tx.flush());
+    }
+    void drained(int) {}
+    void complete() {}  // time does
+    void complete_all(tx& out) {
+        for (int i = 1; i <= 100 && !out.drain(0ms); ++i) { wire_.advance_to(wire_.now() + 1ms); }
+    }
+    void check() {}
+
+private:
+    executor& loop_;
+    const bool slow_;
+    simulated_wire wire_;
+    std::optional<system_sockets> peer_;
+};
+
+template <class Below>
 class rx_world final : public fault_world {
 public:
-    explicit rx_world(fault_place& place) : sockets_(fake_port::open(place.loop(), kernel_)) {}
+    explicit rx_world(fault_place& place) : below_(place, false), sockets_(below_.open()) {}
 
     task<ending> await_once() override {
         std::array<packet, 4> burst;
         const io_result got = co_await sockets_->rx.recv(burst);
         if ((got.n != 0) == static_cast<bool>(got.ec)) { co_return ending::failed; }
-        if (!got.ec) { quieten(sockets_->rx.socket().fd()); }
+        if (!got.ec) { below_.drained(sockets_->rx.socket().fd()); }
         received_ += static_cast<int>(got.n);
         co_return ending_of(got.ec);
     }
-    void complete() override { arrive(kernel_, sockets_->rx.socket().fd()); }
+    void complete() override { below_.deliver(sockets_->rx.socket().fd()); }
     void check_handles(const fault_tally& tally) override {
         std::array<packet, 4> rest;
         CHECK(static_cast<int>(sockets_->rx.socket().try_recv(rest)) == tally.completions - received_);
@@ -52,10 +123,10 @@ public:
         check_nothing_lost(*sockets_);
     }
     void let_go() noexcept override { sockets_.reset(); }
-    void check(const fault_tally&) override { check_nothing_left(kernel_); }
+    void check(const fault_tally&) override { below_.check(); }
 
 private:
-    fake_kernel kernel_;
+    Below below_;
     std::optional<async_sockets> sockets_;
     int received_ = 0;
 };
@@ -96,12 +167,11 @@ private:
     int owed_ = 0;  // packets that arrive as soon as there is one
 };
 
-/// More packets than the TX ring holds, over a device that completes none.
+/// More packets than the TX ring holds, over a device that completes them late.
+template <class Below>
 class tx_world final : public fault_world {
 public:
-    explicit tx_world(fault_place& place) : sockets_(fake_port::open(place.loop(), kernel_)) {
-        kernel_.hold_completions(true);
-    }
+    explicit tx_world(fault_place& place) : below_(place, true), sockets_(below_.open()) {}
 
     task<ending> await_once() override {
         std::vector<packet> packets = numbered_packets(sockets_->tx, 90);
@@ -112,42 +182,37 @@ public:
         if ((sent.n == packets.size()) == static_cast<bool>(sent.ec)) { co_return ending::failed; }
         co_return ending_of(sent.ec);
     }
-    void complete() override {
-        kernel_.hold_completions(false);
-        kernel_.release_completions();
-    }
+    void complete() override { below_.complete(); }
     void check_handles(const fault_tally&) override {
-        complete();
+        below_.complete_all(sockets_->tx.socket());
         check_nothing_lost(*sockets_);
     }
     void let_go() noexcept override { sockets_.reset(); }
-    void check(const fault_tally&) override { check_nothing_left(kernel_); }
+    void check(const fault_tally&) override { below_.check(); }
 
 private:
-    fake_kernel kernel_;
+    Below below_;
     std::optional<async_sockets> sockets_;
 };
 
+template <class Below>
 class raw_world final : public fault_world {
 public:
     static constexpr std::uint32_t frames = 64;  // half of them in the fill ring, half in hand
 
-    explicit raw_world(fault_place& place) {
-        kernel_.interface.index = 1;  // the loopback interface's, which the real link monitor finds
-        raw_.emplace(place.loop(), sim_builder(kernel_, frames, frames).build_raw().value());
-    }
+    explicit raw_world(fault_place& place) : below_(place, false) { raw_.emplace(place.loop(), below_.open_raw(frames)); }
 
     task<ending> await_once() override {
         std::array<xdp_desc, 4> batch;
         const io_result got = co_await raw_->recv_batch(batch);
         if ((got.n != 0) == static_cast<bool>(got.ec)) { co_return ending::failed; }
-        if (!got.ec) { quieten(raw_->socket().fd()); }
+        if (!got.ec) { below_.drained(raw_->socket().fd()); }
         received_ += static_cast<int>(got.n);
         auto slots = raw_->socket().fill.reserve(static_cast<std::uint32_t>(got.n));
         for (std::size_t i = 0; i < got.n; ++i) { REQUIRE(slots.push(batch[i].addr)); }
         co_return ending_of(got.ec);
     }
-    void complete() override { arrive(kernel_, raw_->socket().fd()); }
+    void complete() override { below_.deliver(raw_->socket().fd()); }
     void check_handles(const fault_tally& tally) override {
         const frame_census census = raw_->socket().census(frames / 2);
         CHECK(census.exact);
@@ -155,19 +220,18 @@ public:
         CHECK(census.rx == tally.completions - received_);
     }
     void let_go() noexcept override { raw_.reset(); }
-    void check(const fault_tally&) override { check_nothing_left(kernel_); }
+    void check(const fault_tally&) override { below_.check(); }
 
 private:
-    fake_kernel kernel_;
+    Below below_;
     std::optional<async_raw> raw_;
     int received_ = 0;
 };
 
-/// A world over the model of the kernel; in virtual time, which has none, what `on_wire` makes.
-template <class World, auto on_wire>
+template <template <class> class World>
 std::unique_ptr<fault_world> make(fault_place& place) {
-    if (place.in_virtual_time()) { return on_wire(place); }
-    return std::make_unique<World>(place);
+    if (place.in_virtual_time()) { return std::make_unique<World<wire_below>>(place); }
+    return std::make_unique<World<kernel_below>>(place);
 }
 
 std::unique_ptr<fault_world> make_in_frame(fault_place& place) {
@@ -178,23 +242,16 @@ std::unique_ptr<fault_world> make_in_frame(fault_place& place) {
 
 std::span<const fault_entry> socket_faults() {
     static const std::array all{
-        fault_entry{.file = "async_rx.hpp",
-                    .awaiter = "async_rx::recv_awaiter",
-                    .what = "packets",
-                    .make = make<rx_world, make_wire_rx>},
+        fault_entry{.file = "async_rx.hpp", .awaiter = "async_rx::recv_awaiter", .what = "packets", .make = make<rx_world>},
         fault_entry{.file = "async_rx.hpp",
                     .awaiter = "async_rx::recv_awaiter",
                     .what = "packets of a socket in the frame",
                     .make = make_in_frame,
                     .why_not_in_virtual_time = "the model of the kernel knows real time only"},
-        fault_entry{.file = "async_tx.hpp",
-                    .awaiter = "async_tx::send_awaiter",
-                    .what = "room to send",
-                    .make = make<tx_world, make_wire_tx>},
-        fault_entry{.file = "async_raw.hpp",
-                    .awaiter = "async_raw::recv_awaiter",
-                    .what = "descriptors",
-                    .make = make<raw_world, make_wire_raw>},
+        fault_entry{
+            .file = "async_tx.hpp", .awaiter = "async_tx::send_awaiter", .what = "room to send", .make = make<tx_world>},
+        fault_entry{
+            .file = "async_raw.hpp", .awaiter = "async_raw::recv_awaiter", .what = "descriptors", .make = make<raw_world>},
     };
     return all;
 }
