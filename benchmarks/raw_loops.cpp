@@ -148,6 +148,15 @@ private:
     std::uint32_t free_frames_ = 0;
 };
 
+template <class Receive>
+void drive_raw(traffic& from, Receive receive) {
+    raw_socket socket = open_receiver(from);
+    raw_program program(socket);
+    const std::uint64_t received = drive(from, [&] { return receive(program); });
+    from.check(received, program.sum);
+    require(program.free_frames() + socket.fill.pending() == frames, "frames were lost");
+}
+
 }  // namespace
 
 void run_by_hand(traffic& from) {
@@ -159,19 +168,11 @@ void run_by_hand_direct(traffic& from) {
 }
 
 void run_raw(traffic& from) {
-    raw_socket socket = open_receiver(from);
-    raw_program program(socket);
-    const std::uint64_t received = drive(from, [&] { return program.receive(); });
-    from.check(received, program.sum);
-    require(program.free_frames() + socket.fill.pending() == frames, "frames were lost");
+    drive_raw(from, [](raw_program& program) { return program.receive(); });
 }
 
 void run_raw_direct(traffic& from) {
-    raw_socket socket = open_receiver(from);
-    raw_program program(socket);
-    const std::uint64_t received = drive(from, [&] { return program.receive_direct(); });
-    from.check(received, program.sum);
-    require(program.free_frames() + socket.fill.pending() == frames, "frames were lost");
+    drive_raw(from, [](raw_program& program) { return program.receive_direct(); });
 }
 
 }  // namespace benchmark

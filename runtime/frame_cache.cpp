@@ -2,6 +2,7 @@
 #include "runtime/detail/frame_cache.hpp"
 
 #include <new>
+#include <utility>
 
 namespace fluxnet::detail {
 
@@ -12,7 +13,6 @@ struct frame_cache::ending {
     ~ending() {
         here_.clear();
         for (shelf& each : here_.shelves_) { each.room = 0; }
-        here_.state_ = state::ended;
     }
 };
 
@@ -24,15 +24,15 @@ void frame_cache::release(void* memory) noexcept {
     ::operator delete(memory, std::align_val_t(step));
 }
 
-bool frame_cache::open(const shelf& full) noexcept {
-    if (state_ != state::fresh) { return false; }
+// Makes room on all shelves, once; false afterwards.
+bool frame_cache::open() noexcept {
+    if (std::exchange(opened_, true)) { return false; }
     static thread_local ending at_end;
     static_cast<void>(at_end);
-    state_ = state::open;
     for (std::size_t i = 0; i < shelves_.size(); ++i) {
         shelves_[i].room = static_cast<std::uint32_t>(kept_bytes / ((i + 1) * step));
     }
-    return full.room != 0;
+    return true;
 }
 
 void frame_cache::clear() noexcept {

@@ -31,10 +31,7 @@ public:
         const std::stop_token* const stop = detail::stop_token_of(waiting);
         canceled_ = stop != nullptr && stop->stop_requested();
         node_.coroutine = waiting;
-        if (canceled_) {
-            const bool queued = detail::stack_is_deep() && detail::make_ready_here(node_);
-            return queued ? std::noop_coroutine() : std::coroutine_handle<>(waiting);
-        }
+        if (canceled_) { return detail::stack_is_deep() ? detail::unwind(node_) : waiting; }
         assert(executor::current() != nullptr && "awaited outside an executor's run()");
         return executor::current()->switch_from(node_);
     }

@@ -56,6 +56,11 @@ inline constinit thread_local std::uintptr_t resumed_at = 0;
 /// Puts `node` at the end of the calling thread's ready queue; false when the thread runs no executor.
 bool make_ready_here(ready_node& node) noexcept;
 
+/// Returns what to transfer control to so that the node's coroutine goes on from the ready queue, or at once without one.
+[[nodiscard]] inline std::coroutine_handle<> unwind(ready_node& node) noexcept {
+    return make_ready_here(node) ? std::noop_coroutine() : node.coroutine;
+}
+
 /// What every coroutine of ours has: who waits for it, and the strand that it is part of.
 class promise_base : public cached_frame {
 public:
@@ -83,11 +88,9 @@ public:
 
     /// Returns what to transfer control to so that `next`, this coroutine or its awaiter, goes on.
     [[nodiscard]] std::coroutine_handle<> transfer_to(std::coroutine_handle<> next) noexcept {
-        if (stack_is_deep()) [[unlikely]] {
-            unwinding_.emplace().coroutine = next;
-            if (make_ready_here(*unwinding_)) { return std::noop_coroutine(); }
-        }
-        return next;
+        if (!stack_is_deep()) [[likely]] { return next; }
+        unwinding_.emplace().coroutine = next;
+        return unwind(*unwinding_);
     }
 
 protected:

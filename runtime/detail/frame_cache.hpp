@@ -50,7 +50,7 @@ public:
             return;
         }
         shelf& of = shelves_[index_of(size)];
-        if (of.room == 0 && !open(of)) {
+        if (of.room == 0 && !open()) {
             release(memory);
             return;
         }
@@ -69,16 +69,15 @@ private:
         frame* first;
         std::uint32_t room;  // for so many more; 0 also before the first and when the thread ends
     };
-    enum class state : std::uint8_t { fresh, open, ended };
     struct ending;
 
     [[nodiscard]] static constexpr std::size_t index_of(std::size_t size) noexcept { return (size - 1) / step; }
     [[nodiscard]] static void* allocate(std::size_t size);
     static void release(void* memory) noexcept;
-    [[nodiscard]] bool open(const shelf& full) noexcept;
+    bool open() noexcept;
 
     std::array<shelf, largest / step> shelves_;
-    state state_;
+    bool opened_;  // stays so when the thread ends
 
     static constinit thread_local frame_cache here_;
 };

@@ -16,6 +16,7 @@
 #include "runtime/timeout.hpp"
 #include "runtime/when.hpp"
 #include "tests/support/skip.hpp"
+#include "tests/xsk/scale.hpp"
 
 #include <doctest/doctest.h>
 
@@ -47,18 +48,7 @@ constinit thread_local size_log log;
 
 }  // namespace
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define FLUXNET_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define FLUXNET_SANITIZED 1
-#endif
-#endif
-#ifndef FLUXNET_SANITIZED
-#define FLUXNET_SANITIZED 0
-#endif
-
-#if FLUXNET_SANITIZED
+#if defined(FLUXNET_TEST_SANITIZED)
 static std::optional<std::string> why_not_measured() {
     return "a sanitizer makes frames larger and hides the sizes of allocations";
 }

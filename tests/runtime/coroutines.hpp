@@ -18,18 +18,17 @@
 namespace fluxnet::test {
 
 /// Goes to the end of the ready queue: `co_await requeue()` lets everybody else who is ready run first.
-class requeue final : private ready_node {
+class requeue {
 public:
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> waiting) noexcept {
-        waiting_ = waiting;
-        executor::current()->make_ready(*this);
+        node_.coroutine = waiting;
+        executor::current()->make_ready(node_);
     }
     void await_resume() const noexcept {}
 
 private:
-    void run() noexcept override { waiting_.resume(); }
-    std::coroutine_handle<> waiting_;
+    ready_coroutine node_;
 };
 
 /// Never completes: the coroutine stays suspended until its frame is destroyed.
