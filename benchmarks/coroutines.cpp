@@ -2,13 +2,13 @@
 // What coroutines cost: FluxNet's operations beside Boost.Asio's nearest equivalents, in one program, with Google Benchmark.
 // Usage: coroutines [--benchmark_filter=REGEX ...]; run it interleaved (--benchmark_enable_random_interleaving=true), for
 // clock readings on a busy or virtual machine compare only within one run.
-#include "runtime/channel.hpp"
-#include "runtime/event.hpp"
-#include "runtime/mutex.hpp"
-#include "runtime/schedule.hpp"
-#include "runtime/scope.hpp"
-#include "runtime/sleep.hpp"
-#include "runtime/timeout.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/scope.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/sync/channel.hpp"
+#include "fluxnet/runtime/sync/event.hpp"
+#include "fluxnet/runtime/sync/mutex.hpp"
 
 #include <benchmark/benchmark.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "benchmarks/by_hand.h"
 #include "benchmarks/loops.hpp"
-#include "xsk/raw_socket.hpp"
+#include "fluxnet/xsk/raw_socket.hpp"
 
 #include <algorithm>
 #include <array>

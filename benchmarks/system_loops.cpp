@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "benchmarks/loops.hpp"
-#include "runtime/async_rx.hpp"
-#include "runtime/engine.hpp"
+#include "fluxnet/runtime/packets/async_rx.hpp"
+#include "fluxnet/runtime/packets/engine.hpp"
 
 #include <array>
 #include <span>

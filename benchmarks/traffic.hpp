@@ -7,8 +7,8 @@
 #pragma once
 
 #include "benchmarks/touch.h"
-#include "xsk/builder.hpp"
-#include "xsk/simulated_wire.hpp"
+#include "fluxnet/xsk/builder.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include <cstdint>
 #include <cstdio>

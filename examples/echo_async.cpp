@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A host in user space: answers ARP, ping and UDP echo (port 7) on an interface, with co_await.
 // Usage: echo_async --interface NAME --address IP [--queue N] [--duration SECONDS] [--mode auto|native|generic] [--quiet]
-#include "proto/echo_host.hpp"
-#include "runtime/executor.hpp"
-#include "runtime/open_async.hpp"
-#include "runtime/signal_set.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/proto/echo_host.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/signal_set.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
 
 #include <CLI/CLI.hpp>
 

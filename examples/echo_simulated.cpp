@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // echo_async's host and a client of it, in one process, joined by a simulated wire: no interface, no privilege.
 // Usage: echo_simulated [--count N] [--seed N] [--loss P] [--delay MICROSECONDS]
-#include "proto/echo_host.hpp"
-#include "runtime/open_async.hpp"
-#include "runtime/sleep.hpp"
-#include "runtime/wire_pump.hpp"
+#include "fluxnet/proto/echo_host.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
+#include "fluxnet/runtime/simulation/wire_pump.hpp"
 
 #include <CLI/CLI.hpp>
 

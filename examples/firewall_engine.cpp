@@ -10,9 +10,9 @@
 // others only when the interfaces let them through: ip link set NAME promisc on; ethtool -K NAME gro off lro off rxvlan off
 #include "examples/firewall/filter.hpp"
 #include "examples/firewall/report.hpp"
-#include "runtime/engine.hpp"
-#include "runtime/signal_set.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/signal_set.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/packets/engine.hpp"
 
 #include <CLI/CLI.hpp>
 

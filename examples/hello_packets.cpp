@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Counts the packets that arrive on an interface, until ten seconds have passed.
 // Usage: hello_packets NAME
-#include "runtime/open_async.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
 
 #include <array>
 #include <cstdio>

@@ -4,8 +4,8 @@
 // Usage: manual_packet_pump --interface NAME --address IP [--duration SECONDS] [--mode auto|native|generic]
 //        manual_packet_pump --sim
 #include "examples/raw/generator.hpp"
-#include "proto/echo_host.hpp"
-#include "xsk/builder.hpp"
+#include "fluxnet/proto/echo_host.hpp"
+#include "fluxnet/xsk/builder.hpp"
 
 #include <CLI/CLI.hpp>
 

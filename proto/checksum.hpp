@@ -10,8 +10,8 @@
 // hold more carries than any span can make, and order and width are put right at the end.
 #pragma once
 
-#include "proto/byte_order.hpp"
-#include "proto/ipv4_address.hpp"
+#include "fluxnet/proto/byte_order.hpp"
+#include "fluxnet/proto/ipv4_address.hpp"
 
 #include <array>
 #include <cassert>

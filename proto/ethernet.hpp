@@ -6,9 +6,9 @@
 // program makes. Accessors and setters take and give host order.
 #pragma once
 
-#include "proto/byte_order.hpp"
-#include "proto/mac_address.hpp"
-#include "proto/reason.hpp"
+#include "fluxnet/proto/byte_order.hpp"
+#include "fluxnet/proto/mac_address.hpp"
+#include "fluxnet/proto/reason.hpp"
 
 #include <cassert>
 #include <cstddef>

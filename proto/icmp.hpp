@@ -6,9 +6,9 @@
 // program makes. Accessors and setters take and give host order.
 #pragma once
 
-#include "proto/byte_order.hpp"
-#include "proto/checksum.hpp"
-#include "proto/reason.hpp"
+#include "fluxnet/proto/byte_order.hpp"
+#include "fluxnet/proto/checksum.hpp"
+#include "fluxnet/proto/reason.hpp"
 
 #include <cassert>
 #include <cstddef>

@@ -6,10 +6,10 @@
 // program makes. Accessors and setters take and give host order; lengths and offsets are in octets.
 #pragma once
 
-#include "proto/byte_order.hpp"
-#include "proto/checksum.hpp"
-#include "proto/ipv4_address.hpp"
-#include "proto/reason.hpp"
+#include "fluxnet/proto/byte_order.hpp"
+#include "fluxnet/proto/checksum.hpp"
+#include "fluxnet/proto/ipv4_address.hpp"
+#include "fluxnet/proto/reason.hpp"
 
 #include <algorithm>
 #include <cassert>

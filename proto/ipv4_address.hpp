@@ -5,7 +5,7 @@
 // 0.0.0.0, "this host on this network". Only to_string() may allocate; it is for people, not for packet paths.
 #pragma once
 
-#include "proto/byte_order.hpp"
+#include "fluxnet/proto/byte_order.hpp"
 
 #include <array>
 #include <compare>

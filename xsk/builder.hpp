@@ -5,12 +5,12 @@
 // when it returns. On failure nothing remains open, mapped or attached.
 #pragma once
 
-#include "xsk/error.hpp"
-#include "xsk/packet_batch.hpp"
-#include "xsk/raw_socket.hpp"
-#include "xsk/rx.hpp"
-#include "xsk/tx.hpp"
-#include "xsk/umem.hpp"
+#include "fluxnet/xsk/base/error.hpp"
+#include "fluxnet/xsk/memory/umem.hpp"
+#include "fluxnet/xsk/packet_batch.hpp"
+#include "fluxnet/xsk/raw_socket.hpp"
+#include "fluxnet/xsk/rx.hpp"
+#include "fluxnet/xsk/tx.hpp"
 
 #include <cstdint>
 #include <memory>

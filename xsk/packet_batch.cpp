@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/packet_batch.hpp"
+#include "fluxnet/xsk/packet_batch.hpp"
 
-#include "xsk/rx.hpp"
-#include "xsk/tx.hpp"
+#include "fluxnet/xsk/rx.hpp"
+#include "fluxnet/xsk/tx.hpp"
 
 #include <algorithm>
 #include <bit>

@@ -7,9 +7,9 @@
 // returns. The checked build asserts that a packet_ref is not used after its batch. No allocation, no lock, no system call.
 #pragma once
 
-#include "xsk/descriptor.hpp"
-#include "xsk/detail/checked.hpp"
-#include "xsk/packet.hpp"
+#include "fluxnet/xsk/memory/descriptor.hpp"
+#include "fluxnet/xsk/memory/detail/checked.hpp"
+#include "fluxnet/xsk/memory/packet.hpp"
 
 #include <array>
 #include <cassert>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/program.hpp"
+#include "fluxnet/xsk/program.hpp"
 
 #include <algorithm>
 #include <cerrno>

@@ -8,8 +8,8 @@
 // bpf_link_create.
 #pragma once
 
-#include "xsk/error.hpp"
-#include "xsk/interface.hpp"
+#include "fluxnet/xsk/base/error.hpp"
+#include "fluxnet/xsk/interface.hpp"
 
 #include <cstdint>
 #include <memory>

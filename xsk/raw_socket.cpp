@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/raw_socket.hpp"
+#include "fluxnet/xsk/raw_socket.hpp"
 
-#include "xsk/detail/bind_ladder.hpp"
-#include "xsk/detail/if_xdp.hpp"
+#include "fluxnet/xsk/detail/bind_ladder.hpp"
+#include "fluxnet/xsk/detail/if_xdp.hpp"
 
 #include <cassert>
 #include <cerrno>

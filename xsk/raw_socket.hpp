@@ -7,13 +7,13 @@
 // Source: Linux Documentation/networking/af_xdp.rst.
 #pragma once
 
-#include "xsk/detail/socket_core.hpp"
-#include "xsk/error.hpp"
-#include "xsk/kernel.hpp"
-#include "xsk/program.hpp"
-#include "xsk/ring.hpp"
-#include "xsk/rings_state.hpp"
-#include "xsk/umem.hpp"
+#include "fluxnet/xsk/base/error.hpp"
+#include "fluxnet/xsk/detail/socket_core.hpp"
+#include "fluxnet/xsk/kernel.hpp"
+#include "fluxnet/xsk/memory/ring.hpp"
+#include "fluxnet/xsk/memory/umem.hpp"
+#include "fluxnet/xsk/program.hpp"
+#include "fluxnet/xsk/rings_state.hpp"
 
 #include <chrono>
 #include <cstdint>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/detail/bind_ladder.hpp"
+#include "fluxnet/xsk/detail/bind_ladder.hpp"
 
 #include <filesystem>
 #include <fstream>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/rings_state.hpp"
+#include "fluxnet/xsk/rings_state.hpp"
 
 namespace fluxnet {
 namespace {

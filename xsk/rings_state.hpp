@@ -6,7 +6,7 @@
 // bound where it consumes.
 #pragma once
 
-#include "xsk/ring.hpp"
+#include "fluxnet/xsk/memory/ring.hpp"
 
 #include <atomic>
 #include <cstdint>

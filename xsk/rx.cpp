@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/rx.hpp"
+#include "fluxnet/xsk/rx.hpp"
 
 #include <algorithm>
 #include <cerrno>

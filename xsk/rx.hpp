@@ -7,11 +7,11 @@
 // (need_wakeup) after the fill ring was stocked.
 #pragma once
 
-#include "xsk/detail/socket_core.hpp"
-#include "xsk/frame_home.hpp"
-#include "xsk/packet.hpp"
-#include "xsk/raw_socket.hpp"
-#include "xsk/ring.hpp"
+#include "fluxnet/xsk/detail/socket_core.hpp"
+#include "fluxnet/xsk/memory/frame_home.hpp"
+#include "fluxnet/xsk/memory/packet.hpp"
+#include "fluxnet/xsk/memory/ring.hpp"
+#include "fluxnet/xsk/raw_socket.hpp"
 
 #include <chrono>
 #include <cstdint>

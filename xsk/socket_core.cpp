@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/detail/socket_core.hpp"
+#include "fluxnet/xsk/detail/socket_core.hpp"
 
-#include "xsk/detail/bind_ladder.hpp"
-#include "xsk/detail/if_xdp.hpp"
+#include "fluxnet/xsk/detail/bind_ladder.hpp"
+#include "fluxnet/xsk/detail/if_xdp.hpp"
 
 #include <cerrno>
 #include <string>

@@ -9,11 +9,11 @@
 // that begins inside of it (RFC 1858, RFC 3128). What would exceed 65535 octets when put together is malformed as well.
 #pragma once
 
-#include "proto/arp.hpp"
-#include "proto/byte_order.hpp"
-#include "proto/ethernet.hpp"
-#include "proto/ipv4.hpp"
-#include "proto/udp.hpp"
+#include "fluxnet/proto/arp.hpp"
+#include "fluxnet/proto/byte_order.hpp"
+#include "fluxnet/proto/ethernet.hpp"
+#include "fluxnet/proto/ipv4.hpp"
+#include "fluxnet/proto/udp.hpp"
 
 #include <array>
 #include <cstddef>

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "examples/firewall/filter.hpp"
-#include "runtime/engine.hpp"
+#include "fluxnet/runtime/packets/engine.hpp"
 
 namespace firewall {
 

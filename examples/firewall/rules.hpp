@@ -24,7 +24,7 @@
 #pragma once
 
 #include "examples/firewall/datagram.hpp"
-#include "xsk/error.hpp"
+#include "fluxnet/xsk/base/error.hpp"
 
 #include <cstddef>
 #include <cstdint>

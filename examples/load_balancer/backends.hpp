@@ -11,8 +11,8 @@
 // flows it wins move. The price is one multiplication or two per backend and packet: fine for dozens of them.
 #pragma once
 
-#include "proto/mac_address.hpp"
-#include "xsk/error.hpp"
+#include "fluxnet/proto/mac_address.hpp"
+#include "fluxnet/xsk/base/error.hpp"
 
 #include <atomic>
 #include <cstdint>

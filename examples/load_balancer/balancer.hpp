@@ -20,8 +20,8 @@
 #include "examples/load_balancer/doorbell.hpp"
 #include "examples/load_balancer/flow.hpp"
 #include "examples/load_balancer/packet_queue.hpp"
-#include "proto/echo_host.hpp"
-#include "xsk/builder.hpp"
+#include "fluxnet/proto/echo_host.hpp"
+#include "fluxnet/xsk/builder.hpp"
 
 #include <atomic>
 #include <cstdint>

@@ -4,9 +4,9 @@
 // A value. parse() takes any bytes off the wire.
 #pragma once
 
-#include "proto/byte_order.hpp"
-#include "proto/ethernet.hpp"
-#include "proto/ipv4.hpp"
+#include "fluxnet/proto/byte_order.hpp"
+#include "fluxnet/proto/ethernet.hpp"
+#include "fluxnet/proto/ipv4.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -6,7 +6,7 @@
 // that the pushing thread had written before, the packets' bytes among it.
 #pragma once
 
-#include "xsk/packet.hpp"
+#include "fluxnet/xsk/memory/packet.hpp"
 
 #include <boost/lockfree/spsc_queue.hpp>
 

@@ -2,8 +2,8 @@
 // Raw with coroutines: co_await descriptors, keep every frame in one's own hands. Packets go back in their frames.
 // Usage: raw_async_batches [--interface NAME] [--count N] [--duration SECONDS] [--mode auto|native|generic]
 #include "examples/raw/carry_traffic.hpp"
-#include "runtime/async_raw.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/packets/async_raw.hpp"
 
 #include <array>
 

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "examples/raw/generator.hpp"
-#include "xsk/builder.hpp"
+#include "fluxnet/xsk/builder.hpp"
 
 #include <CLI/CLI.hpp>
 

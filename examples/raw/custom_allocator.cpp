@@ -3,7 +3,7 @@
 // refill the kernel; the other reads the packets and puts their frames back. Usage: raw_custom_allocator [--interface NAME]
 // [--count N] [--duration SECONDS] [--mode auto|native|generic]
 #include "examples/raw/carry_traffic.hpp"
-#include "proto/checksum.hpp"
+#include "fluxnet/proto/checksum.hpp"
 
 #include <atomic>
 #include <bit>

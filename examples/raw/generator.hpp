@@ -5,11 +5,11 @@
 // Has a raw socket on every queue of its end, over one UMEM, and keeps their books itself. One thread at a time.
 #pragma once
 
-#include "proto/arp.hpp"
-#include "proto/ethernet.hpp"
-#include "proto/ipv4.hpp"
-#include "proto/udp.hpp"
-#include "xsk/simulated_wire.hpp"
+#include "fluxnet/proto/arp.hpp"
+#include "fluxnet/proto/ethernet.hpp"
+#include "fluxnet/proto/ipv4.hpp"
+#include "fluxnet/proto/udp.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include <cstdint>
 #include <span>

@@ -2,7 +2,7 @@
 // Raw, prefetching: the bytes of the packet four places ahead are on their way to the cache while this one is looked at.
 // Usage: raw_prefetching [--interface NAME] [--count N] [--duration SECONDS] [--mode auto|native|generic]
 #include "examples/raw/carry_traffic.hpp"
-#include "proto/checksum.hpp"
+#include "fluxnet/proto/checksum.hpp"
 
 using namespace raw_example;
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/program.hpp"
+#include "fluxnet/xsk/program.hpp"
 
+#include "fluxnet/xsk/builder.hpp"
 #include "tests/support/foreign_program.hpp"
 #include "tests/support/packet_socket.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/support/syscall_counter.hpp"
 #include "tests/support/testbed.hpp"
-#include "xsk/builder.hpp"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>

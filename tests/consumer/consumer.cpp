@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A program as a user of the library writes it: an executor, an address parsed by proto, and a socket that cannot be opened.
-#include "proto/ipv4_address.hpp"
-#include "runtime/channel.hpp"
-#include "runtime/engine.hpp"
-#include "runtime/executor.hpp"
-#include "runtime/executor_group.hpp"
-#include "runtime/metrics.hpp"
-#include "runtime/open_async.hpp"
-#include "runtime/sleep.hpp"
-#include "runtime/virtual_clock.hpp"
-#include "runtime/when.hpp"
-#include "xsk/simulated_wire.hpp"
+#include "fluxnet/proto/ipv4_address.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/executor_group.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/when.hpp"
+#include "fluxnet/runtime/packets/engine.hpp"
+#include "fluxnet/runtime/packets/metrics.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
+#include "fluxnet/runtime/simulation/virtual_clock.hpp"
+#include "fluxnet/runtime/sync/channel.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include <chrono>
 #include <cstdio>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The echo path inside the test's own process, with malloc, operator new and mmap counted.
-#include "proto/echo_host.hpp"
-#include "runtime/open_async.hpp"
+#include "fluxnet/proto/echo_host.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
 #include "tests/proto/frames.hpp"
 #include "tests/support/allocation_counter.hpp"
 #include "tests/support/packet_socket.hpp"

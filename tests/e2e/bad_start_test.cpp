@@ -2,7 +2,7 @@
 // Starts that cannot work: each ends with a message that names the value, the step and the remedy, and leaves nothing.
 #include "tests/e2e/echo_process.hpp"
 
-#include "runtime/open_async.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
 #include "tests/support/capabilities.hpp"
 #include "tests/support/skip.hpp"
 

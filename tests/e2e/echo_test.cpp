@@ -2,7 +2,7 @@
 // echo_async against the kernel's own clients across a veth pair.
 #include "tests/e2e/echo_process.hpp"
 
-#include "proto/echo_host.hpp"
+#include "fluxnet/proto/echo_host.hpp"
 #include "tests/proto/frames.hpp"
 #include "tests/support/packet_socket.hpp"
 #include "tests/support/skip.hpp"

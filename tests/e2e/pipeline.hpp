@@ -9,7 +9,7 @@
 
 #include "tests/e2e/pipeline_middle.hpp"
 #include "tests/e2e/pipeline_worker.hpp"
-#include "xsk/builder.hpp"
+#include "fluxnet/xsk/builder.hpp"
 
 #include <array>
 #include <atomic>

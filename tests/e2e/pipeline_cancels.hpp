@@ -7,13 +7,13 @@
 // stop state. What is cancelled is an operation with an io_result, which tells what was moved all the same.
 #pragma once
 
-#include "runtime/executor.hpp"
-#include "runtime/io_result.hpp"
-#include "runtime/ready_node.hpp"
-#include "runtime/timeout.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/io_result.hpp"
+#include "fluxnet/runtime/core/ready_node.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/xsk/base/detail/counter.hpp"
+#include "fluxnet/xsk/base/error.hpp"
 #include "tests/runtime/coroutines.hpp"
-#include "xsk/detail/counter.hpp"
-#include "xsk/error.hpp"
 
 #include <atomic>
 #include <chrono>

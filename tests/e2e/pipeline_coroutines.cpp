@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/e2e/pipeline_coroutines.hpp"
 
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 
 #include <chrono>
 #include <cstddef>

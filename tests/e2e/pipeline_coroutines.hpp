@@ -8,15 +8,15 @@
 // third nothing is cancelled and nothing allocates.
 #pragma once
 
-#include "runtime/async_rx.hpp"
-#include "runtime/async_tx.hpp"
-#include "runtime/channel.hpp"
-#include "runtime/executor_group.hpp"
-#include "runtime/task.hpp"
+#include "fluxnet/runtime/packets/async_rx.hpp"
+#include "fluxnet/runtime/packets/async_tx.hpp"
+#include "fluxnet/runtime/sync/channel.hpp"
+#include "fluxnet/runtime/core/executor_group.hpp"
+#include "fluxnet/runtime/core/task.hpp"
 #include "tests/e2e/pipeline_cancels.hpp"
 #include "tests/e2e/pipeline_middle.hpp"
 #include "tests/e2e/pipeline_orders.hpp"
-#include "xsk/builder.hpp"
+#include "fluxnet/xsk/builder.hpp"
 
 #include <array>
 #include <atomic>

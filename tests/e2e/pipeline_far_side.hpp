@@ -5,8 +5,8 @@
 // Owned by a test case and used on one thread. Allocates when it is made.
 #pragma once
 
+#include "fluxnet/xsk/builder.hpp"
 #include "tests/e2e/pipeline_packet.hpp"
-#include "xsk/builder.hpp"
 
 #include <array>
 #include <cstdint>

@@ -6,8 +6,8 @@
 #pragma once
 
 #include "tests/e2e/pipeline_treatment.hpp"
-#include "xsk/rx.hpp"
-#include "xsk/tx.hpp"
+#include "fluxnet/xsk/rx.hpp"
+#include "fluxnet/xsk/tx.hpp"
 
 #include <cstdint>
 

@@ -5,7 +5,7 @@
 // Layout: Ethernet header, packet_label, payload. Plain functions; any thread.
 #pragma once
 
-#include "xsk/packet.hpp"
+#include "fluxnet/xsk/memory/packet.hpp"
 
 #include <algorithm>
 #include <array>

@@ -6,9 +6,9 @@
 // Allocates when it is made.
 #pragma once
 
+#include "fluxnet/xsk/base/detail/counter.hpp"
+#include "fluxnet/xsk/memory/packet.hpp"
 #include "tests/e2e/pipeline_packet.hpp"
-#include "xsk/detail/counter.hpp"
-#include "xsk/packet.hpp"
 
 #include <array>
 #include <cstddef>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The pipeline on a simulated wire, whose counters tell of every packet that did not arrive why it did not.
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 #include "tests/e2e/pipeline.hpp"
 #include "tests/e2e/pipeline_checks.hpp"
 #include "tests/xsk/scale.hpp"
-#include "xsk/simulated_wire.hpp"
 
 #include <doctest/doctest.h>
 

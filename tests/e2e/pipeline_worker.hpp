@@ -5,9 +5,9 @@
 // slow worker holds up whoever gives it packets. Nothing here allocates.
 #pragma once
 
+#include "fluxnet/xsk/memory/packet.hpp"
 #include "tests/e2e/pipeline_orders.hpp"
 #include "tests/e2e/pipeline_treatment.hpp"
-#include "xsk/packet.hpp"
 
 #include <boost/lockfree/spsc_queue.hpp>
 

@@ -2,12 +2,12 @@
 // What firewall_engine is made of, between two simulated wires: frames pass unchanged and in order, without an allocation.
 #include "examples/firewall/filter.hpp"
 #include "examples/firewall/report.hpp"
-#include "runtime/engine.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/packets/engine.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/proto/frames.hpp"
 #include "tests/support/allocation_counter.hpp"
 #include "tests/xsk/sim.hpp"
-#include "xsk/simulated_wire.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include <doctest/doctest.h>
 

@@ -2,8 +2,8 @@
 #include "examples/load_balancer/packet_queue.hpp"
 
 #include "examples/load_balancer/doorbell.hpp"
+#include "fluxnet/xsk/memory/umem.hpp"
 #include "tests/xsk/scale.hpp"
-#include "xsk/umem.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fuzzes arp_view: parse() takes any bytes, and whatever it lets through can be read and is written back alike.
-#include "proto/arp.hpp"
+#include "fluxnet/proto/arp.hpp"
 
 #include "tests/fuzz/fuzz_input.hpp"
 

@@ -4,7 +4,7 @@
 //
 // The first octet of an input says what is put right first, because hardly any random frame has the host's addresses and
 // correct checksums: nothing, an ARP packet, or an ICMP or UDP datagram.
-#include "proto/echo_host.hpp"
+#include "fluxnet/proto/echo_host.hpp"
 
 #include "tests/fuzz/fuzz_input.hpp"
 

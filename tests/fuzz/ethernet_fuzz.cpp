@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fuzzes ethernet_view: parse() takes any bytes, and whatever it lets through can be read.
-#include "proto/ethernet.hpp"
+#include "fluxnet/proto/ethernet.hpp"
 
 #include "tests/fuzz/fuzz_input.hpp"
 

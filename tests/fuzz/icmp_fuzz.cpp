@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fuzzes icmp_view. The first octet of an input says whether the checksum is put right first.
-#include "proto/icmp.hpp"
+#include "fluxnet/proto/icmp.hpp"
 
 #include "tests/fuzz/fuzz_input.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fuzzes ipv4_view and the walk through its options. The first octet of an input says whether the lengths and the checksum
 // are put right first; otherwise few inputs would come that far.
-#include "proto/ipv4.hpp"
+#include "fluxnet/proto/ipv4.hpp"
 
 #include "tests/fuzz/fuzz_input.hpp"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fuzzes udp_view. The first octet of an input says whether length and checksum are put right first.
-#include "proto/udp.hpp"
+#include "fluxnet/proto/udp.hpp"
 
 #include "tests/fuzz/fuzz_input.hpp"
 

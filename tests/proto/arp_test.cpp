@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "proto/arp.hpp"
+#include "fluxnet/proto/arp.hpp"
 
 #include "tests/proto/frames.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "proto/byte_order.hpp"
+#include "fluxnet/proto/byte_order.hpp"
 
 #include <doctest/doctest.h>
 

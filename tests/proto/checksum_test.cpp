@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "proto/checksum.hpp"
+#include "fluxnet/proto/checksum.hpp"
 
 #include "tests/proto/frames.hpp"
 

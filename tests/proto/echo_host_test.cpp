@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "proto/echo_host.hpp"
+#include "fluxnet/proto/echo_host.hpp"
 
 #include "tests/proto/frames.hpp"
 

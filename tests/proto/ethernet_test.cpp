@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "proto/ethernet.hpp"
+#include "fluxnet/proto/ethernet.hpp"
 
 #include "tests/proto/frames.hpp"
 

@@ -5,14 +5,14 @@
 // can also be sent over a real link.
 #pragma once
 
-#include "proto/arp.hpp"
-#include "proto/ethernet.hpp"
-#include "proto/icmp.hpp"
-#include "proto/ipv4.hpp"
-#include "proto/ipv4_address.hpp"
-#include "proto/mac_address.hpp"
-#include "proto/reason.hpp"
-#include "proto/udp.hpp"
+#include "fluxnet/proto/arp.hpp"
+#include "fluxnet/proto/ethernet.hpp"
+#include "fluxnet/proto/icmp.hpp"
+#include "fluxnet/proto/ipv4.hpp"
+#include "fluxnet/proto/ipv4_address.hpp"
+#include "fluxnet/proto/mac_address.hpp"
+#include "fluxnet/proto/reason.hpp"
+#include "fluxnet/proto/udp.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "proto/icmp.hpp"
+#include "fluxnet/proto/icmp.hpp"
 
 #include "tests/proto/frames.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "proto/ipv4_address.hpp"
+#include "fluxnet/proto/ipv4_address.hpp"
 
 #include <doctest/doctest.h>
 

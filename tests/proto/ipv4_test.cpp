@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "proto/ipv4.hpp"
+#include "fluxnet/proto/ipv4.hpp"
 
 #include "tests/proto/frames.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "proto/reason.hpp"
+#include "fluxnet/proto/reason.hpp"
 
 #include <doctest/doctest.h>
 

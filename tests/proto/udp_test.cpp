@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "proto/udp.hpp"
+#include "fluxnet/proto/udp.hpp"
 
 #include "tests/proto/frames.hpp"
 

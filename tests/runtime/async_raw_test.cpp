@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/async_raw.hpp"
+#include "fluxnet/runtime/packets/async_raw.hpp"
 
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/fake_port.hpp"
 #include "tests/support/skip.hpp"

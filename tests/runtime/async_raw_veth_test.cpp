@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // async_raw on a veth whose other end is the kernel's.
-#include "runtime/async_raw.hpp"
+#include "fluxnet/runtime/packets/async_raw.hpp"
 
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/veth_port.hpp"
 #include "tests/support/skip.hpp"

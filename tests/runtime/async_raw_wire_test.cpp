@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // async_raw on a simulated wire: a raw reflector and a raw client, with what it costs and where the frames are afterwards.
-#include "runtime/async_raw.hpp"
+#include "fluxnet/runtime/packets/async_raw.hpp"
 
-#include "runtime/sleep.hpp"
-#include "runtime/wire_pump.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/simulation/wire_pump.hpp"
 #include "tests/runtime/fake_port.hpp"
 #include "tests/runtime/own_calls.hpp"
 #include "tests/support/allocation_counter.hpp"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Packets of another UMEM through an async_tx that copies them, and how it waits for frames to copy into.
-#include "runtime/async_tx.hpp"
+#include "fluxnet/runtime/packets/async_tx.hpp"
 
-#include "runtime/executor.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/fake_port.hpp"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/async_tx.hpp"
+#include "fluxnet/runtime/packets/async_tx.hpp"
 
-#include "runtime/executor.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/veth_port.hpp"
 #include "tests/support/skip.hpp"

@@ -49,11 +49,11 @@ inline std::set<found_awaiter> awaiters_in(const std::string& file, const std::s
     return found;
 }
 
-/// Those of the headers in `folder`; not of its sub-folders, which users do not include.
+/// Those of the headers in `folder` and in its rooms; not of the folders named detail, which users do not include.
 inline std::set<found_awaiter> awaiters_below(const std::filesystem::path& folder) {
     std::set<found_awaiter> all;
-    for (const auto& each : std::filesystem::directory_iterator(folder)) {
-        if (each.path().extension() != ".hpp") { continue; }
+    for (const auto& each : std::filesystem::recursive_directory_iterator(folder)) {
+        if (each.path().extension() != ".hpp" || each.path().parent_path().filename() == "detail") { continue; }
         std::ifstream file(each.path());
         const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
         all.merge(awaiters_in(each.path().filename().string(), text));

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Channels and semaphores between executors on threads of their own, with cancellations at random moments.
-#include "runtime/channel.hpp"
-#include "runtime/event.hpp"
-#include "runtime/mutex.hpp"
-#include "runtime/schedule.hpp"
-#include "runtime/semaphore.hpp"
-#include "runtime/sleep.hpp"
-#include "runtime/timeout.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/sync/channel.hpp"
+#include "fluxnet/runtime/sync/event.hpp"
+#include "fluxnet/runtime/sync/mutex.hpp"
+#include "fluxnet/runtime/sync/semaphore.hpp"
 #include "tests/xsk/scale.hpp"
 
 #include <doctest/doctest.h>

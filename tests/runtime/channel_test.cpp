@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/channel.hpp"
+#include "fluxnet/runtime/sync/channel.hpp"
 
-#include "runtime/schedule.hpp"
-#include "runtime/scope.hpp"
-#include "runtime/sleep.hpp"
-#include "runtime/timeout.hpp"
-#include "xsk/packet.hpp"
-#include "xsk/umem.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/scope.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/xsk/memory/packet.hpp"
+#include "fluxnet/xsk/memory/umem.hpp"
 
 #include <doctest/doctest.h>
 

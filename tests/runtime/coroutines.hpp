@@ -4,9 +4,9 @@
 // Plain values and awaiters, used on the thread of the executor under test.
 #pragma once
 
-#include "runtime/executor.hpp"
-#include "runtime/ready_node.hpp"
-#include "runtime/task.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/ready_node.hpp"
+#include "fluxnet/runtime/core/task.hpp"
 
 #include <cassert>
 #include <coroutine>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Engines under congestion, between two ports, and how they stop and idle.
-#include "runtime/engine.hpp"
+#include "fluxnet/runtime/packets/engine.hpp"
 
-#include "runtime/signal_set.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/signal_set.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/support/fake_kernel.hpp"
 #include "tests/xsk/sim.hpp"
 

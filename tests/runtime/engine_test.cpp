@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The engine on simulated wires: what becomes of each packet, how it stops, and that nothing is lost on the way.
-#include "runtime/engine.hpp"
+#include "fluxnet/runtime/packets/engine.hpp"
 
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/xsk/dies.hpp"
 #include "tests/xsk/sim.hpp"
-#include "xsk/simulated_wire.hpp"
 
 #include <doctest/doctest.h>
 

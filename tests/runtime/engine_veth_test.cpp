@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The engine on veth, in native and generic mode: with the kernel's packets, between two interfaces, under congestion, idle.
-#include "runtime/engine.hpp"
+#include "fluxnet/runtime/packets/engine.hpp"
 
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/veth_port.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/xsk/sim.hpp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What only epoll does: which system calls it makes, and what happens when they are refused.
-#include "runtime/reactor.hpp"
+#include "fluxnet/runtime/reactor/reactor.hpp"
 
 #include "tests/runtime/own_calls.hpp"
 #include "tests/runtime/pipe_ends.hpp"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/executor_group.hpp"
+#include "fluxnet/runtime/core/executor_group.hpp"
 
-#include "runtime/channel.hpp"
-#include "runtime/schedule.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/sync/channel.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/executor.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
 
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 
 #include <doctest/doctest.h>

@@ -5,7 +5,7 @@
 // the model's interface takes the number of the loopback interface, which never changes.
 #pragma once
 
-#include "runtime/open_async.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
 #include "tests/support/fake_kernel.hpp"
 
 #include <doctest/doctest.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/runtime/fault_cell.hpp"
 
-#include "runtime/schedule.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/leaves_nothing.hpp"
 

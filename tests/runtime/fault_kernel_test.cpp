@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The kernel fails while packets are awaited and sent: every await ends, with an outcome that says why, and nothing is left
 // behind.
-#include "runtime/async_raw.hpp"
-#include "runtime/open_async.hpp"
-#include "runtime/sleep.hpp"
-#include "runtime/timeout.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/packets/async_raw.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
 #include "tests/runtime/fake_port.hpp"
 #include "tests/runtime/leaves_nothing.hpp"
 #include "tests/xsk/sim.hpp"

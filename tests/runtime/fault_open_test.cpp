@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The kernel fails at each step while sockets are opened and bound to an executor, and while there are no more descriptors:
 // the error names the step, and nothing is left open, mapped, blocked or allocated.
-#include "runtime/open_async.hpp"
-#include "runtime/signal_set.hpp"
+#include "fluxnet/runtime/core/signal_set.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
 #include "tests/runtime/leaves_nothing.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/xsk/scale.hpp"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Rows of the fault matrix: sockets over the model of the kernel, whose descriptor really becomes readable, and in virtual
 // time, where there is no kernel, over a simulated wire on the place's clock.
-#include "runtime/async_raw.hpp"
-#include "runtime/async_rx.hpp"
-#include "runtime/async_tx.hpp"
-#include "runtime/open_async.hpp"
+#include "fluxnet/runtime/packets/async_raw.hpp"
+#include "fluxnet/runtime/packets/async_rx.hpp"
+#include "fluxnet/runtime/packets/async_tx.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
 #include "tests/runtime/fake_port.hpp"
 #include "tests/runtime/fault_world.hpp"
 #include "tests/xsk/sim.hpp"

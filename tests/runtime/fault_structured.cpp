@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Rows of the fault matrix: scopes, when_all and when_any.
-#include "runtime/event.hpp"
-#include "runtime/scope.hpp"
-#include "runtime/when.hpp"
+#include "fluxnet/runtime/core/scope.hpp"
+#include "fluxnet/runtime/core/when.hpp"
+#include "fluxnet/runtime/sync/event.hpp"
 #include "tests/runtime/fault_world.hpp"
 
 #include <array>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Rows of the fault matrix: channels, mutexes, semaphores, events and latches.
-#include "runtime/channel.hpp"
-#include "runtime/event.hpp"
-#include "runtime/mutex.hpp"
-#include "runtime/semaphore.hpp"
+#include "fluxnet/runtime/sync/channel.hpp"
+#include "fluxnet/runtime/sync/event.hpp"
+#include "fluxnet/runtime/sync/mutex.hpp"
+#include "fluxnet/runtime/sync/semaphore.hpp"
 #include "tests/runtime/fault_world.hpp"
 
 #include <doctest/doctest.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Rows of the fault matrix: descriptors, timers, other executors, and plain tasks.
-#include "runtime/event.hpp"
-#include "runtime/readable.hpp"
-#include "runtime/schedule.hpp"
-#include "runtime/signal_set.hpp"
-#include "runtime/sleep.hpp"
-#include "runtime/timeout.hpp"
+#include "fluxnet/runtime/core/readable.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/signal_set.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/sync/event.hpp"
 #include "tests/runtime/fault_world.hpp"
 #include "tests/runtime/pipe_ends.hpp"
 

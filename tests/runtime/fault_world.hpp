@@ -5,10 +5,10 @@
 // tells how to await once, how to make that await complete from outside, and what must be true of the world afterwards.
 #pragma once
 
-#include "runtime/executor.hpp"
-#include "runtime/task.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/task.hpp"
+#include "fluxnet/xsk/base/error.hpp"
 #include "tests/runtime/temper.hpp"
-#include "xsk/error.hpp"
 
 #include <memory>
 #include <span>

@@ -2,14 +2,14 @@
 // Long-lived loops: ten million resumptions that need no suspension keep the stack flat, in every build. g++ makes each
 // transfer between coroutines a call below -O2 or when a sanitizer is on, so there a loop that were left to
 // itself would use hundreds of megabytes. Each loop notes the stack in every round; each runs in a process of its own.
-#include "runtime/channel.hpp"
-#include "runtime/open_async.hpp"
-#include "runtime/schedule.hpp"
-#include "runtime/task.hpp"
-#include "runtime/timeout.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/task.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
+#include "fluxnet/runtime/sync/channel.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/stack_span.hpp"
-#include "xsk/simulated_wire.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/detail/frame_cache.hpp"
+#include "fluxnet/runtime/core/detail/frame_cache.hpp"
 
-#include "runtime/channel.hpp"
-#include "runtime/schedule.hpp"
-#include "runtime/scope.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/scope.hpp"
+#include "fluxnet/runtime/sync/channel.hpp"
 #include "tests/support/allocation_counter.hpp"
 #include "tests/support/skip.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/io_result.hpp"
+#include "fluxnet/runtime/core/io_result.hpp"
 
 #include <doctest/doctest.h>
 

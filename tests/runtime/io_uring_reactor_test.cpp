@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What only io_uring does.
-#include "runtime/reactor.hpp"
+#include "fluxnet/runtime/reactor/reactor.hpp"
 
 #include "tests/runtime/reactor_tests.hpp"
 

@@ -2,7 +2,7 @@
 // `leaves_nothing`: runs something and checks that neither memory nor descriptors are left of it.
 #pragma once
 
-#include "runtime/detail/frame_cache.hpp"
+#include "fluxnet/runtime/core/detail/frame_cache.hpp"
 #include "tests/support/allocation_counter.hpp"
 
 #include <doctest/doctest.h>

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/detail/link_monitor.hpp"
+#include "fluxnet/runtime/packets/detail/link_monitor.hpp"
 
-#include "runtime/executor.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/xsk/program.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/veth_port.hpp"
 #include "tests/support/foreign_program.hpp"
 #include "tests/support/network_namespace.hpp"
 #include "tests/support/skip.hpp"
-#include "xsk/program.hpp"
 
 #include <doctest/doctest.h>
 

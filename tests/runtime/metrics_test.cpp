@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/metrics.hpp"
+#include "fluxnet/runtime/packets/metrics.hpp"
 
-#include "runtime/open_async.hpp"
-#include "runtime/sleep.hpp"
-#include "xsk/simulated_wire.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include <doctest/doctest.h>
 

@@ -2,10 +2,10 @@
 // Coroutines that suspend while they hold their arguments, for the tests of natural calls.
 #pragma once
 
-#include "runtime/executor.hpp"
-#include "runtime/schedule.hpp"
-#include "runtime/task.hpp"
-#include "runtime/timeout.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/task.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
 #include "tests/runtime/tracked.hpp"
 
 #include <doctest/doctest.h>

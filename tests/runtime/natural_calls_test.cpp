@@ -2,17 +2,17 @@
 // Calls as one writes them, with temporaries in the co_await expression: each is destroyed once, after its last use. g++ 12
 // gets some of this wrong; what is not here is named in runtime/task.hpp.
 #include "tests/runtime/natural_calls.hpp"
-#include "runtime/channel.hpp"
-#include "runtime/event.hpp"
-#include "runtime/executor.hpp"
-#include "runtime/mutex.hpp"
-#include "runtime/schedule.hpp"
-#include "runtime/scope.hpp"
-#include "runtime/semaphore.hpp"
-#include "runtime/sleep.hpp"
-#include "runtime/task.hpp"
-#include "runtime/timeout.hpp"
-#include "runtime/when.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/scope.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/task.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/core/when.hpp"
+#include "fluxnet/runtime/sync/channel.hpp"
+#include "fluxnet/runtime/sync/event.hpp"
+#include "fluxnet/runtime/sync/mutex.hpp"
+#include "fluxnet/runtime/sync/semaphore.hpp"
 #include "tests/support/skip.hpp"
 
 #include <doctest/doctest.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/operation.hpp"
+#include "fluxnet/runtime/core/operation.hpp"
 
-#include "runtime/executor.hpp"
-#include "runtime/readable.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/readable.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/support/detail/file_descriptor.hpp"
 

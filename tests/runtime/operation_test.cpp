@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/operation.hpp"
+#include "fluxnet/runtime/core/operation.hpp"
 
-#include "runtime/executor.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 
 #include <doctest/doctest.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Packets that outlive the sockets and the executor they came through, and coroutines that throw with packets in hand.
-#include "xsk/packet.hpp"
+#include "fluxnet/xsk/memory/packet.hpp"
 
-#include "runtime/executor.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
 #include "tests/runtime/fake_port.hpp"
 #include "tests/xsk/mapped.hpp"
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/runtime/virtual_workload.hpp"
 
-#include "runtime/executor.hpp"
-#include "runtime/open_async.hpp"
-#include "runtime/schedule.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
 
 #include <exception>
 

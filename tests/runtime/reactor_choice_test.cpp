@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which reactor an executor gets, and what it says about that.
-#include "runtime/reactor.hpp"
+#include "fluxnet/runtime/reactor/reactor.hpp"
 
-#include "runtime/engine.hpp"
-#include "runtime/executor.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/packets/engine.hpp"
 #include "tests/runtime/reactor_tests.hpp"
 #include "tests/runtime/seccomp.hpp"
 #include "tests/support/detail/file_descriptor.hpp"

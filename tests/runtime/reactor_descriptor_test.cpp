@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What every backend makes of descriptors: several operations on one, numbers used again, hang-ups, files, refusals.
-#include "runtime/reactor.hpp"
+#include "fluxnet/runtime/reactor/reactor.hpp"
 
 #include "tests/runtime/pipe_ends.hpp"
 #include "tests/runtime/reactor_tests.hpp"

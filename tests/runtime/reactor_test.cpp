@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What every backend does with operations: each case runs on io_uring and on epoll.
-#include "runtime/reactor.hpp"
+#include "fluxnet/runtime/reactor/reactor.hpp"
 
 #include "tests/runtime/pipe_ends.hpp"
 #include "tests/runtime/reactor_tests.hpp"

@@ -2,7 +2,7 @@
 // What the tests of reactors share: an operation that remembers, and a test case that runs on each backend.
 #pragma once
 
-#include "runtime/reactor.hpp"
+#include "fluxnet/runtime/reactor/reactor.hpp"
 #include "tests/support/skip.hpp"
 
 #include <doctest/doctest.h>

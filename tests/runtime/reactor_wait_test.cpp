@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What ends a wait, on every backend: each case runs on io_uring and on epoll.
-#include "runtime/reactor.hpp"
+#include "fluxnet/runtime/reactor/reactor.hpp"
 
 #include "tests/runtime/pipe_ends.hpp"
 #include "tests/runtime/reactor_tests.hpp"

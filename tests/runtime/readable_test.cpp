@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/readable.hpp"
+#include "fluxnet/runtime/core/readable.hpp"
 
-#include "runtime/executor.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/pipe_ends.hpp"
 #include "tests/support/detail/file_descriptor.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/ready_node.hpp"
+#include "fluxnet/runtime/core/ready_node.hpp"
 
 #include <doctest/doctest.h>
 

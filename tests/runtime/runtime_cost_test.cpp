@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the runtime costs once it runs: no allocation for waiting and for posting nodes, no system call for being idle, and
 // at most one system call a turn.
-#include "runtime/executor.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
 
-#include "runtime/detail/frame_cache.hpp"
-#include "runtime/readable.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/detail/frame_cache.hpp"
+#include "fluxnet/runtime/core/readable.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/own_calls.hpp"
 #include "tests/support/allocation_counter.hpp"

@@ -8,13 +8,13 @@
 // for as long as it likes. So the threads ask for precedence over other programs, which root gets, and an attempt in which
 // the 99th percentile of one of the three is too long is repeated, twice at most: an executor that is unfair is so in every
 // attempt, other programs are not. Nothing is taken off the delays.
-#include "runtime/engine.hpp"
-#include "runtime/open_async.hpp"
-#include "runtime/readable.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/readable.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/packets/engine.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 #include "tests/runtime/pipe_ends.hpp"
 #include "tests/support/precedence.hpp"
-#include "xsk/simulated_wire.hpp"
 
 #include <doctest/doctest.h>
 

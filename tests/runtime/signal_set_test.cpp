@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/signal_set.hpp"
+#include "fluxnet/runtime/core/signal_set.hpp"
 
-#include "runtime/executor.hpp"
-#include "runtime/schedule.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 
 #include <doctest/doctest.h>

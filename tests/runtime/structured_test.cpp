@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Tasks beside each other: scopes, when_all and when_any, time limits, and moving between executors.
-#include "runtime/schedule.hpp"
-#include "runtime/scope.hpp"
-#include "runtime/timeout.hpp"
-#include "runtime/when.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/scope.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/core/when.hpp"
 
-#include "runtime/sleep.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 
 #include <doctest/doctest.h>

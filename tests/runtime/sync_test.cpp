@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Mutex, semaphore, event and latch.
-#include "runtime/event.hpp"
-#include "runtime/mutex.hpp"
-#include "runtime/semaphore.hpp"
+#include "fluxnet/runtime/sync/event.hpp"
+#include "fluxnet/runtime/sync/mutex.hpp"
+#include "fluxnet/runtime/sync/semaphore.hpp"
 
-#include "runtime/schedule.hpp"
-#include "runtime/sleep.hpp"
-#include "runtime/timeout.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What an executor tells about its tasks, and how it ends them.
-#include "runtime/dump_on_signal.hpp"
+#include "fluxnet/runtime/core/dump_on_signal.hpp"
 
-#include "runtime/channel.hpp"
-#include "runtime/schedule.hpp"
-#include "runtime/scope.hpp"
-#include "runtime/sleep.hpp"
-#include "runtime/timeout.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/scope.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/sync/channel.hpp"
 #include "tests/runtime/coroutines.hpp"
 
 #include <doctest/doctest.h>

@@ -2,9 +2,9 @@
 // `temper`: the kinds of executor that a test goes through: each reactor, and virtual time.
 #pragma once
 
-#include "runtime/executor.hpp"
-#include "runtime/virtual_clock.hpp"
-#include "xsk/simulated_wire.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/simulation/virtual_clock.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include <cstdint>
 #include <optional>

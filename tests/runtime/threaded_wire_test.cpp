@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Executors on threads of their own, joined by a threaded simulated wire.
-#include "runtime/open_async.hpp"
-#include "runtime/sleep.hpp"
-#include "runtime/wire_pump.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
+#include "fluxnet/runtime/simulation/wire_pump.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/xsk/dies.hpp"
 #include "tests/xsk/scale.hpp"
-#include "xsk/simulated_wire.hpp"
 
 #include <doctest/doctest.h>
 

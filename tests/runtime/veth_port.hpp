@@ -5,7 +5,7 @@
 // packet socket, and the testbed, may be used by one other thread.
 #pragma once
 
-#include "runtime/open_async.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
 #include "tests/runtime/fake_port.hpp"
 #include "tests/support/packet_socket.hpp"
 #include "tests/support/testbed.hpp"

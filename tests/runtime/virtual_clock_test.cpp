@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/virtual_clock.hpp"
+#include "fluxnet/runtime/simulation/virtual_clock.hpp"
 
-#include "runtime/channel.hpp"
-#include "runtime/engine.hpp"
-#include "runtime/schedule.hpp"
-#include "runtime/sleep.hpp"
-#include "runtime/timeout.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/packets/engine.hpp"
+#include "fluxnet/runtime/sync/channel.hpp"
 #include "tests/runtime/virtual_world.hpp"
 
 #include <doctest/doctest.h>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/runtime/virtual_workload.hpp"
 
-#include "runtime/channel.hpp"
-#include "runtime/executor.hpp"
-#include "runtime/mutex.hpp"
-#include "runtime/open_async.hpp"
-#include "runtime/scope.hpp"
-#include "runtime/sleep.hpp"
-#include "runtime/timeout.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/scope.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
+#include "fluxnet/runtime/sync/channel.hpp"
+#include "fluxnet/runtime/sync/mutex.hpp"
 
 #include <array>
 #include <cstring>

@@ -5,7 +5,7 @@
 // the tests and by replay_seed, which repeats a single seed.
 #pragma once
 
-#include "runtime/virtual_clock.hpp"
+#include "fluxnet/runtime/simulation/virtual_clock.hpp"
 
 #include <chrono>
 #include <cstdint>

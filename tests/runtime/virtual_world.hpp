@@ -4,10 +4,10 @@
 // Each small_world is one test case's, on its thread.
 #pragma once
 
-#include "runtime/executor.hpp"
-#include "runtime/open_async.hpp"
-#include "runtime/task.hpp"
-#include "runtime/virtual_clock.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/task.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
+#include "fluxnet/runtime/simulation/virtual_clock.hpp"
 #include "tests/xsk/sim.hpp"
 
 #include <doctest/doctest.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/wire_pump.hpp"
+#include "fluxnet/runtime/simulation/wire_pump.hpp"
 
-#include "proto/echo_host.hpp"
-#include "runtime/open_async.hpp"
-#include "runtime/sleep.hpp"
+#include "fluxnet/proto/echo_host.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
 #include "tests/proto/frames.hpp"
 #include "tests/support/allocation_counter.hpp"
 #include "tests/support/skip.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/support/fake_kernel.hpp"
 
-#include "xsk/detail/if_xdp.hpp"
+#include "fluxnet/xsk/detail/if_xdp.hpp"
 
 #include <algorithm>
 #include <atomic>

@@ -8,10 +8,10 @@
 // net/xdp/xsk_queue.h and net/xdp/xdp_umem.c of Linux 6.18, copy mode, as far as user space can tell.
 #pragma once
 
-#include "xsk/descriptor.hpp"
-#include "xsk/interface.hpp"
-#include "xsk/kernel.hpp"
-#include "xsk/ring.hpp"
+#include "fluxnet/xsk/interface.hpp"
+#include "fluxnet/xsk/kernel.hpp"
+#include "fluxnet/xsk/memory/descriptor.hpp"
+#include "fluxnet/xsk/memory/ring.hpp"
 
 #include <array>
 #include <cstddef>

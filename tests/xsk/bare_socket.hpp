@@ -4,11 +4,11 @@
 // Owns its descriptor and mappings; the memory that it registers must outlive it. The answers of calls are the kernel's.
 #pragma once
 
-#include "xsk/descriptor.hpp"
-#include "xsk/detail/if_xdp.hpp"
-#include "xsk/kernel.hpp"
-#include "xsk/ring.hpp"
-#include "xsk/umem.hpp"
+#include "fluxnet/xsk/detail/if_xdp.hpp"
+#include "fluxnet/xsk/kernel.hpp"
+#include "fluxnet/xsk/memory/descriptor.hpp"
+#include "fluxnet/xsk/memory/ring.hpp"
+#include "fluxnet/xsk/memory/umem.hpp"
 
 #include <array>
 #include <cstdint>

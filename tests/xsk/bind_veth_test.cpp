@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the running kernel makes of bind flags: XDP_USE_NEED_WAKEUP or not, and the rules that the models of it follow.
+#include "fluxnet/xsk/builder.hpp"
 #include "tests/support/packet_socket.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/support/testbed.hpp"
 #include "tests/xsk/bare_socket.hpp"
 #include "tests/xsk/bind_rules.hpp"
 #include "tests/xsk/sim.hpp"
-#include "xsk/builder.hpp"
 
 #include <doctest/doctest.h>
 

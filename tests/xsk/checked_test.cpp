@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/detail/checked.hpp"
+#include "fluxnet/xsk/memory/detail/checked.hpp"
 
+#include "fluxnet/xsk/memory/packet.hpp"
+#include "fluxnet/xsk/memory/umem.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/xsk/dies.hpp"
-#include "xsk/packet.hpp"
-#include "xsk/umem.hpp"
 
 #include <doctest/doctest.h>
 

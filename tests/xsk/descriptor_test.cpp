@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/descriptor.hpp"
+#include "fluxnet/xsk/memory/descriptor.hpp"
 
 #include <doctest/doctest.h>
 

@@ -2,7 +2,7 @@
 // Runs something that an assertion has to stop, in a child process. For test cases that have one thread.
 #pragma once
 
-#include "xsk/detail/checked.hpp"
+#include "fluxnet/xsk/memory/detail/checked.hpp"
 
 #include <csignal>
 #include <cstdlib>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/error.hpp"
+#include "fluxnet/xsk/base/error.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/frame_home.hpp"
+#include "fluxnet/xsk/memory/frame_home.hpp"
 
+#include "fluxnet/xsk/memory/umem.hpp"
 #include "tests/xsk/scale.hpp"
-#include "xsk/umem.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/frame_home.hpp"
+#include "fluxnet/xsk/memory/frame_home.hpp"
 
+#include "fluxnet/xsk/memory/umem.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/xsk/dies.hpp"
 #include "tests/xsk/ring_storage.hpp"
-#include "xsk/umem.hpp"
 
 #include <doctest/doctest.h>
 

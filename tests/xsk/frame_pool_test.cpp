@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/frame_pool.hpp"
+#include "fluxnet/xsk/memory/frame_pool.hpp"
 
+#include "fluxnet/xsk/memory/packet.hpp"
+#include "fluxnet/xsk/memory/umem.hpp"
 #include "tests/xsk/ring_storage.hpp"
-#include "xsk/packet.hpp"
-#include "xsk/umem.hpp"
 
 #include <doctest/doctest.h>
 

@@ -2,9 +2,9 @@
 // The rings themselves: how far a kick moves the TX ring, the smallest and the largest sizes, and a hundred lives in a row.
 // The scenarios are those of the kernel's own AF_XDP tests (Linux tools/testing/selftests/bpf/xskxceiver.c): TX queue
 // consumer, ring sizes, teardown.
+#include "fluxnet/xsk/detail/if_xdp.hpp"
 #include "tests/xsk/raw_end.hpp"
 #include "tests/xsk/veth_pair.hpp"
-#include "xsk/detail/if_xdp.hpp"
 
 #include <doctest/doctest.h>
 

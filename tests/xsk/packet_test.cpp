@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/packet.hpp"
+#include "fluxnet/xsk/memory/packet.hpp"
 
-#include "xsk/umem.hpp"
+#include "fluxnet/xsk/memory/umem.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Packets on threads that know no socket: workers that throw, and readers that outlive what they read from.
-#include "xsk/packet.hpp"
+#include "fluxnet/xsk/memory/packet.hpp"
 
 #include "tests/xsk/mapped.hpp"
 #include "tests/xsk/sim.hpp"

@@ -5,8 +5,8 @@
 // Owned by one test case, one thread at a time. Everything goes through the public rings of the socket.
 #pragma once
 
+#include "fluxnet/xsk/raw_socket.hpp"
 #include "tests/xsk/veth_pair.hpp"
-#include "xsk/raw_socket.hpp"
 
 #include <doctest/doctest.h>
 

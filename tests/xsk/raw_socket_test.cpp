@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/raw_socket.hpp"
+#include "fluxnet/xsk/raw_socket.hpp"
 
 #include "tests/xsk/sim.hpp"
 

@@ -2,7 +2,7 @@
 // Memory for a ring, as a socket would map it. Owned by the test; outlives the ends built over it.
 #pragma once
 
-#include "xsk/ring.hpp"
+#include "fluxnet/xsk/memory/ring.hpp"
 
 #include <atomic>
 #include <cstdint>

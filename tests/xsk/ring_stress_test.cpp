@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/ring.hpp"
+#include "fluxnet/xsk/memory/ring.hpp"
 
 #include "tests/xsk/ring_storage.hpp"
 #include "tests/xsk/scale.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/ring.hpp"
+#include "fluxnet/xsk/memory/ring.hpp"
 
 #include "tests/support/skip.hpp"
 #include "tests/xsk/dies.hpp"

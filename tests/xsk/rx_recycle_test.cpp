@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Packets that a receive, or recycle(), drops by the dozen: their frames go straight back to the kernel.
-#include "xsk/rx.hpp"
+#include "fluxnet/xsk/rx.hpp"
 
 #include "tests/support/skip.hpp"
 #include "tests/xsk/dies.hpp"

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // rx::wait() on real sockets: what a loop without a runtime sleeps in.
-#include "xsk/rx.hpp"
+#include "fluxnet/xsk/rx.hpp"
 
+#include "fluxnet/xsk/builder.hpp"
 #include "tests/support/packet_socket.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/support/syscall_counter.hpp"
 #include "tests/support/testbed.hpp"
 #include "tests/xsk/sim.hpp"
-#include "xsk/builder.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What bind() answers, with XDP_SHARED_UMEM and without: the same from both models of the kernel as from the kernel.
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 #include "tests/xsk/bare_socket.hpp"
 #include "tests/xsk/bind_rules.hpp"
 #include "tests/xsk/sim.hpp"
-#include "xsk/simulated_wire.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Several sockets over one UMEM, on a fake kernel: what each gets, and what becomes of it when one closes.
-#include "xsk/builder.hpp"
+#include "fluxnet/xsk/builder.hpp"
 
 #include "tests/xsk/sim.hpp"
 

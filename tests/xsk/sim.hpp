@@ -3,8 +3,8 @@
 // the end.
 #pragma once
 
+#include "fluxnet/xsk/builder.hpp"
 #include "tests/support/fake_kernel.hpp"
-#include "xsk/builder.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/simulated_wire.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include "tests/xsk/sim.hpp"
 #include "tests/xsk/wire_line.hpp"

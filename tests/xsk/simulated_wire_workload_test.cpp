@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Random use of both ends of a simulated wire, replayed from seeds.
-#include "xsk/simulated_wire.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include "tests/xsk/sim.hpp"
 #include "tests/xsk/wire_line.hpp"

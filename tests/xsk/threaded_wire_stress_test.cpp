@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A simulated wire whose sockets live on several threads.
-#include "xsk/simulated_wire.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include "tests/support/deadline.hpp"
 #include "tests/support/skip.hpp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What becomes of packets that a tx does not take as they are: handed back by send(), or copied from another UMEM.
-#include "xsk/tx.hpp"
+#include "fluxnet/xsk/tx.hpp"
 
 #include "tests/support/allocation_counter.hpp"
 #include "tests/xsk/sim.hpp"

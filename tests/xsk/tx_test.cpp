@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/tx.hpp"
+#include "fluxnet/xsk/tx.hpp"
 
 #include "tests/support/skip.hpp"
 #include "tests/xsk/dies.hpp"

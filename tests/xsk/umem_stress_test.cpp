@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/umem.hpp"
+#include "fluxnet/xsk/memory/umem.hpp"
 
+#include "fluxnet/xsk/memory/packet.hpp"
 #include "tests/xsk/mapped.hpp"
 #include "tests/xsk/scale.hpp"
-#include "xsk/packet.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/umem.hpp"
+#include "fluxnet/xsk/memory/umem.hpp"
 
+#include "fluxnet/xsk/memory/packet.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/xsk/dies.hpp"
 #include "tests/xsk/mapped.hpp"
-#include "xsk/packet.hpp"
 
 #include <doctest/doctest.h>
 

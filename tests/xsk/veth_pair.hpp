@@ -6,12 +6,12 @@
 // that sockets of both ends can be used side by side; each socket may then go to a thread of its own.
 #pragma once
 
+#include "fluxnet/xsk/builder.hpp"
 #include "tests/support/deadline.hpp"
 #include "tests/support/packet_socket.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/support/testbed.hpp"
 #include "tests/xsk/sim.hpp"
-#include "xsk/builder.hpp"
 
 #include <doctest/doctest.h>
 

@@ -2,7 +2,7 @@
 // `wire_line`: a simulated wire with a socket on both ends, for tests on one thread.
 #pragma once
 
-#include "xsk/simulated_wire.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include <array>
 #include <cstddef>

@@ -5,8 +5,8 @@
 // A socket belongs to one thread at a time; echo() lets go of it at its end.
 #pragma once
 
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 #include "tests/xsk/sim.hpp"
-#include "xsk/simulated_wire.hpp"
 
 #include <array>
 #include <atomic>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "xsk/builder.hpp"
+#include "fluxnet/xsk/builder.hpp"
 
 #include "tests/xsk/mapped.hpp"
 #include "tests/xsk/scale.hpp"

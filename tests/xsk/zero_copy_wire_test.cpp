@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The zero-copy driver of a simulated wire: when its NEED_WAKEUP flags rise and fall, and how the sockets live with it.
+#include "fluxnet/xsk/simulation/detail/simulated_socket.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 #include "tests/xsk/bare_socket.hpp"
 #include "tests/xsk/sim.hpp"
 #include "tests/xsk/wire_line.hpp"
-#include "xsk/detail/simulated_socket.hpp"
-#include "xsk/simulated_wire.hpp"
 
 #include <doctest/doctest.h>
 

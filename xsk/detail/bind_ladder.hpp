@@ -7,8 +7,8 @@
 // that is refused the memory is registered once more, which counts twice against the locked-memory limit.
 #pragma once
 
-#include "xsk/detail/socket_core.hpp"
-#include "xsk/raw_socket.hpp"
+#include "fluxnet/xsk/detail/socket_core.hpp"
+#include "fluxnet/xsk/raw_socket.hpp"
 
 #include <memory>
 #include <vector>

@@ -9,11 +9,11 @@
 // Built on one thread; afterwards only const members are used, from two threads at most.
 #pragma once
 
-#include "xsk/interface.hpp"
-#include "xsk/kernel.hpp"
-#include "xsk/program.hpp"
-#include "xsk/ring.hpp"
-#include "xsk/umem.hpp"
+#include "fluxnet/xsk/interface.hpp"
+#include "fluxnet/xsk/kernel.hpp"
+#include "fluxnet/xsk/memory/ring.hpp"
+#include "fluxnet/xsk/memory/umem.hpp"
+#include "fluxnet/xsk/program.hpp"
 
 #include <array>
 #include <cstddef>

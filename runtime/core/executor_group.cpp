@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/runtime/core/executor_group.hpp"
+
+#include <cassert>
+#include <cerrno>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include <pthread.h>
+#include <sched.h>
+
+namespace fluxnet {
+namespace {
+
+std::vector<int> allowed_cpus() {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (::sched_getaffinity(0, sizeof set, &set) != 0) {
+        throw std::system_error(errno, std::generic_category(), "ask for the CPUs that the process may use");
+    }
+    std::vector<int> cpus;
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        if (CPU_ISSET(cpu, &set)) { cpus.push_back(cpu); }
+    }
+    return cpus;
+}
+
+void pin_to(int cpu) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    if (const int refused = ::pthread_setaffinity_np(::pthread_self(), sizeof set, &set); refused != 0) {
+        throw std::system_error(refused, std::generic_category(), "pin a thread to CPU " + std::to_string(cpu));
+    }
+}
+
+}  // namespace
+
+executor_group::executor_group(const group_options& options) : pinned_(options.pinned), cpus_(allowed_cpus()) {
+    const std::size_t size = options.size != 0 ? options.size : cpus_.size();
+    for (std::size_t i = 0; i < size; ++i) { executors_.emplace_back(options.idle); }
+}
+
+executor_group::~executor_group() {
+    // All frames go while all executors are there: one may have to leave another's inbox.
+    for (executor& one : executors_) { one.discard_tasks(); }
+}
+
+void executor_group::spawn(std::size_t i, std::function<task<void>()> make, const std::source_location& where) {
+    tasks_.fetch_add(1, std::memory_order_relaxed);
+    const auto counted = [](executor_group& group, std::function<task<void>()> function) -> task<void> {
+        struct ending {
+            executor_group& group;
+            ~ending() { group.task_ended(); }
+        };
+        const ending at_the_end{group};
+        const task<void> work = function();
+        co_await work;
+    };
+    executor& on = executors_[i];
+    on.post([this, &on, counted, make = std::move(make), where] { on.spawn(counted(*this, make), where); });
+}
+
+void executor_group::task_ended() noexcept {
+    if (tasks_.fetch_sub(1, std::memory_order_acq_rel) == 1) { idle_.set(); }
+}
+
+void executor_group::run() {
+    if (tasks_.load(std::memory_order_acquire) == 0) { idle_.set(); }
+    assert(!ran_ && "a group runs once");
+    ran_ = true;
+    std::vector<std::thread> threads;
+    threads.reserve(executors_.size());
+    try {
+        for (std::size_t i = 0; i < executors_.size(); ++i) {
+            threads.emplace_back([this, i] { run_one(i); });
+        }
+    } catch (...) { keep_failure(std::current_exception()); }
+    for (std::thread& thread : threads) { thread.join(); }
+    if (failure_) { std::rethrow_exception(std::exchange(failure_, nullptr)); }
+}
+
+/// The body of a thread. An executor with nothing of its own to do stays, for others may send tasks here.
+void executor_group::run_one(std::size_t i) {
+    executor& mine = executors_[i];
+    try {
+        if (pinned_) { pin_to(cpus_[i % cpus_.size()]); }
+    } catch (...) { keep_failure(std::current_exception()); }
+    mine.spawn([this]() -> task<void> { static_cast<void>(co_await idle_.wait()); });
+    // After a failure the other tasks are run to their end, as long as each failure leaves fewer of them.
+    for (std::size_t left = ~std::size_t{0};;) {
+        try {
+            mine.run();
+            return;
+        } catch (...) { keep_failure(std::current_exception()); }
+        const std::size_t now = mine.tasks().size();
+        if (now >= left) { return; }
+        left = now;
+    }
+}
+
+void executor_group::keep_failure(std::exception_ptr failure) noexcept {
+    {
+        const std::lock_guard lock(mutex_);
+        if (!failure_) { failure_ = std::move(failure); }
+    }
+    request_stop();
+}
+
+void executor_group::request_stop() {
+    for (executor& one : executors_) { one.request_stop(); }
+}
+
+}  // namespace fluxnet

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `executor_group`: several executors, each on a thread of its own, pinned to a CPU of its own.
+//
+// The way to one network queue per core: open queue i (builder::build_queues) on executor i, and nothing is shared on a
+// packet's way. Made, run and destroyed on one thread. Handles are opened and tasks spawned before run(), or on the
+// executors' threads; spawn() may be called on any. Threads exist during run() only; the executors are destroyed together,
+// when no thread runs any of them, so tasks may have gone from one to another.
+#pragma once
+
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/task.hpp"
+#include "fluxnet/runtime/sync/event.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <source_location>
+#include <vector>
+
+namespace fluxnet {
+
+struct group_options {
+    std::size_t size = 0;  ///< 0: one for each CPU that the process may use.
+    bool pinned = true;    ///< Executor i keeps to the i-th of these CPUs, beginning again when there are fewer.
+    idle_policy idle{};
+};
+
+class executor_group {
+public:
+    /// Throws std::system_error when the kernel refuses a reactor.
+    explicit executor_group(const group_options& options = {});
+    executor_group(const executor_group&) = delete;
+    executor_group& operator=(const executor_group&) = delete;
+    ~executor_group();
+
+    [[nodiscard]] std::size_t size() const noexcept { return executors_.size(); }
+    [[nodiscard]] executor& operator[](std::size_t i) noexcept { return executors_[i]; }
+
+    /// Starts the task that `make` returns on executor `i`, whose thread calls `make`. Any thread; allocates. An executor
+    /// may end when no task that was started here is left on any; one that was spawned on an executor itself holds only
+    /// that.
+    void spawn(std::size_t i, std::function<task<void>()> make,
+               const std::source_location& where = std::source_location::current());
+
+    /// Runs all executors, once, until every task on every one of them has ended, or request_stop() has made them end. The
+    /// first exception that left a task cancels all the others and is thrown. Throws std::system_error when a thread cannot
+    /// be made or pinned.
+    void run();
+
+    /// Cancels what all tasks await. Any thread.
+    void request_stop();
+
+private:
+    void run_one(std::size_t i);
+    void keep_failure(std::exception_ptr failure) noexcept;
+    void task_ended() noexcept;
+
+    const bool pinned_;
+    std::vector<int> cpus_;
+    event idle_;  // set when no spawned task is left, which lets every executor end
+    std::atomic<std::size_t> tasks_ = 0;
+    std::deque<executor> executors_;
+    bool ran_ = false;
+    std::mutex mutex_;  // guards the first failure:
+    std::exception_ptr failure_;
+};
+
+}  // namespace fluxnet

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `operation`: the common part of every awaiter of ours: a suspended coroutine, its outcome, and how it is cancelled.
+//
+// Lies in the coroutine's frame; used on the executor's thread. States: idle -> waiting (suspend) -> done (complete) ->
+// resumed from the ready queue. It completes once: what comes second is ignored. An operation that moves its coroutine to
+// another executor goes idle -> travelling -> resumed there.
+//
+// Cancellation. suspend() registers with the coroutine's stop token last, when the operation is fully set up. A stop
+// requested on the executor's thread calls cancel() at once. One requested elsewhere posts `canceler_` to the executor,
+// which calls it there. Before the coroutine resumes, end() takes the registration back (which waits for a request under way
+// on another thread) and, if the canceler was posted, fetches it out of the executor's inbox, so that no node outlives its
+// frame.
+#pragma once
+
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/ready_node.hpp"
+#include "fluxnet/runtime/core/task_context.hpp"
+#include "fluxnet/xsk/base/error.hpp"
+
+#include <atomic>
+#include <cassert>
+#include <coroutine>
+#include <optional>
+#include <stop_token>
+#include <system_error>
+
+namespace fluxnet::detail {
+
+class operation : public ready_node {
+public:
+    /// Ends the operation with an outcome; its coroutine resumes in the next turn. Ignored unless it is waiting.
+    void complete(std::error_code outcome) noexcept {
+        if (phase_ != phase::waiting) { return; }
+        phase_ = phase::done;
+        outcome_ = outcome;
+        coroutine = coroutine_;
+        executor_->make_ready(*this);
+    }
+
+    /// Ends a waiting operation well, from any thread. The caller sees to it that nobody else ends it too and that it lives
+    /// until the call returns: by a lock that cancel() and the destructor take as well.
+    void grant() noexcept {
+        if (executor::current() == executor_) {
+            complete(no_error);
+        } else {
+            granted_ = true;
+            executor_->post(*this);
+        }
+    }
+
+    [[nodiscard]] bool waiting() const noexcept { return phase_ == phase::waiting; }
+
+    /// What is awaited, as a call reads: "async_rx::recv".
+    [[nodiscard]] virtual const char* name() const noexcept = 0;
+
+protected:
+    operation() = default;
+    ~operation() {
+        if (phase_ != phase::idle) { end(); }
+    }
+
+    /// The body of await_suspend(): notes who waits, calls `start`, which begins what is waited for, and registers with the
+    /// stop token. Returns false, starting nothing, when the coroutine was asked to stop already: the outcome is then
+    /// operation_canceled.
+    template <class Promise, class Start>
+    bool suspend(std::coroutine_handle<Promise> waiting, Start start) {
+        if (stopped_before(waiting)) { return false; }
+        enter(waiting, phase::waiting, here());
+        wait_for(start);
+        return true;
+    }
+
+    /// The same for operations that a stop hurries but does not end: begins whether or not a stop was requested, and calls
+    /// cancel() at once in that case.
+    template <class Promise, class Start>
+    void begin(std::coroutine_handle<Promise> waiting, Start start) {
+        context_ = context_of(waiting);
+        enter(waiting, phase::waiting, here());
+        wait_for(start);
+    }
+
+    /// For an operation that resumes its coroutine on another executor. Returns false when it was asked to stop already, as
+    /// suspend() does. Otherwise nothing of it is touched afterwards: it may have resumed there already. It cannot be
+    /// cancelled on its way.
+    template <class Promise>
+    bool travel(std::coroutine_handle<Promise> waiting, fluxnet::executor& target) {
+        if (stopped_before(waiting)) { return false; }
+        enter(waiting, phase::travelling, target);
+        if (context_ != nullptr) {
+            context_->awaiting = this;
+            context_->since = target.now();
+        }
+        target.post(*this);
+        return true;
+    }
+
+    /// Tells whether nothing goes on: it has not begun, or has been finished.
+    [[nodiscard]] bool idle() const noexcept { return phase_ == phase::idle; }
+
+    /// The body of await_resume(): detaches from everything and tells how it ended.
+    std::error_code finish() noexcept {
+        if (phase_ != phase::idle) { end(); }
+        return outcome_;
+    }
+
+    /// Detaches from everything; called before the coroutine goes on and when its frame is destroyed.
+    void end() noexcept {
+        registration_.reset();
+        if (context_ != nullptr && context_->awaiting == this) { context_->awaiting = nullptr; }
+        if (phase_ == phase::travelling || granted_) {  // its frame is destroyed before it came out of the inbox
+            executor_->take_inbox();
+            if (is_linked()) { unlink(); }
+            granted_ = false;
+        }
+        if (canceler_.posted.load(std::memory_order_acquire)) {
+            executor_->take_inbox();
+            if (canceler_.is_linked()) { canceler_.unlink(); }
+            canceler_.posted.store(false, std::memory_order_relaxed);
+        }
+        phase_ = phase::idle;
+    }
+
+    /// Gives up what is waited for and completes with operation_canceled, now or soon. On the executor's thread.
+    virtual void cancel() noexcept = 0;
+
+    [[nodiscard]] fluxnet::executor& home_executor() const noexcept { return *executor_; }
+
+private:
+    enum class phase : unsigned char { idle, waiting, done, travelling };
+
+    /// Notes the coroutine's context; tells whether that was asked to stop, which is the outcome then.
+    template <class Promise>
+    [[nodiscard]] bool stopped_before(std::coroutine_handle<Promise> waiting) noexcept {
+        context_ = context_of(waiting);
+        if (context_ == nullptr || !context_->stop.stop_requested()) { return false; }
+        outcome_ = errc::operation_canceled;
+        return true;
+    }
+
+    [[nodiscard]] static fluxnet::executor& here() noexcept {
+        assert(executor::current() != nullptr && "awaited outside an executor's run()");
+        return *executor::current();
+    }
+
+    void enter(std::coroutine_handle<> waiting, phase next, fluxnet::executor& on) noexcept {
+        executor_ = &on;
+        coroutine = nullptr;
+        coroutine_ = waiting;
+        phase_ = next;
+    }
+
+    template <class Start>
+    void wait_for(Start start) {
+        if (context_ != nullptr) {
+            context_->awaiting = this;
+            context_->since = executor_->coarse_now();
+        }
+        start();
+        if (context_ != nullptr && context_->stop.stop_possible()) {
+            registration_.emplace(context_->stop, requester{*this});
+        }
+    }
+
+    struct requester {
+        operation& self;
+        void operator()() const noexcept {
+            if (executor::current() == self.executor_) {
+                self.cancel();
+            } else {
+                self.canceler_.posted.store(true, std::memory_order_release);
+                self.executor_->post(self.canceler_);
+            }
+        }
+    };
+
+    class canceler_node final : public ready_node {
+    public:
+        explicit canceler_node(operation& self) noexcept : self_(self) {}
+        void run() noexcept override {
+            if (self_.waiting()) { self_.cancel(); }
+        }
+        std::atomic<bool> posted = false;  // since the last end()
+
+    private:
+        operation& self_;
+    };
+
+    void run() noexcept override {
+        if (phase_ == phase::travelling) {
+            phase_ = phase::done;
+            if (context_ != nullptr) { context_->on.store(executor_, std::memory_order_relaxed); }
+        } else if (granted_) {
+            granted_ = false;
+            phase_ = phase::done;
+            outcome_ = no_error;
+        }
+        coroutine_.resume();
+    }
+
+    fluxnet::executor* executor_ = nullptr;
+    task_context* context_ = nullptr;
+    std::coroutine_handle<> coroutine_;
+    std::error_code outcome_ = no_error;
+    phase phase_ = phase::idle;
+    bool granted_ = false;  // and in the executor's inbox
+    canceler_node canceler_{*this};
+    std::optional<std::stop_callback<requester>> registration_;
+};
+
+}  // namespace fluxnet::detail

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `async_raw`: a raw socket bound to an executor, so that coroutines there can await descriptors.
+//
+// Owns the raw_socket. Used and destroyed on the executor's thread, or while no thread runs it. It does for the user only
+// what a sleep needs: while a coroutine waits, the executor keeps one one-shot poll armed on the socket, armed only when the
+// RX ring is dry and the thread is about to sleep, and the kernel is woken then if it asks for that and frames wait in the
+// fill ring. Fill, TX and completion rings are the user's, through socket(), and so is every frame: nobody refills, kicks TX
+// or reaps by itself.
+#pragma once
+
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/io_result.hpp"
+#include "fluxnet/runtime/packets/receive_operation.hpp"
+#include "fluxnet/xsk/raw_socket.hpp"
+
+#include <coroutine>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace fluxnet {
+
+namespace detail {
+class raw_service;
+}
+
+class async_raw {
+public:
+    class [[nodiscard]] recv_awaiter;
+
+    /// Binds `socket`. Must be called in the network namespace of its interface. Throws std::system_error when no
+    /// rtnetlink socket can be had.
+    async_raw(executor& on, raw_socket socket);
+    async_raw(async_raw&&) noexcept;
+    async_raw& operator=(async_raw&&) noexcept;
+
+    /// Takes the poll back from the kernel, waits for its last completion, and closes the socket. An await under way ends
+    /// with `closed`.
+    ~async_raw();
+
+    /// Receives descriptors: completes with n >= 1 of them at the front of `into`, copied as the kernel wrote them and
+    /// released from the RX ring, at once when the ring has some, else when they arrive (none when the program itself has
+    /// emptied the ring before the coroutine resumed). Their frames are the user's then,
+    /// until given to the fill or the TX ring. One coroutine waits at a time, and no claim of the RX ring may be open.
+    /// `into` is not empty and must stay valid until it completes. Resumes on the bound executor. Allocates nothing.
+    /// Fairness: a coroutine that has received its share of packets this turn lets others run first. Errors:
+    /// operation_canceled (nothing was taken from the ring), interface_gone, program_detached (noticed with the next news of
+    /// the interface), ring_corruption, closed. A link that is down is no error: it stays pending.
+    [[nodiscard]] recv_awaiter recv_batch(std::span<xdp_desc> into) noexcept;
+
+    /// The socket with its four rings.
+    [[nodiscard]] raw_socket& socket() noexcept;
+    [[nodiscard]] const raw_socket& socket() const noexcept;
+
+    /// Times that the socket's poll woke the executor.
+    [[nodiscard]] std::uint64_t wakeups() const noexcept;
+
+private:
+    std::unique_ptr<detail::raw_service> service_;
+};
+
+class [[nodiscard]] async_raw::recv_awaiter final : private detail::receive_operation {
+public:
+    recv_awaiter(detail::raw_service& service, std::span<xdp_desc> into) noexcept;
+
+    [[nodiscard]] bool await_ready() noexcept;
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+        return suspend(waiting, [this] { wait(); });
+    }
+
+    io_result await_resume() noexcept;
+
+private:
+    [[nodiscard]] const char* name() const noexcept override { return "async_raw::recv_batch"; }
+
+    std::span<xdp_desc> into_;
+};
+
+}  // namespace fluxnet

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/runtime/packets/async_rx.hpp"
+
+#include "fluxnet/runtime/packets/detail/receive_service.hpp"
+
+#include <cassert>
+#include <utility>
+
+namespace fluxnet {
+namespace detail {
+
+/// What the executor and the link monitor hold of a handle.
+class rx_service final : public receive_service {
+public:
+    rx_service(executor& on, rx socket)
+        : receive_service(on, socket.interface(), socket.redirect().get()), rx_(std::move(socket)) {
+        rx_.home().set_waker({&wake_executor, &executor_});
+    }
+
+    ~rx_service() {
+        close();
+        end_run();
+        rx_.home().set_waker({});
+    }
+
+    /// Tells whether a receive can complete now.
+    [[nodiscard]] bool ready() noexcept {
+        if (!vacant()) { return false; }
+        return rx_.failure() || (executor_.has_packet_budget() && rx_.available() != 0);
+    }
+
+    io_result take(std::span<packet> into) noexcept {
+        const std::uint32_t count = rx_.try_recv(into);
+        if (count != into.size()) { rx_.recycle(into.subspan(count)); }
+        executor_.spend_packet_budget(count);
+        const std::error_code failure = rx_.failure();
+        return {failure && count != 0 ? no_error : failure, count};
+    }
+
+    void listen(bool wanted) noexcept { listening_ = wanted; }
+
+    [[nodiscard]] rx& socket() noexcept { return rx_; }
+
+private:
+    static void wake_executor(void* context) noexcept { static_cast<executor*>(context)->wake(); }
+
+    void end_turn() noexcept override {
+        rx_.refill();
+        serve();
+        if (pending()) { static_cast<async_rx::recv_awaiter&>(*waiter()).drop_held(rx_); }
+    }
+
+    void last_look() noexcept override {
+        rx_.refill();  // what sending halves have just returned
+        serve();       // and what they have sent here, on a simulated wire
+    }
+
+    void before_sleep() noexcept override {
+        while (rx_.low_on_frames() && !rx_.home().publish_hungry()) { rx_.refill(); }
+        if (rx_.failure()) { serve(); }  // the refill has found out, and no poll tells
+        if (pending() || listening_) {
+            watch(rx_, [this] { return rx_.available(); });
+        }
+    }
+
+    void after_sleep() noexcept override {
+        rx_.home().withdraw_hungry();
+        receive_service::after_sleep();
+    }
+
+    void end_run() noexcept override {
+        disarm();
+        rx_.home().withdraw_hungry();
+        rx_.home().settle();
+        rx_.release();
+    }
+
+    void serve() noexcept override {
+        if (pending() && (rx_.available() != 0 || rx_.failure())) { finish(); }
+    }
+
+    void fail(errc why) noexcept override { rx_.fail(why); }
+    void take_socket_error() noexcept override { rx_.take_socket_error(); }
+
+    rx rx_;
+    bool listening_ = false;
+};
+
+}  // namespace detail
+
+async_rx::async_rx(executor& on, rx socket) : service_(std::make_unique<detail::rx_service>(on, std::move(socket))) {}
+async_rx::async_rx(async_rx&&) noexcept = default;
+async_rx& async_rx::operator=(async_rx&&) noexcept = default;
+async_rx::~async_rx() = default;
+
+async_rx::recv_awaiter async_rx::recv(std::span<packet> into) noexcept {
+    return {*service_, into};
+}
+
+rx& async_rx::socket() noexcept {
+    return service_->socket();
+}
+
+const rx& async_rx::socket() const noexcept {
+    return service_->socket();
+}
+
+void async_rx::listen(bool wanted) noexcept {
+    service_->listen(wanted);
+}
+
+std::uint64_t async_rx::wakeups() const noexcept {
+    return service_->wakeups();
+}
+
+async_rx::recv_awaiter::recv_awaiter(detail::rx_service& service, std::span<packet> into) noexcept
+    : receive_operation(service), into_(into) {}
+
+bool async_rx::recv_awaiter::await_ready() noexcept {
+    assert(!into_.empty() && "recv() needs room for a packet");
+    return static_cast<detail::rx_service&>(service()).ready();
+}
+
+void async_rx::recv_awaiter::drop_held(rx& socket) noexcept {
+    if (std::exchange(holds_, false)) { socket.recycle(into_); }
+}
+
+io_result async_rx::recv_awaiter::await_resume() noexcept {
+    const std::error_code why = end_wait();
+    if (!why) { return static_cast<detail::rx_service&>(service()).take(into_); }
+    reset(into_);
+    return {why, 0};
+}
+
+}  // namespace fluxnet

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `async_rx`: an rx bound to an executor, so that coroutines there can await packets.
+//
+// Owns the rx. Used and destroyed on the executor's thread, or while no thread runs it. While coroutines sleep the executor
+// keeps one one-shot poll armed on the socket; it belongs to the handle, not to an await, and is armed only when the ring is
+// dry and the thread is about to sleep. The executor also stocks the fill ring after every turn, and is woken by the first
+// frame that another thread returns while the fill ring runs low.
+#pragma once
+
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/io_result.hpp"
+#include "fluxnet/runtime/packets/receive_operation.hpp"
+#include "fluxnet/xsk/rx.hpp"
+
+#include <coroutine>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace fluxnet {
+
+namespace detail {
+class rx_service;
+}
+
+class async_rx {
+public:
+    class [[nodiscard]] recv_awaiter;
+
+    /// Binds `socket`. Must be called in the network namespace of its interface. Throws std::system_error when no
+    /// rtnetlink socket can be had.
+    async_rx(executor& on, rx socket);
+    async_rx(async_rx&&) noexcept;
+    async_rx& operator=(async_rx&&) noexcept;
+
+    /// Takes the poll back from the kernel, waits for its last completion, and closes its half of the socket. An await
+    /// under way ends with `closed`.
+    ~async_rx();
+
+    /// Receives packets: completes with n >= 1 packets at the front of `into`, at once when the ring has some, else when
+    /// they arrive. Drops what `into` held, at the end of the turn at the latest, so that no frame is kept while waiting.
+    /// One coroutine waits at a time. `into` is not empty and must stay valid until it completes. Resumes on the bound
+    /// executor. Fairness: a coroutine that has received its share of packets this turn lets others run first. Errors:
+    /// operation_canceled (nothing was taken from the ring), interface_gone, program_detached, ring_corruption, closed. A
+    /// detached program is noticed with the next news of the interface: the kernel announces deletions and link changes, not
+    /// that. A link that is down is no error: it stays pending and goes on when the link is up again.
+    [[nodiscard]] recv_awaiter recv(std::span<packet> into) noexcept;
+
+    /// The receiving half itself, for its observers.
+    [[nodiscard]] rx& socket() noexcept;
+    [[nodiscard]] const rx& socket() const noexcept;
+
+    /// Lets packets end the executor's sleep even while no coroutine awaits them, for somebody who takes them with
+    /// try_recv() at every turn.
+    void listen(bool wanted) noexcept;
+
+    /// Times that the socket's poll woke the executor.
+    [[nodiscard]] std::uint64_t wakeups() const noexcept;
+
+private:
+    std::unique_ptr<detail::rx_service> service_;
+};
+
+class [[nodiscard]] async_rx::recv_awaiter final : private detail::receive_operation {
+public:
+    recv_awaiter(detail::rx_service& service, std::span<packet> into) noexcept;
+
+    [[nodiscard]] bool await_ready() noexcept;
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+        return suspend(waiting, [this] { wait(); });
+    }
+
+    io_result await_resume() noexcept;
+
+private:
+    [[nodiscard]] const char* name() const noexcept override { return "async_rx::recv"; }
+    friend detail::rx_service;
+
+    void drop_held(rx& socket) noexcept;
+
+    std::span<packet> into_;
+    bool holds_ = true;  // packets from before, perhaps; until the turn ends without new ones
+};
+
+}  // namespace fluxnet

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `link_monitor`: one rtnetlink socket that tells the handles of an executor what becomes of their interfaces.
+//
+// Needed because the kernel wakes only polls that are armed when an interface is deleted, and none when its link changes.
+// Owned by the executor; made on a thread that is in the network namespace to be watched. A message is a hint: what it says
+// about programs or absence is confirmed by a query before a handle is failed, since older messages may still be queued.
+// Source: rtnetlink(7), netlink(7).
+#pragma once
+
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/reactor/reactor.hpp"
+
+#include <boost/intrusive/list.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace fluxnet::detail {
+
+/// What a handle wants to hear of its interface. Linked into one monitor; unlinks itself.
+class link_listener : public boost::intrusive::list_base_hook<boost::intrusive::tag<link_listener>,
+                                                              boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+public:
+    virtual void on_interface_gone() noexcept = 0;
+    virtual void on_link(bool up) noexcept = 0;
+    virtual void on_program_lost() noexcept = 0;
+
+    int interface_index = 0;
+    std::uint32_t program_id = 0;  // 0: none of ours
+
+protected:
+    ~link_listener() = default;
+};
+
+class link_monitor final : private turn_handler, private poll_operation {
+public:
+    /// Opens the socket. Throws std::system_error when the kernel refuses.
+    explicit link_monitor(executor& owner);
+    ~link_monitor();
+
+    [[nodiscard]] bool same_namespace(const link_monitor& other) const noexcept { return cookie_ == other.cookie_; }
+
+    /// Adds a listener and asks at once whether its interface is still there.
+    void add(link_listener& listener) noexcept;
+
+    /// Asks the kernel about an interface; the answer reaches the listeners like any message.
+    void query(int interface_index) noexcept;
+
+private:
+    using hook = boost::intrusive::base_hook<boost::intrusive::list_base_hook<
+        boost::intrusive::tag<link_listener>, boost::intrusive::link_mode<boost::intrusive::auto_unlink>>>;
+
+    void end_turn() noexcept override;
+    void before_sleep() noexcept override {}
+    void after_sleep() noexcept override {}
+    void end_run() noexcept override;
+    void on_ready(int result) noexcept override;
+
+    void read_messages() noexcept;
+    void handle(std::span<const std::byte> messages) noexcept;
+    void link_changed(int index, unsigned flags, std::uint32_t programs_seen, const std::uint32_t* programs,
+                      bool confirmed) noexcept;
+    void gone(int index) noexcept;
+
+    executor& owner_;
+    int fd_ = -1;
+    std::uint64_t cookie_ = 0;  // of the network namespace
+    std::uint32_t port_ = 0;    // our netlink address: answers to our queries carry it
+    boost::intrusive::list<link_listener, hook, boost::intrusive::constant_time_size<false>> listeners_;
+};
+
+}  // namespace fluxnet::detail

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `receive_service`: the common part of the receiving handles: who waits, the poll on the socket, and the link's news.
+//
+// Owned by a handle, at an address that stays while the handle moves; used on the executor's thread, or while no thread runs
+// it. The poll is one-shot and belongs to the service, not to an await: it is armed only when somebody waits, the ring is
+// dry and the thread is about to sleep, and a cancelled receive leaves it to the next one. What is in the ring, and what is
+// to be tidied up each turn, is the derived class's.
+#pragma once
+
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/packets/detail/link_monitor.hpp"
+#include "fluxnet/runtime/packets/receive_operation.hpp"
+#include "fluxnet/runtime/reactor/reactor.hpp"
+#include "fluxnet/xsk/base/error.hpp"
+#include "fluxnet/xsk/interface.hpp"
+#include "fluxnet/xsk/program.hpp"
+
+#include <cassert>
+#include <cstdint>
+#include <system_error>
+
+#include <poll.h>
+
+namespace fluxnet::detail {
+
+class receive_service : protected turn_handler, private poll_operation, private link_listener {
+public:
+    void wait(receive_operation& waiter) noexcept {
+        assert(waiter_ == nullptr && "two coroutines await one handle");
+        waiter_ = &waiter;  // out of budget, not out of packets: end_turn() makes it ready for the next turn
+    }
+
+    void forget(receive_operation& waiter) noexcept {
+        if (waiter_ == &waiter) { waiter_ = nullptr; }
+    }
+
+    /// Times that the socket's poll woke the executor.
+    [[nodiscard]] std::uint64_t wakeups() const noexcept { return wakeups_; }
+
+protected:
+    /// `redirect` may be null. Throws std::system_error when no rtnetlink socket can be had.
+    receive_service(executor& on, const interface_info& interface, const program* redirect);
+    ~receive_service() = default;
+
+    /// Ends an await under way with `closed`; the first step of the derived destructor.
+    void close() noexcept;
+
+    [[nodiscard]] receive_operation* waiter() const noexcept { return waiter_; }
+    [[nodiscard]] bool vacant() const noexcept { return waiter_ == nullptr; }
+    [[nodiscard]] bool pending() const noexcept { return waiter_ != nullptr && waiter_->waiting(); }
+
+    /// Ends the wait of whoever is pending. It stays ours until it resumes or is destroyed, because it takes its packets
+    /// from us then.
+    void finish() noexcept {
+        if (waiter_ != nullptr) { waiter_->complete(no_error); }
+    }
+
+    /// Sees to it that packets end the sleep that comes; for before_sleep(). In virtual time no descriptor does, so packets
+    /// that are there already, as `available` has it, forbid the sleep.
+    template <class Socket, class Available>
+    void watch(Socket& socket, Available available) {
+        if (executor_.clock() != nullptr) {
+            if (available() != 0) { executor_.wake(); }
+        } else if (!armed()) {
+            socket.prepare_wait();
+            executor_.reactor().arm(*this, socket.fd(), POLLIN);
+        }
+    }
+
+    void after_sleep() noexcept override {
+        if (executor_.clock() != nullptr) { serve(); }  // ready together with the timers of this time
+    }
+
+    /// Takes the poll back from the kernel, if it is armed.
+    void disarm() noexcept;
+
+    executor& executor_;
+
+private:
+    /// Finishes the receive that is pending when there are packets for it, or never will be.
+    virtual void serve() noexcept = 0;
+    /// Ends the handle for a reason that the link monitor found.
+    virtual void fail(errc why) noexcept = 0;
+    /// Reads and so clears the socket's pending error.
+    virtual void take_socket_error() noexcept = 0;
+
+    void on_ready(int result) noexcept override;
+    void on_interface_gone() noexcept override { lose(errc::interface_gone); }
+    void on_program_lost() noexcept override { lose(errc::program_detached); }
+    void on_link(bool) noexcept override {}
+    void lose(errc why) noexcept;
+
+    link_monitor* links_;                  // null for a simulated interface, which nobody tells of
+    receive_operation* waiter_ = nullptr;  // from its suspension until it resumes, is cancelled or is destroyed
+    std::uint64_t wakeups_ = 0;
+};
+
+}  // namespace fluxnet::detail

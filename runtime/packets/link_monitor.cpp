@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/runtime/packets/detail/link_monitor.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include <linux/if_link.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+namespace fluxnet::detail {
+namespace {
+
+struct link_request {
+    nlmsghdr header{};
+    ifinfomsg body{};
+};
+
+std::uint32_t read_u32(const rtattr& attribute) noexcept {
+    std::uint32_t value = 0;
+    std::memcpy(&value, RTA_DATA(&attribute), sizeof value);
+    return value;
+}
+
+/// The numbers of the XDP programs on an interface: at most one per mode.
+struct program_ids {
+    std::array<std::uint32_t, 4> id{};
+    std::uint32_t count = 0;
+};
+
+// The rtattr macros of the kernel's headers cast away const and change signs.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wcast-align"
+
+program_ids read_programs(const ifinfomsg& info, unsigned length) noexcept {
+    program_ids found;
+    int left = static_cast<int>(length);  // signed: RTA_NEXT may take more than is left
+    for (auto* entry = IFLA_RTA(&info); RTA_OK(entry, left); entry = RTA_NEXT(entry, left)) {
+        if ((entry->rta_type & NLA_TYPE_MASK) != IFLA_XDP) { continue; }
+        int inside = static_cast<int>(RTA_PAYLOAD(entry));
+        for (auto* part = static_cast<rtattr*>(RTA_DATA(entry)); RTA_OK(part, inside); part = RTA_NEXT(part, inside)) {
+            switch (part->rta_type & NLA_TYPE_MASK) {
+                case IFLA_XDP_PROG_ID:
+                case IFLA_XDP_DRV_PROG_ID:
+                case IFLA_XDP_SKB_PROG_ID:
+                case IFLA_XDP_HW_PROG_ID:
+                    if (found.count < found.id.size() && RTA_PAYLOAD(part) >= sizeof(std::uint32_t)) {
+                        found.id[found.count++] = read_u32(*part);
+                    }
+                    break;
+                default: break;
+            }
+        }
+    }
+    return found;
+}
+
+#pragma GCC diagnostic pop
+
+}  // namespace
+
+link_monitor::link_monitor(executor& owner) : owner_(owner) {
+    fd_ = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+    sockaddr_nl address{};
+    address.nl_family = AF_NETLINK;
+    address.nl_groups = RTMGRP_LINK;
+    if (fd_ < 0 || ::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        const int number = errno;
+        if (fd_ >= 0) { ::close(fd_); }
+        throw std::system_error(number, std::generic_category(), "open an rtnetlink socket");
+    }
+    socklen_t size = sizeof cookie_;
+    ::getsockopt(fd_, SOL_SOCKET, SO_NETNS_COOKIE, &cookie_, &size);
+    size = sizeof address;
+    ::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = address.nl_pid;
+    owner_.add_handler(*this);
+}
+
+link_monitor::~link_monitor() {
+    end_run();
+    ::close(fd_);
+}
+
+void link_monitor::add(link_listener& listener) noexcept {
+    listeners_.push_back(listener);
+    query(listener.interface_index);
+}
+
+void link_monitor::query(int interface_index) noexcept {
+    link_request request;
+    request.header.nlmsg_len = sizeof request;
+    request.header.nlmsg_type = RTM_GETLINK;
+    request.header.nlmsg_flags = NLM_F_REQUEST;
+    request.header.nlmsg_seq = static_cast<std::uint32_t>(interface_index);
+    request.body.ifi_family = AF_UNSPEC;
+    request.body.ifi_index = interface_index;
+    // An answer that finds the socket full is lost; then so was a notification, and read_messages() asks again.
+    [[maybe_unused]] const auto sent = ::send(fd_, &request, sizeof request, MSG_DONTWAIT);
+}
+
+// At the end of every turn, not only before a sleep: an executor that is always busy must hear of its links too. The poll
+// stays armed until a message comes, so a turn without news costs nothing.
+void link_monitor::end_turn() noexcept {
+    if (!armed()) { owner_.reactor().arm(*this, fd_, POLLIN); }
+}
+
+void link_monitor::end_run() noexcept {
+    if (armed()) { owner_.reactor().disarm_now(*this); }
+}
+
+void link_monitor::on_ready(int result) noexcept {
+    if (result >= 0) { read_messages(); }
+}
+
+void link_monitor::read_messages() noexcept {
+    alignas(nlmsghdr) std::array<std::byte, 16384> buffer;
+    bool lost = false;
+    for (;;) {
+        sockaddr_nl sender{};
+        socklen_t sender_size = sizeof sender;
+        const ssize_t length =
+            ::recvfrom(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&sender), &sender_size);
+        if (length > 0) {
+            if (sender.nl_pid != 0) { continue; }  // only the kernel is believed
+            handle(std::span(buffer).first(static_cast<std::size_t>(length)));
+        } else if (length < 0 && errno == ENOBUFS) {
+            lost = true;
+        } else if (length >= 0 || errno != EINTR) {
+            break;
+        }
+    }
+    // Asked only now, when the socket is empty: while it is full the kernel drops answers as well.
+    if (lost) {
+        for (const link_listener& listener : listeners_) { query(listener.interface_index); }
+    }
+}
+
+void link_monitor::handle(std::span<const std::byte> messages) noexcept {
+    while (messages.size() >= sizeof(nlmsghdr)) {
+        nlmsghdr header;
+        std::memcpy(&header, messages.data(), sizeof header);
+        if (header.nlmsg_len < sizeof header || header.nlmsg_len > messages.size()) { return; }
+        const auto body = messages.subspan(NLMSG_HDRLEN, header.nlmsg_len - NLMSG_HDRLEN);
+        // A query carries the interface's number as its sequence number, and the answer has that and our own port.
+        if (header.nlmsg_type == NLMSG_ERROR && body.size() >= sizeof(int)) {
+            int answer = 0;
+            std::memcpy(&answer, body.data(), sizeof answer);
+            if (answer == -ENODEV || answer == -ENXIO) { gone(static_cast<int>(header.nlmsg_seq)); }
+        } else if ((header.nlmsg_type == RTM_NEWLINK || header.nlmsg_type == RTM_DELLINK) &&
+                   body.size() >= sizeof(ifinfomsg)) {
+            const auto& info = *reinterpret_cast<const ifinfomsg*>(body.data());
+            const bool confirmed =
+                header.nlmsg_pid == port_ && header.nlmsg_seq == static_cast<std::uint32_t>(info.ifi_index);
+            // Bridges announce the removal of a port by RTM_DELLINK with a family of their own.
+            if (header.nlmsg_type == RTM_DELLINK && info.ifi_family == AF_UNSPEC) {
+                query(info.ifi_index);
+            } else if (header.nlmsg_type == RTM_NEWLINK) {
+                const program_ids programs =
+                    read_programs(info, static_cast<unsigned>(body.size() - NLMSG_ALIGN(sizeof info)));
+                link_changed(info.ifi_index, info.ifi_flags, programs.count, programs.id.data(), confirmed);
+            }
+        }
+        messages = messages.subspan(std::min<std::size_t>(NLMSG_ALIGN(header.nlmsg_len), messages.size()));
+    }
+}
+
+void link_monitor::link_changed(int index, unsigned flags, std::uint32_t programs_seen, const std::uint32_t* programs,
+                                bool confirmed) noexcept {
+    bool ask = false;
+    for (link_listener& listener : listeners_) {
+        if (listener.interface_index != index) { continue; }
+        listener.on_link((flags & IFF_UP) != 0 && (flags & IFF_RUNNING) != 0);
+        const std::span seen(programs, programs_seen);
+        const bool ours = listener.program_id == 0 || std::find(seen.begin(), seen.end(), listener.program_id) != seen.end();
+        if (!ours && confirmed) { listener.on_program_lost(); }
+        ask = ask || (!ours && !confirmed);
+    }
+    if (ask) { query(index); }
+}
+
+void link_monitor::gone(int index) noexcept {
+    for (link_listener& listener : listeners_) {
+        if (listener.interface_index == index) { listener.on_interface_gone(); }
+    }
+}
+
+}  // namespace fluxnet::detail

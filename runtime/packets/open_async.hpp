@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `open_async`: opens a socket from a builder's options and binds both halves to an executor.
+#pragma once
+
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/packets/async_rx.hpp"
+#include "fluxnet/runtime/packets/async_tx.hpp"
+#include "fluxnet/xsk/builder.hpp"
+
+#include <vector>
+
+namespace fluxnet {
+
+/// The two halves of a socket on one executor.
+struct async_sockets {
+    async_rx rx;
+    async_tx tx;
+    std::vector<error> refusals;  ///< Rungs of the bind ladder that were refused, with the reasons.
+};
+
+/// Builds the socket and binds it to `on`, in the network namespace of the interface. Blocks the thread: for milliseconds,
+/// and up to the builder's busy_deadline while the queue is still being closed by somebody else.
+/// Errors: those of builder::build_system(); system_failure when no rtnetlink socket can be had.
+[[nodiscard]] result<async_sockets> open_async(executor& on, const builder& options);
+
+}  // namespace fluxnet

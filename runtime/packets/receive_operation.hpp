@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `receive_operation`: the common part of the awaiters that take packets out of an RX ring when they resume.
+//
+// Lies in the coroutine's frame; used on the executor's thread. It waits at a receive_service, one at a time, from its
+// suspension until it resumes, is cancelled or is destroyed. What it receives leaves the ring only when it resumes, so a
+// cancelled receive has taken nothing.
+#pragma once
+
+#include "fluxnet/runtime/core/operation.hpp"
+
+#include <system_error>
+
+namespace fluxnet::detail {
+
+class receive_service;
+
+class receive_operation : public operation {
+protected:
+    explicit receive_operation(receive_service& service) noexcept : service_(&service) {}
+    ~receive_operation();
+
+    /// Begins to wait; for suspend().
+    void wait() noexcept;
+
+    /// The body of await_resume() before anything is taken: ends the wait and tells why nothing is to be taken.
+    std::error_code end_wait() noexcept;
+
+    /// The service; valid before the wait, and after an end_wait() without an error.
+    [[nodiscard]] receive_service& service() const noexcept { return *service_; }
+
+private:
+    friend receive_service;
+
+    void cancel() noexcept override;
+    void lose_handle() noexcept;
+
+    receive_service* service_;  // null once the handle is gone or the wait was cancelled
+};
+
+}  // namespace fluxnet::detail

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/runtime/packets/detail/receive_service.hpp"
+
+#include <utility>
+
+#include <poll.h>
+
+namespace fluxnet::detail {
+
+receive_service::receive_service(executor& on, const interface_info& interface, const program* redirect)
+    : executor_(on), links_(interface.simulated ? nullptr : &on.links()) {
+    interface_index = interface.index;
+    program_id = redirect != nullptr ? redirect->id() : 0;
+    if (links_ != nullptr) { links_->add(*this); }
+    executor_.add_handler(*this);
+}
+
+void receive_service::close() noexcept {
+    if (waiter_ != nullptr) { std::exchange(waiter_, nullptr)->lose_handle(); }
+}
+
+void receive_service::disarm() noexcept {
+    if (armed()) { executor_.reactor().disarm_now(*this); }
+}
+
+void receive_service::on_ready(int result) noexcept {
+    ++wakeups_;
+    // An error on the socket: the interface may be gone, or only down. The monitor finds out.
+    if (result < 0 || (static_cast<unsigned>(result) & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
+        take_socket_error();
+        if (links_ != nullptr) { links_->query(interface_index); }
+    }
+    serve();
+}
+
+void receive_service::lose(errc why) noexcept {
+    fail(why);
+    finish();
+}
+
+receive_operation::~receive_operation() {
+    if (service_ != nullptr) { service_->forget(*this); }
+}
+
+void receive_operation::wait() noexcept {
+    service_->wait(*this);
+}
+
+// Lets go of the handle at once: somebody else may wait before this coroutine resumes.
+void receive_operation::cancel() noexcept {
+    if (!waiting()) { return; }
+    std::exchange(service_, nullptr)->forget(*this);
+    complete(errc::operation_canceled);
+}
+
+void receive_operation::lose_handle() noexcept {
+    service_ = nullptr;
+    complete(errc::closed);
+}
+
+std::error_code receive_operation::end_wait() noexcept {
+    const std::error_code why = finish();
+    if (service_ == nullptr) { return why ? why : make_error_code(errc::closed); }
+    service_->forget(*this);
+    return why;
+}
+
+}  // namespace fluxnet::detail

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/runtime/reactor/reactor.hpp"
+
+#include <system_error>
+
+namespace fluxnet {
+
+void reactor::fire(operation_list& fired) noexcept {
+    operation_list now;
+    now.swap(fired);
+    while (!now.empty()) {
+        poll_operation& operation = now.front();
+        now.pop_front();
+        mark_armed(operation, false);
+        completions_.add(1);
+        operation.on_ready(result_of(operation));
+    }
+}
+
+void reactor::forget(operation_list& operations) noexcept {
+    while (!operations.empty()) {
+        poll_operation& operation = operations.front();
+        operations.pop_front();
+        mark_armed(operation, false);
+        set_watch(operation, -1, 0);
+    }
+}
+
+std::unique_ptr<reactor> make_reactor(reactor_kind kind) {
+    if (kind == reactor_kind::io_uring) { return make_io_uring_reactor(); }
+    if (kind == reactor_kind::epoll) { return make_epoll_reactor(); }
+    std::unique_ptr<reactor> made;
+    try {
+        made = make_io_uring_reactor();
+        made->reason_ = "the kernel grants an io_uring";
+    } catch (const std::system_error& refused) {
+        made = make_epoll_reactor(refused.what());
+        made->reason_ = refused.what();
+    }
+    return made;
+}
+
+}  // namespace fluxnet

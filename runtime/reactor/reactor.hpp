@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `reactor`: what an executor asks of the kernel: tell me when a descriptor is ready, wake me at a time or from afar.
+//
+// Owned by one executor and used on its thread, except wake(). The seam is small on purpose: a backend is these functions.
+// A poll operation is one-shot: it is armed, it fires once, it may be armed again. Its object stays alive and in place from
+// arm() until it has fired or disarm_now() has returned, and so does its descriptor. Several operations may be armed on one
+// descriptor. Readiness is a level: what is ready when it is armed fires at the next poll() or wait().
+#pragma once
+
+#include "fluxnet/xsk/base/detail/counter.hpp"
+
+#include <boost/intrusive/list.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace fluxnet {
+
+/// Which backend an executor is to have.
+enum class reactor_kind : std::uint8_t {
+    automatic,  ///< io_uring, or epoll where the kernel refuses io_uring.
+    io_uring,
+    epoll,
+};
+
+class poll_operation : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+public:
+    poll_operation() = default;
+    poll_operation(const poll_operation&) = delete;
+    poll_operation& operator=(const poll_operation&) = delete;
+
+    /// The result of every operation in virtual time, where there are no descriptors. Beyond all negated errnos.
+    static constexpr int refused = -4096;
+
+    /// Called on the executor's thread when it fired: `result` holds POLL* events, or a negated errno (ECANCELED after
+    /// disarm()), or `refused`.
+    virtual void on_ready(int result) noexcept = 0;
+
+    [[nodiscard]] bool armed() const noexcept { return armed_; }
+
+protected:
+    ~poll_operation() = default;
+
+private:
+    friend class reactor;
+
+    bool armed_ = false;
+    int result_ = 0;
+    int fd_ = -1;          // of a backend that keeps the descriptors itself: while it waits for events
+    unsigned events_ = 0;  // what it waits for there
+};
+
+class reactor {
+public:
+    using time_point = std::chrono::steady_clock::time_point;
+    using operation_list = boost::intrusive::list<poll_operation, boost::intrusive::constant_time_size<false>>;
+
+    virtual ~reactor() = default;
+
+    /// Called by the thread that is going to use the reactor, before anything else.
+    virtual void attach() = 0;
+
+    /// Asks to be told once when `fd` has one of `events` (POLLIN, ...), an error or a hang-up (POLLERR, POLLHUP,
+    /// POLLRDHUP). A file that is not pollable is ready at once; what else the kernel refuses fires with its errno. No
+    /// system call before the next turn.
+    virtual void arm(poll_operation& operation, int fd, unsigned events) = 0;
+
+    /// Asks that an armed operation fire soon, with ECANCELED.
+    virtual void disarm(poll_operation& operation) = 0;
+
+    /// Returns when the kernel holds nothing of the operation any more; it does not fire.
+    virtual void disarm_now(poll_operation& operation) noexcept = 0;
+
+    /// Hands over what was armed and fires what is ready, without waiting; no system call when nothing is armed.
+    virtual void poll() = 0;
+
+    /// The same, but waits until something fires, wake() is called, a signal is handled, or `deadline` has passed.
+    virtual void wait(std::optional<time_point> deadline) = 0;
+
+    /// Makes a wait() under way, or the next one, return. Any thread. One system call.
+    virtual void wake() noexcept = 0;
+
+    /// Forgets all operations without firing them; nothing else may be called afterwards.
+    virtual void shut_down() noexcept = 0;
+
+    /// "io_uring", with the set-up flags that the kernel granted; or "epoll", with the refusal that led to it.
+    [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+
+    /// Operations that have fired. Any thread.
+    [[nodiscard]] std::uint64_t completions() const noexcept { return completions_.get(); }
+
+    /// Says why this backend was taken: what the kernel answered to the other one, or that it was asked for.
+    [[nodiscard]] std::string_view reason() const noexcept { return reason_; }
+
+protected:
+    static void mark_armed(poll_operation& operation, bool armed) noexcept { operation.armed_ = armed; }
+    static void set_result(poll_operation& operation, int result) noexcept { operation.result_ = result; }
+    static int result_of(const poll_operation& operation) noexcept { return operation.result_; }
+    static void set_watch(poll_operation& operation, int fd, unsigned events) noexcept {
+        operation.fd_ = fd;
+        operation.events_ = events;
+    }
+    static int fd_of(const poll_operation& operation) noexcept { return operation.fd_; }
+    static unsigned events_of(const poll_operation& operation) noexcept { return operation.events_; }
+
+    /// Calls those of `fired`; what fires meanwhile is left for the next turn.
+    void fire(operation_list& fired) noexcept;
+
+    static void forget(operation_list& operations) noexcept;
+
+private:
+    friend std::unique_ptr<reactor> make_reactor(reactor_kind kind);
+
+    std::string reason_ = "asked for";
+    detail::counter completions_;
+};
+
+/// Makes the io_uring backend. Throws std::system_error when the kernel refuses a ring; the text says why.
+[[nodiscard]] std::unique_ptr<reactor> make_io_uring_reactor();
+
+/// Makes the epoll backend; its name tells why io_uring was `refused`, if it was. Throws std::system_error when the kernel
+/// gives no descriptors.
+[[nodiscard]] std::unique_ptr<reactor> make_epoll_reactor(std::string_view refused = {});
+
+/// Makes the one that is asked for. Throws std::system_error as these do; reactor_kind::automatic only when epoll fails too.
+[[nodiscard]] std::unique_ptr<reactor> make_reactor(reactor_kind kind);
+
+}  // namespace fluxnet

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `virtual_clock`: time that passes only when nobody has anything to do, and the order in which coroutines are woken, both
+// drawn from a seed: a run on simulated wires that takes no real time and that its seed replays exactly.
+//
+// Made before the one executor that goes by it, and before the sockets there; must outlive them, and the wires attached to
+// it must outlive its last use. One thread for all of them. An executor is put on it by `executor loop(clock)`: its
+// coroutines, timers, channels and handles are the same as ever. Time stands still while anything is ready; then it jumps to
+// the next timer or the next arrival on a wire, whichever is earlier. When there is neither, nothing can ever happen again,
+// and run() throws errc::deadlock with a list of what is awaited.
+//
+// Whoever is ready at the same time is woken in an order that the seed decides, at every single resumption. Timers that are
+// due together become ready in the order in which they were set, and packets that arrive with them just before. Two runs of
+// one program with the same seed are the same on every machine and with every compiler, as long as the program itself takes
+// no addresses, real times or the like into account; digest() proves it.
+//
+// What the world outside decides is refused: descriptors of the kernel (readable(), signals, sockets on real interfaces) and
+// posts from other threads end with errc::not_in_virtual_time.
+#pragma once
+
+#include "fluxnet/runtime/core/ready_node.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <random>
+#include <thread>
+#include <vector>
+
+namespace fluxnet {
+
+class executor;
+
+/// Who of those that are ready is resumed next.
+enum class wake_order : std::uint8_t {
+    seeded,  ///< Anyone, as the seed has it.
+    fifo,    ///< The first that became ready, as in real time.
+};
+
+class virtual_clock {
+public:
+    using time_point = std::chrono::steady_clock::time_point;
+
+    /// The time at which every virtual clock starts.
+    static constexpr time_point start{std::chrono::seconds(1'000'000)};
+
+    explicit virtual_clock(std::uint64_t seed, wake_order order = wake_order::seeded) : order_(order), random_(seed) {}
+    virtual_clock(const virtual_clock&) = delete;
+    virtual_clock& operator=(const virtual_clock&) = delete;
+
+    /// Lets the clock move a wire's time; the wire's present time is now. A wire that is not attached to a clock delivers
+    /// only what takes no time. Not for threaded wires. Allocates.
+    void attach(simulated_wire& wire) { wires_.push_back({&wire, now_ - wire.now()}); }
+
+    [[nodiscard]] time_point now() const noexcept { return now_; }
+
+    /// Virtual time since the start.
+    [[nodiscard]] std::chrono::nanoseconds elapsed() const noexcept { return now_ - start; }
+
+    /// How many times something that was ready has been resumed.
+    [[nodiscard]] std::uint64_t resumptions() const noexcept { return resumptions_; }
+
+    /// A hash over the schedule so far, that is the time and the choice of every resumption, and the digests of the
+    /// attached wires. Two runs with equal digests went the same way.
+    [[nodiscard]] std::uint64_t digest() const noexcept;
+
+private:
+    friend executor;
+
+    struct attached_wire {
+        simulated_wire* wire;
+        time_point origin;  // when the wire's time was 0
+    };
+
+    /// Takes who is to be resumed next out of the queue, which is not empty.
+    [[nodiscard]] ready_node& take_next(ready_queue& ready) noexcept;
+
+    /// Jumps to the next event and lets packets arrive that are due then; `timer` is the next timer. False when there is
+    /// none.
+    [[nodiscard]] bool advance(std::optional<time_point> timer) noexcept;
+
+    [[nodiscard]] bool is_foreign_thread() const noexcept { return std::this_thread::get_id() != thread_; }
+
+    const wake_order order_;
+    const std::thread::id thread_ = std::this_thread::get_id();
+    time_point now_ = start;
+    std::mt19937_64 random_;  // whose numbers, unlike those of distributions, are the same everywhere
+    std::vector<attached_wire> wires_;
+    std::uint64_t resumptions_ = 0;
+    std::uint64_t schedule_ = 0;           // the hash over all resumptions
+    std::atomic<bool> disturbed_ = false;  // by another thread
+};
+
+}  // namespace fluxnet

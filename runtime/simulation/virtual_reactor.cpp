@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/runtime/simulation/detail/virtual_reactor.hpp"
+
+#include <cassert>
+#include <cerrno>
+
+namespace fluxnet::detail {
+namespace {
+
+class virtual_reactor final : public reactor {
+public:
+    void attach() override {}
+
+    void arm(poll_operation& operation, int, unsigned) override {
+        assert(!operation.armed());
+        set_result(operation, poll_operation::refused);
+        mark_armed(operation, true);
+        armed_.push_back(operation);
+    }
+
+    void disarm(poll_operation& operation) override {
+        if (operation.armed()) { set_result(operation, -ECANCELED); }
+    }
+
+    void disarm_now(poll_operation& operation) noexcept override {
+        if (!operation.armed()) { return; }
+        mark_armed(operation, false);
+        operation.unlink();
+    }
+
+    void poll() override {
+        if (!armed_.empty()) { fire(armed_); }
+    }
+
+    void wait(std::optional<time_point>) override { poll(); }
+    void wake() noexcept override {}
+
+    void shut_down() noexcept override { forget(armed_); }
+
+    std::string_view name() const noexcept override { return "virtual"; }
+
+private:
+    operation_list armed_;
+};
+
+}  // namespace
+
+std::unique_ptr<reactor> make_virtual_reactor() {
+    return std::make_unique<virtual_reactor>();
+}
+
+}  // namespace fluxnet::detail

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `event`, `latch`: everybody waits until something has happened, on any executors.
+//
+// An event is set and may be reset; a latch is set for good when it has been counted down to 0. wait() is awaited on an
+// executor; the rest may be called on any thread. Nothing is allocated. They must outlive every call of them and everybody
+// who waits.
+#pragma once
+
+#include "fluxnet/runtime/sync/detail/wait_list.hpp"
+
+#include <atomic>
+#include <cassert>
+#include <coroutine>
+#include <cstdint>
+#include <mutex>
+#include <system_error>
+
+namespace fluxnet {
+
+class event {
+public:
+    class [[nodiscard]] wait_awaiter;
+
+    explicit event(bool set = false) noexcept : state_(set ? set_bit : 0) {}
+
+    [[nodiscard]] bool is_set() const noexcept { return (state_.load(std::memory_order_acquire) & set_bit) != 0; }
+
+    /// Lets everybody go on who waits, and who waits later. System calls only for executors that sleep.
+    void set() noexcept;
+
+    /// Makes those wait who come from now on; a set() under way on another thread may still let some of them go.
+    void reset() noexcept { state_.fetch_and(~set_bit, std::memory_order_relaxed); }
+
+    /// Completes when the event is or has been set, or with operation_canceled when the task is cancelled first.
+    [[nodiscard]] wait_awaiter wait() noexcept;
+
+private:
+    void grant_all() noexcept;
+
+    static constexpr std::uint64_t set_bit = 1;
+    static constexpr std::uint64_t awaited_bit = 2;
+
+    std::atomic<std::uint64_t> state_;
+    std::mutex mutex_;  // guards the list of:
+    detail::wait_list waiting_{mutex_, state_, awaited_bit};
+};
+
+class [[nodiscard]] event::wait_awaiter final : private detail::waiter {
+public:
+    explicit wait_awaiter(event& of) noexcept : waiter(of.waiting_), event_(of) {}
+    ~wait_awaiter() { abandon(); }
+
+    [[nodiscard]] bool await_ready() const noexcept { return event_.is_set(); }
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+        return suspend(waiting, [this] {
+            line_up([this] {
+                if (event_.is_set()) { event_.grant_all(); }
+            });
+        });
+    }
+
+    std::error_code await_resume() noexcept { return finish(); }
+
+private:
+    [[nodiscard]] const char* name() const noexcept override { return "event::wait"; }
+
+    event& event_;
+};
+
+inline event::wait_awaiter event::wait() noexcept {
+    return wait_awaiter(*this);
+}
+
+inline void event::set() noexcept {
+    if ((state_.fetch_or(set_bit, std::memory_order_acq_rel) & awaited_bit) == 0) { return; }
+    const std::lock_guard lock(mutex_);
+    grant_all();
+}
+
+inline void event::grant_all() noexcept {
+    while (detail::waiter* const first = waiting_.front()) {
+        waiting_.remove(*first);
+        first->grant();
+    }
+}
+
+class latch {
+public:
+    explicit latch(std::uint32_t count) noexcept : count_(count), done_(count == 0) {}
+
+    /// Counts down by `by`, not below 0: that is a contract violation.
+    void count_down(std::uint32_t by = 1) noexcept {
+        const std::uint32_t before = count_.fetch_sub(by, std::memory_order_acq_rel);
+        assert(before >= by && "a latch counted down below 0");
+        if (before == by) { done_.set(); }
+    }
+
+    [[nodiscard]] bool is_done() const noexcept { return done_.is_set(); }
+
+    /// Completes when the count is 0, or with operation_canceled when the task is cancelled first.
+    [[nodiscard]] event::wait_awaiter wait() noexcept { return done_.wait(); }
+
+private:
+    std::atomic<std::uint32_t> count_;
+    event done_;
+};
+
+}  // namespace fluxnet

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `simulated_device`: an interface at one end of a simulated wire: its queues, and what the kernel does for the sockets
+// there.
+//
+// Owned by the wire. Takes packets out of TX rings when they are kicked, and puts packets that arrive into RX rings. Checks
+// descriptors and counts drops as Linux does. A socket's descriptor is an eventfd: it becomes readable when packets arrive
+// after prepare_wait(). Everything is called with the kernel's lock held.
+#pragma once
+
+#include "fluxnet/xsk/interface.hpp"
+#include "fluxnet/xsk/kernel.hpp"
+#include "fluxnet/xsk/memory/descriptor.hpp"
+#include "fluxnet/xsk/simulation/detail/simulated_driver.hpp"
+#include "fluxnet/xsk/simulation/detail/simulated_socket.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+namespace fluxnet::detail {
+
+/// What became of a packet that arrived.
+enum class arrival { delivered, no_socket, rx_ring_full, fill_ring_empty, too_large };
+
+struct simulated_interface {
+    interface_info info;
+    bool zero_copy = false;  // its driver has zero-copy
+};
+
+class simulated_device {
+public:
+    /// Called for each packet that leaves; its bytes are valid during the call.
+    using sender = std::function<void(std::span<const std::byte>)>;
+
+    /// `awake` is called when a driver has become awake and wants to be polled.
+    simulated_device(const simulated_interface& interface, sender send, simulated_driver::waker awake);
+    simulated_device(const simulated_device&) = delete;
+    simulated_device& operator=(const simulated_device&) = delete;
+
+    [[nodiscard]] const interface_info& info() const noexcept { return interface_; }
+
+    /// Binds a socket with a UMEM of its own, or with that of `other` and its bind flags. Returns 0 or a negated errno.
+    int bind(simulated_socket& self, const bind_request& where);
+    int bind_shared(simulated_socket& self, std::uint32_t queue, const simulated_socket& other);
+    void unbind(simulated_socket& self) noexcept;
+
+    int kick_tx(simulated_socket& self);
+    void kick_rx(simulated_socket& self);
+
+    /// Puts a packet into the RX ring of the socket on `queue`; on delivery `placed` is its descriptor.
+    arrival receive(std::uint32_t queue, std::span<const std::byte> bytes, xdp_desc& placed) noexcept;
+
+    /// Polls the drivers that are awake, in zero-copy mode; returns whether any of them still is.
+    bool poll_drivers();
+    [[nodiscard]] bool awake() const noexcept;
+
+private:
+    int zero_copy_possible(const simulated_socket& self, const bind_request& where) const noexcept;
+    int vacant(std::uint32_t queue) const noexcept;
+    void take(simulated_socket& self, std::uint32_t queue);
+    static void find_no_frame(simulated_socket& of) noexcept;
+    void send_one(simulated_socket& from, const xdp_desc& desc);
+
+    const interface_info interface_;
+    const bool zero_copy_;
+    sender send_;
+    simulated_driver driver_;
+    std::vector<simulated_socket*> by_queue_;  // null where nobody is bound
+    std::vector<std::byte> staging_;           // one packet on its way out
+};
+
+}  // namespace fluxnet::detail

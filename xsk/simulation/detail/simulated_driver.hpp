@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `simulated_driver`: how a network driver serves the sockets in zero-copy mode on one end of a simulated wire.
+//
+// Owned by the device; called with the kernel's lock held. The driver of a socket sleeps until a kick wakes it. While
+// it is awake the TX ring's NEED_WAKEUP flag is clear, and each poll() completes what the device has sent since the last one
+// and sends what is new. A poll after which the device has nothing left to send is the last: it raises the flag. With no
+// frame for a packet the driver raises the fill ring's flag and takes no frame, so that packets are lost, until a kick or a
+// poll finds some. Sockets bound without XDP_USE_NEED_WAKEUP sleep all the same (their TX flag is always up), but
+// look for frames each time. Sources: ndo_xsk_wakeup, napi poll and the need_wakeup calls of the mlx5 driver, Linux 6.18;
+// Intel's differ in that their TX flag never goes down.
+#pragma once
+
+#include "fluxnet/xsk/simulation/detail/simulated_socket.hpp"
+
+#include <functional>
+#include <utility>
+
+namespace fluxnet::detail {
+
+class simulated_driver {
+public:
+    /// Called for each descriptor that leaves, and when a driver has become awake.
+    using sender = std::function<void(simulated_socket&, const xdp_desc&)>;
+    using waker = std::function<void()>;
+
+    simulated_driver(sender send, waker awake) : send_(std::move(send)), awake_(std::move(awake)) {}
+
+    /// A socket in zero-copy mode is bound.
+    void start(simulated_socket& of);
+
+    /// A kick for TX or for the fill ring: does nothing when the driver did not ask for it.
+    void kick_tx(simulated_socket& of);
+    void kick_rx(simulated_socket& of);
+
+    /// One round of a driver that is awake. Stays awake while the device has something to send.
+    void poll(simulated_socket& of);
+
+    /// A packet found the fill ring empty.
+    static void starve(simulated_socket& of) noexcept;
+
+private:
+    static constexpr std::uint32_t batch = 256;  // packets that a poll sends
+
+    void wake(simulated_socket& of);
+    void transmit(simulated_socket& of);
+    static void look_for_frames(simulated_socket& of) noexcept;
+
+    sender send_;
+    waker awake_;
+};
+
+}  // namespace fluxnet::detail

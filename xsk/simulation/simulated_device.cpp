@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/xsk/simulation/detail/simulated_device.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace fluxnet::detail {
+namespace {
+
+constexpr std::uint32_t xdp_packet_headroom = 256;
+
+// In the checked build under the address sanitizer, frames that are not the user's are poisoned. This code stands for the
+// kernel, which the sanitizer does not see; memcpy would be seen, so the bytes are copied by hand there.
+__attribute__((no_sanitize("address"))) void copy_bytes(std::byte* to, const std::byte* from, std::size_t count) noexcept {
+#if defined(FLUXNET_CHECKED)
+    auto* target = static_cast<volatile std::byte*>(to);
+    for (std::size_t i = 0; i < count; ++i) { target[i] = from[i]; }
+#else
+    std::memcpy(to, from, count);
+#endif
+}
+
+}  // namespace
+
+simulated_device::simulated_device(const simulated_interface& interface, sender send, simulated_driver::waker awake)
+    : interface_(interface.info), zero_copy_(interface.zero_copy), send_(std::move(send)),
+      driver_([this](simulated_socket& from, const xdp_desc& desc) { send_one(from, desc); }, std::move(awake)),
+      by_queue_(interface_.queues, nullptr), staging_(4096) {}
+
+int simulated_device::bind(simulated_socket& self, const bind_request& where) {
+    if (self.umem.len == 0 || !self.has_umem_rings()) { return -EINVAL; }
+    const bool forced = (where.flags & XDP_ZEROCOPY) != 0;
+    if (forced && (where.flags & XDP_COPY) != 0) { return -EINVAL; }
+    if (const int r = vacant(where.queue); r < 0) { return r; }
+    const int zero_copy = (where.flags & XDP_COPY) != 0 ? -EOPNOTSUPP : zero_copy_possible(self, where);
+    if (forced && zero_copy < 0) { return zero_copy; }
+    self.zero_copy = zero_copy == 0;
+    self.need_wakeup = (where.flags & XDP_USE_NEED_WAKEUP) != 0;
+    take(self, where.queue);
+    return 0;
+}
+
+int simulated_device::bind_shared(simulated_socket& self, std::uint32_t queue, const simulated_socket& other) {
+    // On the other's own queue the kernel lets a socket without fill and completion ring use the other's. Not here.
+    if (other.bound_to == this && other.queue == queue) {
+        return self.has(simulated_socket::fill_ring) || self.has(simulated_socket::completion_ring) ? -EINVAL : -EBUSY;
+    }
+    if (!self.has_umem_rings()) { return -EINVAL; }
+    if (const int r = vacant(queue); r < 0) { return r; }
+    self.umem = other.umem;
+    self.zero_copy = other.zero_copy;
+    self.need_wakeup = other.need_wakeup;
+    take(self, queue);
+    return 0;
+}
+
+void simulated_device::take(simulated_socket& self, std::uint32_t queue) {
+    self.bound_to = this;
+    self.queue = queue;
+    by_queue_[queue] = &self;
+    if (self.zero_copy) { driver_.start(self); }
+}
+
+void simulated_device::unbind(simulated_socket& self) noexcept {
+    by_queue_[self.queue] = nullptr;
+    self.bound_to = nullptr;
+}
+
+/// Tells whether a queue can be had, as 0 or a negated errno.
+int simulated_device::vacant(std::uint32_t queue) const noexcept {
+    if (queue >= by_queue_.size()) { return -EINVAL; }
+    return by_queue_[queue] != nullptr ? -EBUSY : 0;
+}
+
+/// Tells whether the driver takes the socket in zero-copy mode, as 0 or a negated errno.
+int simulated_device::zero_copy_possible(const simulated_socket& self, const bind_request& where) const noexcept {
+    if (!zero_copy_ || (where.flags & xdp_use_sg) != 0) { return -EOPNOTSUPP; }
+    constexpr std::uint32_t framing = 26;  // Ethernet header, two VLAN tags and the checksum
+    const std::uint32_t room = (self.umem.chunk_size - xdp_packet_headroom - self.umem.headroom) & ~127U;
+    return interface_.mtu + framing > room ? -EINVAL : 0;
+}
+
+int simulated_device::kick_tx(simulated_socket& self) {
+    if (self.zero_copy) { return driver_.kick_tx(self), 0; }
+    if (self.tx.readable() == 0) {
+        if (!self.has(simulated_socket::tx_ring)) { return -ENOBUFS; }
+        ++self.statistics.tx_ring_empty_descs;
+        return 0;
+    }
+    for (std::uint32_t sent = 0; self.tx.readable() != 0; ++sent) {
+        if (sent == self.tx_budget || self.comp.writable() == 0) { return -EAGAIN; }
+        const xdp_desc desc = self.tx.take();
+        send_one(self, desc);
+        self.comp.put(desc.addr);  // invalid descriptors are completed too
+    }
+    return 0;
+}
+
+void simulated_device::send_one(simulated_socket& from, const xdp_desc& desc) {
+    if (!from.valid(desc)) {
+        ++from.statistics.tx_invalid_descs;
+        return;
+    }
+    copy_bytes(staging_.data(), from.at(desc.addr.value), desc.len);
+    send_(std::span<const std::byte>(staging_).first(desc.len));
+}
+
+void simulated_device::kick_rx(simulated_socket& self) {
+    if (self.zero_copy) {
+        driver_.kick_rx(self);
+    } else {
+        self.fill.set_needs_wakeup(false);
+    }
+}
+
+arrival simulated_device::receive(std::uint32_t queue, std::span<const std::byte> bytes, xdp_desc& placed) noexcept {
+    simulated_socket* const self = queue < by_queue_.size() ? by_queue_[queue] : nullptr;
+    if (self == nullptr) { return arrival::no_socket; }
+    const std::uint32_t start = xdp_packet_headroom + self->umem.headroom;
+    if (bytes.size() > self->umem.chunk_size - start) {
+        ++self->statistics.rx_dropped;
+        return arrival::too_large;
+    }
+    if (self->starved) { return arrival::fill_ring_empty; }
+    for (;;) {
+        if (self->fill.readable() == 0) {
+            find_no_frame(*self);
+            return arrival::fill_ring_empty;
+        }
+        if (self->rx.writable() == 0) {
+            ++self->statistics.rx_ring_full;
+            return arrival::rx_ring_full;
+        }
+        const frame_addr frame = self->fill.take();
+        if (frame.value < self->umem.len) {
+            placed = {{(frame.value & ~std::uint64_t{self->umem.chunk_size - 1}) + start},
+                      static_cast<std::uint32_t>(bytes.size()),
+                      0};
+            break;
+        }
+        ++self->statistics.rx_invalid_descs;
+    }
+    copy_bytes(self->at(placed.addr.value), bytes.data(), bytes.size());
+    self->rx.put(placed);
+    if (self->wait_announced) {
+        self->wait_announced = false;
+        self->signal();
+    }
+    return arrival::delivered;
+}
+
+void simulated_device::find_no_frame(simulated_socket& of) noexcept {
+    ++of.statistics.rx_fill_ring_empty_descs;
+    if (of.zero_copy) {
+        simulated_driver::starve(of);  // the device drops the packet before anybody counts it
+        return;
+    }
+    ++of.statistics.rx_dropped;
+    if (of.need_wakeup) { of.fill.set_needs_wakeup(true); }
+}
+
+bool simulated_device::poll_drivers() {
+    for (simulated_socket* const self : by_queue_) {
+        if (self != nullptr && self->driver_awake) { driver_.poll(*self); }
+    }
+    return awake();
+}
+
+bool simulated_device::awake() const noexcept {
+    return std::ranges::any_of(by_queue_, [](const auto* socket) { return socket != nullptr && socket->driver_awake; });
+}
+
+}  // namespace fluxnet::detail

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/xsk/simulation/detail/simulated_driver.hpp"
+
+namespace fluxnet::detail {
+
+void simulated_driver::start(simulated_socket& of) {
+    of.sending.reserve(of.comp.writable());
+}
+
+void simulated_driver::kick_tx(simulated_socket& of) {
+    if (!of.need_wakeup || !of.driver_awake) { wake(of); }
+}
+
+void simulated_driver::kick_rx(simulated_socket& of) {
+    if (of.starved) { wake(of); }
+}
+
+void simulated_driver::wake(simulated_socket& of) {
+    of.driver_awake = true;
+    if (of.need_wakeup) { of.tx.set_needs_wakeup(false); }
+    poll(of);
+    if (of.driver_awake) { awake_(); }
+}
+
+void simulated_driver::poll(simulated_socket& of) {
+    look_for_frames(of);
+    for (const frame_addr sent : of.sending) { of.comp.put(sent); }
+    of.sending.clear();
+    transmit(of);
+    if (!of.sending.empty()) { return; }
+    of.driver_awake = false;
+    if (!of.need_wakeup) { return; }
+    if (!of.tx.empty_with_flag_raised() && of.comp.writable() != 0) {
+        of.driver_awake = true;
+        of.tx.set_needs_wakeup(false);
+    }
+}
+
+void simulated_driver::transmit(simulated_socket& of) {
+    if (of.tx.readable() == 0) { ++of.statistics.tx_ring_empty_descs; }
+    for (std::uint32_t i = 0; i < batch && of.tx.readable() != 0 && of.sending.size() < of.comp.writable(); ++i) {
+        const xdp_desc desc = of.tx.take();
+        if (!of.valid(desc)) {
+            ++of.statistics.tx_invalid_descs;  // and its frame does not come back
+            continue;
+        }
+        send_(of, desc);
+        of.sending.push_back(desc.addr);
+    }
+}
+
+void simulated_driver::starve(simulated_socket& of) noexcept {
+    if (!of.need_wakeup) { return; }
+    of.starved = true;
+    if (!of.fill.empty_with_flag_raised()) { look_for_frames(of); }
+}
+
+void simulated_driver::look_for_frames(simulated_socket& of) noexcept {
+    if (!of.starved || of.fill.readable() == 0) { return; }
+    of.starved = false;
+    of.fill.set_needs_wakeup(false);
+}
+
+}  // namespace fluxnet::detail
