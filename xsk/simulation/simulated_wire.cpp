@@ -109,7 +109,6 @@ private:
         info.queues = options_.queues;
         info.mac_address = {2, 0, 0, 0, 0, static_cast<std::uint8_t>(info.index)};
         info.up = true;
-        info.simulated = true;
         return {info, options_.zero_copy};
     }
 
