@@ -17,6 +17,9 @@
 // With DEFER_TASKRUN completions are posted only inside io_uring_enter with GETEVENTS; the TASKRUN flag in the ring tells
 // when such work waits, so that a busy turn enters only for a reason.
 //
+// A request belongs to the thread that handed it over: when that thread has ended, the kernel cancels the request as it
+// comes due. Nobody asked for that, so with changing threads such a poll is armed anew, which finds what it waited for.
+//
 // A wake-up from another thread is a write to an eventfd. In wait() a READ on it is in flight. For a loop that waits
 // elsewhere that eventfd is what the loop watches: the kernel adds to it with each completion, or each piece of work that
 // only an enter completes. Between finish_wait() and prepare_wait() a flag in the ring tells the kernel not to.
@@ -30,7 +33,7 @@ constexpr std::uint64_t tag_wake = 1;
 
 class io_uring_reactor final : public reactor {
 public:
-    explicit io_uring_reactor(reactor_threads threads) {
+    explicit io_uring_reactor(reactor_threads threads) : changing_(threads == reactor_threads::changing) {
         name_ = detail::set_up_ring(ring_, sq_entries, threads);
         wake_fd_ = ::eventfd(0, EFD_CLOEXEC);
         if (wake_fd_ < 0) {
@@ -59,8 +62,8 @@ public:
             fired_.push_back(operation);
             return;
         }
-        io_uring_prep_poll_add(entry, fd, events);
-        entry->user_data = reinterpret_cast<std::uintptr_t>(&operation);
+        if (changing_) { set_watch(operation, fd, events); }
+        prepare_poll(*entry, operation, fd, events);
         mark_held(operation);
         held_.push_back(operation);
     }
@@ -69,6 +72,7 @@ public:
         if (!is_held(operation)) { return; }
         io_uring_sqe* entry = next_entry();
         if (entry == nullptr) { return; }  // the ring is broken, which the next wait() reports
+        set_watch(operation, -1, 0);
         io_uring_prep_poll_remove(entry, reinterpret_cast<std::uintptr_t>(&operation));
         entry->user_data = tag_ignored;
     }
@@ -150,6 +154,7 @@ public:
         closed_ = true;
         cancel_everything();
         forget(held_);
+        forget(lost_);
         forget(fired_);
         io_uring_queue_exit(&ring_);
     }
@@ -194,6 +199,26 @@ private:
         throw std::system_error(-answer, std::generic_category(), "io_uring_enter");
     }
 
+    static void prepare_poll(io_uring_sqe& entry, poll_operation& operation, int fd, unsigned events) noexcept {
+        io_uring_prep_poll_add(&entry, fd, events);
+        entry.user_data = reinterpret_cast<std::uintptr_t>(&operation);
+    }
+
+    /// Arms anew what the kernel cancelled because the thread that had armed it is gone.
+    void rearm_lost() noexcept {
+        while (!lost_.empty()) {
+            poll_operation& operation = lost_.front();
+            operation.unlink();
+            if (io_uring_sqe* entry = next_entry()) {
+                prepare_poll(*entry, operation, fd_of(operation), events_of(operation));
+                held_.push_back(operation);
+            } else {
+                mark_fired(operation, -ENOBUFS);
+                fired_.push_back(operation);
+            }
+        }
+    }
+
     /// Moves all completions to the list of fired operations.
     void reap() noexcept {
         io_uring_cqe* completion = nullptr;
@@ -209,10 +234,15 @@ private:
             }
             auto& operation = *reinterpret_cast<poll_operation*>(static_cast<std::uintptr_t>(completion->user_data));
             operation.unlink();
+            if (changing_ && completion->res == -ECANCELED && fd_of(operation) >= 0) [[unlikely]] {
+                lost_.push_back(operation);
+                continue;
+            }
             mark_fired(operation, completion->res);
             fired_.push_back(operation);
         }
         if (count != 0) { io_uring_cq_advance(&ring_, count); }
+        if (!lost_.empty()) [[unlikely]] { rearm_lost(); }
     }
 
     /// Cancels what the kernel still holds and waits for it, so that no descriptor stays referenced by the dying ring.
@@ -238,7 +268,9 @@ private:
     bool told_ready_ = false;  // by the last prepare_wait()
     bool attached_ = false;
     bool closed_ = false;
+    const bool changing_;   // the threads that drive it
     operation_list held_;   // the kernel holds these
+    operation_list lost_;   // cancelled by the kernel, to be armed anew
     operation_list fired_;  // completed, not yet dispatched
 };
 
