@@ -4,6 +4,7 @@
 #include "fluxnet/runtime/core/detail/strand.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <system_error>
 
@@ -206,7 +207,9 @@ std::optional<sleep_plan> executor::prepare_sleep() {
         if (!prepared.ready) {
             sleeps_.add(1);
             sleep_plan plan{prepared.fd, std::nullopt};
-            if (!timers_.empty()) { plan.deadline = timers_.begin()->deadline; }
+            // Not before the time that is known to have passed: the caller subtracts, and the earliest time there is lies
+            // further back than a duration reaches.
+            if (!timers_.empty()) { plan.deadline = std::max(timers_.begin()->deadline, coarse_now_); }
             return plan;
         }
         inbox_.end_sleep();

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// With FLUXNET_TEST_DRIVEN in the environment every executor::run() of a test program is this: a plain epoll loop that polls
+// the executor and waits for its descriptor and its deadline. The linker leads calls of run() here (--wrap), so that all
+// tests of the runtime can be run once more by a loop that is not ours.
+#include "fluxnet/runtime/core/executor.hpp"
+#include "tests/support/detail/file_descriptor.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <ctime>
+#include <system_error>
+
+#include <sys/epoll.h>
+
+extern "C" {
+void real_run(fluxnet::executor* self) __asm__("__real__ZN7fluxnet8executor3runEv");
+void driven_run(fluxnet::executor* self) __asm__("__wrap__ZN7fluxnet8executor3runEv");
+}
+
+namespace {
+
+using namespace fluxnet;
+
+void wait_for(int epoll, const sleep_plan& plan) {
+    epoll_event event{};
+    timespec left{};
+    if (plan.deadline) {
+        const auto wait = std::max(*plan.deadline - std::chrono::steady_clock::now(), std::chrono::nanoseconds::zero());
+        left = {wait.count() / 1'000'000'000, wait.count() % 1'000'000'000};
+    }
+    if (::epoll_pwait2(epoll, &event, 1, plan.deadline ? &left : nullptr, nullptr) < 0 && errno != EINTR) {
+        throw std::system_error(errno, std::generic_category(), "wait for an executor");
+    }
+}
+
+/// Ends what run() ends when it returns.
+class giving_up {
+public:
+    explicit giving_up(executor& of) noexcept : of_(of) {}
+    ~giving_up() {
+        of_.release();
+        if (of_.stopped()) { of_.restart(); }
+    }
+
+private:
+    executor& of_;
+};
+
+void drive(executor& loop) {
+    const test::detail::file_descriptor epoll(::epoll_create1(EPOLL_CLOEXEC));
+    bool watched = false;
+    const giving_up at_the_end(loop);
+    detail::inside(loop).take_inbox();
+    if (!loop.has_work() && !detail::inside(loop).has_ready()) { return; }
+    for (;;) {
+        const bool again = loop.poll();
+        if (loop.stopped()) { return; }
+        if (again) { continue; }
+        if (!loop.has_work()) { return; }
+        const auto plan = loop.prepare_sleep();
+        if (!plan) { continue; }
+        if (!watched) {
+            epoll_event event{.events = EPOLLIN, .data = {}};
+            if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, plan->fd, &event) != 0) {
+                throw std::system_error(errno, std::generic_category(), "watch an executor's descriptor");
+            }
+            watched = true;
+        }
+        wait_for(epoll.get(), *plan);
+        loop.after_sleep();
+    }
+}
+
+}  // namespace
+
+void driven_run(executor* self) {
+    static const bool wanted = std::getenv("FLUXNET_TEST_DRIVEN") != nullptr;
+    // Virtual time has no descriptor to wait for, and how a poller spins is its own affair.
+    const bool can_be = detail::inside(*self).clock() == nullptr && self->idle().how == poller::wait;
+    if (wanted && can_be && executor::current() == nullptr) {
+        drive(*self);
+    } else {
+        real_run(self);
+    }
+}
