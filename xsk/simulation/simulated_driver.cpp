@@ -17,20 +17,27 @@ void simulated_driver::kick_rx(simulated_socket& of) {
 
 void simulated_driver::wake(simulated_socket& of) {
     of.driver_awake = true;
-    if (of.need_wakeup) { of.tx.set_needs_wakeup(false); }
+    if (of.need_wakeup && temper_ == driver_temper::looks_again) { of.tx.set_needs_wakeup(false); }
+    of.owes_flag = false;  // this round comes after the one that found no frame
     poll(of);
     if (of.driver_awake) { awake_(); }
 }
 
 void simulated_driver::poll(simulated_socket& of) {
-    look_for_frames(of);
-    for (const frame_addr sent : of.sending) { of.comp.put(sent); }
+    if (of.owes_flag) {
+        of.owes_flag = false;
+        of.fill.set_needs_wakeup(true);
+    } else {
+        look_for_frames(of);
+    }
+    if (!of.driver_awake) { return; }
+    for (const frame_addr sent : of.sending) { complete_(of, sent); }
     of.sending.clear();
     transmit(of);
     if (!of.sending.empty()) { return; }
     of.driver_awake = false;
-    if (!of.need_wakeup) { return; }
-    if (!of.tx.empty_with_flag_raised() && of.comp.writable() != 0) {
+    if (!of.need_wakeup || temper_ == driver_temper::waits_for_kicks) { return; }
+    if (!of.tx.empty_with_flag_raised() && of.completion_room() != 0) {
         of.driver_awake = true;
         of.tx.set_needs_wakeup(false);
     }
@@ -38,7 +45,7 @@ void simulated_driver::poll(simulated_socket& of) {
 
 void simulated_driver::transmit(simulated_socket& of) {
     if (of.tx.readable() == 0) { ++of.statistics.tx_ring_empty_descs; }
-    for (std::uint32_t i = 0; i < batch && of.tx.readable() != 0 && of.sending.size() < of.comp.writable(); ++i) {
+    for (std::uint32_t i = 0; i < batch && of.tx.readable() != 0 && of.completion_room() != 0; ++i) {
         const xdp_desc desc = of.tx.take();
         if (!of.valid(desc)) {
             ++of.statistics.tx_invalid_descs;  // and its frame does not come back
@@ -52,6 +59,11 @@ void simulated_driver::transmit(simulated_socket& of) {
 void simulated_driver::starve(simulated_socket& of) noexcept {
     if (!of.need_wakeup) { return; }
     of.starved = true;
+    if (temper_ == driver_temper::waits_for_kicks) {
+        of.owes_flag = true;
+        awake_();
+        return;
+    }
     if (!of.fill.empty_with_flag_raised()) { look_for_frames(of); }
 }
 
