@@ -19,7 +19,9 @@ void check_census(frame_pool& pool, std::int64_t user = 0) {
 /// two bursts is counted.
 class burst_each_turn final : public detail::turn_handler {
 public:
-    burst_each_turn(executor& on, traffic& from) : executor_(on), traffic_(from) { on.add_handler(*this); }
+    burst_each_turn(executor& on, traffic& from) : executor_(on), traffic_(from) {
+        fluxnet::detail::inside(on).add_handler(*this);
+    }
 
     void end_turn() noexcept override {
         if (!traffic_.send_burst()) { executor_.stop(); }

@@ -16,7 +16,6 @@ struct interface_info {
     std::array<std::uint8_t, 6> mac_address{};  ///< In the order of the wire.
     bool up = false;
     bool loopback = false;
-    bool simulated = false;  ///< The system does not know it, and will never tell of its end.
 };
 
 }  // namespace fluxnet

@@ -51,6 +51,8 @@ public:
     enum : int { fd_ready = 1, fd_error = 2, wake_ready = 4 };
     virtual int wait_input(int fd, int wake_fd, std::int64_t timeout_ns);
     virtual int close(int fd) = 0;
+    /// Tells whether the system knows the interfaces that find_interface() finds, and so tells of their end (rtnetlink).
+    [[nodiscard]] virtual bool announces_links() const noexcept { return true; }
     /// Looks an interface up by name in the caller's network namespace; fills in `found`.
     virtual int find_interface(const char* name, interface_info& found) = 0;
     /// Waits between two attempts to bind.

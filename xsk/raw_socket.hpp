@@ -85,6 +85,9 @@ public:
     /// The descriptor, for poll, epoll or io_uring: readable when rx has entries, writable when tx is at most half full.
     [[nodiscard]] int fd() const noexcept { return core_->fd; }
     [[nodiscard]] const interface_info& interface() const noexcept { return core_->interface; }
+
+    /// Tells whether rtnetlink tells of the interface's end; it does not of simulated ones.
+    [[nodiscard]] bool link_announced() const noexcept { return core_->calls.announces_links(); }
     [[nodiscard]] std::uint32_t queue() const noexcept { return core_->queue; }
     [[nodiscard]] bool zero_copy() const noexcept { return core_->zero_copy; }
 

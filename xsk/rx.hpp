@@ -78,6 +78,9 @@ public:
     /// after refill(); frames that other threads return do not make it readable (they end a wait()).
     [[nodiscard]] int fd() const noexcept { return core_->fd; }
     [[nodiscard]] const interface_info& interface() const noexcept { return core_->interface; }
+
+    /// Tells whether rtnetlink tells of the interface's end; it does not of simulated ones.
+    [[nodiscard]] bool link_announced() const noexcept { return core_->calls.announces_links(); }
     [[nodiscard]] std::uint32_t queue() const noexcept { return core_->queue; }
     [[nodiscard]] bool zero_copy() const noexcept { return core_->zero_copy; }
     [[nodiscard]] frame_home& home() const noexcept { return *home_; }

@@ -107,6 +107,9 @@ public:
 
     [[nodiscard]] int fd() const noexcept { return core_->fd; }
     [[nodiscard]] const interface_info& interface() const noexcept { return core_->interface; }
+
+    /// Tells whether rtnetlink tells of the interface's end; it does not of simulated ones.
+    [[nodiscard]] bool link_announced() const noexcept { return core_->calls.announces_links(); }
     [[nodiscard]] std::uint32_t queue() const noexcept { return core_->queue; }
     [[nodiscard]] frame_home& home() const noexcept { return *home_; }
     [[nodiscard]] frame_pool& pool() const noexcept { return core_->memory.pool(); }

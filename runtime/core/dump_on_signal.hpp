@@ -21,7 +21,7 @@ public:
     /// Throws std::system_error when the kernel gives no descriptor for the signal.
     dump_on_signal(executor& of, int number, std::function<void(const std::string&)> tell)
         : executor_(of), signals_{number}, tell_(std::move(tell)) {
-        executor_.add_handler(*this);
+        detail::inside(executor_).add_handler(*this);
     }
     dump_on_signal(const dump_on_signal&) = delete;
     dump_on_signal& operator=(const dump_on_signal&) = delete;
@@ -29,12 +29,12 @@ public:
 
 private:
     void end_turn() noexcept override {
-        if (!armed()) { executor_.reactor().arm(*this, signals_.fd(), POLLIN); }
+        if (!armed()) { detail::inside(executor_).reactor().arm(*this, signals_.fd(), POLLIN); }
     }
     void before_sleep() noexcept override { end_turn(); }
     void after_sleep() noexcept override {}
     void end_run() noexcept override {
-        if (armed()) { executor_.reactor().disarm_now(*this); }
+        if (armed()) { detail::inside(executor_).reactor().disarm_now(*this); }
     }
     void on_ready(int result) noexcept override {
         if (result > 0 && signals_.take() != 0) { tell_(to_text(executor_.tasks())); }

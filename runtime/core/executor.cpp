@@ -3,12 +3,9 @@
 
 #include "fluxnet/runtime/core/detail/strand.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
-#include "fluxnet/runtime/packets/detail/link_monitor.hpp"
-#include "fluxnet/runtime/simulation/detail/virtual_reactor.hpp"
-#include "fluxnet/runtime/simulation/virtual_clock.hpp"
 
 #include <cassert>
-#include <thread>
+#include <system_error>
 
 namespace fluxnet {
 namespace detail {
@@ -21,8 +18,16 @@ public:
     void start(task<void> work, const std::source_location& where) {
         strands_.start(*this, owner_, owner_.stop_token(), where, std::move(work));
     }
+    void start_background(task<void> work, const std::source_location& where) {
+        background_.start(*this, owner_, owner_.stop_token(), where, std::move(work));
+    }
     [[nodiscard]] bool any() const noexcept { return !strands_.empty(); }
-    void clear() noexcept { strands_.clear(); }
+    [[nodiscard]] bool any_background() const noexcept { return !background_.empty(); }
+    void clear() noexcept {
+        strands_.clear();
+        background_.clear();
+        strands_.clear();  // what the others' frames spawned as they went
+    }
 
 private:
     void strand_ended(std::exception_ptr failure) noexcept override {
@@ -31,7 +36,15 @@ private:
 
     executor& owner_;
     strand_list strands_;
+    strand_list background_;
 };
+
+bool make_ready_here(ready_node& node) noexcept {
+    executor* const here = executor::current();
+    if (here == nullptr) { return false; }
+    inside(*here).unwind(node);
+    return true;
+}
 
 }  // namespace detail
 
@@ -54,35 +67,21 @@ private:
 
 constinit thread_local executor* executor::current_ = nullptr;
 
-namespace detail {
+executor::executor(const idle_policy& idle, reactor_kind kind, reactor_threads threads)
+    : scheduler(make_reactor(kind, threads), nullptr), idle_(idle), threads_(threads),
+      tasks_(std::make_unique<detail::executor_tasks>(*this)) {}
 
-bool make_ready_here(ready_node& node) noexcept {
-    executor* const here = executor::current();
-    if (here == nullptr) { return false; }
-    // In virtual time the stack is unwound without a choice of whom to resume, so that the schedule is the same where
-    // compilers differ.
-    (here->clock_ == nullptr ? here->ready_ : here->unwound_).push_back(node);
-    return true;
-}
-
-}  // namespace detail
-
-executor::executor(const idle_policy& idle, reactor_kind kind)
-    : idle_(idle), reactor_(make_reactor(kind)), tasks_(std::make_unique<detail::executor_tasks>(*this)) {}
-
-executor::executor(virtual_clock& clock)
-    : clock_(&clock), virtual_now_(&clock.now_), reactor_(detail::make_virtual_reactor()),
+executor::executor(executor_clock& clock)
+    : scheduler(clock.make_reactor(), &clock), threads_(reactor_threads::one),
       tasks_(std::make_unique<detail::executor_tasks>(*this)) {}
 
 executor::~executor() {
-    assert(current_ != this);
-    while (woken_.load(std::memory_order_acquire) < tags_taken_) {
-        std::this_thread::sleep_for(
-            std::chrono::microseconds(50));  // somebody is between taking the tag and the end of his call
-    }
-    leave();
+    assert(!driven_ && "an executor is destroyed inside its run()");
+    if (inbox_.asleep()) { inbox_.end_sleep(); }
+    inbox_.settle();
+    release();
     discard_tasks();  // frames go first: their awaiters let go of the reactor, timers and queues
-    monitors_.clear();
+    services_.clear();
     take_inbox();
     while (!ready_.empty()) {
         ready_node& node = ready_.front();
@@ -98,45 +97,150 @@ void executor::discard_tasks() noexcept {
 
 void executor::spawn(task<void> work, const std::source_location& where) {
     tasks_->start(std::move(work), where);
+    if (inbox_.asleep()) { wake(); }  // spawned by the loop that drives it, between prepare_sleep() and after_sleep()
 }
 
-bool executor::has_tasks() const noexcept {
-    return tasks_->any();
+void executor::spawn_background(task<void> work, const std::source_location& where) {
+    tasks_->start_background(std::move(work), where);
+    if (inbox_.asleep()) { wake(); }
 }
 
-executor::visit::visit(executor& self) : self_(self) {
-    assert(current_ == nullptr && "run() inside run()");
-    assert((self.clock_ == nullptr || !self.clock_->is_foreign_thread()) && "run() on another thread than its clock's");
+bool executor::has_work() const noexcept {
+    return tasks_->any() || guards_.load(std::memory_order_acquire) != 0;
+}
+
+void executor::drop_guard() noexcept {
+    if (guards_.fetch_sub(1, std::memory_order_acq_rel) == 1) { wake(); }
+}
+
+void executor::check_thread() {
+    const std::thread::id here = std::this_thread::get_id();
+    if (driven_) {
+        throw std::system_error(make_error_code(errc::already_running),
+                                "run an executor that is running: inside its own run(), or on two threads at once");
+    }
+    if (clock_ != nullptr && clock_->is_foreign_thread()) {
+        throw std::system_error(make_error_code(errc::wrong_thread),
+                                "run an executor on another thread than its clock was made on");
+    }
+    if (threads_ == reactor_threads::one && thread_ != std::thread::id() && thread_ != here) {
+        throw std::system_error(make_error_code(errc::wrong_thread),
+                                "run an executor on another thread than before; make it with reactor_threads::changing "
+                                "to let threads take turns");
+    }
+    reactor_->attach();
+    thread_ = here;
+}
+
+executor::visit::visit(executor& self) : self_(self), outer_(current_) {
+    self.check_thread();
+    self.driven_ = true;
     current_ = &self;
-    self.reactor_->attach();
     self.take_inbox();
 }
 
 executor::visit::~visit() {
-    self_.leave();
-    self_.inbox_.fetch_and(~stop_tag, std::memory_order_relaxed);
-    current_ = nullptr;
+    if (self_.threads_ == reactor_threads::changing) {
+        for (auto& handler : self_.handlers_) { handler.leave_thread(); }
+    }
+    self_.driven_ = false;
+    current_ = outer_;
+}
+
+executor::run_visit::~run_visit() {
+    self_.release();
+    self_.inbox_.restart();
+}
+
+void executor::release() noexcept {
+    for (auto& handler : handlers_) { handler.end_run(); }
 }
 
 void executor::run() {
-    const visit here(*this);
-    while ((has_tasks() || has_ready()) && !stopped()) {
+    const run_visit here(*this);
+    while ((has_work() || has_ready()) && !stopped()) {
         start_turn();
-        end_turn(!has_tasks());  // the last turn does not rest
+        end_turn(!has_work());  // the last turn does not rest
     }
+}
+
+bool executor::run_to(time_point limit) {
+    struct alarm final : detail::timer_node {
+        void on_time() noexcept override { rung = true; }
+        ~alarm() { clear_timer(); }
+        bool rung = false;
+    };
+    alarm at_limit;
+    const visit here(*this);
+    if (limit != time_point::max()) { add_timer(at_limit, limit); }
+    while ((has_work() || has_ready()) && !stopped() && !at_limit.rung) {
+        start_turn();
+        end_turn(!has_work() || at_limit.rung);
+    }
+    return has_work() || has_ready();
+}
+
+bool executor::poll() {
+    if (inbox_.asleep()) { after_sleep(); }
+    const visit here(*this);
+    if (stopped()) { return false; }
+    start_turn();
+    tidy_up();
+    if (ready_.empty()) {
+        for (auto& handler : handlers_) { handler.last_look(); }
+    }
+    reactor_->poll();
+    throw_failure();
+    return !ready_.empty();
+}
+
+std::optional<sleep_plan> executor::prepare_sleep() {
+    if (clock_ != nullptr) {
+        throw std::system_error(make_error_code(errc::not_in_virtual_time), "wait for an executor's descriptor");
+    }
+    if (inbox_.asleep()) { after_sleep(); }
+    const visit here(*this);
+    for (auto& handler : handlers_) { handler.before_sleep(); }
+    if (ready_.empty() && inbox_.begin_sleep()) {
+        const prepared_wait prepared = reactor_->prepare_wait();
+        if (!prepared.ready) {
+            sleeps_.add(1);
+            sleep_plan plan{prepared.fd, std::nullopt};
+            if (!timers_.empty()) { plan.deadline = timers_.begin()->deadline; }
+            return plan;
+        }
+        inbox_.end_sleep();
+        reactor_->finish_wait();
+    }
+    for (auto& handler : handlers_) { handler.after_sleep(); }
+    return std::nullopt;
+}
+
+void executor::after_sleep() {
+    if (!inbox_.asleep()) { return; }
+    const visit here(*this);
+    inbox_.end_sleep();
+    reactor_->finish_wait();
+    coarse_now_ = now();
+    for (auto& handler : handlers_) { handler.after_sleep(); }
 }
 
 void executor::start_turn() {
     turns_.add(1);
     packet_budget_ = packets_per_turn;
+    at_once_left_ = at_once_budget;
     if (turns_.get() % 64 == 0) { coarse_now_ = now(); }
     take_inbox();
     fire_timers();
     run_ready();
 }
 
-void executor::end_turn(bool worked) {
+void executor::tidy_up() noexcept {
     for (auto& handler : handlers_) { handler.end_turn(); }
+}
+
+void executor::end_turn(bool worked) {
+    tidy_up();
     worked_ = worked_ || worked;
     if (worked || !ready_.empty() || stopped() || failure_) {
         resting_.reset();
@@ -144,6 +248,10 @@ void executor::end_turn(bool worked) {
     } else {
         rest();
     }
+    throw_failure();
+}
+
+void executor::throw_failure() {
     if (failure_) [[unlikely]] { std::rethrow_exception(std::exchange(failure_, nullptr)); }
 }
 
@@ -170,12 +278,6 @@ void executor::run_ready() {
         resume(node);
     }
     resumptions_.add(ready_budget - std::exchange(ready_left_, 0));
-}
-
-void executor::add_timer(detail::timer_node& timer, time_point deadline) noexcept {
-    timer.deadline = deadline;
-    timer.sequence = ++timer_sequence_;
-    timers_.insert(timer);
 }
 
 void executor::fire_timers() {
@@ -218,16 +320,11 @@ bool executor::keeps_spinning() noexcept {
 
 void executor::sleep() {
     for (auto& handler : handlers_) { handler.before_sleep(); }
-    std::uintptr_t empty = 0;
-    if (ready_.empty() &&
-        inbox_.compare_exchange_strong(empty, sleeping_tag, std::memory_order_acq_rel, std::memory_order_relaxed)) {
+    if (ready_.empty() && inbox_.begin_sleep()) {
         const struct awakening {
-            executor& self;
-            ~awakening() {
-                std::uintptr_t tag = sleeping_tag;
-                if (!self.inbox_.compare_exchange_strong(tag, 0, std::memory_order_relaxed)) { ++self.tags_taken_; }
-            }
-        } over{*this};
+            detail::inbox& of;
+            ~awakening() { of.end_sleep(); }
+        } over{inbox_};
         sleeps_.add(1);
         std::optional<time_point> deadline;
         if (!timers_.empty()) { deadline = timers_.begin()->deadline; }
@@ -243,59 +340,13 @@ void executor::sleep() {
     for (auto& handler : handlers_) { handler.after_sleep(); }
 }
 
-void executor::leave() noexcept {
-    for (auto& handler : handlers_) { handler.end_run(); }
-}
-
-void executor::take_inbox() noexcept {
-    if ((inbox_.load(std::memory_order_relaxed) & ~(sleeping_tag | stop_tag)) == 0) { return; }
-    auto* top = reinterpret_cast<ready_node*>(inbox_.fetch_and(stop_tag, std::memory_order_acquire) & ~tags);
-    ready_node* first = nullptr;
-    while (top != nullptr) {
-        ready_node* const next = std::exchange(top->foreign_next, first);
-        first = std::exchange(top, next);
-    }
-    while (first != nullptr) {
-        ready_.push_back(*first);
-        first = first->foreign_next;
-    }
-}
-
-void executor::post(ready_node& node) noexcept {
-    if (clock_ != nullptr) [[unlikely]] { note_thread(); }
-    std::uintptr_t seen = inbox_.load(std::memory_order_relaxed);
-    do {
-        node.foreign_next = reinterpret_cast<ready_node*>(seen & ~tags);
-    } while (!inbox_.compare_exchange_weak(seen, reinterpret_cast<std::uintptr_t>(&node) | (seen & stop_tag),
-                                           std::memory_order_acq_rel, std::memory_order_relaxed));
-    if ((seen & sleeping_tag) != 0) { wake_sleeper(); }
-}
-
 void executor::post(std::function<void()> function) {
     if (clock_ != nullptr) [[unlikely]] { refuse_foreign_thread(); }
-    post(*new posted_function(*this, std::move(function)));
-}
-
-void executor::wake() noexcept {
-    if (clock_ != nullptr) [[unlikely]] { note_thread(); }
-    set_tag(poked_tag);
+    scheduler::post(*new posted_function(*this, std::move(function)));
 }
 
 void executor::stop() noexcept {
-    set_tag(stop_tag);
-}
-
-void executor::set_tag(std::uintptr_t tag) noexcept {
-    std::uintptr_t seen = inbox_.load(std::memory_order_relaxed);
-    while (!inbox_.compare_exchange_weak(seen, (seen & ~sleeping_tag) | tag, std::memory_order_acq_rel,
-                                         std::memory_order_relaxed)) {}
-    if ((seen & sleeping_tag) != 0) { wake_sleeper(); }
-}
-
-// The increment is the last that this thread does with the executor.
-void executor::wake_sleeper() noexcept {
-    reactor_->wake();
-    woken_.fetch_add(1, std::memory_order_release);
+    if (inbox_.stop()) { wake_sleeper(); }
 }
 
 void executor::request_stop() {
@@ -306,17 +357,28 @@ void executor::request_stop() {
     }
 }
 
-std::vector<task_info> executor::shut_down(std::chrono::nanoseconds limit) {
+void executor::restart() {
+    inbox_.restart();
+    if (stop_source_.stop_requested()) { stop_source_ = std::stop_source(); }
+}
+
+std::vector<task_info> executor::shut_down_by(time_point limit) {
     struct limit_timer final : detail::timer_node {
         explicit limit_timer(executor& of) noexcept : executor_(of) {}
+        ~limit_timer() { clear_timer(); }
         void on_time() noexcept override { executor_.stop(); }
         executor& executor_;
     };
-    limit_timer timer(*this);
-    add_timer(timer, now() + limit);
-    stop_source_.request_stop();
-    run();
-    timer.clear_timer();
+    {
+        limit_timer timer(*this);
+        const run_visit here(*this);
+        add_timer(timer, limit);
+        stop_source_.request_stop();
+        while ((tasks_->any() || tasks_->any_background() || has_ready()) && !stopped()) {
+            start_turn();
+            end_turn(!tasks_->any() && !tasks_->any_background());
+        }
+    }
     return tasks();
 }
 
@@ -335,18 +397,6 @@ std::vector<task_info> executor::tasks() const {
 
 void executor::keep_failure(std::exception_ptr failure) noexcept {
     if (!failure_) { failure_ = std::move(failure); }
-}
-
-detail::link_monitor& executor::links() {
-    if (clock_ != nullptr) {
-        throw std::system_error(make_error_code(errc::not_in_virtual_time), "an interface of the kernel");
-    }
-    auto made = std::make_unique<detail::link_monitor>(*this);
-    for (const auto& known : monitors_) {
-        if (known->same_namespace(*made)) { return *known; }
-    }
-    monitors_.push_back(std::move(made));
-    return *monitors_.back();
 }
 
 }  // namespace fluxnet

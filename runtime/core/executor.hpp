@@ -1,37 +1,38 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `executor`: runs coroutines on one thread: a ready queue, timers, handles that want attention each turn, and a reactor.
 //
-// run() belongs to one thread; everything else here is used on that thread, or while no thread runs it, except the members
-// marked "any thread". The executor owns the frames of what was spawned on it and destroys those that have not ended when it
-// is destroyed itself; it must outlive every handle bound to it. It allocates when something is spawned or posted, and never
+//     executor loop;
+//     loop.spawn(serve(socket));           // a task<void>
+//     loop.spawn_background(stop_on({SIGINT, SIGTERM}));
+//     loop.run();                          // until serve() has ended
+//
+// Threads: one thread drives an executor, by run() and its kin or from a loop of its own (poll(), prepare_sleep(),
+// after_sleep()). Everything here is used on that thread, or while no thread drives the executor, except the members marked
+// "any thread". The executor owns the frames of what was spawned on it and destroys those that have not ended when it is
+// destroyed itself; it must outlive every handle bound to it. It allocates when something is spawned or posted, and never
 // on its own.
 //
 // A turn: take what other threads posted; resume what is ready, up to a budget; let the handles tidy up (refill, reap,
 // kick); then either look at the reactor without waiting, or, when nothing is ready, do as the idle_policy says: enter the
-// kernel once and sleep there until a descriptor, a timer or another thread has something, or look again.
-//
-// Posts travel through one word: a stack of nodes that the executor takes whole, with a tag that says that it sleeps. The
-// executor sets the tag only while the word is 0, and whoever takes the tag away must wake it; so a post, or a wake() which
-// leaves a tag of its own, is either seen before sleeping or ends the sleep. A push is release and the take is acquire: what
-// was written before the push is visible to the node. Who has pushed touches the executor again only if he took the tag, to
-// wake it; both sides count those, and the destructor waits until the numbers agree. So what an executor runs last may come
-// from another thread, the end of a channel for instance, and the executor may go without knowing when that call returns.
+// kernel once and sleep there until a descriptor, a timer or another thread has something, or look again. How other threads
+// hand things over is told in detail/inbox.hpp.
 #pragma once
 
+#include "fluxnet/runtime/core/clock.hpp"
+#include "fluxnet/runtime/core/detail/scheduler.hpp"
+#include "fluxnet/runtime/core/detail/turn.hpp"
 #include "fluxnet/runtime/core/idle_policy.hpp"
-#include "fluxnet/runtime/reactor/reactor.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"
+#include "fluxnet/runtime/core/services.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/core/task_context.hpp"
 #include "fluxnet/runtime/core/task_info.hpp"
+#include "fluxnet/runtime/reactor/reactor.hpp"
 #include "fluxnet/xsk/base/detail/counter.hpp"
-
-#include <boost/intrusive/list.hpp>
-#include <boost/intrusive/set.hpp>
+#include "fluxnet/xsk/base/detail/duration.hpp"
 
 #include <atomic>
 #include <chrono>
-#include <coroutine>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -41,72 +42,63 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace fluxnet {
 
-class executor;
-class virtual_clock;
-
 namespace detail {
-class link_monitor;
 class executor_tasks;
+}
 
-/// A point in time at which something becomes ready; lies in an awaiter or a handle.
-class timer_node : public boost::intrusive::set_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+/// What a loop that drives an executor has to wait for before it calls poll() again.
+struct sleep_plan {
+    int fd = -1;  ///< Readable (POLLIN) when something has come. The executor's: do not read from it, do not close it.
+    std::optional<std::chrono::steady_clock::time_point> deadline;  ///< When the next timer is due; nothing: none is set.
+};
+
+class executor : private detail::scheduler {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 
-    virtual void on_time() noexcept = 0;
+    /// Keeps run() from returning while it lives, though no task is there: for posts from elsewhere. Any thread may make,
+    /// move and destroy one; the executor outlives it.
+    class [[nodiscard]] work_guard {
+    public:
+        explicit work_guard(executor& on) noexcept : on_(&on) { on.guards_.fetch_add(1, std::memory_order_relaxed); }
+        work_guard(work_guard&& other) noexcept : on_(std::exchange(other.on_, nullptr)) {}
+        work_guard& operator=(work_guard&& other) noexcept {
+            std::swap(on_, other.on_);
+            return *this;
+        }
+        ~work_guard() { release(); }
 
-    /// Takes the timer back, if it is set.
-    void clear_timer() noexcept {
-        if (is_linked()) { unlink(); }
-    }
+        /// Lets run() return.
+        void release() noexcept {
+            if (executor* const on = std::exchange(on_, nullptr)) { on->drop_guard(); }
+        }
 
-    time_point deadline{};
-    std::uint64_t sequence = 0;  // breaks ties: first set, first due
-
-    friend bool operator<(const timer_node& a, const timer_node& b) noexcept {
-        return a.deadline != b.deadline ? a.deadline < b.deadline : a.sequence < b.sequence;
-    }
-
-protected:
-    ~timer_node() = default;
-};
-
-/// A handle that an executor serves: told at the end of each turn, before and after each sleep, and when run() ends.
-class turn_handler : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
-public:
-    virtual void end_turn() noexcept = 0;      ///< Tidy up; may make coroutines ready.
-    virtual void last_look() noexcept {}       ///< All have tidied up and nothing is ready; may make coroutines ready.
-    virtual void before_sleep() noexcept = 0;  ///< Still nothing is ready: arm what is to end the sleep.
-    virtual void after_sleep() noexcept = 0;
-    virtual void end_run() noexcept = 0;  ///< Let go of the thread and of the reactor.
-
-protected:
-    ~turn_handler() = default;
-};
-}  // namespace detail
-
-class executor {
-public:
-    using time_point = std::chrono::steady_clock::time_point;
+    private:
+        executor* on_;
+    };
 
     /// Makes an executor with a reactor of its own. Throws std::system_error when the kernel refuses what is asked for.
-    explicit executor(const idle_policy& idle = {}, reactor_kind kind = reactor_kind::automatic);
+    /// `threads`: changing for an executor that several threads drive, one after the other (see poll()).
+    explicit executor(const idle_policy& idle = {}, reactor_kind kind = reactor_kind::automatic,
+                      reactor_threads threads = reactor_threads::one);
 
-    /// Makes an executor in virtual time, without a kernel. See virtual_clock, which says what is different there.
-    explicit executor(virtual_clock& clock);
+    /// Makes an executor that goes by a clock of its own, without a kernel. See virtual_clock, which says what is different
+    /// there.
+    explicit executor(executor_clock& clock);
     executor(const executor&) = delete;
     executor& operator=(const executor&) = delete;
 
-    /// Destroys what has not ended. Not while run() is under way.
+    /// Destroys what has not ended. Not while a thread drives it.
     ~executor();
 
-    /// Returns the executor whose run() the calling thread is in, or null. Any thread.
+    /// Returns the executor that the calling thread drives at the moment, or null. Any thread.
     [[nodiscard]] static executor* current() noexcept { return current_; }
 
     /// Starts `work` on this executor, at the next turn. What it awaits is cancelled by request_stop(). An exception that
@@ -115,26 +107,82 @@ public:
 
     /// The same for a coroutine function object, which is kept until the coroutine ends: a lambda's captures stay valid.
     template <class F>
-        requires std::is_invocable_r_v<task<void>, F&>
-    void spawn(F function, const std::source_location& where = std::source_location::current()) {
+    requires std::is_invocable_r_v<task<void>, F&> void spawn(
+        F function, const std::source_location& where = std::source_location::current()) {
         spawn(detail::keep_and_run(std::move(function)), where);
     }
 
-    /// Runs until everything spawned has ended, or stop() is called. Throws the first exception that left a spawned task;
-    /// may be called again then. One thread for the executor's life.
+    /// Starts `work` likewise, as something that goes on beside the program's work and does not keep run() from returning.
+    /// Suspended then, it goes on when the executor is run again, or goes when the executor does.
+    void spawn_background(task<void> work, const std::source_location& where = std::source_location::current());
+    template <class F>
+    requires std::is_invocable_r_v<task<void>, F&> void spawn_background(
+        F function, const std::source_location& where = std::source_location::current()) {
+        spawn_background(detail::keep_and_run(std::move(function)), where);
+    }
+
+    /// Runs until everything spawned has ended and no work_guard is held, or stop() is called. Throws the first exception
+    /// that left a spawned task; may be called again then. When it returns, the handles have let go of the thread and their
+    /// polls are taken back. Inside run() of another executor, whose turn then waits; afterwards executor::current() is what
+    /// it was. Errors: std::system_error, already_running inside run() of this executor, wrong_thread on another thread than
+    /// before.
     void run();
 
-    /// Makes the run() under way return after its turn, or the next one at once; what is suspended stays so. Any thread,
-    /// also from a signal handler; the executor may go as soon as run() has returned, as with post().
-    void stop() noexcept;
+    /// The same, but returns at `limit` at the latest. Handles keep the thread and their polls: call it again, or release().
+    /// Returns whether something is left to run.
+    template <class Duration>
+    bool run_until(std::chrono::time_point<std::chrono::steady_clock, Duration> limit) {
+        return run_to(detail::saturated(limit));
+    }
+    template <class Rep, class Period>
+    bool run_for(std::chrono::duration<Rep, Period> limit) {
+        return run_to(detail::time_after(now(), detail::saturated(limit)));
+    }
 
-    /// Cancels everything that spawned tasks await, now and later. Any thread.
+    // For a loop of somebody else's: poll() until it returns false; then prepare_sleep(), and if that gives a plan, wait for
+    // its descriptor or deadline and call after_sleep(); then poll() again. Handles keep their frames and armed polls
+    // between these calls. With reactor_threads::one it is always the same thread; with `changing` each call may come from
+    // another, one at a time, and the handles belong to no thread between two calls.
+
+    /// Makes one turn without waiting. Returns whether another is to follow at once. Throws the first exception that left a
+    /// spawned task. After stop() it does nothing, until restart().
+    bool poll();
+
+    /// Arms what is to end a sleep, and says what to wait for; nothing when there is something to do already: poll() then.
+    /// The executor counts as asleep until after_sleep(). Throws std::system_error: not_in_virtual_time.
+    [[nodiscard]] std::optional<sleep_plan> prepare_sleep();
+
+    /// Ends the sleep that prepare_sleep() began.
+    void after_sleep();
+
+    /// Lets go of the thread: handles give up what belongs to it, and take their polls back from the kernel. Another thread
+    /// may then drive the executor if it was made for that, or destroy its handles. run() does so by itself when it returns.
+    void release() noexcept;
+
+    /// Makes the run() under way return after its turn, or the next one at once; what is suspended stays so. Any thread,
+    /// also from a signal handler; the executor may go as soon as run() has returned, as with post(). run() forgets the
+    /// request when it returns; poll() keeps to it until restart().
+    void stop() noexcept;
+    [[nodiscard]] bool stopped() const noexcept { return inbox_.stopped(); }
+
+    /// Cancels everything that spawned tasks await, now and later, those in the background included. Any thread.
     void request_stop();
     [[nodiscard]] std::stop_token stop_token() const noexcept { return stop_source_.get_token(); }
 
-    /// Ends what goes on: cancels everything, and runs until all tasks have ended or `limit` has passed. Returns the tasks
-    /// that have not; they stay suspended, and go when the executor does. Not inside run().
-    std::vector<task_info> shut_down(std::chrono::nanoseconds limit);
+    /// Makes the executor fit for new work after stop() or request_stop(): what is spawned from now on is not cancelled.
+    /// Tasks that were there before stay so.
+    void restart();
+
+    /// Tells whether tasks, or guards, keep run() from returning.
+    [[nodiscard]] bool has_work() const noexcept;
+
+    /// Ends what goes on: cancels everything, and runs until all tasks have ended, those in the background included, or
+    /// `limit` has passed. Returns the tasks that have not; they stay suspended, and go when the executor does. Not inside
+    /// run().
+    template <class Rep, class Period>
+    std::vector<task_info> shut_down(std::chrono::duration<Rep, Period> limit) {
+        return shut_down_by(detail::time_after(now(), detail::saturated(limit)));
+    }
 
     /// Destroys the frames of all tasks that have not ended, so that nothing of them is left in any executor. Not inside
     /// run(), and while no thread runs an executor that one of them went to.
@@ -148,57 +196,15 @@ public:
     /// Throws std::system_error (not_in_virtual_time) on another thread than that of a virtual clock.
     void post(std::function<void()> function);
 
-    /// Queues a node that lives until it has run. Any thread; allocates nothing. The executor may go as soon as the node has
-    /// run: its destructor waits for whoever is still waking it.
-    void post(ready_node& node) noexcept;
+    using scheduler::wake;
 
-    /// Makes run() look around, should it sleep. Any thread; a system call only when it does. The executor outlives the
-    /// call.
-    void wake() noexcept;
-
-    /// Puts a node at the end of the ready queue.
-    void make_ready(ready_node& node) noexcept { ready_.push_back(node); }
-
-    /// Puts a node with a coroutine at the end of the ready queue and returns whom to transfer control to: the coroutine at
-    /// its front, within the budget of this turn.
-    [[nodiscard]] std::coroutine_handle<> switch_from(ready_node& node) noexcept {
-        ready_.push_back(node);
-        ready_node& next = ready_.front();
-        if (ready_left_ == 0 || !next.coroutine || detail::stack_is_deep()) { return std::noop_coroutine(); }
-        --ready_left_;
-        ready_.pop_front();
-        return next.coroutine;
+    /// The service of type T, made at first use. See services.hpp.
+    template <class T>
+    [[nodiscard]] T& use_service() {
+        return services_.use<T>(*this);
     }
 
-    /// Tells whether another turn follows at once.
-    [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
-
-    /// The time that timers here go by.
-    [[nodiscard]] time_point now() const noexcept {
-        return virtual_now_ == nullptr ? std::chrono::steady_clock::now() : *virtual_now_;
-    }
-
-    /// The clock of an executor in virtual time; null in real time.
-    [[nodiscard]] virtual_clock* clock() const noexcept { return clock_; }
-
-    /// The same as it was not long ago: read once in 64 turns, and whenever timers or sleeps need it.
-    [[nodiscard]] time_point coarse_now() const noexcept { return coarse_now_; }
-
-    void add_timer(detail::timer_node& timer, time_point deadline) noexcept;
-
-    /// Lists a strand among those that belong here.
-    void add_context(detail::task_context& context) noexcept { contexts_.push_back(context); }
-
-    void add_handler(detail::turn_handler& handler) noexcept { handlers_.push_back(handler); }
-
-    /// Takes what other threads posted into the ready queue.
-    void take_inbox() noexcept;
-
-    /// Draws on the packets of this turn; false when they are spent, and the caller should let others run first.
-    [[nodiscard]] bool has_packet_budget() const noexcept { return packet_budget_ > 0; }
-    void spend_packet_budget(std::size_t packets) noexcept { packet_budget_ -= static_cast<std::int64_t>(packets); }
-
-    [[nodiscard]] fluxnet::reactor& reactor() noexcept { return *reactor_; }
+    using scheduler::now;
 
     /// Names the reactor and what it was granted.
     [[nodiscard]] std::string_view reactor_name() const noexcept { return reactor_->name(); }
@@ -220,18 +226,26 @@ public:
     [[nodiscard]] std::uint64_t spins() const noexcept { return spins_.get(); }
     [[nodiscard]] const idle_policy& idle() const noexcept { return idle_; }
 
-    /// The monitor of the calling thread's network namespace; made at first use (one rtnetlink socket each). Throws
-    /// std::system_error: the kernel's refusal, or not_in_virtual_time.
-    [[nodiscard]] detail::link_monitor& links();
-
 protected:
-    /// For as long as it lives the calling thread is in run().
+    /// For as long as it lives the calling thread drives the executor.
     class visit {
     public:
+        /// Throws std::system_error: already_running, wrong_thread, or the reactor's.
         explicit visit(executor& self);
         visit(const visit&) = delete;
         visit& operator=(const visit&) = delete;
         ~visit();
+
+    private:
+        executor& self_;
+        executor* const outer_;  // whose turn waits meanwhile
+    };
+
+    /// A visit at whose end the executor lets go of the thread, and forgets stop().
+    class run_visit : public visit {
+    public:
+        explicit run_visit(executor& self) : visit(self), self_(self) {}
+        ~run_visit();
 
     private:
         executor& self_;
@@ -244,73 +258,62 @@ protected:
     /// the caller had. Throws what left a spawned task.
     void end_turn(bool worked);
 
-    [[nodiscard]] bool stopped() const noexcept { return (inbox_.load(std::memory_order_relaxed) & stop_tag) != 0; }
-    [[nodiscard]] bool has_tasks() const noexcept;
-
 private:
     friend class detail::executor_tasks;
-    friend bool detail::make_ready_here(ready_node& node) noexcept;
+    friend detail::scheduler& detail::inside(executor& of) noexcept;
     class posted_function;
 
-    static constexpr unsigned ready_budget = 256;          // resumptions a turn
-    static constexpr std::int64_t packets_per_turn = 512;  // receptions a turn that take no detour
-    static constexpr std::uintptr_t sleeping_tag = 1;      // asleep: whoever takes it away wakes
-    static constexpr std::uintptr_t poked_tag = 2;         // wake() was called: do not sleep
-    static constexpr std::uintptr_t stop_tag = 4;          // stop() was called: stays until run() has returned
-    static constexpr std::uintptr_t tags = sleeping_tag | poked_tag | stop_tag;
-
     static void resume(ready_node& node) noexcept;
-    void set_tag(std::uintptr_t tag) noexcept;
-    void wake_sleeper() noexcept;
     void run_ready();
     void fire_timers();
+    void tidy_up() noexcept;
+    void look() noexcept(false);
     void rest();
     [[nodiscard]] bool keeps_spinning() noexcept;
     void sleep();
-    void leave() noexcept;
+    bool run_to(time_point limit);
+    std::vector<task_info> shut_down_by(time_point limit);
     void keep_failure(std::exception_ptr failure) noexcept;
+    void throw_failure();
+    void drop_guard() noexcept;
+    void check_thread();
 
-    // In virtual time (virtual_clock.cpp):
+    // By a clock of its own (executor_clock.cpp):
     void run_ready_by_clock();
     void pass_time(std::optional<time_point> deadline);
     [[nodiscard]] std::string what_is_awaited() const;
-    void note_thread() noexcept;
     void refuse_foreign_thread() const;
 
     static constinit thread_local executor* current_;
 
     const idle_policy idle_;
-    virtual_clock* const clock_ = nullptr;           // null in real time
-    const time_point* const virtual_now_ = nullptr;  // of clock_
-    std::unique_ptr<fluxnet::reactor> reactor_;
-    ready_queue ready_;
-    unsigned ready_left_ = 0;  // resumptions that this turn may still make; none in virtual time, which chooses each
-    ready_queue unwound_;      // in virtual time: what is to go on as soon as the present resumption has left the stack
-    boost::intrusive::multiset<detail::timer_node, boost::intrusive::constant_time_size<false>> timers_;
-    boost::intrusive::list<detail::turn_handler, boost::intrusive::constant_time_size<false>> handlers_;
-    boost::intrusive::list<
-        detail::task_context,
-        boost::intrusive::base_hook<boost::intrusive::list_base_hook<
-            boost::intrusive::tag<detail::task_context_tag>, boost::intrusive::link_mode<boost::intrusive::auto_unlink>>>,
-        boost::intrusive::constant_time_size<false>>
-        contexts_;
+    const reactor_threads threads_;
+    bool driven_ = false;     // a visit is under way
+    std::thread::id thread_;  // that drives it, or drove it last
     std::unique_ptr<detail::executor_tasks> tasks_;
-    std::vector<std::unique_ptr<detail::link_monitor>> monitors_;
+    std::atomic<std::uint32_t> guards_ = 0;
     std::stop_source stop_source_;
     std::exception_ptr failure_;
-    std::uint64_t timer_sequence_ = 0;
     detail::counter turns_;
     detail::counter sleeps_;
     detail::counter spins_;
     detail::counter resumptions_;
-    bool worked_ = false;  // in this turn
-    time_point coarse_now_ = now();
+    bool worked_ = false;                // in this turn
     std::optional<time_point> resting_;  // since when a spinning executor has had nothing to do
-    std::int64_t packet_budget_ = packets_per_turn;
-    std::uint64_t tags_taken_ = 0;  // by others, who then woke or wake this executor:
-    std::atomic<std::uint64_t> woken_ = 0;
-
-    alignas(64) std::atomic<std::uintptr_t> inbox_ = 0;  // top ready_node and tags; sleeping_tag stands alone
+    detail::service_registry services_;
 };
 
+namespace detail {
+
+inline scheduler& inside(executor& of) noexcept {
+    return of;
+}
+
+/// Draws on the budget of the calling thread's executor for an await that completes at once; see scheduler::draw().
+[[nodiscard]] inline bool draw_here() noexcept {
+    executor* const here = executor::current();
+    return here == nullptr || inside(*here).draw();
+}
+
+}  // namespace detail
 }  // namespace fluxnet

@@ -63,13 +63,25 @@ void executor_group::spawn(std::size_t i, std::function<task<void>()> make, cons
 }
 
 void executor_group::task_ended() noexcept {
-    if (tasks_.fetch_sub(1, std::memory_order_acq_rel) == 1) { idle_.set(); }
+    if (tasks_.fetch_sub(1, std::memory_order_acq_rel) == 1) { release_guards(); }
+}
+
+void executor_group::release_guards() noexcept {
+    const std::lock_guard lock(mutex_);
+    released_ = true;
+    guards_.clear();
+}
+
+void executor_group::take_guards() {
+    const std::lock_guard lock(mutex_);
+    if (released_) { return; }
+    for (executor& one : executors_) { guards_.emplace_back(one); }
 }
 
 void executor_group::run() {
-    if (tasks_.load(std::memory_order_acquire) == 0) { idle_.set(); }
     assert(!ran_ && "a group runs once");
     ran_ = true;
+    if (tasks_.load(std::memory_order_acquire) != 0) { take_guards(); }
     std::vector<std::thread> threads;
     threads.reserve(executors_.size());
     try {
@@ -87,7 +99,6 @@ void executor_group::run_one(std::size_t i) {
     try {
         if (pinned_) { pin_to(cpus_[i % cpus_.size()]); }
     } catch (...) { keep_failure(std::current_exception()); }
-    mine.spawn([this]() -> task<void> { static_cast<void>(co_await idle_.wait()); });
     // After a failure the other tasks are run to their end, as long as each failure leaves fewer of them.
     for (std::size_t left = ~std::size_t{0};;) {
         try {
@@ -110,6 +121,7 @@ void executor_group::keep_failure(std::exception_ptr failure) noexcept {
 
 void executor_group::request_stop() {
     for (executor& one : executors_) { one.request_stop(); }
+    release_guards();
 }
 
 }  // namespace fluxnet

@@ -9,7 +9,6 @@
 
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/task.hpp"
-#include "fluxnet/runtime/sync/event.hpp"
 
 #include <atomic>
 #include <cstddef>
@@ -58,15 +57,18 @@ private:
     void run_one(std::size_t i);
     void keep_failure(std::exception_ptr failure) noexcept;
     void task_ended() noexcept;
+    void take_guards();
+    void release_guards() noexcept;
 
     const bool pinned_;
     std::vector<int> cpus_;
-    event idle_;  // set when no spawned task is left, which lets every executor end
     std::atomic<std::size_t> tasks_ = 0;
     std::deque<executor> executors_;
     bool ran_ = false;
-    std::mutex mutex_;  // guards the first failure:
-    std::exception_ptr failure_;
+    std::mutex mutex_;                          // guards what follows
+    std::exception_ptr failure_;                // the first
+    std::vector<executor::work_guard> guards_;  // while run() is under way and a task is left that was spawned here
+    bool released_ = false;                     // and they are gone for good
 };
 
 }  // namespace fluxnet

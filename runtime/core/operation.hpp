@@ -34,7 +34,7 @@ public:
         phase_ = phase::done;
         outcome_ = outcome;
         coroutine = coroutine_;
-        executor_->make_ready(*this);
+        inside(*executor_).make_ready(*this);
     }
 
     /// Ends a waiting operation well, from any thread. The caller sees to it that nobody else ends it too and that it lives
@@ -44,7 +44,7 @@ public:
             complete(no_error);
         } else {
             granted_ = true;
-            executor_->post(*this);
+            inside(*executor_).post(*this);
         }
     }
 
@@ -90,7 +90,7 @@ protected:
             context_->awaiting = this;
             context_->since = target.now();
         }
-        target.post(*this);
+        inside(target).post(*this);
         return true;
     }
 
@@ -108,12 +108,12 @@ protected:
         registration_.reset();
         if (context_ != nullptr && context_->awaiting == this) { context_->awaiting = nullptr; }
         if (phase_ == phase::travelling || granted_) {  // its frame is destroyed before it came out of the inbox
-            executor_->take_inbox();
+            inside(*executor_).take_inbox();
             if (is_linked()) { unlink(); }
             granted_ = false;
         }
         if (canceler_.posted.load(std::memory_order_acquire)) {
-            executor_->take_inbox();
+            inside(*executor_).take_inbox();
             if (canceler_.is_linked()) { canceler_.unlink(); }
             canceler_.posted.store(false, std::memory_order_relaxed);
         }
@@ -153,7 +153,7 @@ private:
     void wait_for(Start start) {
         if (context_ != nullptr) {
             context_->awaiting = this;
-            context_->since = executor_->coarse_now();
+            context_->since = inside(*executor_).coarse_now();
         }
         start();
         if (context_ != nullptr && context_->stop.stop_possible()) {
@@ -168,7 +168,7 @@ private:
                 self.cancel();
             } else {
                 self.canceler_.posted.store(true, std::memory_order_release);
-                self.executor_->post(self.canceler_);
+                inside(*self.executor_).post(self.canceler_);
             }
         }
     };

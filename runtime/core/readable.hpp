@@ -20,14 +20,14 @@ class [[nodiscard]] readable_awaiter final : private detail::operation, private 
 public:
     explicit readable_awaiter(int fd) noexcept : fd_(fd) {}
     ~readable_awaiter() {
-        if (poll_operation::armed()) { home_executor().reactor().disarm_now(*this); }
+        if (poll_operation::armed()) { detail::inside(home_executor()).reactor().disarm_now(*this); }
     }
 
     bool await_ready() const noexcept { return false; }
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> waiting) {
-        return suspend(waiting, [this] { home_executor().reactor().arm(*this, fd_, POLLIN); });
+        return suspend(waiting, [this] { detail::inside(home_executor()).reactor().arm(*this, fd_, POLLIN); });
     }
 
     std::error_code await_resume() noexcept { return finish(); }
@@ -47,7 +47,7 @@ private:
     }
 
     // The kernel's completion of the cancelled poll completes the operation.
-    void cancel() noexcept override { home_executor().reactor().disarm(*this); }
+    void cancel() noexcept override { detail::inside(home_executor()).reactor().disarm(*this); }
 
     int fd_;
 };

@@ -11,7 +11,8 @@
 
 namespace fluxnet {
 
-class ready_node : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+class alignas(8) ready_node
+    : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
     ready_node() = default;
     ready_node(const ready_node&) = delete;

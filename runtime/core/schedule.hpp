@@ -33,7 +33,7 @@ public:
         node_.coroutine = waiting;
         if (canceled_) { return detail::stack_is_deep() ? detail::unwind(node_) : waiting; }
         assert(executor::current() != nullptr && "awaited outside an executor's run()");
-        return executor::current()->switch_from(node_);
+        return detail::inside(*executor::current()).switch_from(node_);
     }
 
     std::error_code await_resume() const noexcept {

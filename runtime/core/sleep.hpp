@@ -30,7 +30,7 @@ private:
     void start() noexcept {
         const time_point now = home_executor().now();
         if (duration_.count() != 0) { until_ = duration_ < time_point::max() - now ? now + duration_ : time_point::max(); }
-        home_executor().add_timer(*this, until_);
+        detail::inside(home_executor()).add_timer(*this, until_);
     }
     void on_time() noexcept override { complete(no_error); }
     void cancel() noexcept override {

@@ -13,7 +13,8 @@ namespace detail {
 class raw_service final : public receive_service {
 public:
     raw_service(executor& on, raw_socket socket)
-        : receive_service(on, socket.interface(), socket.redirect().get()), socket_(std::move(socket)) {}
+        : receive_service(on, socket.interface(), socket.link_announced(), socket.redirect().get()),
+          socket_(std::move(socket)) {}
 
     ~raw_service() {
         close();
@@ -23,7 +24,7 @@ public:
     /// Tells whether a receive can complete now.
     [[nodiscard]] bool ready() noexcept {
         if (!vacant()) { return false; }
-        return failure_ || (executor_.has_packet_budget() && available() != 0);
+        return failure_ || (inside(executor_).has_packet_budget() && available() != 0);
     }
 
     io_result take(std::span<xdp_desc> into) noexcept {
@@ -31,7 +32,7 @@ public:
         auto claim = socket_.rx.consume(static_cast<std::uint32_t>(into.size()));
         const std::uint32_t count = claim.size();
         for (xdp_desc& desc : into.first(count)) { desc = claim.next(); }
-        executor_.spend_packet_budget(count);
+        inside(executor_).spend_packet_budget(count);
         return {count == 0 ? failure_ : no_error, count};
     }
 

@@ -13,7 +13,7 @@ namespace detail {
 class rx_service final : public receive_service {
 public:
     rx_service(executor& on, rx socket)
-        : receive_service(on, socket.interface(), socket.redirect().get()), rx_(std::move(socket)) {
+        : receive_service(on, socket.interface(), socket.link_announced(), socket.redirect().get()), rx_(std::move(socket)) {
         rx_.home().set_waker({&wake_executor, &executor_});
     }
 
@@ -26,13 +26,13 @@ public:
     /// Tells whether a receive can complete now.
     [[nodiscard]] bool ready() noexcept {
         if (!vacant()) { return false; }
-        return rx_.failure() || (executor_.has_packet_budget() && rx_.available() != 0);
+        return rx_.failure() || (inside(executor_).has_packet_budget() && rx_.available() != 0);
     }
 
     io_result take(std::span<packet> into) noexcept {
         const std::uint32_t count = rx_.try_recv(into);
         if (count != into.size()) { rx_.recycle(into.subspan(count)); }
-        executor_.spend_packet_budget(count);
+        inside(executor_).spend_packet_budget(count);
         const std::error_code failure = rx_.failure();
         return {failure && count != 0 ? no_error : failure, count};
     }

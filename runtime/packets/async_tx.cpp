@@ -18,8 +18,8 @@ class tx_service final : private turn_handler, private timer_node, private link_
 public:
     tx_service(executor& on, tx socket) : executor_(on), tx_(std::move(socket)) {
         interface_index = tx_.interface().index;
-        if (!tx_.interface().simulated) { on.links().add(*this); }
-        executor_.add_handler(*this);
+        if (tx_.link_announced()) { on.use_service<link_monitors>().here().add(*this); }
+        inside(executor_).add_handler(*this);
     }
 
     ~tx_service() {
@@ -82,7 +82,7 @@ private:
 
     /// Tells whether what is queued can wait for more to be kicked with it: the executor comes back soon by itself.
     [[nodiscard]] bool may_wait() noexcept {
-        if (blocked_ || !waiting_.empty() || tx_.failure() || !executor_.has_ready()) { return false; }
+        if (blocked_ || !waiting_.empty() || tx_.failure() || !inside(executor_).has_ready()) { return false; }
         const std::uint32_t queued = tx_.pending();
         if (queued == 0 || queued >= policy_.packets || policy_.delay.count() == 0) { return false; }
         const auto now = executor_.now();
@@ -96,7 +96,7 @@ private:
     void keep_trying() noexcept {
         if (tx_.failure() || timer_node::is_linked()) { return; }
         const auto wait = tx_.link_down() ? link_down_back_off : back_off_;
-        executor_.add_timer(*this, executor_.now() + wait);
+        inside(executor_).add_timer(*this, executor_.now() + wait);
     }
 
     void after_sleep() noexcept override {}

@@ -9,9 +9,9 @@
 // run(), or by what it runs.
 #pragma once
 
+#include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/packets/async_rx.hpp"
 #include "fluxnet/runtime/packets/async_tx.hpp"
-#include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/xsk/builder.hpp"
 #include "fluxnet/xsk/packet_batch.hpp"
 
@@ -83,7 +83,7 @@ public:
         : executor(idle, kind) {}
 
     /// Makes an engine in virtual time.
-    explicit engine(virtual_clock& clock) : executor(clock) {}
+    explicit engine(executor_clock& clock) : executor(clock) {}
 
     /// Adds a port and returns its number: 0 for the first. Its UMEM must be that of the other ports. Must be called in the
     /// network namespace of its interface. Errors: invalid_option (batch size, another UMEM, too many ports).
@@ -94,8 +94,8 @@ public:
     /// task, leaves run() when the batch is committed with the marks made so far; run() may be called again then. stop()
     /// takes effect when the turn ends: after at most 512 packets of each port.
     template <class F>
-        requires std::invocable<F&, packet_batch&> || std::is_invocable_r_v<action, F&, packet_ref>
-    std::error_code run(F callback);
+    requires std::invocable<F&, packet_batch&> || std::is_invocable_r_v<action, F&, packet_ref> std::error_code run(
+        F callback);
 
     [[nodiscard]] std::size_t ports() const noexcept { return ports_.size(); }
     [[nodiscard]] engine_port& port(std::size_t number) noexcept { return *ports_[number]; }
@@ -128,9 +128,9 @@ private:
                                                           reactor_kind kind = reactor_kind::automatic);
 
 template <class F>
-    requires std::invocable<F&, packet_batch&> || std::is_invocable_r_v<action, F&, packet_ref>
-std::error_code engine::run(F callback) {
-    const visit here(*this);
+requires std::invocable<F&, packet_batch&> || std::is_invocable_r_v<action, F&, packet_ref> std::error_code engine::run(
+    F callback) {
+    const run_visit here(*this);
     for (;;) {
         start_turn();
         bool worked = false;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/packets/detail/link_monitor.hpp"
 
+#include "fluxnet/xsk/base/error.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -87,7 +89,7 @@ link_monitor::link_monitor(executor& owner) : owner_(owner) {
     size = sizeof address;
     ::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
     port_ = address.nl_pid;
-    owner_.add_handler(*this);
+    inside(owner_).add_handler(*this);
 }
 
 link_monitor::~link_monitor() {
@@ -115,11 +117,11 @@ void link_monitor::query(int interface_index) noexcept {
 // At the end of every turn, not only before a sleep: an executor that is always busy must hear of its links too. The poll
 // stays armed until a message comes, so a turn without news costs nothing.
 void link_monitor::end_turn() noexcept {
-    if (!armed()) { owner_.reactor().arm(*this, fd_, POLLIN); }
+    if (!armed()) { inside(owner_).reactor().arm(*this, fd_, POLLIN); }
 }
 
 void link_monitor::end_run() noexcept {
-    if (armed()) { owner_.reactor().disarm_now(*this); }
+    if (armed()) { inside(owner_).reactor().disarm_now(*this); }
 }
 
 void link_monitor::on_ready(int result) noexcept {
@@ -196,6 +198,18 @@ void link_monitor::gone(int index) noexcept {
     for (link_listener& listener : listeners_) {
         if (listener.interface_index == index) { listener.on_interface_gone(); }
     }
+}
+
+link_monitor& link_monitors::here() {
+    if (inside(owner_).clock() != nullptr) {
+        throw std::system_error(make_error_code(errc::not_in_virtual_time), "an interface of the kernel");
+    }
+    auto made = std::make_unique<link_monitor>(owner_);
+    for (const auto& known : monitors_) {
+        if (known->same_namespace(*made)) { return *known; }
+    }
+    monitors_.push_back(std::move(made));
+    return *monitors_.back();
 }
 
 }  // namespace fluxnet::detail

@@ -7,12 +7,12 @@
 
 namespace fluxnet::detail {
 
-receive_service::receive_service(executor& on, const interface_info& interface, const program* redirect)
-    : executor_(on), links_(interface.simulated ? nullptr : &on.links()) {
+receive_service::receive_service(executor& on, const interface_info& interface, bool announced, const program* redirect)
+    : executor_(on), links_(announced ? &on.use_service<link_monitors>().here() : nullptr) {
     interface_index = interface.index;
     program_id = redirect != nullptr ? redirect->id() : 0;
     if (links_ != nullptr) { links_->add(*this); }
-    executor_.add_handler(*this);
+    inside(executor_).add_handler(*this);
 }
 
 void receive_service::close() noexcept {
@@ -20,7 +20,7 @@ void receive_service::close() noexcept {
 }
 
 void receive_service::disarm() noexcept {
-    if (armed()) { executor_.reactor().disarm_now(*this); }
+    if (armed()) { inside(executor_).reactor().disarm_now(*this); }
 }
 
 void receive_service::on_ready(int result) noexcept {

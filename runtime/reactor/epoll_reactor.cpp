@@ -79,7 +79,7 @@ public:
 
     void arm(poll_operation& operation, int fd, unsigned events) override {
         assert(attached_ && !operation.armed());
-        mark_armed(operation, true);
+        mark_held(operation);
         watched_fd* const watched = find_or_add(fd);
         if (watched == nullptr) {
             settle(operation, fd < 0 ? -EBADF : -ENOMEM);
@@ -100,8 +100,7 @@ public:
 
     void disarm_now(poll_operation& operation) noexcept override {
         if (fd_of(operation) >= 0) { withdraw(operation); }
-        if (operation.is_linked()) { operation.unlink(); }
-        mark_armed(operation, false);
+        mark_idle(operation);
     }
 
     void poll() override {
@@ -119,6 +118,18 @@ public:
             take(count);
             hand_over();
         }
+        woken_ = false;
+        fire(fired_);
+    }
+
+    // Readable while the kernel has an event to tell, of the eventfd too.
+    prepared_wait prepare_wait() override {
+        hand_over();
+        return {epoll_fd_, !fired_.empty() || woken_};
+    }
+
+    void finish_wait() override {
+        take(look());
         woken_ = false;
         fire(fired_);
     }
@@ -169,7 +180,7 @@ private:
 
     /// Has the operation, which is in no list, fire with `result`.
     void settle(poll_operation& operation, int result) noexcept {
-        set_result(operation, result);
+        mark_fired(operation, result);
         fired_.push_back(operation);
     }
 
@@ -186,7 +197,6 @@ private:
                 continue;
             }
             withdraw(operation);
-            mark_armed(operation, false);
             settle(operation, result);
         }
         if (!watched.operations.empty()) { note_change(watched); }

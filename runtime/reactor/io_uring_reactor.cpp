@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/reactor/reactor.hpp"
 
-#include <array>
+#include "fluxnet/runtime/reactor/detail/ring_setup.hpp"
+
 #include <cassert>
 #include <cerrno>
 #include <cstdint>
-#include <cstring>
-#include <fstream>
-#include <string>
 #include <system_error>
 
 #include <liburing.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-// The ring is created disabled, and enabled by the thread that attaches: with SINGLE_ISSUER that thread becomes its only
-// submitter. With DEFER_TASKRUN completions are posted only inside io_uring_enter with GETEVENTS; the TASKRUN flag in the
-// ring tells when such work waits, so that a busy turn enters only for a reason.
-// A wake-up from another thread is a write to an eventfd on which a READ is always in flight.
+// With DEFER_TASKRUN completions are posted only inside io_uring_enter with GETEVENTS; the TASKRUN flag in the ring tells
+// when such work waits, so that a busy turn enters only for a reason.
+//
+// A request belongs to the thread that handed it over: when that thread has ended, the kernel cancels the request as it
+// comes due. Nobody asked for that, so with changing threads such a poll is armed anew, which finds what it waited for.
+//
+// A wake-up from another thread is a write to an eventfd. In wait() a READ on it is in flight. For a loop that waits
+// elsewhere that eventfd is what the loop watches: the kernel adds to it with each completion, or each piece of work that
+// only an enter completes. Between finish_wait() and prepare_wait() a flag in the ring tells the kernel not to.
 
 namespace fluxnet {
 namespace {
@@ -28,57 +31,10 @@ constexpr unsigned sq_entries = 256;
 constexpr std::uint64_t tag_ignored = 0;  // user_data of requests whose completion means nothing
 constexpr std::uint64_t tag_wake = 1;
 
-struct flag_set {
-    unsigned flags;
-    const char* name;
-};
-
-constexpr std::array flag_sets{
-    flag_set{IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |
-                 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-             "io_uring (SINGLE_ISSUER, DEFER_TASKRUN)"},
-    flag_set{IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |
-                 IORING_SETUP_TASKRUN_FLAG,
-             "io_uring (COOP_TASKRUN)"},
-    flag_set{IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP, "io_uring (no flags)"},
-};
-
-/// What the administrator has set: 0 allows io_uring, 1 reserves it for the privileged and one group, 2 forbids it. Source:
-/// Documentation/admin-guide/sysctl/kernel.rst.
-std::string io_uring_sysctl() {
-    std::string value;
-    std::ifstream("/proc/sys/kernel/io_uring_disabled") >> value;
-    return value.empty() ? "sysctl kernel.io_uring_disabled cannot be read" : "sysctl kernel.io_uring_disabled is " + value;
-}
-
-std::string why_refused(int number) {
-    const char* const name = ::strerrorname_np(number);
-    const std::string answer = std::string("io_uring_setup answered ") + (name != nullptr ? name : "an error");
-    switch (number) {
-        case EPERM:
-            return answer + ": io_uring is forbidden here by sysctl, seccomp or a security module (" + io_uring_sysctl() +
-                   ')';
-        case ENOSYS: return answer + ": the kernel has no io_uring, or seccomp hides it";
-        case ENOMEM: return answer + ": no memory for the ring, or RLIMIT_MEMLOCK is too small for it";
-        default: return answer;
-    }
-}
-
 class io_uring_reactor final : public reactor {
 public:
-    io_uring_reactor() {
-        int refused = -EINVAL;
-        for (const flag_set& set : flag_sets) {
-            io_uring_params parameters{};
-            parameters.flags = set.flags;
-            refused = io_uring_queue_init_params(sq_entries, &ring_, &parameters);
-            if (refused == 0) {
-                name_ = set.name;
-                break;
-            }
-            if (refused != -EINVAL) { break; }
-        }
-        if (refused != 0) { throw std::system_error(-refused, std::generic_category(), why_refused(-refused)); }
+    explicit io_uring_reactor(reactor_threads threads) : changing_(threads == reactor_threads::changing) {
+        name_ = detail::set_up_ring(ring_, sq_entries, threads);
         wake_fd_ = ::eventfd(0, EFD_CLOEXEC);
         if (wake_fd_ < 0) {
             const int number = errno;
@@ -94,39 +50,36 @@ public:
 
     void attach() override {
         if (attached_) { return; }
-        // Debian 12's liburing declares io_uring_enable_rings() without exporting it.
-        if (::syscall(__NR_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0) != 0) {
-            throw std::system_error(errno, std::generic_category(), "enable the io_uring");
-        }
+        detail::enable_ring(ring_);
         attached_ = true;
-        read_wake();
     }
 
     void arm(poll_operation& operation, int fd, unsigned events) override {
         assert(attached_ && !operation.armed());
         io_uring_sqe* entry = next_entry();
         if (entry == nullptr) {
-            set_result(operation, -ENOBUFS);
+            mark_fired(operation, -ENOBUFS);
             fired_.push_back(operation);
             return;
         }
-        io_uring_prep_poll_add(entry, fd, events);
-        entry->user_data = reinterpret_cast<std::uintptr_t>(&operation);
-        mark_armed(operation, true);
-        armed_.push_back(operation);
+        if (changing_) { set_watch(operation, fd, events); }
+        prepare_poll(*entry, operation, fd, events);
+        mark_held(operation);
+        held_.push_back(operation);
     }
 
     void disarm(poll_operation& operation) override {
-        if (!operation.armed()) { return; }
+        if (!is_held(operation)) { return; }
         io_uring_sqe* entry = next_entry();
         if (entry == nullptr) { return; }  // the ring is broken, which the next wait() reports
+        set_watch(operation, -1, 0);
         io_uring_prep_poll_remove(entry, reinterpret_cast<std::uintptr_t>(&operation));
         entry->user_data = tag_ignored;
     }
 
     void disarm_now(poll_operation& operation) noexcept override {
-        if (operation.armed()) { disarm(operation); }
-        while (operation.armed()) {
+        if (is_held(operation)) { disarm(operation); }
+        while (is_held(operation)) {
             const int r = io_uring_submit_and_wait(&ring_, 1);
             if (r < 0 && r != -EINTR && r != -EAGAIN && r != -EBUSY) {
                 // The ring is not ours to drive (another thread attached it) or gone. Everything is given up, so that no
@@ -136,15 +89,11 @@ public:
             }
             reap();
         }
-        if (operation.is_linked()) { operation.unlink(); }
+        mark_idle(operation);
     }
 
     void poll() override {
-        if (!wake_read_) { read_wake(); }
-        const bool pending = io_uring_sq_ready(&ring_) != 0;
-        const bool deferred =
-            (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
-        if (pending || deferred) { check(io_uring_submit_and_get_events(&ring_)); }
+        if (io_uring_sq_ready(&ring_) != 0 || has_deferred()) { check(io_uring_submit_and_get_events(&ring_)); }
         if (io_uring_cq_ready(&ring_) != 0) { reap(); }
         if (!fired_.empty()) { fire(fired_); }
     }
@@ -170,6 +119,30 @@ public:
         fire(fired_);
     }
 
+    prepared_wait prepare_wait() override {
+        if (!notifies_) {
+            const int answer = io_uring_register_eventfd(&ring_, wake_fd_);
+            if (answer < 0) { throw std::system_error(-answer, std::generic_category(), "give the io_uring an eventfd"); }
+            notifies_ = true;
+        }
+        if (io_uring_sq_ready(&ring_) != 0) { check(io_uring_submit(&ring_)); }
+        notify(true);
+        told_ready_ = !fired_.empty() || woken_ || io_uring_cq_ready(&ring_) != 0 || has_deferred();
+        return {wake_fd_, told_ready_};
+    }
+
+    void finish_wait() override {
+        notify(false);
+        std::uint64_t count = 0;
+        const iovec into{&count, sizeof count};
+        // Emptied before completions are taken, so that what comes later is told anew. The eventfd is a blocking one for the
+        // READ; only this call is not to wait.
+        if (!told_ready_) { [[maybe_unused]] const auto emptied = ::preadv2(wake_fd_, &into, 1, -1, RWF_NOWAIT); }
+        woken_ = false;
+        poll();
+        woken_ = false;
+    }
+
     void wake() noexcept override {
         const std::uint64_t one = 1;
         // Fails only when the counter would overflow, and then the reader is awake anyway.
@@ -180,7 +153,8 @@ public:
         if (closed_) { return; }
         closed_ = true;
         cancel_everything();
-        forget(armed_);
+        forget(held_);
+        forget(lost_);
         forget(fired_);
         io_uring_queue_exit(&ring_);
     }
@@ -188,6 +162,18 @@ public:
     std::string_view name() const noexcept override { return name_; }
 
 private:
+    /// Tells whether the kernel has completions that only an enter brings into the queue.
+    [[nodiscard]] bool has_deferred() const noexcept {
+        return (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+    }
+
+    /// Has completions counted in the eventfd, or not. An exchange, so that the kernel sees the flag before the caller looks
+    /// for completions: either the caller finds one or the kernel tells it.
+    void notify(bool on) noexcept {
+        if (ring_.cq.kflags == nullptr) { return; }  // Linux before 5.8 always tells
+        __atomic_exchange_n(ring_.cq.kflags, on ? 0U : unsigned{IORING_CQ_EVENTFD_DISABLED}, __ATOMIC_SEQ_CST);
+    }
+
     /// Returns a free entry of the submission queue, handing a full one over early; null when the kernel takes nothing.
     io_uring_sqe* next_entry() noexcept {
         for (int attempt = 0; attempt < 16; ++attempt) {
@@ -213,6 +199,26 @@ private:
         throw std::system_error(-answer, std::generic_category(), "io_uring_enter");
     }
 
+    static void prepare_poll(io_uring_sqe& entry, poll_operation& operation, int fd, unsigned events) noexcept {
+        io_uring_prep_poll_add(&entry, fd, events);
+        entry.user_data = reinterpret_cast<std::uintptr_t>(&operation);
+    }
+
+    /// Arms anew what the kernel cancelled because the thread that had armed it is gone.
+    void rearm_lost() noexcept {
+        while (!lost_.empty()) {
+            poll_operation& operation = lost_.front();
+            operation.unlink();
+            if (io_uring_sqe* entry = next_entry()) {
+                prepare_poll(*entry, operation, fd_of(operation), events_of(operation));
+                held_.push_back(operation);
+            } else {
+                mark_fired(operation, -ENOBUFS);
+                fired_.push_back(operation);
+            }
+        }
+    }
+
     /// Moves all completions to the list of fired operations.
     void reap() noexcept {
         io_uring_cqe* completion = nullptr;
@@ -227,12 +233,16 @@ private:
                 continue;
             }
             auto& operation = *reinterpret_cast<poll_operation*>(static_cast<std::uintptr_t>(completion->user_data));
-            mark_armed(operation, false);
-            set_result(operation, completion->res);
             operation.unlink();
+            if (changing_ && completion->res == -ECANCELED && fd_of(operation) >= 0) [[unlikely]] {
+                lost_.push_back(operation);
+                continue;
+            }
+            mark_fired(operation, completion->res);
             fired_.push_back(operation);
         }
         if (count != 0) { io_uring_cq_advance(&ring_, count); }
+        if (!lost_.empty()) [[unlikely]] { rearm_lost(); }
     }
 
     /// Cancels what the kernel still holds and waits for it, so that no descriptor stays referenced by the dying ring.
@@ -253,17 +263,21 @@ private:
     int wake_fd_ = -1;
     std::uint64_t wake_value_ = 0;  // the kernel writes here while wake_read_
     bool wake_read_ = false;
-    bool woken_ = false;  // since the last wait()
+    bool woken_ = false;       // since the last wait()
+    bool notifies_ = false;    // wake_fd_ is registered with the ring
+    bool told_ready_ = false;  // by the last prepare_wait()
     bool attached_ = false;
     bool closed_ = false;
-    operation_list armed_;  // the kernel holds these
+    const bool changing_;   // the threads that drive it
+    operation_list held_;   // the kernel holds these
+    operation_list lost_;   // cancelled by the kernel, to be armed anew
     operation_list fired_;  // completed, not yet dispatched
 };
 
 }  // namespace
 
-std::unique_ptr<reactor> make_io_uring_reactor() {
-    return std::make_unique<io_uring_reactor>();
+std::unique_ptr<reactor> make_io_uring_reactor(reactor_threads threads) {
+    return std::make_unique<io_uring_reactor>(threads);
 }
 
 }  // namespace fluxnet

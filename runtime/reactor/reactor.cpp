@@ -10,28 +10,26 @@ void reactor::fire(operation_list& fired) noexcept {
     now.swap(fired);
     while (!now.empty()) {
         poll_operation& operation = now.front();
-        now.pop_front();
-        mark_armed(operation, false);
+        mark_idle(operation);
         completions_.add(1);
-        operation.on_ready(result_of(operation));
+        operation.on_ready(operation.result_);
     }
 }
 
 void reactor::forget(operation_list& operations) noexcept {
     while (!operations.empty()) {
         poll_operation& operation = operations.front();
-        operations.pop_front();
-        mark_armed(operation, false);
+        mark_idle(operation);
         set_watch(operation, -1, 0);
     }
 }
 
-std::unique_ptr<reactor> make_reactor(reactor_kind kind) {
-    if (kind == reactor_kind::io_uring) { return make_io_uring_reactor(); }
+std::unique_ptr<reactor> make_reactor(reactor_kind kind, reactor_threads threads) {
+    if (kind == reactor_kind::io_uring) { return make_io_uring_reactor(threads); }
     if (kind == reactor_kind::epoll) { return make_epoll_reactor(); }
     std::unique_ptr<reactor> made;
     try {
-        made = make_io_uring_reactor();
+        made = make_io_uring_reactor(threads);
         made->reason_ = "the kernel grants an io_uring";
     } catch (const std::system_error& refused) {
         made = make_epoll_reactor(refused.what());

@@ -5,6 +5,13 @@
 // A poll operation is one-shot: it is armed, it fires once, it may be armed again. Its object stays alive and in place from
 // arm() until it has fired or disarm_now() has returned, and so does its descriptor. Several operations may be armed on one
 // descriptor. Readiness is a level: what is ready when it is armed fires at the next poll() or wait().
+//
+// A poll operation is idle, held or fired. arm() makes it held: the backend waits for its events. It is fired while its
+// result is known and on_ready() has not been called yet. Both of these count as armed, and an armed operation is in a list
+// of the reactor's: nobody arms it again before on_ready(), which finds it idle and in no list.
+//
+// Another loop may do the waiting. In place of wait() its thread calls prepare_wait(), waits until the descriptor that it
+// was given is readable, and calls finish_wait().
 #pragma once
 
 #include "fluxnet/xsk/base/detail/counter.hpp"
@@ -27,6 +34,18 @@ enum class reactor_kind : std::uint8_t {
     epoll,
 };
 
+/// Which threads drive a reactor from attach() on.
+enum class reactor_threads : std::uint8_t {
+    one,       ///< The one that attached it. io_uring is faster that way.
+    changing,  ///< Any thread, one at a time, as in a thread pool.
+};
+
+/// What prepare_wait() answers.
+struct prepared_wait {
+    int fd = -1;         ///< Readable as soon as finish_wait() has something to do; -1 in virtual time. The reactor's.
+    bool ready = false;  ///< There is something to do already: call finish_wait() without waiting.
+};
+
 class poll_operation : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
     poll_operation() = default;
@@ -40,15 +59,17 @@ public:
     /// disarm()), or `refused`.
     virtual void on_ready(int result) noexcept = 0;
 
-    [[nodiscard]] bool armed() const noexcept { return armed_; }
+    /// Held or fired: it may not be armed.
+    [[nodiscard]] bool armed() const noexcept { return state_ != state::idle; }
 
 protected:
     ~poll_operation() = default;
 
 private:
     friend class reactor;
+    enum class state : std::uint8_t { idle, held, fired };
 
-    bool armed_ = false;
+    state state_ = state::idle;
     int result_ = 0;
     int fd_ = -1;          // of a backend that keeps the descriptors itself: while it waits for events
     unsigned events_ = 0;  // what it waits for there
@@ -61,7 +82,8 @@ public:
 
     virtual ~reactor() = default;
 
-    /// Called by the thread that is going to use the reactor, before anything else.
+    /// Called by the thread that is going to use the reactor, before anything else; later calls do nothing. Throws
+    /// std::system_error when the kernel refuses, and then has changed nothing: another reactor may be taken instead.
     virtual void attach() = 0;
 
     /// Asks to be told once when `fd` has one of `events` (POLLIN, ...), an error or a hang-up (POLLERR, POLLHUP,
@@ -69,7 +91,7 @@ public:
     /// system call before the next turn.
     virtual void arm(poll_operation& operation, int fd, unsigned events) = 0;
 
-    /// Asks that an armed operation fire soon, with ECANCELED.
+    /// Asks that a held operation fire soon, with ECANCELED. One that has fired keeps its result.
     virtual void disarm(poll_operation& operation) = 0;
 
     /// Returns when the kernel holds nothing of the operation any more; it does not fire.
@@ -81,7 +103,16 @@ public:
     /// The same, but waits until something fires, wake() is called, a signal is handled, or `deadline` has passed.
     virtual void wait(std::optional<time_point> deadline) = 0;
 
-    /// Makes a wait() under way, or the next one, return. Any thread. One system call.
+    /// Hands over what was armed, without waiting, for a loop that waits elsewhere. The descriptor stays the same for the
+    /// reactor's life. Followed by finish_wait(); nothing is armed in between. At most one system call, none when nothing
+    /// was armed; the first call of all makes one more. Throws std::system_error when the kernel refuses that.
+    [[nodiscard]] virtual prepared_wait prepare_wait() = 0;
+
+    /// Ends what prepare_wait() began, and fires what is ready, without waiting. Makes the descriptor unreadable.
+    virtual void finish_wait() = 0;
+
+    /// Makes a wait() under way, or the next one, return; or makes the descriptor of prepare_wait() readable. Any thread.
+    /// One system call.
     virtual void wake() noexcept = 0;
 
     /// Forgets all operations without firing them; nothing else may be called afterwards.
@@ -97,9 +128,18 @@ public:
     [[nodiscard]] std::string_view reason() const noexcept { return reason_; }
 
 protected:
-    static void mark_armed(poll_operation& operation, bool armed) noexcept { operation.armed_ = armed; }
-    static void set_result(poll_operation& operation, int result) noexcept { operation.result_ = result; }
-    static int result_of(const poll_operation& operation) noexcept { return operation.result_; }
+    static bool is_held(const poll_operation& operation) noexcept { return operation.state_ == poll_operation::state::held; }
+    static void mark_held(poll_operation& operation) noexcept { operation.state_ = poll_operation::state::held; }
+    static void mark_fired(poll_operation& operation, int result) noexcept {
+        operation.state_ = poll_operation::state::fired;
+        operation.result_ = result;
+    }
+
+    /// Takes the operation out of the list that it is in, if it is in one.
+    static void mark_idle(poll_operation& operation) noexcept {
+        if (operation.is_linked()) { operation.unlink(); }
+        operation.state_ = poll_operation::state::idle;
+    }
     static void set_watch(poll_operation& operation, int fd, unsigned events) noexcept {
         operation.fd_ = fd;
         operation.events_ = events;
@@ -113,20 +153,20 @@ protected:
     static void forget(operation_list& operations) noexcept;
 
 private:
-    friend std::unique_ptr<reactor> make_reactor(reactor_kind kind);
+    friend std::unique_ptr<reactor> make_reactor(reactor_kind kind, reactor_threads threads);
 
     std::string reason_ = "asked for";
     detail::counter completions_;
 };
 
-/// Makes the io_uring backend. Throws std::system_error when the kernel refuses a ring; the text says why.
-[[nodiscard]] std::unique_ptr<reactor> make_io_uring_reactor();
+/// Makes the io_uring backend. Throws std::system_error when the kernel refuses a ring or its use; the text says why.
+[[nodiscard]] std::unique_ptr<reactor> make_io_uring_reactor(reactor_threads threads = reactor_threads::one);
 
-/// Makes the epoll backend; its name tells why io_uring was `refused`, if it was. Throws std::system_error when the kernel
-/// gives no descriptors.
+/// Makes the epoll backend, which any thread may drive; its name tells why io_uring was `refused`, if it was. Throws
+/// std::system_error when the kernel gives no descriptors.
 [[nodiscard]] std::unique_ptr<reactor> make_epoll_reactor(std::string_view refused = {});
 
 /// Makes the one that is asked for. Throws std::system_error as these do; reactor_kind::automatic only when epoll fails too.
-[[nodiscard]] std::unique_ptr<reactor> make_reactor(reactor_kind kind);
+[[nodiscard]] std::unique_ptr<reactor> make_reactor(reactor_kind kind, reactor_threads threads = reactor_threads::one);
 
 }  // namespace fluxnet

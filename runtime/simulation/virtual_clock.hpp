@@ -17,20 +17,18 @@
 // posts from other threads end with errc::not_in_virtual_time.
 #pragma once
 
+#include "fluxnet/runtime/core/clock.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <random>
-#include <thread>
 #include <vector>
 
 namespace fluxnet {
-
-class executor;
 
 /// Who of those that are ready is resumed next.
 enum class wake_order : std::uint8_t {
@@ -38,25 +36,17 @@ enum class wake_order : std::uint8_t {
     fifo,    ///< The first that became ready, as in real time.
 };
 
-class virtual_clock {
+class virtual_clock final : public executor_clock {
 public:
-    using time_point = std::chrono::steady_clock::time_point;
-
     /// The time at which every virtual clock starts.
     static constexpr time_point start{std::chrono::seconds(1'000'000)};
 
-    explicit virtual_clock(std::uint64_t seed, wake_order order = wake_order::seeded) : order_(order), random_(seed) {}
-    virtual_clock(const virtual_clock&) = delete;
-    virtual_clock& operator=(const virtual_clock&) = delete;
+    explicit virtual_clock(std::uint64_t seed, wake_order order = wake_order::seeded)
+        : executor_clock(start), order_(order), random_(seed) {}
 
     /// Lets the clock move a wire's time; the wire's present time is now. A wire that is not attached to a clock delivers
     /// only what takes no time. Not for threaded wires. Allocates.
     void attach(simulated_wire& wire) { wires_.push_back({&wire, now_ - wire.now()}); }
-
-    [[nodiscard]] time_point now() const noexcept { return now_; }
-
-    /// Virtual time since the start.
-    [[nodiscard]] std::chrono::nanoseconds elapsed() const noexcept { return now_ - start; }
 
     /// How many times something that was ready has been resumed.
     [[nodiscard]] std::uint64_t resumptions() const noexcept { return resumptions_; }
@@ -66,30 +56,22 @@ public:
     [[nodiscard]] std::uint64_t digest() const noexcept;
 
 private:
-    friend executor;
-
     struct attached_wire {
         simulated_wire* wire;
         time_point origin;  // when the wire's time was 0
     };
 
-    /// Takes who is to be resumed next out of the queue, which is not empty.
-    [[nodiscard]] ready_node& take_next(ready_queue& ready) noexcept;
+    [[nodiscard]] std::unique_ptr<reactor> make_reactor() override;
+    [[nodiscard]] ready_node& take_next(ready_queue& ready) noexcept override;
 
-    /// Jumps to the next event and lets packets arrive that are due then; `timer` is the next timer. False when there is
-    /// none.
-    [[nodiscard]] bool advance(std::optional<time_point> timer) noexcept;
-
-    [[nodiscard]] bool is_foreign_thread() const noexcept { return std::this_thread::get_id() != thread_; }
+    /// Jumps to the next event and lets packets arrive that are due then.
+    [[nodiscard]] bool advance(std::optional<time_point> timer) noexcept override;
 
     const wake_order order_;
-    const std::thread::id thread_ = std::this_thread::get_id();
-    time_point now_ = start;
     std::mt19937_64 random_;  // whose numbers, unlike those of distributions, are the same everywhere
     std::vector<attached_wire> wires_;
     std::uint64_t resumptions_ = 0;
-    std::uint64_t schedule_ = 0;           // the hash over all resumptions
-    std::atomic<bool> disturbed_ = false;  // by another thread
+    std::uint64_t schedule_ = 0;  // the hash over all resumptions
 };
 
 }  // namespace fluxnet

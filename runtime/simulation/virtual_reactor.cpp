@@ -13,26 +13,23 @@ public:
 
     void arm(poll_operation& operation, int, unsigned) override {
         assert(!operation.armed());
-        set_result(operation, poll_operation::refused);
-        mark_armed(operation, true);
+        mark_fired(operation, poll_operation::refused);
         armed_.push_back(operation);
     }
 
     void disarm(poll_operation& operation) override {
-        if (operation.armed()) { set_result(operation, -ECANCELED); }
+        if (operation.armed()) { mark_fired(operation, -ECANCELED); }
     }
 
-    void disarm_now(poll_operation& operation) noexcept override {
-        if (!operation.armed()) { return; }
-        mark_armed(operation, false);
-        operation.unlink();
-    }
+    void disarm_now(poll_operation& operation) noexcept override { mark_idle(operation); }
 
     void poll() override {
         if (!armed_.empty()) { fire(armed_); }
     }
 
     void wait(std::optional<time_point>) override { poll(); }
+    prepared_wait prepare_wait() override { return {-1, !armed_.empty()}; }
+    void finish_wait() override { poll(); }
     void wake() noexcept override {}
 
     void shut_down() noexcept override { forget(armed_); }

@@ -7,8 +7,8 @@ namespace fluxnet {
 
 wire_pump::wire_pump(executor& on, simulated_wire& wire) : executor_(on), wire_(wire), start_(on.now() - wire.now()) {
     assert(!wire.threaded() && "a threaded wire keeps time by itself");
-    assert(on.clock() == nullptr && "in virtual time attach the wire to the clock");
-    executor_.add_handler(*this);
+    assert(detail::inside(on).clock() == nullptr && "in virtual time attach the wire to the clock");
+    detail::inside(executor_).add_handler(*this);
 }
 
 void wire_pump::advance() noexcept {
@@ -18,7 +18,7 @@ void wire_pump::advance() noexcept {
 void wire_pump::before_sleep() noexcept {
     const auto next = wire_.next_arrival();
     clear_timer();
-    if (next) { executor_.add_timer(*this, start_ + *next); }
+    if (next) { detail::inside(executor_).add_timer(*this, start_ + *next); }
 }
 
 }  // namespace fluxnet

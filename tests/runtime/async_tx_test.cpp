@@ -434,9 +434,9 @@ namespace {
 /// Keeps an executor busy: ready again as soon as it has run.
 class spinner final : public ready_node {
 public:
-    explicit spinner(executor& on) : on_(on) { on_.make_ready(*this); }
+    explicit spinner(executor& on) : on_(on) { fluxnet::detail::inside(on_).make_ready(*this); }
     void run() noexcept override {
-        if (spinning) { on_.make_ready(*this); }
+        if (spinning) { fluxnet::detail::inside(on_).make_ready(*this); }
     }
     bool spinning = true;
 

@@ -293,10 +293,10 @@ TEST_CASE("a post wakes a sleeping executor within 10 milliseconds") {
 TEST_CASE("a node is posted in place and runs once") {
     executor loop;
     counting_node node;
-    std::thread([&] { loop.post(node); }).join();
+    std::thread([&] { fluxnet::detail::inside(loop).post(node); }).join();
     loop.run();
     CHECK(node.runs == 1);
-    loop.post(node);
+    fluxnet::detail::inside(loop).post(node);
     loop.run();
     CHECK(node.runs == 2);
     CHECK(node.disposals == 0);
@@ -307,7 +307,7 @@ TEST_CASE("what was posted and never ran is disposed of with the executor") {
     auto held = std::make_shared<int>(0);
     {
         executor loop;
-        loop.post(node);
+        fluxnet::detail::inside(loop).post(node);
         loop.post([held] { ++*held; });
         std::thread([&] { loop.post([held] { ++*held; }); }).join();
     }

@@ -59,7 +59,7 @@ public:
 /// Calls a function once, at the end of the turn in which it was given: what becomes ready then has to wait for the next.
 class turn_end final : private fluxnet::detail::turn_handler {
 public:
-    explicit turn_end(executor& on) { on.add_handler(*this); }
+    explicit turn_end(executor& on) { fluxnet::detail::inside(on).add_handler(*this); }
     turn_end(const turn_end&) = delete;
     turn_end& operator=(const turn_end&) = delete;
 

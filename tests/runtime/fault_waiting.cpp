@@ -77,7 +77,7 @@ public:
             before_.stop = &stop;
         } else {
             after_.stop = &stop;
-            place_.loop().add_timer(after_, until_);
+            fluxnet::detail::inside(place_.loop()).add_timer(after_, until_);
         }
     }
     void let_go() noexcept override {
@@ -90,7 +90,7 @@ protected:
     [[nodiscard]] executor::time_point begin() {
         until_ = place_.loop().now() + (soon_ ? std::chrono::nanoseconds(20ms) : std::chrono::nanoseconds(1h));
         before_.clear_timer();
-        place_.loop().add_timer(before_, until_);
+        fluxnet::detail::inside(place_.loop()).add_timer(before_, until_);
         return until_;
     }
 

@@ -48,15 +48,16 @@ public:
 
 TEST_CASE("an executor has one monitor for a network namespace") {
     executor loop;
-    CHECK(&loop.links() == &loop.links());
+    CHECK(&loop.use_service<fluxnet::detail::link_monitors>().here() ==
+          &loop.use_service<fluxnet::detail::link_monitors>().here());
 }
 
 TEST_CASE("a listener learns at once that its interface is there or not") {
     executor loop;
     recorder loopback(1);
     recorder nobody(0x7000'0000);
-    loop.links().add(loopback);
-    loop.links().add(nobody);
+    loop.use_service<fluxnet::detail::link_monitors>().here().add(loopback);
+    loop.use_service<fluxnet::detail::link_monitors>().here().add(nobody);
     loop.spawn([]() -> task<void> { co_await sleep_for(20ms); });
     loop.run();
     CHECK(loopback.gone == 0);
@@ -68,11 +69,12 @@ TEST_CASE("a listener learns at once that its interface is there or not") {
 TEST_CASE("an executor has a monitor of its own for every network namespace") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     executor loop;
-    fluxnet::detail::link_monitor& outside = loop.links();
+    fluxnet::detail::link_monitor& outside = loop.use_service<fluxnet::detail::link_monitors>().here();
     const network_namespace place;
     const network_namespace::scoped_enter inside(place);
-    CHECK(&loop.links() != &outside);
-    CHECK(&loop.links() == &loop.links());
+    CHECK(&loop.use_service<fluxnet::detail::link_monitors>().here() != &outside);
+    CHECK(&loop.use_service<fluxnet::detail::link_monitors>().here() ==
+          &loop.use_service<fluxnet::detail::link_monitors>().here());
 }
 
 TEST_CASE("a listener hears its link go down and up and its interface disappear") {
@@ -81,7 +83,7 @@ TEST_CASE("a listener hears its link go down and up and its interface disappear"
     const network_namespace::scoped_enter inside(bed.host());
     executor loop;
     recorder ours(static_cast<int>(testbed::ifindex(side::host)));
-    loop.links().add(ours);
+    loop.use_service<fluxnet::detail::link_monitors>().here().add(ours);
     std::thread other([&] {
         std::this_thread::sleep_for(10ms);
         bed.set_link(side::host, false);
@@ -110,7 +112,7 @@ TEST_CASE("a monitor survives more messages than its socket holds") {
     const network_namespace::scoped_enter inside(bed.host());
     executor loop;
     recorder ours(static_cast<int>(testbed::ifindex(side::host)));
-    loop.links().add(ours);
+    loop.use_service<fluxnet::detail::link_monitors>().here().add(ours);
     // The executor does not look while links change.
     for (int i = 0; i < 200; ++i) {
         bed.set_link(side::host, false);

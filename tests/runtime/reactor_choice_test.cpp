@@ -126,6 +126,23 @@ TEST_CASE("an executor falls back to epoll whatever the kernel answers and keeps
     }
 }
 
+TEST_CASE("an executor falls back to epoll where io_uring can be made but not used") {
+    struct refusal {
+        long call;
+        const char* name;
+    };
+    for (const auto& [call, name] :
+         {refusal{SYS_io_uring_register, "io_uring_register"}, refusal{SYS_io_uring_enter, "io_uring_enter"}}) {
+        for (const int number : {EPERM, ENOSYS, EACCES}) {
+            const std::string text = said_without({call, number}, [] { return said_by(reactor_kind::automatic); });
+            CHECK_MESSAGE(begins(text, std::string("epoll (") + name + " answered "), text);
+            CHECK_MESSAGE(!holds(text, "did not run"), text);
+            const std::string asked = said_without({call, number}, [] { return said_by(reactor_kind::io_uring); });
+            CHECK_MESSAGE(begins(asked, "refused " + std::to_string(number) + ' ' + name), asked);
+        }
+    }
+}
+
 TEST_CASE("an executor names the sysctl that may forbid io_uring and its value") {
     FLUXNET_SKIP_IF(why_no_mounts());
     const std::string text = said_without({SYS_io_uring_setup, EPERM}, [] {

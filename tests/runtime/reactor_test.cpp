@@ -215,3 +215,72 @@ FLUXNET_REACTOR_TEST("an operation may arm itself again while it fires") {
         CHECK(operation.fired == std::min(turn, 5));  // once a turn: the others get theirs
     }
 }
+
+FLUXNET_REACTOR_TEST("an operation that came due while another was disarmed stays armed until it has fired") {
+    const auto tested = attached(kind);
+    const pipe_ends due;
+    const pipe_ends silent;
+    recorder first;
+    recorder second;
+    tested->arm(first, due.read.get(), POLLIN);
+    tested->arm(second, silent.read.get(), POLLIN);
+    tested->poll();
+    due.put();
+    tested->disarm_now(second);
+    REQUIRE(first.results.empty());
+    CHECK(first.armed());  // a handler that arms whatever is not armed, as those of links and signals do, leaves it alone
+    if (!first.armed()) { tested->arm(first, due.read.get(), POLLIN); }
+    REQUIRE(fires_within(*tested, first, 5s));
+    tested->poll();
+    CHECK(first.results == std::vector<int>{POLLIN});
+    CHECK_FALSE(first.armed());
+    CHECK_FALSE(first.is_linked());
+}
+
+FLUXNET_REACTOR_TEST("an operation that has come due is armed while others fire and idle when it fires itself") {
+    struct witness final : poll_operation {
+        witness* other = nullptr;
+        bool idle_itself = false;
+        bool other_armed = false;
+        void on_ready(int) noexcept override {
+            idle_itself = !armed() && !is_linked();
+            other_armed = other->armed();
+        }
+    };
+    const auto tested = attached(kind);
+    const pipe_ends pipe;
+    witness pair[2];
+    pair[0].other = &pair[1];
+    pair[1].other = &pair[0];
+    pipe.put();
+    for (witness& one : pair) { tested->arm(one, pipe.read.get(), POLLIN); }
+    tested->poll();
+    for (const witness& one : pair) { CHECK(one.idle_itself); }
+    CHECK(pair[0].other_armed != pair[1].other_armed);  // true for the first that fires
+}
+
+FLUXNET_REACTOR_TEST("an operation that came due while another was disarmed can be disarmed itself") {
+    const auto tested = attached(kind);
+    const pipe_ends due;
+    const pipe_ends silent;
+    recorder first;
+    recorder second;
+    for (const bool now : {false, true}) {
+        tested->arm(first, due.read.get(), POLLIN);
+        tested->arm(second, silent.read.get(), POLLIN);
+        tested->poll();
+        due.put();
+        tested->disarm_now(second);
+        if (now) {
+            tested->disarm_now(first);
+            CHECK_FALSE(first.armed());
+        } else {
+            tested->disarm(first);
+            REQUIRE(fires_within(*tested, first, 5s));
+        }
+        tested->poll();
+        CHECK(first.results.size() == (now ? 0U : 1U));
+        first.results.clear();
+        due.take();
+    }
+}

@@ -49,7 +49,7 @@ class generator final : private fluxnet::detail::turn_handler {
 public:
     generator(executor& on, simulated_wire& wire)
         : sockets_(wire.socket_on(end::left).frames(1024).tx_frames(512).build_system().value()) {
-        on.add_handler(*this);
+        fluxnet::detail::inside(on).add_handler(*this);
     }
     ~generator() { sockets_.tx.release(); }
 

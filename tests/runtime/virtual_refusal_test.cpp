@@ -169,7 +169,7 @@ TEST_CASE("a node posted by another thread and a wake from there end the run") {
     counting_node node;
     bool ended = false;
     loop.spawn([&]() -> task<void> {
-        std::thread([&] { loop.post(node); }).join();
+        std::thread([&] { fluxnet::detail::inside(loop).post(node); }).join();
         co_await sleep_for(1ms);
         ended = true;
     });

@@ -35,6 +35,12 @@ public:
             case errc::closed: return "closed";
             case errc::not_in_virtual_time: return "not possible in virtual time";
             case errc::deadlock: return "deadlock";
+            case errc::already_running: return "executor already running";
+            case errc::wrong_thread: return "wrong thread";
+            case errc::wrong_executor: return "wrong executor";
+            case errc::no_executor: return "no executor runs here";
+            case errc::not_awaitable: return "task not awaitable";
+            case errc::stopped: return "executor stopped";
             case errc::system_failure: return "system failure";
         }
         return "unknown condition";
@@ -62,6 +68,12 @@ public:
             case errc::operation_canceled: return std::errc::operation_canceled;
             case errc::deadlock: return std::errc::resource_deadlock_would_occur;
             case errc::closed: return std::errc::bad_file_descriptor;
+            case errc::already_running:
+            case errc::wrong_thread:
+            case errc::wrong_executor:
+            case errc::no_executor:
+            case errc::not_awaitable: return std::errc::operation_not_permitted;
+            case errc::stopped: return std::errc::operation_canceled;
             case errc::program_detached:
             case errc::ring_corruption:
             case errc::system_failure: break;

@@ -38,6 +38,12 @@ enum class errc {
     closed,                   ///< The handle was closed or moved away.
     not_in_virtual_time,      ///< Only the kernel or another thread can do that, and neither takes part in virtual time.
     deadlock,                 ///< Everybody waits and nothing can end that.
+    already_running,          ///< An executor was run inside its own run().
+    wrong_thread,             ///< An executor, or what belongs to it, was used on another thread than its own.
+    wrong_executor,           ///< A handle was awaited on another executor than it is bound to.
+    no_executor,              ///< Something was awaited where no executor runs.
+    not_awaitable,            ///< A task was awaited that is empty, was moved away or has been awaited before.
+    stopped,                  ///< An executor was stopped before the task had ended that was waited for.
     system_failure,           ///< A system call failed in a way that has no condition of its own.
 };
 

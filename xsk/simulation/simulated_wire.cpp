@@ -111,7 +111,6 @@ private:
         info.queues = options_.queues;
         info.mac_address = {2, 0, 0, 0, 0, static_cast<std::uint8_t>(info.index)};
         info.up = true;
-        info.simulated = true;
         const bool left = which == end::left;
         return {info,
                 options_.zero_copy,

@@ -46,7 +46,7 @@ class strand_promise final
 public:
     strand_promise(strand_owner& owner, executor& home, std::stop_token stop, const std::source_location& where, task<void>&)
         : task_context(&home, std::move(stop), where), owner_(owner), home_(home) {
-        home.add_context(*this);
+        inside(home).add_context(*this);
     }
 
     strand get_return_object() noexcept { return {std::coroutine_handle<strand_promise>::from_promise(*this)}; }
@@ -77,7 +77,7 @@ private:
     /// Destroys the frame, this object with it.
     void end() noexcept {
         if (executor::current() != &home_) {
-            home_.post(*this);
+            inside(home_).post(*this);
             return;
         }
         strand_owner& owner = owner_;
@@ -109,7 +109,7 @@ public:
                task<void> work) {
         const strand made = run_strand(owner, home, std::move(stop), where, std::move(work));
         strands_.push_back(made.coroutine.promise());
-        home.make_ready(made.coroutine.promise());
+        inside(home).make_ready(made.coroutine.promise());
     }
 
     /// Also takes what a dying frame spawns.

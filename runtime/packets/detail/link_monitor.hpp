@@ -2,19 +2,23 @@
 // `link_monitor`: one rtnetlink socket that tells the handles of an executor what becomes of their interfaces.
 //
 // Needed because the kernel wakes only polls that are armed when an interface is deleted, and none when its link changes.
-// Owned by the executor; made on a thread that is in the network namespace to be watched. A message is a hint: what it says
+// A service of the executor (`link_monitors`) owns them; each is made on a thread that is in the network namespace to be
+// watched. A message is a hint: what it says
 // about programs or absence is confirmed by a query before a handle is failed, since older messages may still be queued.
 // Source: rtnetlink(7), netlink(7).
 #pragma once
 
 #include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/services.hpp"
 #include "fluxnet/runtime/reactor/reactor.hpp"
 
 #include <boost/intrusive/list.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <vector>
 
 namespace fluxnet::detail {
 
@@ -68,6 +72,20 @@ private:
     std::uint64_t cookie_ = 0;  // of the network namespace
     std::uint32_t port_ = 0;    // our netlink address: answers to our queries carry it
     boost::intrusive::list<link_listener, hook, boost::intrusive::constant_time_size<false>> listeners_;
+};
+
+/// The monitors of an executor, one for each network namespace that its handles were opened in.
+class link_monitors final : public service {
+public:
+    explicit link_monitors(executor& owner) noexcept : owner_(owner) {}
+
+    /// The monitor of the calling thread's network namespace; made at first use (one rtnetlink socket each). Throws
+    /// std::system_error: the kernel's refusal, or not_in_virtual_time.
+    [[nodiscard]] link_monitor& here();
+
+private:
+    executor& owner_;
+    std::vector<std::unique_ptr<link_monitor>> monitors_;
 };
 
 }  // namespace fluxnet::detail

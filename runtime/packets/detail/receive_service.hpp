@@ -38,8 +38,9 @@ public:
     [[nodiscard]] std::uint64_t wakeups() const noexcept { return wakeups_; }
 
 protected:
-    /// `redirect` may be null. Throws std::system_error when no rtnetlink socket can be had.
-    receive_service(executor& on, const interface_info& interface, const program* redirect);
+    /// `redirect` may be null. `announced`: rtnetlink knows the interface. Throws std::system_error when no rtnetlink socket
+    /// can be had.
+    receive_service(executor& on, const interface_info& interface, bool announced, const program* redirect);
     ~receive_service() = default;
 
     /// Ends an await under way with `closed`; the first step of the derived destructor.
@@ -59,16 +60,16 @@ protected:
     /// that are there already, as `available` has it, forbid the sleep.
     template <class Socket, class Available>
     void watch(Socket& socket, Available available) {
-        if (executor_.clock() != nullptr) {
+        if (inside(executor_).clock() != nullptr) {
             if (available() != 0) { executor_.wake(); }
         } else if (!armed()) {
             socket.prepare_wait();
-            executor_.reactor().arm(*this, socket.fd(), POLLIN);
+            inside(executor_).reactor().arm(*this, socket.fd(), POLLIN);
         }
     }
 
     void after_sleep() noexcept override {
-        if (executor_.clock() != nullptr) { serve(); }  // ready together with the timers of this time
+        if (inside(executor_).clock() != nullptr) { serve(); }  // ready together with the timers of this time
     }
 
     /// Takes the poll back from the kernel, if it is armed.
@@ -90,7 +91,7 @@ private:
     void on_link(bool) noexcept override {}
     void lose(errc why) noexcept;
 
-    link_monitor* links_;                  // null for a simulated interface, which nobody tells of
+    link_monitor* links_;                  // null for an interface that rtnetlink does not know
     receive_operation* waiter_ = nullptr;  // from its suspension until it resumes, is cancelled or is destroyed
     std::uint64_t wakeups_ = 0;
 };

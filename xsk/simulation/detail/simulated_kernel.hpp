@@ -46,6 +46,7 @@ public:
     int kick_rx(int fd) override;
     void prepare_wait(int fd) override;
     int close(int fd) override;
+    [[nodiscard]] bool announces_links() const noexcept override { return false; }
     int find_interface(const char* name, interface_info& found) override;
     void pause_ms(int milliseconds) override;
 

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `service`: something that an executor has one of and need not know: the monitor of links, a resolver, a pool of buffers.
+//
+// A class derived from `service`, with a constructor that takes the executor, becomes one by `loop.use_service<T>()`: made
+// at first use, the same object from then on. The executor owns its services and destroys them in the reverse order of their
+// making, after all tasks' frames and before its reactor; a service may use others, made before it, to its own end.
+// Threads: used on the executor's thread, or while no thread runs the executor.
+#pragma once
+
+#include <memory>
+#include <typeindex>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+namespace fluxnet {
+
+class executor;
+
+class service {
+public:
+    service(const service&) = delete;
+    service& operator=(const service&) = delete;
+    virtual ~service() = default;
+
+protected:
+    service() = default;
+};
+
+namespace detail {
+
+/// The services of one executor.
+class service_registry {
+public:
+    service_registry() = default;
+    service_registry(const service_registry&) = delete;
+    service_registry& operator=(const service_registry&) = delete;
+    ~service_registry() { clear(); }
+
+    /// Finds the service of type T, or makes it. Throws what its constructor throws, and keeps nothing then.
+    template <class T>
+    T& use(executor& of) {
+        for (const entry& each : entries_) {
+            if (each.type == typeid(T)) { return static_cast<T&>(*each.object); }
+        }
+        auto made = std::make_unique<T>(of);  // which may use, and so make, others
+        T& object = *made;
+        entries_.push_back({typeid(T), std::move(made)});
+        return object;
+    }
+
+    void clear() noexcept {
+        while (!entries_.empty()) { entries_.pop_back(); }
+    }
+
+private:
+    struct entry {
+        std::type_index type;
+        std::unique_ptr<service> object;
+    };
+
+    std::vector<entry> entries_;
+};
+
+}  // namespace detail
+}  // namespace fluxnet

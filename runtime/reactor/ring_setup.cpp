@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/runtime/reactor/detail/ring_setup.hpp"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <system_error>
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace fluxnet::detail {
+namespace {
+
+struct flag_set {
+    unsigned flags;
+    const char* name;
+    bool one_thread;
+};
+
+// COOP_TASKRUN leaves a completion to the submitting thread's next system call. It is not for changing threads: while the
+// submitting thread computes, the thread that waits now would not hear of it.
+constexpr std::array flag_sets{
+    flag_set{IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |
+                 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+             "io_uring (SINGLE_ISSUER, DEFER_TASKRUN)", true},
+    flag_set{IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |
+                 IORING_SETUP_TASKRUN_FLAG,
+             "io_uring (COOP_TASKRUN)", true},
+    flag_set{IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL, "io_uring (SUBMIT_ALL)", false},
+    flag_set{IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP, "io_uring (no flags)", false},
+};
+
+/// What the administrator has set: 0 allows io_uring, 1 reserves it for the privileged and one group, 2 forbids it. Source:
+/// Documentation/admin-guide/sysctl/kernel.rst.
+std::string io_uring_sysctl() {
+    std::string value;
+    std::ifstream("/proc/sys/kernel/io_uring_disabled") >> value;
+    return value.empty() ? "sysctl kernel.io_uring_disabled cannot be read" : "sysctl kernel.io_uring_disabled is " + value;
+}
+
+std::string why_refused(const char* call, int number) {
+    const char* const name = ::strerrorname_np(number);
+    const std::string answer = std::string(call) + " answered " + (name != nullptr ? name : "an error");
+    switch (number) {
+        case EPERM:
+            return answer + ": io_uring is forbidden here by sysctl, seccomp or a security module (" + io_uring_sysctl() +
+                   ')';
+        case ENOSYS: return answer + ": the kernel has no io_uring, or seccomp hides it";
+        case ENOMEM: return answer + ": no memory for the ring, or RLIMIT_MEMLOCK is too small for it";
+        default: return answer;
+    }
+}
+
+[[noreturn]] void refuse(io_uring& ring, const char* call, int number) {
+    const std::string why = why_refused(call, number);
+    io_uring_queue_exit(&ring);
+    throw std::system_error(number, std::generic_category(), why);
+}
+
+int try_enable(const io_uring& ring, unsigned arguments) noexcept {
+    // Debian 12's liburing declares io_uring_enable_rings() without exporting it.
+    const long answer = ::syscall(__NR_io_uring_register, ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, arguments);
+    return answer == 0 ? 0 : errno;
+}
+
+/// Makes the calls that the ring will need in a form in which the kernel does nothing but answer that the form is wrong.
+/// Another answer comes from a filter in front of the kernel.
+void try_calls(io_uring& ring) {
+    const int of_register = try_enable(ring, 1);  // it takes no argument
+    if (of_register != EINVAL) { refuse(ring, "io_uring_register", of_register); }
+    const int of_enter = -io_uring_enter(static_cast<unsigned>(ring.ring_fd), 0, 0, 0, nullptr);
+    if (of_enter != EBADFD) { refuse(ring, "io_uring_enter", of_enter); }  // the ring is disabled
+}
+
+}  // namespace
+
+std::string_view set_up_ring(io_uring& ring, unsigned entries, reactor_threads threads) {
+    int refused = EINVAL;
+    for (const flag_set& set : flag_sets) {
+        if (set.one_thread && threads == reactor_threads::changing) { continue; }
+        io_uring_params parameters{};
+        parameters.flags = set.flags;
+        refused = -io_uring_queue_init_params(entries, &ring, &parameters);
+        if (refused == 0) {
+            try_calls(ring);
+            return set.name;
+        }
+        if (refused != EINVAL) { break; }
+    }
+    throw std::system_error(refused, std::generic_category(), why_refused("io_uring_setup", refused));
+}
+
+void enable_ring(io_uring& ring) {
+    if (const int number = try_enable(ring, 0)) {
+        throw std::system_error(number, std::generic_category(), why_refused("io_uring_register", number));
+    }
+}
+
+}  // namespace fluxnet::detail

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `saturated`, `time_after`: durations of every type and length, without overflow.
+//
+// std::chrono converts hours to nanoseconds by a multiplication that wraps. A wait that wraps ends at once, or never. What
+// is too long for a std::chrono::nanoseconds becomes its longest value here, which means "never by itself".
+#pragma once
+
+#include <chrono>
+#include <limits>
+
+namespace fluxnet::detail {
+
+/// Converts to nanoseconds: what is too long or too short becomes the longest or the shortest value; not a number is 0.
+template <class Rep, class Period>
+[[nodiscard]] constexpr std::chrono::nanoseconds saturated(std::chrono::duration<Rep, Period> duration) noexcept {
+    using std::chrono::nanoseconds;
+    const long double ns = std::chrono::duration<long double, std::nano>(duration).count();
+    if (ns != ns) { return nanoseconds::zero(); }
+    if (ns >= static_cast<long double>(std::numeric_limits<nanoseconds::rep>::max())) { return nanoseconds::max(); }
+    if (ns <= static_cast<long double>(std::numeric_limits<nanoseconds::rep>::min())) { return nanoseconds::min(); }
+    return std::chrono::duration_cast<nanoseconds>(duration);
+}
+
+template <>
+[[nodiscard]] constexpr std::chrono::nanoseconds saturated(std::chrono::nanoseconds duration) noexcept {
+    return duration;
+}
+
+/// The time `duration` after `now`, which lies after the clock's epoch; the end of time when the clock does not reach that
+/// far.
+[[nodiscard]] constexpr std::chrono::steady_clock::time_point time_after(std::chrono::steady_clock::time_point now,
+                                                                         std::chrono::nanoseconds duration) noexcept {
+    using time_point = std::chrono::steady_clock::time_point;
+    if (duration.count() <= 0) { return now; }
+    return duration < time_point::max() - now ? now + duration : time_point::max();
+}
+
+/// Converts a time of whatever resolution; what the clock does not reach becomes its first or last time.
+template <class Duration>
+[[nodiscard]] constexpr std::chrono::steady_clock::time_point saturated(
+    std::chrono::time_point<std::chrono::steady_clock, Duration> time) noexcept {
+    return std::chrono::steady_clock::time_point(saturated(time.time_since_epoch()));
+}
+
+}  // namespace fluxnet::detail
