@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <utility>
+#include "fluxnet/xsk/base/detail/probe.hpp"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -78,7 +79,10 @@ std::uint32_t rx::try_recv(std::span<packet> into) noexcept {
     home_frames::bounds seen;
 #pragma GCC unroll 8
     for (std::size_t i = 0; i < next.size(); ++i) {
-        if (handles[i].home_ != &home) [[unlikely]] { return 0; }
+        if (handles[i].home_ != &home) [[unlikely]] {
+            detail::probe<"rx: exchange meets a handle of others">();
+            return 0;
+        }
         ours.extend(seen, next[i].addr, next[i].len);
     }
     if (!ours.hold(seen)) [[unlikely]] { return 0; }
@@ -117,6 +121,7 @@ std::uint32_t rx::accept(std::span<const xdp_desc> next, packet* handle) noexcep
     std::uint32_t count = 0;
     for (const xdp_desc& desc : next) {
         if (!ours.holds(desc.addr, desc.len) || !ours.received(ours.number_of(desc.addr))) [[unlikely]] {
+            detail::probe<"rx: descriptor that cannot be">();
             fail(errc::ring_corruption);
             ring_.release(1);
             break;
@@ -163,12 +168,16 @@ void rx::refill_slowly() noexcept {
     if (!home_->adopt()) { return; }
     home_->drain();
     if (home_->refill(fill_) != 0) { wake_fill(); }
-    if (fill_.corrupt()) [[unlikely]] { fail(errc::ring_corruption); }
+    if (fill_.corrupt()) [[unlikely]] {
+        detail::probe<"rx: index of the fill ring that cannot be">();
+        fail(errc::ring_corruption);
+    }
 }
 
 void rx::wake_fill() noexcept {
     if (!fill_.needs_wakeup()) { return; }
     const std::error_code refused = classify_kick(core_->calls.kick_rx(core_->fd));
+    detail::probe<"rx: fill ring kicked">();
     if (refused == errc::interface_gone) { fail(refused); }
 }
 

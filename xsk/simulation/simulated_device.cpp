@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include "fluxnet/xsk/base/detail/probe.hpp"
 
 namespace fluxnet::detail {
 namespace {
@@ -124,7 +125,10 @@ arrival simulated_device::receive(std::uint32_t queue, std::span<const std::byte
         ++self->statistics.rx_dropped;
         return arrival::too_large;
     }
-    if (self->starved) { return arrival::fill_ring_empty; }
+    if (self->starved) {
+        probe<"device: packet for a starved driver">();
+        return arrival::fill_ring_empty;
+    }
     for (;;) {
         if (self->fill.readable() == 0) {
             find_no_frame(*self);
@@ -170,6 +174,7 @@ void simulated_device::complete(simulated_socket& of, frame_addr sent) noexcept 
     if (due <= now) {
         of.comp.put(sent);
     } else {
+        probe<"device: completion withheld">();
         of.late.push_back({sent, due});
         if (due != never) { awake_(); }
     }
@@ -194,14 +199,20 @@ std::optional<std::chrono::nanoseconds> simulated_device::next_completion() cons
 
 bool simulated_device::poll_drivers() {
     for (simulated_socket* const self : by_queue_) {
-        if (self != nullptr && simulated_driver::wants_poll(*self)) { driver_.poll(*self); }
+        if (self != nullptr && self->driver_awake) { driver_.poll(*self); }
     }
     return awake();
 }
 
+void simulated_device::raise_flags() noexcept {
+    for (simulated_socket* const self : by_queue_) {
+        if (self != nullptr) { simulated_driver::raise_owed_flag(*self); }
+    }
+}
+
 bool simulated_device::awake() const noexcept {
     return std::ranges::any_of(
-        by_queue_, [](const auto* socket) { return socket != nullptr && simulated_driver::wants_poll(*socket); });
+        by_queue_, [](const auto* socket) { return socket != nullptr && (socket->driver_awake || socket->owes_flag); });
 }
 
 }  // namespace fluxnet::detail

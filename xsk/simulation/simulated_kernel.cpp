@@ -226,6 +226,7 @@ void simulated_kernel::pause_ms(int milliseconds) {
         return;
     }
     // All that can happen meanwhile where only one thread uses the wire.
+    for (simulated_device* device : devices_) { device->raise_flags(); }
     for (simulated_device* device : devices_) { device->poll_drivers(); }
 }
 

@@ -142,6 +142,7 @@ private:
     }
 
     bool poll_drivers() noexcept {
+        for (detail::simulated_device& device : devices_) { device.raise_flags(); }
         const bool left = devices_[0].poll_drivers();
         return devices_[1].poll_drivers() || left;
     }

@@ -64,8 +64,10 @@ public:
     void complete_late() noexcept;
     [[nodiscard]] std::optional<std::chrono::nanoseconds> next_completion() const noexcept;
 
-    /// Polls the drivers that are awake, in zero-copy mode; returns whether any of them still is.
+    /// Polls the drivers that are awake, in zero-copy mode; returns whether any of them still is. Before it, and before
+    /// other devices send: raise_flags().
     bool poll_drivers();
+    void raise_flags() noexcept;
     [[nodiscard]] bool awake() const noexcept;
 
 private:

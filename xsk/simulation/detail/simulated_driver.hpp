@@ -5,10 +5,11 @@
 // it is awake the TX ring's NEED_WAKEUP flag is clear, and each poll() completes what the device has sent since the last one
 // and sends what is new. A poll after which the device has nothing left to send is the last: it raises the flag. With no
 // frame for a packet the driver raises the fill ring's flag and takes no frame, so that packets are lost, until a kick or a
-// poll finds some. A driver that waits for kicks does so at the poll after the one that found no frame, whatever stands in
-// the fill ring by then, and never lowers its TX flag. Sockets bound without XDP_USE_NEED_WAKEUP sleep all the same (their
-// TX flag is always up), but look for frames each time. Sources: ndo_xsk_wakeup, napi poll and the need_wakeup calls of the
-// mlx5 and ice drivers, Linux 6.18.
+// poll finds some. A driver that waits for kicks raises that flag only before the next poll, whatever stands in the fill
+// ring by then; it finds frames in a kick for the fill ring alone, as one that polls its receiving side apart, and never
+// lowers its TX flag. Sockets bound without XDP_USE_NEED_WAKEUP sleep all the same (their TX flag is always up), but look
+// for frames each time. Sources: ndo_xsk_wakeup, napi poll and the need_wakeup calls of the mlx5 and ice drivers,
+// Linux 6.18.
 #pragma once
 
 #include "fluxnet/xsk/simulation/detail/simulated_socket.hpp"
@@ -39,8 +40,8 @@ public:
     /// One round of a driver that is awake. Stays awake while the device has something to send.
     void poll(simulated_socket& of);
 
-    /// Tells whether poll() has something to do.
-    [[nodiscard]] static bool wants_poll(const simulated_socket& of) noexcept { return of.driver_awake || of.owes_flag; }
+    /// Raises the fill ring's flag if a driver that waits for kicks has put that off.
+    static void raise_owed_flag(simulated_socket& of) noexcept;
 
     /// A packet found the fill ring empty.
     void starve(simulated_socket& of) noexcept;
