@@ -111,7 +111,10 @@ std::uint32_t rx::accept_all(std::span<packet> into) noexcept {
         received += accept(next, into.data() + received);
     }
     // With the ring dry every free frame counts: a loop that only receives must not run the kernel out of them.
-    if (received == 0 && home_->free_count() != 0) { refill(); }
+    if (received == 0) {
+        if (home_->free_count() != 0) { refill(); }
+        look_at_fill();
+    }
     if (ring_.corrupt()) [[unlikely]] { fail(errc::ring_corruption); }
     return received;
 }
@@ -181,7 +184,7 @@ void rx::wake_fill() noexcept {
     if (refused == errc::interface_gone) { fail(refused); }
 }
 
-bool rx::wait(std::chrono::nanoseconds timeout) {
+bool rx::wait_for(std::chrono::nanoseconds timeout) {
     if (!home_->adopt()) { return false; }
     if (wake_ == nullptr) {
         wake_ = std::make_unique<wake_event>();
@@ -189,8 +192,7 @@ bool rx::wait(std::chrono::nanoseconds timeout) {
     }
     using clock = std::chrono::steady_clock;
     const clock::time_point start = clock::now();
-    timeout = std::max(timeout, std::chrono::nanoseconds::zero());
-    const auto deadline = timeout < clock::time_point::max() - start ? start + timeout : clock::time_point::max();
+    const clock::time_point deadline = detail::time_after(start, timeout);
     for (;;) {
         refill();
         if (failure_ || available() != 0) { return true; }
@@ -200,6 +202,11 @@ bool rx::wait(std::chrono::nanoseconds timeout) {
             return static_cast<bool>(failure_);
         }
         while (low_on_frames() && !home_->publish_hungry()) { refill(); }
+        wake_if_needed();
+        if (failure_) {
+            home_->withdraw_hungry();
+            return true;
+        }
         prepare_wait();
         const int ready = core_->calls.wait_input(core_->fd, wake_->fd, left.count());
         home_->withdraw_hungry();

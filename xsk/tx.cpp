@@ -13,6 +13,8 @@ namespace {
 
 constexpr unsigned most_interruptions = 16;  // in a row; then the kick is put off, as one without progress
 
+constexpr std::uint32_t most_put_off = 15;
+
 }  // namespace
 
 tx::tx(std::shared_ptr<detail::socket_core> core, frame_home& home)
@@ -161,6 +163,11 @@ std::uint32_t tx::reap() noexcept {
 
 std::error_code tx::flush() noexcept {
     unsigned interruptions = 0;  // in a row
+    if (put_off_left_ != 0) [[unlikely]] {
+        --put_off_left_;
+        reap();
+        return failure_;
+    }
     for (;;) {
         reap();
         const std::uint32_t before = ring_.pending();
@@ -182,10 +189,12 @@ std::error_code tx::flush() noexcept {
     return failure_;
 }
 
-bool tx::drain(std::chrono::milliseconds limit) noexcept {
+std::error_code tx::finish_within(std::chrono::milliseconds limit) noexcept {
     for (std::chrono::milliseconds waited{0};; ++waited) {
         flush();
-        if (in_flight_ == 0 || failure_ || waited >= limit) { return in_flight_ == 0; }
+        if (in_flight_ == 0) { return {}; }
+        if (failure_) { return failure_; }
+        if (waited >= limit) { return link_down_ ? errc::link_down : errc::completions_missing; }
         detail::probe<"tx: drain waits">();
         core_->calls.pause_ms(1);
     }
@@ -209,11 +218,20 @@ tx::kick_step tx::after_kick(int answer, std::uint32_t before) noexcept {
         detail::probe<"tx: link down">();
         return kick_step::stop;
     }
-    if (refused) {
-        detail::probe<"tx: kick fails for good">();
+    if (refused == errc::interface_gone) {
+        detail::probe<"tx: kick finds the interface gone">();
         fail(refused);
         return kick_step::stop;
     }
+    if (refused) [[unlikely]] {
+        // A driver in a reset answers what it likes; whether the device is gone is for ENXIO and ENODEV to say.
+        ++failed_kicks_;
+        last_kick_errno_ = -answer;
+        put_off_left_ = put_off_;
+        put_off_ = std::min(2 * put_off_ + 1, most_put_off);
+        return kick_step::stop;
+    }
+    put_off_ = 0;
     return progress || answer == -EINTR ? kick_step::again : kick_step::stop;
 }
 
