@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/detail/bind_ladder.hpp"
 
+#include "fluxnet/xsk/detail/capabilities.hpp"
+#include "fluxnet/xsk/detail/holders.hpp"
 #include "fluxnet/xsk/detail/if_xdp.hpp"
 
 #include <algorithm>
@@ -11,6 +13,9 @@
 #include <optional>
 #include <span>
 #include <string>
+
+#include <linux/capability.h>
+#include <linux/if_arp.h>
 
 namespace fluxnet::detail {
 namespace {
@@ -68,7 +73,7 @@ error explain_bind(const socket_core& core, const rung& tried, int number) {
     }
     switch (number) {
         case EBUSY: {
-            const std::string holders = describe_ring_holders();
+            const std::string holders = describe_ring_holders(core.fd, core.interface, core.queue);
             return make_error(errc::queue_busy, step,
                               cause + ": another socket holds the queue" + (holders.empty() ? "" : " (" + holders + ")"),
                               "end that process, or use another queue");
@@ -88,7 +93,7 @@ error explain_bind(const socket_core& core, const rung& tried, int number) {
                     "use mode auto, or other sizes");
             }
             return queue_error(core.interface, core.queue, cause);
-        case EPERM: return make_error(errc::permission_denied, step, cause, "grant CAP_NET_RAW, or run as root");
+        case EPERM: return make_error(errc::permission_denied, step, cause, remedy_for_permission({CAP_NET_RAW}));
         case ENODEV:
         case ENXIO: return make_error(errc::interface_gone, step, cause, "check that the interface still exists");
         case ENETDOWN:
@@ -97,6 +102,77 @@ error explain_bind(const socket_core& core, const rung& tried, int number) {
         case ENOMEM: return make_error(errc::out_of_memory, step, cause, "use smaller rings or fewer frames");
         default: return make_error(errc::system_failure, step, cause, "see the kernel's af_xdp.rst for this error");
     }
+}
+
+/// What fits the interface's packets into frames, from its MTU and the frames that were asked for.
+error mtu_error(const interface_info& interface, const umem_config& config) {
+    constexpr std::uint32_t largest_frame = 4096;
+    constexpr std::uint32_t kernel_headroom = 256;
+    const std::uint32_t needed = interface.longest_packet();
+    const std::string mtu = std::to_string(config.packet_capacity() - (interface.longest_packet() - interface.mtu));
+    std::string remedy;
+    const auto offer = [&](std::uint32_t frame_size) {
+        if (needed > frame_size - kernel_headroom || frame_size < config.frame_size) { return; }
+        const std::uint32_t most = frame_size - kernel_headroom - needed;
+        const std::string size = std::to_string(frame_size);
+        std::string way = "use frames of " + size + " bytes";
+        if (most < config.headroom) {
+            way = frame_size == config.frame_size ? "use" : way + " with";
+            way += most == 0 ? " no headroom" : " a headroom of " + std::to_string(most) + " bytes or less";
+        } else if (frame_size == config.frame_size) {
+            return;
+        }
+        remedy += way + ", or ";
+    };
+    offer(config.frame_size);
+    if (config.frame_size != largest_frame) { offer(largest_frame); }
+    return make_error(errc::mtu_too_large, "check the MTU " + std::to_string(interface.mtu) + " of " + interface.name,
+                      "its packets have up to " + std::to_string(needed) + " bytes, and a frame of " +
+                          std::to_string(config.frame_size) + " bytes holds " + std::to_string(config.packet_capacity()) +
+                          " (256 go to the kernel, " + std::to_string(config.headroom) + " to headroom)",
+                      remedy + "run 'ip link set dev " + interface.name + " mtu " + mtu + "'");
+}
+
+/// Refuses interfaces whose packets begin without an Ethernet header.
+result<void> check_link_type(const interface_info& interface) {
+    const char* kind = nullptr;
+    switch (interface.link_type) {
+        case ARPHRD_ETHER:
+        case ARPHRD_LOOPBACK: return {};
+        case ARPHRD_NONE: kind = "none: a tun or WireGuard interface"; break;
+        case ARPHRD_PPP: kind = "PPP"; break;
+        case ARPHRD_TUNNEL: kind = "IP-in-IP tunnel"; break;
+        case ARPHRD_TUNNEL6: kind = "IPv6 tunnel"; break;
+        case ARPHRD_SIT: kind = "IPv6-in-IPv4 tunnel"; break;
+        case ARPHRD_IPGRE: kind = "GRE over IPv4"; break;
+        case ARPHRD_IP6GRE: kind = "GRE over IPv6"; break;
+        case ARPHRD_RAWIP: kind = "raw IP"; break;
+        case ARPHRD_INFINIBAND: kind = "InfiniBand"; break;
+        default: kind = "not Ethernet"; break;
+    }
+    return make_error(
+        errc::interface_not_supported, "check the link type of " + interface.name,
+        "it is " + std::to_string(interface.link_type) + " (" + kind + "): its packets have no Ethernet header",
+        "use an Ethernet interface: the one that carries this tunnel, or a tap instead of a tun");
+}
+
+/// "0 to 3", "0, 2 and 5".
+std::string list_of(const std::vector<std::uint32_t>& numbers) {
+    const auto count = static_cast<std::uint32_t>(numbers.size());
+    if (count > 2 && numbers.back() - numbers.front() == count - 1) {
+        return std::to_string(numbers.front()) + " to " + std::to_string(numbers.back());
+    }
+    std::string text;
+    for (std::uint32_t i = 0; i < count; ++i) {
+        if (i != 0) { text += i + 1 == count ? " and " : ", "; }
+        text += std::to_string(numbers[i]);
+    }
+    return text;
+}
+
+std::string place_of(const interface_info& interface) {
+    return interface.name + " (index " + std::to_string(interface.index) + " in network namespace " +
+           std::to_string(interface.network_namespace) + ")";
 }
 
 /// Tells whether another rung may still succeed where this one failed.
@@ -142,6 +218,7 @@ private:
         if (const int r = calls_.find_interface(options_.interface.c_str(), interface_); r < 0) {
             return explain_interface(options_.interface, -r);
         }
+        if (auto ethernet = check_link_type(interface_); !ethernet) { return ethernet.error(); }
         if (interface_.queues != 0 && options_.queue >= interface_.queues) {
             return queue_error(
                 interface_, options_.queue,
@@ -152,13 +229,8 @@ private:
     }
 
     result<void> check_mtu() const {
-        const std::uint32_t capacity = memory_.config().packet_capacity();
-        if (interface_.mtu + ethernet_header <= capacity) { return {}; }
-        return make_error(
-            errc::mtu_too_large, "check the MTU " + std::to_string(interface_.mtu) + " of " + interface_.name,
-            "a frame of " + std::to_string(memory_.config().frame_size) + " bytes holds " + std::to_string(capacity) +
-                " bytes of packet (256 go to the kernel, " + std::to_string(memory_.config().headroom) + " to headroom)",
-            "use frames of 4096 bytes or less headroom, or run 'ip link set dev " + interface_.name + " mtu 1500'");
+        if (interface_.longest_packet() <= memory_.config().packet_capacity()) { return {}; }
+        return mtu_error(interface_, memory_.config());
     }
 
     [[nodiscard]] auto can_share(bool zero_copy) const {
@@ -233,6 +305,7 @@ private:
     result<void> attach(const std::shared_ptr<socket_core>& core, const rung& step) {
         if (!options_.attach) { return {}; }
         if (options_.shared_program != nullptr) {
+            if (auto fits = check_program(options_.shared_program->interface()); !fits) { return fits.error(); }
             program_ = options_.shared_program;
         } else if (program_ == nullptr) {
             auto loaded = program::load(interface_);
@@ -255,6 +328,34 @@ private:
         return last;
     }
 
+    /// The socket map of a program directs by queue alone: with two interfaces each would take the other's packets.
+    result<void> check_program(const interface_info& loaded_for) const {
+        const bool same_namespace = loaded_for.network_namespace == 0 || interface_.network_namespace == 0 ||
+                                    loaded_for.network_namespace == interface_.network_namespace;
+        if (loaded_for.index == interface_.index && same_namespace) { return {}; }
+        return make_error(errc::invalid_option, "use the shared XDP program on " + place_of(interface_),
+                          "it was loaded for " + place_of(loaded_for),
+                          "share a program between the sockets of one interface only, and let each interface have its own");
+    }
+
+    /// Notes what is no failure and yet may surprise.
+    void take_notes() {
+        const std::uint32_t capacity = memory_.config().packet_capacity();
+        if (interface_.longest_packet() <= capacity && interface_.longest_packet(1) > capacity) {
+            notes_.push_back("a frame holds " + std::to_string(capacity) + " bytes of packet: the longest of " +
+                             interface_.name + " with a VLAN tag have " + std::to_string(interface_.longest_packet(1)) +
+                             " and are dropped");
+        }
+        if (program_ == nullptr || interface_.queues < 2) { return; }
+        const std::vector<std::uint32_t> served = program_->queues();
+        if (served.size() >= interface_.queues) { return; }
+        const std::string all = std::to_string(interface_.queues);
+        notes_.push_back(interface_.name + " has " + all + " queues, and of them " + list_of(served) +
+                         (served.size() == 1 ? " is" : " are") +
+                         " served by sockets of this program: packets of the others go to the kernel; build_queues(" + all +
+                         ") from queue 0 serves all");
+    }
+
     /// A program that other sockets use already keeps the mode it is attached in.
     result<void> attach_in(attach_mode mode) {
         if (!program_->attached() || program_->mode() == mode) { return program_->attach(mode); }
@@ -272,7 +373,9 @@ private:
         }
         memory_.pool().watch({core->rx, core->comp, &calls_, core->fd, core->zero_copy, core->need_wakeup});
         core->watched = true;
-        return ladder_result{std::move(core), std::move(refusals_)};
+        note_bound(core->fd, interface_, core->queue);
+        take_notes();
+        return ladder_result{std::move(core), std::move(refusals_), std::move(notes_)};
     }
 
     error all_refused() {
@@ -305,7 +408,6 @@ private:
     }
 
     static constexpr std::chrono::milliseconds retry_interval = 10ms;
-    static constexpr std::uint32_t ethernet_header = 14;
 
     const umem& memory_;
     const socket_options& options_;
@@ -320,6 +422,7 @@ private:
     unsigned attempts_ = 0;  // closed again, on any rung
     std::chrono::milliseconds waited_{0};
     std::vector<error> refusals_;
+    std::vector<std::string> notes_;
 };
 
 }  // namespace

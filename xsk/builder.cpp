@@ -2,6 +2,7 @@
 #include "fluxnet/xsk/builder.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace fluxnet {
 namespace {
@@ -31,18 +32,24 @@ result<raw_socket> builder::build_raw() const {
     auto memory = find_memory(1);
     if (!memory) { return memory.error(); }
     const umem_config& config = memory->config();
-    const std::uint32_t room = std::min(shared_ ? memory->pool().unassigned() : config.frame_count, config.fill_ring);
+    const std::uint32_t to_have = memory->pool().largest_share();
+    const std::uint32_t room = std::min(to_have, config.fill_ring);
     const std::uint32_t prefill = prefill_.value_or(std::min(config.frame_count / 2, room));
     if (prefill > room) {
         return make_error(errc::invalid_option, "check prefill " + std::to_string(prefill),
-                          "there are " + std::to_string(shared_ ? memory->pool().unassigned() : config.frame_count) +
-                              " frames and " + std::to_string(config.fill_ring) + " entries in the fill ring",
+                          "there are " + std::to_string(to_have) + " frames and " + std::to_string(config.fill_ring) +
+                              " entries in the fill ring",
                           "prefill at most the smaller of the two");
     }
     frame_home* stock = memory->pool().make_home(prefill);
     if (stock == nullptr) { return too_few_frames(*memory, prefill); }
     auto socket = raw_socket::open(*memory, socket_, stock);
     stock->release();
+    if (!socket) {
+        memory->pool().retire(*stock);
+        return socket.error();
+    }
+    socket->core()->receiving = stock;  // which goes back to the pool when the socket closes
     memory->pool().checker().forget();  // from here on nobody follows these frames
     return socket;
 }
@@ -71,7 +78,7 @@ result<system_sockets> builder::build_system() const {
         pool.retire(*reserve);
         return socket.error();
     }
-    system_sockets built{rx(socket->core(), *receiving), tx(socket->core(), *reserve), socket->refusals()};
+    system_sockets built{rx(socket->core(), *receiving), tx(socket->core(), *reserve), socket->refusals(), socket->notes()};
     built.tx.copy_foreign(copy_foreign_);
     built.rx.release();
     return built;
@@ -89,6 +96,9 @@ result<std::vector<system_sockets>> builder::build_queues(std::uint32_t count) c
         if (!sockets) { return sockets.error(); }
         next.use_program(sockets->rx.redirect()).queue(next.socket().queue + 1);
         built.push_back(std::move(*sockets));
+        // Each new socket knows more of what is served than those before.
+        std::vector<std::string> latest = std::exchange(built.back().notes, {});
+        built.front().notes = std::move(latest);
     }
     return built;
 }

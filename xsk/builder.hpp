@@ -3,8 +3,14 @@
 //
 // A value: copy it to open several sockets alike. build_*() may be called on any thread; the handles belong to no thread yet
 // when it returns. On failure nothing remains open, mapped or attached.
+//
+// fork(). A child inherits the descriptors, the rings and the memory of the frames, all shared with its parent. What the
+// child destroys of them changes nothing for the parent: no queue is taken out of the program's map, no frame moves. A
+// daemon that opens its sockets, forks and lets the parent end (with _exit, as daemon(3) does) goes on with them; the queue
+// is free once both have closed. Only one of the two may use a handle, and the same one ever after.
 #pragma once
 
+#include "fluxnet/xsk/base/detail/duration.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 #include "fluxnet/xsk/memory/umem.hpp"
 #include "fluxnet/xsk/packet_batch.hpp"
@@ -24,7 +30,8 @@ namespace fluxnet {
 struct system_sockets {
     fluxnet::rx rx;
     fluxnet::tx tx;
-    std::vector<error> refusals;  ///< Rungs of the bind ladder that were refused, with the reasons.
+    std::vector<error> refusals;     ///< Rungs of the bind ladder that were refused, with the reasons.
+    std::vector<std::string> notes;  ///< What is no failure and yet may surprise: queues that nothing serves, for one.
 };
 
 class builder {
@@ -36,7 +43,10 @@ public:
     builder& rx_ring(std::uint32_t entries) { return socket_.rx_ring = entries, *this; }
     builder& tx_ring(std::uint32_t entries) { return socket_.tx_ring = entries, *this; }
     builder& need_wakeup(bool wanted) { return socket_.need_wakeup = wanted, *this; }
-    builder& busy_deadline(std::chrono::milliseconds wait) { return socket_.busy_deadline = wait, *this; }
+    template <class Rep, class Period>
+    builder& busy_deadline(std::chrono::duration<Rep, Period> wait) {
+        return socket_.busy_deadline = std::chrono::ceil<std::chrono::milliseconds>(detail::saturated(wait)), *this;
+    }
 
     /// Leaves the interface's XDP program alone: for sockets that only send, or whose packets somebody else directs.
     builder& attach(bool wanted) { return socket_.attach = wanted, *this; }
@@ -53,7 +63,7 @@ public:
     builder& frames(std::uint32_t count) { return memory_.frame_count = count, *this; }
     builder& frame_size(std::uint32_t bytes) { return memory_.frame_size = bytes, *this; }
     /// Bytes free before each packet; a frame then holds frame_size - 256 - headroom bytes of packet, which the
-    /// interface's MTU plus 14 must not exceed.
+    /// interface's MTU plus 14 must not exceed (see interface_info::longest_packet(), for VLAN tags too).
     builder& headroom(std::uint32_t bytes) { return memory_.headroom = bytes, *this; }
     builder& fill_ring(std::uint32_t entries) { return memory_.fill_ring = entries, *this; }
     builder& completion_ring(std::uint32_t entries) { return memory_.completion_ring = entries, *this; }
@@ -86,7 +96,7 @@ public:
     [[nodiscard]] result<system_sockets> build_system() const;
 
     /// Opens one socket for each of `count` queues, from queue() on, over one UMEM and with one program. Each has frames()
-    /// frames, which return to it, so that no queue can starve another.
+    /// frames, which return to it, so that no queue can starve another. The notes about all are with the first.
     [[nodiscard]] result<std::vector<system_sockets>> build_queues(std::uint32_t count) const;
 
     /// The UMEM to work over: the one that was given, or a new one with frames() frames for each of `sockets` sockets.

@@ -9,13 +9,21 @@
 namespace fluxnet {
 
 struct interface_info {
-    std::string name;
+    std::string name;  ///< Its own, also when it was looked up by an alternative one.
     int index = 0;
+    std::uint64_t network_namespace = 0;        ///< Inode of the namespace it lies in; 0 when unknown.
+    std::uint16_t link_type = 1;                ///< ARPHRD_*; 1 is Ethernet.
     std::uint32_t mtu = 0;                      ///< Bytes behind the Ethernet header.
     std::uint32_t queues = 0;                   ///< Largest of the receive and transmit queues; 0 when unknown.
     std::array<std::uint8_t, 6> mac_address{};  ///< In the order of the wire.
     bool up = false;
     bool loopback = false;
+
+    /// Bytes of the longest packet that the interface passes, with so many VLAN tags (which the MTU does not count). A frame
+    /// can receive it when umem_config::packet_capacity() is at least that.
+    [[nodiscard]] constexpr std::uint32_t longest_packet(std::uint32_t vlan_tags = 0) const noexcept {
+        return mtu + 14 + 4 * vlan_tags;
+    }
 };
 
 }  // namespace fluxnet

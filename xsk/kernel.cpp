@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/kernel.hpp"
 
+#include "fluxnet/xsk/detail/alternative_name.hpp"
 #include "fluxnet/xsk/detail/if_xdp.hpp"
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace fluxnet {
@@ -80,10 +82,17 @@ public:
     int close(int fd) override { return answer(::close(fd)); }
 
     int find_interface(const char* name, interface_info& found) override {
-        if (std::strlen(name) >= IFNAMSIZ || *name == '\0') { return -ENODEV; }
+        if (*name == '\0') { return -ENODEV; }
         const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         if (fd < 0) { return -errno; }
-        const int result = query(fd, name, found);
+        int index = -ENODEV;
+        if (std::strlen(name) < IFNAMSIZ) {
+            interface_query by_name(fd, name);
+            const int r = by_name.ask(SIOCGIFINDEX);
+            index = r < 0 ? r : by_name.request().ifr_ifindex;
+        }
+        if (index == -ENODEV) { index = detail::find_by_alternative_name(name); }
+        const int result = index < 0 ? index : query(fd, index, found);
         ::close(fd);
         return result;
     }
@@ -94,15 +103,19 @@ public:
     }
 
 private:
-    static int query(int fd, const char* name, interface_info& found) {
-        interface_query interface(fd, name);
-        if (const int r = interface.ask(SIOCGIFINDEX); r < 0) { return r; }
-        found.name = name;
-        found.index = interface.request().ifr_ifindex;
+    static int query(int fd, int index, interface_info& found) {
+        interface_query interface(fd, "");
+        interface.request().ifr_ifindex = index;
+        if (const int r = interface.ask(SIOCGIFNAME); r < 0) { return r; }
+        found.name = interface.request().ifr_name;
+        found.index = index;
+        struct stat place {};
+        if (::stat("/proc/thread-self/ns/net", &place) == 0) { found.network_namespace = place.st_ino; }
         if (const int r = interface.ask(SIOCGIFMTU); r < 0) { return r; }
         found.mtu = static_cast<std::uint32_t>(interface.request().ifr_mtu);
         if (const int r = interface.ask(SIOCGIFHWADDR); r < 0) { return r; }
         std::memcpy(found.mac_address.data(), interface.request().ifr_hwaddr.sa_data, found.mac_address.size());
+        found.link_type = interface.request().ifr_hwaddr.sa_family;
         if (const int r = interface.ask(SIOCGIFFLAGS); r < 0) { return r; }
         found.up = (interface.request().ifr_flags & IFF_UP) != 0;
         found.loopback = (interface.request().ifr_flags & IFF_LOOPBACK) != 0;

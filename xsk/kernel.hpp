@@ -53,7 +53,8 @@ public:
     virtual int close(int fd) = 0;
     /// Tells whether the system knows the interfaces that find_interface() finds, and so tells of their end (rtnetlink).
     [[nodiscard]] virtual bool announces_links() const noexcept { return true; }
-    /// Looks an interface up by name in the caller's network namespace; fills in `found`.
+    /// Looks an interface up by its name, or by an alternative name of any length (ip link property add), in the caller's
+    /// network namespace; fills in `found`.
     virtual int find_interface(const char* name, interface_info& found) = 0;
     /// Waits between two attempts to bind.
     virtual void pause_ms(int milliseconds) = 0;

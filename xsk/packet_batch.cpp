@@ -39,7 +39,10 @@ std::uint32_t packet_batch::receive(std::uint32_t limit) noexcept {
         }
     }
     if (in.ring_.corrupt()) [[unlikely]] { in.fail(errc::ring_corruption); }
-    if (received == 0) { return 0; }
+    if (received == 0) {
+        in.look_at_fill();
+        return 0;
+    }
     in.home_->count_received(received);
     ++generation_;
     size_ = received;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/program.hpp"
 
+#include "fluxnet/xsk/detail/capabilities.hpp"
+#include "fluxnet/xsk/detail/holders.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdarg>
@@ -9,6 +12,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <linux/capability.h>
 #include <linux/if_link.h>
 #include <net/if.h>
 #include <sys/mman.h>
@@ -78,13 +82,37 @@ error load_failure(const interface_info& interface, int number, const std::strin
     std::string cause = "bpf answered " + errno_text(number);
     if (!said.empty()) { cause += " [" + said + ']'; }
     if (number == EPERM || number == EACCES) {
-        return make_error(errc::permission_denied, step, cause,
-                          "grant CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW, or run as root");
+        return make_error(errc::permission_denied, step, cause, detail::remedy_for_permission({CAP_BPF, CAP_NET_ADMIN}));
     }
     if (number == EINVAL || number == ENOSYS || number == EOPNOTSUPP) {
         return make_error(errc::kernel_not_supported, step, cause, "use Linux 5.18 or later with BPF and AF_XDP enabled");
     }
     return make_error(errc::system_failure, step, cause, "see bpf(2) for this error");
+}
+
+/// Who attached the program that is on an interface already, and how to get rid of it.
+struct in_the_way {
+    std::string held_by;
+    std::string remedy;
+};
+
+in_the_way find_in_the_way(const interface_info& interface) {
+    bpf_xdp_query_opts query{};
+    query.sz = sizeof query;
+    const bool known = bpf_xdp_query(interface.index, 0, &query) == 0;
+    std::uint32_t id = query.prog_id;
+    const bool generic = known && query.attach_mode == XDP_ATTACHED_SKB;
+    if (id == 0) { id = generic ? query.skb_prog_id : query.drv_prog_id; }
+    const detail::link_holder holder = id != 0 ? detail::find_link_holder(id) : detail::link_holder{};
+    if (holder.link_id == 0) {
+        return {"", "end the process that attached it, or remove it with 'ip link set dev " + interface.name +
+                        (generic ? " xdpgeneric off'" : " xdp off'")};
+    }
+    // `ip link` cannot remove what a bpf_link holds.
+    const std::string link = "bpf_link " + std::to_string(holder.link_id);
+    const std::string detach = "remove it with 'bpftool link detach id " + std::to_string(holder.link_id) + "'";
+    if (holder.processes.empty()) { return {", attached by " + link, detach}; }
+    return {", attached by " + link + " of " + holder.processes, "end that process, or " + detach};
 }
 
 error attach_failure(const interface_info& interface, attach_mode mode, int number) {
@@ -94,9 +122,10 @@ error attach_failure(const interface_info& interface, attach_mode mode, int numb
         case EBUSY:
         case EEXIST: {
             const std::string others = describe_programs(interface.index);
-            return make_error(
-                errc::program_conflict, step, cause + (others.empty() ? std::string() : ": the interface runs " + others),
-                "end the process that attached it, or remove it with 'ip link set dev " + interface.name + " xdp off'");
+            const in_the_way found = find_in_the_way(interface);
+            return make_error(errc::program_conflict, step,
+                              cause + (others.empty() ? std::string() : ": the interface runs " + others) + found.held_by,
+                              found.remedy);
         }
         case EOPNOTSUPP:
             return make_error(errc::interface_not_supported, step, cause + ": the driver has no such XDP mode",
@@ -118,8 +147,7 @@ error attach_failure(const interface_info& interface, attach_mode mode, int numb
         case ENXIO: return make_error(errc::interface_gone, step, cause, "check that the interface still exists");
         case EPERM:
         case EACCES:
-            return make_error(errc::permission_denied, step, cause,
-                              "grant CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW, or run as root");
+            return make_error(errc::permission_denied, step, cause, detail::remedy_for_permission({CAP_BPF, CAP_NET_ADMIN}));
         default: return make_error(errc::system_failure, step, cause, "try mode generic, or see bpf(2) for this error");
     }
 }
@@ -173,7 +201,7 @@ result<std::shared_ptr<program>> program::load(const interface_info& interface) 
 }
 
 program::program(std::unique_ptr<loaded> objects, const interface_info& interface)
-    : loaded_(std::move(objects)), interface_(interface) {
+    : loaded_(std::move(objects)), interface_(interface), opened_by_(::getpid()) {
     bpf_prog_info info{};
     std::uint32_t size = sizeof info;
     if (bpf_obj_get_info_by_fd(fd(), &info, &size) == 0) { id_ = info.id; }
@@ -214,16 +242,30 @@ void program::detach() noexcept {
 
 result<void> program::insert(std::uint32_t queue, int socket_fd) {
     const int map = bpf_map__fd(loaded_->skeleton->maps.xsks);
+    const std::lock_guard lock(mutex_);
     if (const int r = bpf_map_update_elem(map, &queue, &socket_fd, BPF_ANY); r < 0) {
         return make_error(errc::system_failure,
                           "direct queue " + std::to_string(queue) + " of " + interface_.name + " to the socket",
                           "bpf answered " + errno_text(-r), "check that the queue exists");
     }
+    directed_[queue] = socket_fd;
     return {};
 }
 
-void program::remove(std::uint32_t queue) noexcept {
-    bpf_map_delete_elem(bpf_map__fd(loaded_->skeleton->maps.xsks), &queue);
+void program::remove(std::uint32_t queue, int socket_fd) noexcept {
+    const std::lock_guard lock(mutex_);
+    const auto entry = directed_.find(queue);
+    if (entry == directed_.end() || entry->second != socket_fd) { return; }
+    directed_.erase(entry);
+    // A forked copy of this process shares the map with the process that made the entry.
+    if (::getpid() == opened_by_) { bpf_map_delete_elem(bpf_map__fd(loaded_->skeleton->maps.xsks), &queue); }
+}
+
+std::vector<std::uint32_t> program::queues() const {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::uint32_t> served;
+    for (const auto& [queue, socket_fd] : directed_) { served.push_back(queue); }
+    return served;
 }
 
 int program::fd() const noexcept {

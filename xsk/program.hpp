@@ -4,17 +4,21 @@
 // Sockets on the same interface share one program; it is attached for as long as one of them, or the user, keeps it. The
 // link lives in a file descriptor, so a process that is killed leaves nothing on the interface.
 // load(), attach(), insert() and remove() make bpf(2) calls and are for set-up; count() makes none. One thread at a time,
-// but for count() and displaced(). Source: Linux Documentation/networking/af_xdp.rst (XSKMAP), bpf(2), libbpf's
-// bpf_link_create.
+// but for count(), displaced() and queues(). A child of fork() shares the attachment: its copy ends with the last of both.
+// Source: Linux Documentation/networking/af_xdp.rst (XSKMAP), bpf(2), libbpf's bpf_link_create.
 #pragma once
 
 #include "fluxnet/xsk/base/error.hpp"
 #include "fluxnet/xsk/interface.hpp"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
+
+#include <sys/types.h>
 
 namespace fluxnet {
 
@@ -50,8 +54,16 @@ public:
     /// Directs the packets of `queue` to the AF_XDP socket `fd`, which must be bound.
     [[nodiscard]] result<void> insert(std::uint32_t queue, int fd);
 
-    /// Lets the packets of `queue` pass to the kernel again.
-    void remove(std::uint32_t queue) noexcept;
+    /// Lets the packets of `queue` pass to the kernel again, if it was the socket `fd` that insert() directed them to last:
+    /// what another socket has put there since stays. In a process that was forked off the one that loaded the program it
+    /// changes nothing for the kernel.
+    void remove(std::uint32_t queue, int fd) noexcept;
+
+    /// The queues that are directed to a socket now, in order. Any thread.
+    [[nodiscard]] std::vector<std::uint32_t> queues() const;
+
+    /// The interface that it was loaded for, and can be attached to.
+    [[nodiscard]] const interface_info& interface() const noexcept { return interface_; }
 
     /// Tells whether attach() has succeeded, and detach() has not been called since.
     [[nodiscard]] bool attached() const noexcept { return link_ >= 0; }
@@ -79,8 +91,10 @@ private:
     interface_info interface_;
     attach_mode mode_ = attach_mode::native;
     std::uint32_t id_ = 0;
-    mutable std::mutex mutex_;  // held to change link_, and to use it on any thread
-    int link_ = -1;             // bpf_link, or -1
+    mutable std::mutex mutex_;               // held to change what follows, and to use it on any thread
+    int link_ = -1;                          // bpf_link, or -1
+    std::map<std::uint32_t, int> directed_;  // the descriptor that insert() was given last, by queue
+    pid_t opened_by_ = -1;
 };
 
 /// Describes the XDP programs on an interface as libxdp finds them ("xdp_pass id 12, native"); empty when there is none.

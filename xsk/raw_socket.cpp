@@ -13,12 +13,13 @@ namespace fluxnet {
 result<raw_socket> raw_socket::open(const fluxnet::umem& memory, const socket_options& options, frame_home* stock) {
     auto climbed = detail::climb(memory, options, stock);
     if (!climbed) { return climbed.error(); }
-    return raw_socket(std::move(climbed->core), std::move(climbed->refusals));
+    return raw_socket(std::move(climbed->core), std::move(climbed->refusals), std::move(climbed->notes));
 }
 
-raw_socket::raw_socket(std::shared_ptr<detail::socket_core> core, std::vector<error> refusals)
+raw_socket::raw_socket(std::shared_ptr<detail::socket_core> core, std::vector<error> refusals,
+                       std::vector<std::string> notes)
     : umem(core->memory), rx(core->rx), fill(core->fill), tx(core->tx), comp(core->comp), core_(std::move(core)),
-      refusals_(std::move(refusals)) {}
+      refusals_(std::move(refusals)), notes_(std::move(notes)) {}
 
 std::error_code raw_socket::wakeup_rx() noexcept {
     return classify_kick(core_->calls.kick_rx(core_->fd));

@@ -97,6 +97,9 @@ public:
     /// The steps of the bind ladder that were refused before one succeeded, with the reasons.
     [[nodiscard]] const std::vector<error>& refusals() const noexcept { return refusals_; }
 
+    /// What is no failure and yet may surprise, in sentences: queues that nothing serves, VLAN tags that do not fit.
+    [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
+
     /// Asks the kernel for its counters (one getsockopt).
     [[nodiscard]] socket_statistics statistics() const noexcept;
 
@@ -113,10 +116,11 @@ public:
     [[nodiscard]] const std::shared_ptr<detail::socket_core>& core() const noexcept { return core_; }
 
 private:
-    raw_socket(std::shared_ptr<detail::socket_core> core, std::vector<error> refusals);
+    raw_socket(std::shared_ptr<detail::socket_core> core, std::vector<error> refusals, std::vector<std::string> notes);
 
     std::shared_ptr<detail::socket_core> core_;
     std::vector<error> refusals_;
+    std::vector<std::string> notes_;
 };
 
 /// Counts the frames of one UMEM from the rings of all the sockets on it, of which there is at least one, and from

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <utility>
+#include "fluxnet/xsk/base/detail/probe.hpp"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -78,7 +79,10 @@ std::uint32_t rx::try_recv(std::span<packet> into) noexcept {
     home_frames::bounds seen;
 #pragma GCC unroll 8
     for (std::size_t i = 0; i < next.size(); ++i) {
-        if (handles[i].home_ != &home) [[unlikely]] { return 0; }
+        if (handles[i].home_ != &home) [[unlikely]] {
+            detail::probe<"rx: exchange meets a handle of others">();
+            return 0;
+        }
         ours.extend(seen, next[i].addr, next[i].len);
     }
     if (!ours.hold(seen)) [[unlikely]] { return 0; }
@@ -107,7 +111,10 @@ std::uint32_t rx::accept_all(std::span<packet> into) noexcept {
         received += accept(next, into.data() + received);
     }
     // With the ring dry every free frame counts: a loop that only receives must not run the kernel out of them.
-    if (received == 0 && home_->free_count() != 0) { refill(); }
+    if (received == 0) {
+        if (home_->free_count() != 0) { refill(); }
+        look_at_fill();
+    }
     if (ring_.corrupt()) [[unlikely]] { fail(errc::ring_corruption); }
     return received;
 }
@@ -117,6 +124,7 @@ std::uint32_t rx::accept(std::span<const xdp_desc> next, packet* handle) noexcep
     std::uint32_t count = 0;
     for (const xdp_desc& desc : next) {
         if (!ours.holds(desc.addr, desc.len) || !ours.received(ours.number_of(desc.addr))) [[unlikely]] {
+            detail::probe<"rx: descriptor that cannot be">();
             fail(errc::ring_corruption);
             ring_.release(1);
             break;
@@ -163,16 +171,20 @@ void rx::refill_slowly() noexcept {
     if (!home_->adopt()) { return; }
     home_->drain();
     if (home_->refill(fill_) != 0) { wake_fill(); }
-    if (fill_.corrupt()) [[unlikely]] { fail(errc::ring_corruption); }
+    if (fill_.corrupt()) [[unlikely]] {
+        detail::probe<"rx: index of the fill ring that cannot be">();
+        fail(errc::ring_corruption);
+    }
 }
 
 void rx::wake_fill() noexcept {
     if (!fill_.needs_wakeup()) { return; }
     const std::error_code refused = classify_kick(core_->calls.kick_rx(core_->fd));
+    detail::probe<"rx: fill ring kicked">();
     if (refused == errc::interface_gone) { fail(refused); }
 }
 
-bool rx::wait(std::chrono::nanoseconds timeout) {
+bool rx::wait_for(std::chrono::nanoseconds timeout) {
     if (!home_->adopt()) { return false; }
     if (wake_ == nullptr) {
         wake_ = std::make_unique<wake_event>();
@@ -180,8 +192,7 @@ bool rx::wait(std::chrono::nanoseconds timeout) {
     }
     using clock = std::chrono::steady_clock;
     const clock::time_point start = clock::now();
-    timeout = std::max(timeout, std::chrono::nanoseconds::zero());
-    const auto deadline = timeout < clock::time_point::max() - start ? start + timeout : clock::time_point::max();
+    const clock::time_point deadline = detail::time_after(start, timeout);
     for (;;) {
         refill();
         if (failure_ || available() != 0) { return true; }
@@ -191,6 +202,11 @@ bool rx::wait(std::chrono::nanoseconds timeout) {
             return static_cast<bool>(failure_);
         }
         while (low_on_frames() && !home_->publish_hungry()) { refill(); }
+        wake_if_needed();
+        if (failure_) {
+            home_->withdraw_hungry();
+            return true;
+        }
         prepare_wait();
         const int ready = core_->calls.wait_input(core_->fd, wake_->fd, left.count());
         home_->withdraw_hungry();

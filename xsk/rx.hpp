@@ -4,9 +4,10 @@
 // Movable, not shareable: one thread uses it at a time, and becomes the owner of its home by the first use. To move it to
 // another thread, call release() on the old one first. Packets it hands out may go anywhere and outlive it. Destroy it on
 // the thread that uses it, or after release(). Ring operations make no system call, except the one that the kernel asks for
-// (need_wakeup) after the fill ring was stocked.
+// (need_wakeup) for a fill ring that is stocked: after a refill, and when there is nothing to receive.
 #pragma once
 
+#include "fluxnet/xsk/base/detail/duration.hpp"
 #include "fluxnet/xsk/detail/socket_core.hpp"
 #include "fluxnet/xsk/memory/frame_home.hpp"
 #include "fluxnet/xsk/memory/packet.hpp"
@@ -43,6 +44,14 @@ public:
         if (!home_->owned_and_empty() || fill_.corrupt()) { refill_slowly(); }
     }
 
+    /// Kicks the fill ring (one recvfrom) if frames wait there and the kernel asks for it. A driver may ask late, after the
+    /// last refill: ice and ixgbe raise the flag when they have found no frame, and do not look at the ring again by
+    /// themselves. So a loop that is about to sleep calls this after refill(). try_recv() that finds nothing, and wait(), do
+    /// it by themselves.
+    void wake_if_needed() noexcept {
+        if (fill_.pending() != 0) { wake_fill(); }
+    }
+
     /// Tells whether fewer frames than a quarter of the home wait in the fill ring. Packets arriving without one are lost.
     [[nodiscard]] bool low_on_frames() noexcept { return fill_.pending() < low_water_; }
 
@@ -51,7 +60,11 @@ public:
     /// each time it sleeps. Allocates at the first call. Not for a handle that an executor has. The kernel ends no ppoll
     /// when the interface is deleted, or when somebody detaches or replaces the XDP program: that is noticed when the time
     /// has passed, by one call each (recvfrom, bpf).
-    [[nodiscard]] bool wait(std::chrono::nanoseconds timeout);
+    /// Any duration goes: one that is longer than nanoseconds can tell waits for ever.
+    template <class Rep, class Period>
+    [[nodiscard]] bool wait(std::chrono::duration<Rep, Period> timeout) {
+        return wait_for(detail::saturated(timeout));
+    }
 
     /// Ends this thread's ownership, so that another thread may use the handle.
     void release() noexcept { home_->release(); }
@@ -96,6 +109,7 @@ public:
 private:
     friend class packet_batch;
 
+    bool wait_for(std::chrono::nanoseconds timeout);
     void refill_slowly() noexcept;
 
     /// Takes descriptors out of the ring and puts their packets into handles, dropping what these held, up to the first that
@@ -110,6 +124,11 @@ private:
 
     /// Kicks the fill ring if the kernel asks for it.
     void wake_fill() noexcept;
+
+    /// What a receive that found nothing does about the fill ring.
+    void look_at_fill() noexcept {
+        if (fill_.wakeup_flag()) [[unlikely]] { wake_if_needed(); }
+    }
 
     /// By which a thread that returns a frame ends a wait() that is short of frames.
     struct wake_event;

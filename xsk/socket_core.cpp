@@ -2,10 +2,15 @@
 #include "fluxnet/xsk/detail/socket_core.hpp"
 
 #include "fluxnet/xsk/detail/bind_ladder.hpp"
+#include "fluxnet/xsk/detail/capabilities.hpp"
+#include "fluxnet/xsk/detail/holders.hpp"
 #include "fluxnet/xsk/detail/if_xdp.hpp"
 
 #include <cerrno>
 #include <string>
+
+#include <linux/capability.h>
+#include <unistd.h>
 
 namespace fluxnet::detail {
 namespace {
@@ -24,7 +29,7 @@ error explain_socket(int number) {
     const std::string cause = "socket(AF_XDP) answered " + errno_text(number);
     switch (number) {
         case EPERM:
-            return make_error(errc::permission_denied, "open an AF_XDP socket", cause, "grant CAP_NET_RAW, or run as root");
+            return make_error(errc::permission_denied, "open an AF_XDP socket", cause, remedy_for_permission({CAP_NET_RAW}));
         case EAFNOSUPPORT:
             return make_error(errc::kernel_not_supported, "open an AF_XDP socket", cause,
                               "use a kernel with CONFIG_XDP_SOCKETS");
@@ -117,13 +122,18 @@ result<void> map_rings(socket_core& core, const socket_options& options) {
 }  // namespace
 
 socket_core::~socket_core() {
-    if (directed) { redirect->remove(queue); }
-    if (watched) { memory.pool().unwatch(fd); }
-    if (ledger != nullptr && !zero_copy) { return_unsent(); }
+    const bool forked = ::getpid() != opened_by_;  // then the parent uses the rings and has the frames
+    if (directed) { redirect->remove(queue, fd); }
+    if (watched) {
+        memory.pool().unwatch(fd);
+        forget_bound(fd);
+    }
+    if (ledger != nullptr && !zero_copy && !forked) { return_unsent(); }
     for (const mapping& ring : mappings) {
         if (ring.address != nullptr) { calls.unmap_ring(ring.address, ring.length); }
     }
     if (fd >= 0) { calls.close(fd); }
+    if (forked) { return; }
     if (receiving != nullptr) {
         // An rx that was dropped on a thread that did not own it leaves its home without a future.
         if (!zero_copy && receiving->adopt()) {
@@ -135,22 +145,37 @@ socket_core::~socket_core() {
     if (sending != nullptr) { memory.pool().retire(*sending); }
 }
 
-/// Returns what waits in the TX ring, which only a kick of ours would have sent, and in the completion ring.
-void socket_core::return_unsent() noexcept {
-    const auto give_back = [this](frame_addr addr) {
-        if (!memory.contains(addr, 0)) { return; }
-        frame_pool& pool = memory.pool();
-        const frame_index frame = sending->index_of(addr);
-        frame_home& home = pool.home_of(frame);
-        if (!home.completed(frame)) { return; }
-        home.give_back(frame_chain{frame.value, frame.value, 1});
-        ledger->reaped.add(1);
-    };
+void socket_core::give_back(frame_addr addr) noexcept {
+    if (!memory.contains(addr, 0)) { return; }
+    frame_pool& pool = memory.pool();
+    const frame_index frame = sending->index_of(addr);
+    frame_home& home = pool.home_of(frame);
+    if (!home.completed(frame)) { return; }
+    home.give_back(frame_chain{frame.value, frame.value, 1});
+    ledger->reaped.add(1);
+}
+
+void socket_core::give_back_completed() noexcept {
     consumer_ring<frame_addr> completed(comp);
     for (auto claim = completed.consume(); claim.remaining() != 0;) { give_back(claim.next()); }
+}
+
+/// Returns what stands in the completion ring, what the driver completes within the deadline, and what waits in the TX ring,
+/// which only a kick of ours would have sent.
+void socket_core::return_unsent() noexcept {
+    give_back_completed();
     const std::uint32_t tail = std::atomic_ref(*tx.consumer).load(std::memory_order_acquire);
     const std::uint32_t head = std::atomic_ref(*tx.producer).load(std::memory_order_relaxed);
     if (head - tail > tx.size) { return; }
+    const auto in_driver = [&] { return ledger->submitted.get() - ledger->reaped.get() - (head - tail); };
+    constexpr std::chrono::milliseconds step{1};
+    for (auto waited = step; in_driver() != 0 && waited <= close_deadline; waited += step) {
+        calls.pause_ms(static_cast<int>(step.count()));
+        give_back_completed();
+    }
+    if (const std::uint64_t missing = in_driver(); missing != 0) {
+        memory.pool().count_missing(static_cast<std::uint32_t>(missing));
+    }
     for (std::uint32_t at = tail; at != head; ++at) { give_back(tx.entries[at & (tx.size - 1)].addr); }
 }
 

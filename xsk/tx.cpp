@@ -6,11 +6,14 @@
 #include <cassert>
 #include <cerrno>
 #include <utility>
+#include "fluxnet/xsk/base/detail/probe.hpp"
 
 namespace fluxnet {
 namespace {
 
 constexpr unsigned most_interruptions = 16;  // in a row; then the kick is put off, as one without progress
+
+constexpr std::uint32_t most_put_off = 15;
 
 }  // namespace
 
@@ -63,9 +66,13 @@ std::uint32_t tx::credit() noexcept {
 std::uint32_t tx::try_send(std::span<packet> packets) noexcept {
     if (!home_->adopt()) { return 0; }
     const std::uint32_t allowed = std::min(static_cast<std::uint32_t>(packets.size()), comp_.size() - in_flight_);
+    if (in_flight_ == comp_.size()) { detail::probe<"tx: completion ring full">(); }
     auto slots = ring_.reserve(allowed);
     for (packet& next : packets.first(slots.capacity())) {
-        if (refusal(next)) [[unlikely]] { break; }
+        if (refusal(next)) [[unlikely]] {
+            detail::probe<"tx: packet refused">();
+            break;
+        }
         if (copy_foreign_ && !core_->memory.owns(*next.home()) && !bring_home(next)) { break; }
         frame_home& home = *next.home();
         const xdp_desc desc = std::move(next).into_raw();
@@ -77,7 +84,11 @@ std::uint32_t tx::try_send(std::span<packet> packets) noexcept {
 
 bool tx::bring_home(packet& foreign) noexcept {
     const auto frame = home_->take();
-    if (!frame) { return false; }
+    if (!frame) {
+        detail::probe<"tx: no frame to copy into">();
+        return false;
+    }
+    detail::probe<"tx: packet of another UMEM copied">();
     // A long packet begins earlier in its frame: nobody adds a header to it any more.
     const std::size_t start = std::min<std::size_t>(home_->headroom(), home_->frame_size() - foreign.size());
     packet copy = packet::from_raw(*home_, {home_->addr_of(home_->at(*frame) + start), 0, 0});
@@ -115,6 +126,7 @@ std::uint32_t tx::reap() noexcept {
         for (const std::uint32_t count = claim.size(); reaped < count; ++reaped) {
             const frame_addr addr = claim.next();
             if (!core_->memory.contains(addr, 0)) [[unlikely]] {
+                detail::probe<"tx: completion outside the UMEM">();
                 fail(errc::ring_corruption);
                 ++lost;
                 continue;
@@ -122,6 +134,7 @@ std::uint32_t tx::reap() noexcept {
             const frame_index frame = home_->index_of(addr);
             frame_home& home = pool.home_of(frame);
             if (!home.completed(frame)) [[unlikely]] {
+                detail::probe<"tx: completion of a frame that was not sent">();
                 fail(errc::ring_corruption);
                 ++lost;
                 continue;
@@ -138,6 +151,7 @@ std::uint32_t tx::reap() noexcept {
         }
     }
     if (comp_.corrupt() || reaped > in_flight_) [[unlikely]] {
+        detail::probe<"tx: index of the completion ring that cannot be">();
         fail(errc::ring_corruption);
         in_flight_ = std::max(in_flight_, reaped);
     }
@@ -149,25 +163,39 @@ std::uint32_t tx::reap() noexcept {
 
 std::error_code tx::flush() noexcept {
     unsigned interruptions = 0;  // in a row
+    if (put_off_left_ != 0) [[unlikely]] {
+        --put_off_left_;
+        reap();
+        return failure_;
+    }
     for (;;) {
         reap();
         const std::uint32_t before = ring_.pending();
-        if (ring_.corrupt()) [[unlikely]] { fail(errc::ring_corruption); }
+        if (ring_.corrupt()) [[unlikely]] {
+            detail::probe<"tx: index that cannot be">();
+            fail(errc::ring_corruption);
+        }
         if (before == 0) { link_down_ = false; }
         if (failure_ || before == 0 || (core_->need_wakeup && !ring_.needs_wakeup())) { break; }
         const int answer = core_->calls.kick_tx(core_->fd);
         if (after_kick(answer, before) == kick_step::stop) { break; }
         interruptions = answer == -EINTR ? interruptions + 1 : 0;
-        if (interruptions == most_interruptions) { break; }
+        if (interruptions == most_interruptions) {
+            detail::probe<"tx: kick interrupted for too long">();
+            break;
+        }
     }
     reap();
     return failure_;
 }
 
-bool tx::drain(std::chrono::milliseconds limit) noexcept {
+std::error_code tx::finish_within(std::chrono::milliseconds limit) noexcept {
     for (std::chrono::milliseconds waited{0};; ++waited) {
         flush();
-        if (in_flight_ == 0 || failure_ || waited >= limit) { return in_flight_ == 0; }
+        if (in_flight_ == 0) { return {}; }
+        if (failure_) { return failure_; }
+        if (waited >= limit) { return link_down_ ? errc::link_down : errc::completions_missing; }
+        detail::probe<"tx: drain waits">();
         core_->calls.pause_ms(1);
     }
 }
@@ -176,16 +204,34 @@ tx::kick_step tx::after_kick(int answer, std::uint32_t before) noexcept {
     // A kick that ends early may leave the kernel's index of the ring unpublished (EBUSY for its first packet; before Linux
     // 6.17 also EAGAIN at its budget). Completions tell of its progress then.
     bool progress = ring_.pending() < before;
-    if (!progress && (answer == -EBUSY || answer == -EAGAIN)) { progress = reap() != 0; }
+    if (!progress && (answer == -EBUSY || answer == -EAGAIN)) {
+        detail::probe<"tx: kick that may hide its progress">();
+        progress = reap() != 0;
+    }
+    if (answer == -EAGAIN) { detail::probe<"tx: kick answered EAGAIN">(); }
+    if (answer == -EBUSY) { detail::probe<"tx: kick answered EBUSY">(); }
     // EBUSY with progress: the packet at the head was dropped and completed; the rest still waits.
     if (answer == -EBUSY && progress) { ++dropped_by_kernel_; }
     const std::error_code refused = classify_kick(answer);
     link_down_ = refused == errc::link_down;
-    if (link_down_) { return kick_step::stop; }
-    if (refused) {
+    if (link_down_) {
+        detail::probe<"tx: link down">();
+        return kick_step::stop;
+    }
+    if (refused == errc::interface_gone) {
+        detail::probe<"tx: kick finds the interface gone">();
         fail(refused);
         return kick_step::stop;
     }
+    if (refused) [[unlikely]] {
+        // A driver in a reset answers what it likes; whether the device is gone is for ENXIO and ENODEV to say.
+        ++failed_kicks_;
+        last_kick_errno_ = -answer;
+        put_off_left_ = put_off_;
+        put_off_ = std::min(2 * put_off_ + 1, most_put_off);
+        return kick_step::stop;
+    }
+    put_off_ = 0;
     return progress || answer == -EINTR ? kick_step::again : kick_step::stop;
 }
 

@@ -10,6 +10,7 @@
 // ring, never the return value of a kick: a kick may stop half-way with success, or report an error for one packet only.
 #pragma once
 
+#include "fluxnet/xsk/base/detail/duration.hpp"
 #include "fluxnet/xsk/detail/socket_core.hpp"
 #include "fluxnet/xsk/memory/frame_home.hpp"
 #include "fluxnet/xsk/memory/packet.hpp"
@@ -70,7 +71,9 @@ public:
 
     /// Hands queued packets to the kernel: reaps completions, then kicks until the ring is empty or the kernel makes no
     /// progress. At most one system call per packet budget of the kernel (the whole ring from Linux 6.17, 32 before).
-    /// Returns failure(). A link that is down is no failure: packets stay queued.
+    /// Returns failure(). A link that is down is no failure: packets stay queued. Nor is a kick that fails for a reason that
+    /// may pass (ENOMEM, or EINVAL while the driver resets): failed_kicks() counts it, and the next ones are put off for a
+    /// growing number of calls, 15 at most. Only a device that is gone ends the tx.
     std::error_code flush() noexcept;
 
     /// Returns the frames of sent packets to their homes and tells how many there were. No system call.
@@ -78,7 +81,19 @@ public:
 
     /// Flushes and reaps until every packet has left and its frame has come back, or `limit` has passed; returns whether
     /// all have. Blocks the thread, in steps of a millisecond. For the end of a program.
-    bool drain(std::chrono::milliseconds limit) noexcept;
+    template <class Rep, class Period>
+    bool drain(std::chrono::duration<Rep, Period> limit) noexcept {
+        return !finish(limit);
+    }
+
+    /// Does the same and tells why packets have not come back; no error when all have. Any duration goes; one longer than
+    /// milliseconds can tell has no end.
+    /// Errors: failure(); link_down, with packets still queued; completions_missing: the limit has passed and the kernel
+    /// has neither sent them nor given their frames back, as after a reset of the driver. The census shows them as `tx`.
+    template <class Rep, class Period>
+    [[nodiscard]] std::error_code finish(std::chrono::duration<Rep, Period> limit) noexcept {
+        return finish_within(std::chrono::ceil<std::chrono::milliseconds>(detail::saturated(limit)));
+    }
 
     /// Packets queued that the kernel has not taken yet.
     [[nodiscard]] std::uint32_t pending() noexcept { return ring_.pending(); }
@@ -105,6 +120,10 @@ public:
     /// Packets that the kernel dropped while it sent others: larger than the MTU, for one. Their frames came back.
     [[nodiscard]] std::uint64_t dropped_by_kernel() const noexcept { return dropped_by_kernel_; }
 
+    /// Kicks that failed for reasons of no condition of their own and were tried again, and the last such errno (0: none).
+    [[nodiscard]] std::uint64_t failed_kicks() const noexcept { return failed_kicks_; }
+    [[nodiscard]] int last_kick_errno() const noexcept { return last_kick_errno_; }
+
     [[nodiscard]] int fd() const noexcept { return core_->fd; }
     [[nodiscard]] const interface_info& interface() const noexcept { return core_->interface; }
 
@@ -119,6 +138,7 @@ private:
     enum class kick_step { again, stop };
 
     std::uint32_t count_submitted(std::uint32_t packets) noexcept;
+    std::error_code finish_within(std::chrono::milliseconds limit) noexcept;
     kick_step after_kick(int answer, std::uint32_t before) noexcept;
 
     /// Replaces a packet of another UMEM by a copy in our own home; false, changing nothing, when no frame is free there.
@@ -132,6 +152,10 @@ private:
     std::unique_ptr<frame_chain[]> chains_;  // one per home, all empty between calls
     std::uint32_t in_flight_ = 0;            // <= comp_.size()
     std::uint64_t dropped_by_kernel_ = 0;
+    std::uint64_t failed_kicks_ = 0;
+    int last_kick_errno_ = 0;
+    std::uint32_t put_off_ = 0;       // what put_off_left_ begins with after the next kick that fails: 0, 1, 3, 7, 15
+    std::uint32_t put_off_left_ = 0;  // calls of flush() that shall not kick
     bool link_down_ = false;
     bool copy_foreign_ = false;
     std::error_code failure_;

@@ -15,6 +15,7 @@
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"
 #include "fluxnet/runtime/core/task_context.hpp"
+#include "fluxnet/xsk/base/detail/probe.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
 #include <atomic>
@@ -113,6 +114,7 @@ protected:
             granted_ = false;
         }
         if (canceler_.posted.load(std::memory_order_acquire)) {
+            probe<"operation: ends with its canceler posted">();
             inside(*executor_).take_inbox();
             if (canceler_.is_linked()) { canceler_.unlink(); }
             canceler_.posted.store(false, std::memory_order_relaxed);
@@ -133,6 +135,7 @@ private:
     [[nodiscard]] bool stopped_before(std::coroutine_handle<Promise> waiting) noexcept {
         context_ = context_of(waiting);
         if (context_ == nullptr || !context_->stop.stop_requested()) { return false; }
+        probe<"operation: cancelled before it began">();
         outcome_ = errc::operation_canceled;
         return true;
     }
@@ -167,6 +170,7 @@ private:
             if (executor::current() == self.executor_) {
                 self.cancel();
             } else {
+                probe<"operation: canceler posted">();
                 self.canceler_.posted.store(true, std::memory_order_release);
                 inside(*self.executor_).post(self.canceler_);
             }

@@ -57,6 +57,7 @@ private:
 
     void before_sleep() noexcept override {
         while (rx_.low_on_frames() && !rx_.home().publish_hungry()) { rx_.refill(); }
+        rx_.wake_if_needed();
         if (rx_.failure()) { serve(); }  // the refill has found out, and no poll tells
         if (pending() || listening_) {
             watch(rx_, [this] { return rx_.available(); });

@@ -2,6 +2,7 @@
 #include "fluxnet/runtime/packets/async_tx.hpp"
 
 #include "fluxnet/runtime/packets/detail/link_monitor.hpp"
+#include "fluxnet/xsk/base/detail/probe.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -24,6 +25,7 @@ public:
 
     ~tx_service() {
         while (!waiting_.empty()) {
+            probe<"async_tx: closed while a send waits">();
             async_tx::send_awaiter& first = waiting_.front();
             waiting_.pop_front();
             first.complete(errc::closed);
@@ -43,7 +45,10 @@ public:
     /// Nobody overtakes a send that waits.
     bool start(async_tx::send_awaiter& send) noexcept { return waiting_.empty() && advance(send); }
 
-    void wait(async_tx::send_awaiter& send) noexcept { waiting_.push_back(send); }
+    void wait(async_tx::send_awaiter& send) noexcept {
+        probe<"async_tx: send waits for credit">();
+        waiting_.push_back(send);
+    }
 
     std::uint32_t allocate(std::span<packet> into) noexcept {
         const std::uint32_t count = tx_.allocate(into);
@@ -109,6 +114,7 @@ private:
     }
 
     void on_time() noexcept override {
+        probe<"async_tx: back-off">();
         back_off_ = std::min(back_off_ * 2, longest_back_off);
         push();
     }

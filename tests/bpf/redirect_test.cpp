@@ -131,7 +131,9 @@ TEST_CASE("packets of a queue with a socket are redirected and those of other qu
         CHECK(port.loaded->count().redirected == expected.redirected);
         CHECK(port.loaded->count().passed == expected.passed);
     }
-    port.loaded->remove(1);
+    port.loaded->remove(1, sockets->rx.fd() + 1);  // not the one that made the entry
+    CHECK(run_over(*port.loaded, frame_of(60), port.index, 1).action == XDP_REDIRECT);
+    port.loaded->remove(1, sockets->rx.fd());
     CHECK(run_over(*port.loaded, frame_of(60), port.index, 1).action == XDP_PASS);
 }
 
@@ -229,6 +231,11 @@ TEST_CASE("a program of somebody else's is named as the reason why ours cannot b
         CHECK(failure.code == errc::program_conflict);
         CHECK_MESSAGE(failure.message().find("somebody") != std::string::npos, failure.message());
         CHECK_MESSAGE(failure.message().find(port.bed.name(side::host)) != std::string::npos, failure.message());
+        // Who holds it, and a command that works: `ip link` cannot remove a link.
+        const std::string holder = "of bpf_test pid " + std::to_string(::getpid());
+        CHECK_MESSAGE((failure.message().find(holder) != std::string::npos) == by_link, failure.message());
+        CHECK_MESSAGE((failure.remedy.find("bpftool link detach id") != std::string::npos) == by_link, failure.message());
+        CHECK_MESSAGE((failure.remedy.find("xdp off") != std::string::npos) == !by_link, failure.message());
         if (!by_link) { REQUIRE(::bpf_xdp_detach(port.index, XDP_FLAGS_DRV_MODE, nullptr) == 0); }
     }
     CHECK(port.loaded->attach(attach_mode::native).has_value());

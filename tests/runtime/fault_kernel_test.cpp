@@ -39,8 +39,8 @@ const std::array kick_answers{
     kick_answer{ENXIO, errc::interface_gone},
     kick_answer{ENODEV, errc::interface_gone},
     kick_answer{EBADF, errc::interface_gone},
-    kick_answer{EIO, errc::system_failure},
-    kick_answer{EINVAL, errc::system_failure},
+    kick_answer{EIO, {}},
+    kick_answer{EINVAL, {}},
 };
 
 /// What is sent with kicks that fail: more than the rings hold, and one more.

@@ -28,10 +28,12 @@ int main(int argc, char** argv) {
     int status = 0;
     for (std::uint64_t last = seed + count; seed != last; ++seed) {
         const test::outcome result = run(seed, fifo ? wake_order::fifo : wake_order::seeded);
-        std::printf("seed %llu digest %016llx: %.3f s, %llu packets, %llu resumptions, %llu cancels, %llu expired\n%s",
-                    0ULL + seed, 0ULL + result.digest, std::chrono::duration<double>(result.elapsed).count(),
-                    0ULL + result.packets, 0ULL + result.resumptions, 0ULL + result.cancels, 0ULL + result.expired,
-                    result.problems.c_str());
+        std::printf(
+            "seed %llu digest %016llx: %.3f s, %llu packets, %llu resumptions, %llu cancels, %llu expired, "
+            "%llu without a frame, %llu forgotten\n%s",
+            0ULL + seed, 0ULL + result.digest, std::chrono::duration<double>(result.elapsed).count(), 0ULL + result.packets,
+            0ULL + result.resumptions, 0ULL + result.cancels, 0ULL + result.expired, 0ULL + result.starved,
+            0ULL + result.forgotten, result.problems.c_str());
         if (!result.ok()) { status = 1; }
     }
     return status;

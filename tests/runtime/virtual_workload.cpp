@@ -23,6 +23,7 @@ using namespace std::chrono_literals;
 using end = simulated_wire::end;
 
 constexpr std::chrono::nanoseconds duration = 1s;
+constexpr std::chrono::nanoseconds never = std::chrono::nanoseconds::max();
 constexpr std::chrono::nanoseconds tick = 250us;
 constexpr std::size_t flows = 4;  // of each host: two that it makes up, two that its workers echo
 
@@ -82,9 +83,21 @@ wire_profile draw_profile(dice& chance) {
     return profile;
 }
 
-builder small_socket(simulated_wire& wire, end which) {
+/// One of many kinds of driver, and what may befall it. Completions may end on the way to the right only.
+void draw_drivers(wire_options& options, dice& chance) {
+    options.zero_copy = chance.one_in(2);
+    if (chance.one_in(2)) { options.temper = driver_temper::waits_for_kicks; }
+    if (chance.one_in(2)) { options.first_index = ~static_cast<std::uint32_t>(chance.below(1000)); }
+    for (wire_profile* const profile : {&options.to_right, &options.to_left}) {
+        if (chance.one_in(3)) { profile->withheld = 0.05; }
+        profile->withheld_for = chance.ticks(1, 20);
+    }
+    if (chance.one_in(8)) { options.to_right.completions_end = duration / 4 + chance.ticks(0, 2000); }
+}
+
+builder small_socket(simulated_wire& wire, end which, std::uint32_t frames) {
     builder options = wire.socket_on(which);
-    options.frames(128).rx_ring(64).tx_ring(64).fill_ring(64).completion_ring(64);
+    options.frames(frames).rx_ring(64).tx_ring(64).fill_ring(64).completion_ring(64);
     return options;
 }
 
@@ -98,11 +111,12 @@ struct meeting_points {
 /// One end of the wire and the coroutines there.
 class host {
 public:
-    host(executor& loop, simulated_wire& wire, end which, const wire_profile& incoming, dice& chance, meeting_points& points,
-         outcome& result)
-        : loop_(loop), wire_(wire), which_(which), incoming_(incoming), chance_(chance), result_(result),
+    host(executor& loop, simulated_wire& wire, end which, const wire_options& options, dice& chance, meeting_points& points,
+         std::uint32_t frames, outcome& result)
+        : loop_(loop), wire_(wire), which_(which), incoming_(which == end::left ? options.to_left : options.to_right),
+          forgets_(which == end::left && options.to_right.completions_end != never), chance_(chance), result_(result),
           outbox_(points.outbox), inbox_(points.inbox), mutex_(points.one_at_a_time),
-          sockets_(open_async(loop, small_socket(wire, which)).value()) {}
+          sockets_(open_async(loop, small_socket(wire, which, frames)).value()) {}
 
     /// Lives in sessions, each cancelled after a while, until its time is over.
     task<void> live(executor::time_point until) {
@@ -110,6 +124,24 @@ public:
             const std::chrono::nanoseconds limit = chance_.ticks(160, 1000);
             const timed<void> ended = co_await timeout(std::min(limit, until - loop_.now()), session());
             if (ended.expired) { ++result_.cancels; }
+        }
+    }
+
+    /// Sends until a packet has come to the other end, which shows that nothing has stopped for good.
+    task<void> reach(host& other) {
+        const std::uint64_t before = wire_.counts(which_).delivered;
+        for (int tries = 0; !forgets_ && tries != 40 && wire_.counts(which_).delivered == before; ++tries) {
+            packet one;
+            static_cast<void>(sockets_.tx.allocate(std::span(&one, 1)));
+            stamp(one, 0);
+            const io_result put = co_await sockets_.tx.send(one);
+            sent_ += put.n;
+            task<void> listening = other.listen();
+            static_cast<void>(co_await timeout(5ms, std::move(listening)));
+        }
+        if (!forgets_ && wire_.counts(which_).delivered == before) {
+            ++result_.stalls;
+            expect(false, "packets do not arrive any more, for good");
         }
     }
 
@@ -124,7 +156,9 @@ public:
         const wire_counts in = wire_.counts(other.which_);
         expect(queued_ == sending_, "a packet was lost in the outbox");
         expect(forwarded_ == worked_, "a packet was lost in the inbox");
-        expect(sockets_.tx.socket().drain(0ms), "packets stayed in the TX ring");
+        tx& sender = sockets_.tx.socket();
+        expect(sender.drain(0ms) || forgets_, "packets stayed in the TX ring");
+        expect(sender.pending() == 0, "packets were not taken out of the TX ring");
         expect(out.offered == sent_, "the wire did not get what was sent");
         expect(out.offered + out.duplicated == out.accounted(), "the wire's counts do not add up");
         expect(out.in_transit == 0, "packets stayed under way");
@@ -135,7 +169,9 @@ public:
         expect(!holding_, "a mutex was held by two, or never given back");
         const frame_census census = sockets_.rx.socket().pool().census();
         expect(census.exact && census.sum() == census.frames, "the census is wrong");
-        expect(census.user == 0 && census.tx == 0, "frames stayed away");
+        expect(census.user == 0 && census.tx + census.completion == sender.in_flight(), "frames stayed away");
+        result_.starved += in.fill_ring_empty;
+        result_.forgotten += sender.in_flight();
         result_.packets += out.offered;
         result_.channel_items += queued_ + forwarded_;
     }
@@ -198,6 +234,16 @@ private:
             const io_result put = co_await inbox_.send(std::span(burst).first(got.n));
             forwarded_ += put.n;
             if (put.ec) { co_return; }
+        }
+    }
+
+    /// Receives until it is cancelled.
+    task<void> listen() {
+        std::array<packet, 8> burst;
+        for (;;) {
+            const io_result got = co_await sockets_.rx.recv(burst);
+            received_ += got.n;
+            if (got.ec) { co_return; }
         }
     }
 
@@ -273,6 +319,7 @@ private:
     simulated_wire& wire_;
     const end which_;
     const wire_profile& incoming_;
+    const bool forgets_;  // the driver comes to forget what it has sent
     dice& chance_;
     outcome& result_;
     channel<packet>& outbox_;
@@ -300,6 +347,8 @@ task<void> live_together(executor& loop, host& left, host& right) {
     hosts.spawn(right.live(until));
     static_cast<void>(co_await hosts.join());
     static_cast<void>(co_await sleep_for(20ms));  // for what is under way
+    co_await left.reach(right);
+    co_await right.reach(left);
 }
 
 }  // namespace
@@ -312,13 +361,15 @@ outcome mixed_workload(std::uint64_t seed, wake_order order) {
     options.transit_capacity = 64;
     options.to_right = draw_profile(chance);
     options.to_left = draw_profile(chance);
+    draw_drivers(options, chance);
     std::array<meeting_points, 2> points;
     simulated_wire wire(options);
     virtual_clock clock(seed, order);
     clock.attach(wire);
     executor loop(clock);
-    host left(loop, wire, end::left, options.to_left, chance, points[0], result);
-    host right(loop, wire, end::right, options.to_right, chance, points[1], result);
+    const std::uint32_t frames = chance.one_in(3) ? 32 : 128;  // few run out
+    host left(loop, wire, end::left, options, chance, points[0], frames, result);
+    host right(loop, wire, end::right, options, chance, points[1], frames, result);
     loop.spawn(live_together(loop, left, right));
     try {
         loop.run();
@@ -328,6 +379,7 @@ outcome mixed_workload(std::uint64_t seed, wake_order order) {
     result.digest = clock.digest();
     result.elapsed = clock.elapsed();
     result.resumptions = clock.resumptions();
+    result.forgets = options.to_right.completions_end != never;
     return result;
 }
 

@@ -21,7 +21,11 @@ struct outcome {
     std::uint64_t cancels = 0;  ///< Groups of coroutines that were cancelled.
     std::uint64_t expired = 0;  ///< Waits that a time limit ended.
     std::uint64_t channel_items = 0;
-    std::string problems;  ///< What is not as it must be, one a line; empty when all is well.
+    bool forgets = false;         ///< A driver came to forget what it had sent.
+    std::uint64_t forgotten = 0;  ///< Packets whose frames it kept.
+    std::uint64_t starved = 0;    ///< Packets that found no frame.
+    std::uint64_t stalls = 0;     ///< Directions in which no packet arrived any more.
+    std::string problems;         ///< What is not as it must be, one a line; empty when all is well.
 
     [[nodiscard]] bool ok() const noexcept { return problems.empty(); }
     [[nodiscard]] double packets_per_second() const noexcept {
@@ -31,7 +35,9 @@ struct outcome {
 
 /// Two hosts on a wire that loses, damages, doubles, delays and reorders packets, as the seed has it. Each has coroutines
 /// that make, send, receive, check, keep, echo and drop numbered packets, joined by channels, under time limits, and is
-/// cancelled and started again at random times. At the end every packet and every frame is accounted for.
+/// cancelled and started again at random times. The drivers under them are of every kind: copy mode and zero-copy, with
+/// either temper, with completions that are late or come to an end, and with ring indices that wrap. At the end every packet
+/// and every frame is accounted for, and packets still arrive.
 [[nodiscard]] outcome mixed_workload(std::uint64_t seed, wake_order order = wake_order::seeded);
 
 /// A program with a bug that few wake-up orders uncover.

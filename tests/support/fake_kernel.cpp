@@ -356,8 +356,11 @@ int fake_kernel::close(int fd) {
 }
 
 void fake_kernel::pause_ms(int milliseconds) {
-    const std::lock_guard lock(mutex_);
-    pauses_.push_back(milliseconds);
+    {
+        const std::lock_guard lock(mutex_);
+        pauses_.push_back(milliseconds);
+    }
+    if (on_pause) { on_pause(); }
 }
 
 // Receiving

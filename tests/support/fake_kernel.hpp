@@ -74,6 +74,7 @@ public:
     std::uint32_t default_tx_budget = 32;  ///< Descriptors that one kick sends while no budget is set.
     std::uint32_t first_index = 0;         ///< Where the indices of new rings start.
     std::function<void()> on_bind;         ///< Called before bind() does anything.
+    std::function<void()> on_pause;        ///< Called by pause_ms(): what happens meanwhile.
 
     // What goes wrong.
 

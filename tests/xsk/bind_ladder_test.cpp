@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/detail/bind_ladder.hpp"
 
+#include "fluxnet/xsk/detail/holders.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/xsk/sim.hpp"
 
@@ -14,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include <linux/if_arp.h>
 #include <linux/if_xdp.h>
 #include <sys/resource.h>
 
@@ -414,10 +416,68 @@ TEST_CASE("an MTU larger than a frame holds is refused with the numbers") {
     REQUIRE_FALSE(tried.socket.has_value());
     CHECK(tried.socket.error().code == errc::mtu_too_large);
     CHECK(contains(tried.socket.error().message(), "MTU 1523 of fake0"));
-    CHECK(contains(tried.socket.error().message(), "1536 bytes of packet"));
+    CHECK(contains(tried.socket.error().message(), "up to 1537 bytes, and a frame of 2048 bytes holds 1536"));
     CHECK(contains(tried.socket.error().message(), "256 to headroom"));
-    CHECK(contains(tried.socket.error().remedy, "4096"));
     CHECK(fake.calls(fake_call::open_socket) == 0);
+}
+
+TEST_CASE("the remedy for an MTU is what works with the numbers at hand") {
+    struct {
+        std::uint32_t mtu;
+        std::uint32_t frame_size;
+        std::uint32_t headroom;
+        const char* remedy;
+    } const cases[] = {
+        {1523, 2048, 256,
+         "use a headroom of 255 bytes or less, or use frames of 4096 bytes, or run 'ip link set dev fake0 mtu 1522'"},
+        {1778, 2048, 256, "use no headroom, or use frames of 4096 bytes, or run 'ip link set dev fake0 mtu 1522'"},
+        {3000, 2048, 256, "use frames of 4096 bytes, or run 'ip link set dev fake0 mtu 1522'"},
+        {3700, 2048, 256,
+         "use frames of 4096 bytes with a headroom of 126 bytes or less, or run 'ip link set dev fake0 mtu 1522'"},
+        {3700, 4096, 256, "use a headroom of 126 bytes or less, or run 'ip link set dev fake0 mtu 3570'"},
+        {9000, 2048, 128, "run 'ip link set dev fake0 mtu 1650'"},
+        {9000, 4096, 0, "run 'ip link set dev fake0 mtu 3826'"},
+    };
+    for (const auto& one : cases) {
+        CAPTURE(one.mtu);
+        fake_kernel fake;
+        fake.interface.mtu = one.mtu;
+        const auto build = [&] {
+            return sim_builder(fake, 32).frame_size(one.frame_size).headroom(one.headroom).build_raw();
+        };
+        const auto refused = build();
+        REQUIRE_FALSE(refused.has_value());
+        CHECK(refused.error().remedy == one.remedy);
+        // The MTU that it names is the largest that works.
+        fake.interface.mtu = umem_config{.frame_size = one.frame_size, .headroom = one.headroom}.packet_capacity() - 14;
+        CHECK(build().has_value());
+    }
+}
+
+TEST_CASE("VLAN tags that do not fit into a frame are noted") {
+    for (const auto& [mtu, noted] : {std::pair{1518U, false}, {1519U, true}, {1522U, true}}) {
+        fake_kernel fake;
+        fake.interface.mtu = mtu;
+        const raw_socket socket = sim_builder(fake, 32).build_raw().value();
+        CHECK(socket.notes().size() == (noted ? 1U : 0U));
+        CHECK((socket.interface().longest_packet(1) > socket.umem.config().packet_capacity()) == noted);
+        for (const std::string& note : socket.notes()) {
+            CHECK(contains(note, "with a VLAN tag have " + std::to_string(mtu + 18)));
+        }
+    }
+}
+
+TEST_CASE("an interface without Ethernet headers is refused by its link type") {
+    for (const int type : {ARPHRD_NONE, ARPHRD_PPP, ARPHRD_TUNNEL, ARPHRD_IPGRE, ARPHRD_INFINIBAND, 12345}) {
+        CAPTURE(type);
+        fake_kernel fake;
+        fake.interface.link_type = static_cast<std::uint16_t>(type);
+        const attempt tried(fake, make_options(fake));
+        REQUIRE_FALSE(tried.socket.has_value());
+        CHECK(tried.socket.error().code == errc::interface_not_supported);
+        CHECK(contains(tried.socket.error().message(), "it is " + std::to_string(type)));
+        CHECK(fake.calls(fake_call::open_socket) == 0);
+    }
 }
 
 TEST_CASE("a loopback is refused for its MTU when it could be bound") {
@@ -481,5 +541,5 @@ TEST_CASE("a program that cannot be loaded is an error on the last rung too") {
 }
 
 TEST_CASE("the holders of AF_XDP rings are named without failing") {
-    CHECK_NOTHROW(static_cast<void>(detail::describe_ring_holders()));
+    CHECK_NOTHROW(static_cast<void>(detail::describe_ring_holders(-1, {}, 0)));
 }

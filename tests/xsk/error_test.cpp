@@ -55,6 +55,7 @@ TEST_CASE("a condition compares equal to the nearest standard one") {
         {errc::mtu_too_large, std::errc::message_size},
         {errc::packet_too_small, std::errc::message_size},
         {errc::packet_too_large, std::errc::message_size},
+        {errc::completions_missing, std::errc::timed_out},
         {errc::operation_canceled, std::errc::operation_canceled},
         {errc::closed, std::errc::bad_file_descriptor},
     };

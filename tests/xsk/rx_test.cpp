@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/rx.hpp"
 
+#include "fluxnet/xsk/packet_batch.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/xsk/dies.hpp"
 #include "tests/xsk/mapped.hpp"
@@ -10,6 +11,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <thread>
 #include <type_traits>
@@ -18,6 +20,7 @@
 
 using namespace fluxnet;
 using namespace fluxnet::test;
+using namespace std::chrono_literals;
 
 static_assert(!std::is_copy_constructible_v<rx>);
 static_assert(std::is_nothrow_move_constructible_v<rx> && std::is_nothrow_move_assignable_v<rx>);
@@ -188,6 +191,52 @@ TEST_CASE("the kernel is called after a refill only when it asks for it") {
     f.fake.remove_interface();
     turn();
     CHECK(f.socket->failure() == errc::interface_gone);
+}
+
+TEST_CASE("a driver that asks for a kick after the last refill is kicked by the next receive that finds nothing") {
+    fixture f(32, 32);
+    std::vector<packet> into(32);
+    CHECK(f.socket->try_recv(into) == 0);
+    CHECK(f.fake.calls(fake_call::kick_rx) == 0);
+    f.fake.set_needs_wakeup(fake_ring::fill, true);  // frames wait there since the socket was opened
+    CHECK(f.socket->try_recv(into) == 0);
+    CHECK(f.fake.calls(fake_call::kick_rx) == 1);
+    // Not on the path that receives, nor while there is nothing in the ring to look at.
+    f.deliver(32);
+    CHECK(f.socket->try_recv(std::span(into).first(16)) == 16);
+    CHECK(f.socket->try_recv(std::span(into).last(16)) == 16);
+    CHECK(f.fake.calls(fake_call::kick_rx) == 1);
+    packet none;
+    CHECK(f.socket->try_recv(std::span(&none, 1)) == 0);
+    CHECK(f.fake.calls(fake_call::kick_rx) == 1);
+    f.fake.remove_interface();
+    for (packet& one : into) { one.reset(); }
+    CHECK(f.socket->try_recv(into) == 0);
+    CHECK(f.socket->failure() == errc::interface_gone);
+}
+
+TEST_CASE("a driver that asks for a kick after the last refill is kicked before the thread sleeps") {
+    fixture f(32, 32);
+    f.fake.set_needs_wakeup(fake_ring::fill, true);
+    f.socket->wake_if_needed();
+    CHECK(f.fake.calls(fake_call::kick_rx) == 1);
+    f.fake.set_needs_wakeup(fake_ring::fill, false);
+    f.socket->wake_if_needed();
+    CHECK(f.fake.calls(fake_call::kick_rx) == 1);
+    f.fake.set_needs_wakeup(fake_ring::fill, true);
+    CHECK_FALSE(f.socket->wait(1ns));
+    CHECK(f.fake.calls(fake_call::kick_rx) >= 2);
+    f.fake.remove_interface();
+    CHECK(f.socket->wait(std::chrono::hours::max()));  // no poll would tell
+    CHECK(f.socket->failure() == errc::interface_gone);
+}
+
+TEST_CASE("a batch that finds nothing kicks a driver that asks for it") {
+    fixture f(32, 32);
+    f.fake.set_needs_wakeup(fake_ring::fill, true);
+    packet_batch batch(*f.socket, 0);
+    CHECK(batch.receive(16) == 0);
+    CHECK(f.fake.calls(fake_call::kick_rx) == 1);
 }
 
 TEST_CASE("a descriptor outside the UMEM ends the handle") {

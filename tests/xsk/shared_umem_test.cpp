@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <cerrno>
 #include <optional>
 
 using namespace fluxnet;
@@ -105,6 +106,26 @@ TEST_CASE("a hundred sockets one after the other use one part of a UMEM") {
     CHECK(f.memory.pool().unassigned() == 64);
     check_census(f.memory.pool());
     CHECK(f.memory.pool().census().free == 128);
+}
+
+TEST_CASE("a hundred raw sockets one after the other use one part of a UMEM") {
+    two_queues f;
+    for (const bool asked : {false, true}) {
+        for (unsigned round = 0; round < 100; ++round) {
+            builder options = f.on(round % 2);
+            if (asked) { options.prefill(64); }
+            raw_socket socket = options.build_raw().value();
+            CHECK(socket.fill.pending() == 64);
+            REQUIRE(f.fake.deliver(payload(60, round), socket.fd()));
+            CHECK(socket.rx.available() == 1);
+        }
+        CHECK(f.memory.pool().unassigned() == 64);
+    }
+    // A raw socket that cannot be opened keeps nothing either.
+    f.fake.fail(fake_call::bind, 1, EPERM);
+    REQUIRE(f.on(0).build_raw().has_error());
+    CHECK(f.memory.pool().unassigned() == 64);
+    CHECK(f.on(0).build_raw().value().fill.pending() == 64);
 }
 
 TEST_CASE("one builder opens every queue with frames of its own") {

@@ -31,6 +31,7 @@ public:
             case errc::packet_too_small: return "packet too small";
             case errc::packet_too_large: return "packet too large";
             case errc::foreign_packet: return "packet of another UMEM";
+            case errc::completions_missing: return "sent packets were not completed in time";
             case errc::operation_canceled: return "operation canceled";
             case errc::closed: return "closed";
             case errc::not_in_virtual_time: return "not possible in virtual time";
@@ -65,6 +66,7 @@ public:
             case errc::mtu_too_large:
             case errc::packet_too_small:
             case errc::packet_too_large: return std::errc::message_size;
+            case errc::completions_missing: return std::errc::timed_out;
             case errc::operation_canceled: return std::errc::operation_canceled;
             case errc::deadlock: return std::errc::resource_deadlock_would_occur;
             case errc::closed: return std::errc::bad_file_descriptor;

@@ -34,6 +34,7 @@ enum class errc {
     packet_too_small,         ///< A packet is shorter than an Ethernet header.
     packet_too_large,         ///< A packet is larger than a frame, or larger than the device takes.
     foreign_packet,           ///< A packet was given to a tx of another UMEM.
+    completions_missing,      ///< The kernel took packets and has not given their frames back in time.
     operation_canceled,       ///< The operation was cancelled before it took effect.
     closed,                   ///< The handle was closed or moved away.
     not_in_virtual_time,      ///< Only the kernel or another thread can do that, and neither takes part in virtual time.

@@ -11,6 +11,7 @@
 #include "fluxnet/xsk/raw_socket.hpp"
 
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace fluxnet::detail {
@@ -18,6 +19,7 @@ namespace fluxnet::detail {
 struct ladder_result {
     std::shared_ptr<socket_core> core;
     std::vector<error> refusals;
+    std::vector<std::string> notes;
 };
 
 [[nodiscard]] result<ladder_result> climb(const umem& memory, const socket_options& options, frame_home* stock);
@@ -25,8 +27,5 @@ struct ladder_result {
 /// Makes the rings and maps them, and registers the UMEM unless that is to be shared; the socket is not bound yet.
 [[nodiscard]] result<std::shared_ptr<socket_core>> open_unbound(const umem& memory, const socket_options& options,
                                                                 const interface_info& interface, bool share);
-
-/// Names the processes of this network namespace that hold AF_XDP rings, from /proc; empty when none is visible.
-[[nodiscard]] std::string describe_ring_holders();
 
 }  // namespace fluxnet::detail

@@ -5,7 +5,10 @@
 // taken out of the XSKMAP, the rings are unmapped, the descriptor is closed, in this order (a mapping that remains would
 // keep the queue busy). Then the frames that the kernel had go back to their homes, and the homes to the pool, for sockets
 // that share the UMEM. In copy mode that is safe: nothing is received after close(2), and what was sent had been copied.
+// A packet that the driver has not completed yet is waited for, for close_deadline at most; the frames of those that are not
+// completed by then stay with the kernel for good, and frame_pool::missing_completions() counts them.
 // A zero-copy driver lets go of its frames at a time that nobody tells: they stay where they are until the UMEM ends.
+// In a child of fork() the last one unmaps and closes the child's copies, and touches nothing that the parent uses.
 // Built on one thread; afterwards only const members are used, from two threads at most.
 #pragma once
 
@@ -16,9 +19,12 @@
 #include "fluxnet/xsk/program.hpp"
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+
+#include <unistd.h>
 
 namespace fluxnet::detail {
 
@@ -33,6 +39,9 @@ struct socket_core {
     socket_core& operator=(const socket_core&) = delete;
     ~socket_core();
 
+    /// How long closing waits for packets that the driver has to send.
+    static constexpr std::chrono::milliseconds close_deadline{100};
+
     fluxnet::kernel& calls;
     umem memory;
     int fd = -1;
@@ -42,7 +51,7 @@ struct socket_core {
     bool need_wakeup = false;         // the kernel says when it wants a kick; else it always does
     bool directed = false;            // the XSKMAP has an entry for the queue
     bool watched = false;             // the pool knows us as a bound socket
-    frame_home* receiving = nullptr;  // of the rx; null for a raw socket
+    frame_home* receiving = nullptr;  // of the rx, or what stocked a raw socket
     frame_home* sending = nullptr;    // of the tx
     tx_ledger* ledger = nullptr;      // likewise
     std::shared_ptr<fluxnet::program> redirect;
@@ -53,7 +62,11 @@ struct socket_core {
     ring_memory<frame_addr> comp;
 
 private:
+    void give_back(frame_addr addr) noexcept;
+    void give_back_completed() noexcept;
     void return_unsent() noexcept;
+
+    const pid_t opened_by_ = ::getpid();
 };
 
 }  // namespace fluxnet::detail

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <thread>
+#include "fluxnet/xsk/base/detail/probe.hpp"
 
 namespace fluxnet {
 namespace {
@@ -59,6 +60,7 @@ std::optional<frame_index> frame_home::take() noexcept {
     std::uint32_t count = free_count_.load(std::memory_order_relaxed);
     if (count == 0) {
         if (drain() == 0) { return std::nullopt; }
+        detail::probe<"frame_home: take drains the returns">();
         count = free_count_.load(std::memory_order_relaxed);
     }
     const frame_index frame{place_.free_slots[count - 1]};
@@ -70,6 +72,7 @@ std::optional<frame_index> frame_home::take() noexcept {
 
 void frame_home::give_back(const frame_chain& chain) noexcept {
     if (!owned_here()) {
+        detail::probe<"frame_home: chain returned by another thread">();
         push(chain);
         return;
     }
@@ -85,6 +88,7 @@ void frame_home::push(const frame_chain& chain) noexcept {
     std::uint64_t seen = returns_.load(std::memory_order_relaxed);
     do {
         if ((seen & closed_bit) != 0) {
+            detail::probe<"frame_home: push meets closed">();
             detail::frames_outlived(*place_.area, chain.count);
             return;
         }
@@ -92,6 +96,7 @@ void frame_home::push(const frame_chain& chain) noexcept {
     } while (!returns_.compare_exchange_weak(seen, std::uint64_t{chain.first} + 1, std::memory_order_acq_rel,
                                              std::memory_order_relaxed));
     if ((seen & hungry_bit) != 0) {
+        detail::probe<"frame_home: hungry wake">();
         if (waker_.wake != nullptr) { waker_.wake(waker_.context); }
         wakes_done_.fetch_add(1, std::memory_order_release);
     }
@@ -168,6 +173,7 @@ bool frame_home::publish_hungry() noexcept {
         hungry_ = true;
         return true;
     }
+    if (expected != hungry_bit) { detail::probe<"frame_home: frames returned before hunger was published">(); }
     return expected == hungry_bit;
 }
 
@@ -188,6 +194,7 @@ std::uint32_t frame_home::close() noexcept {
     const std::uint64_t word = returns_.exchange(closed_bit, std::memory_order_acq_rel);
     settle();
     std::uint32_t stacked = 0;
+    if ((word & top_mask) != 0) { detail::probe<"frame_home: returns on the stack at close">(); }
     for (std::uint64_t top = word & top_mask; top != 0; ++stacked) { top = place_.links[top - 1]; }
     return stacked;
 }

@@ -55,6 +55,18 @@ frame_home* frame_pool::make_home(std::uint32_t frames) {
     return by_number_[number];
 }
 
+std::uint32_t frame_pool::largest_share() {
+    const std::lock_guard lock(mutex_);
+    std::uint32_t most = homes_.size() == max_homes ? 0 : frames_ - assigned_;
+    for (const frame_home* home : retired_) { most = std::max(most, home->frame_count()); }
+    return most;
+}
+
+void frame_pool::count_missing(std::uint32_t frames) noexcept {
+    const std::lock_guard lock(mutex_);
+    missing_.add(frames);
+}
+
 tx_ledger& frame_pool::make_ledger() {
     const std::lock_guard lock(mutex_);
     return ledgers_.emplace_back();

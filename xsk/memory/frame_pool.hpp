@@ -104,6 +104,13 @@ public:
     [[nodiscard]] frame_home& home(std::uint32_t number) noexcept { return *by_number_[number]; }
     [[nodiscard]] std::uint32_t home_count() const noexcept { return static_cast<std::uint32_t>(homes_.size()); }
     [[nodiscard]] std::uint32_t frame_count() const noexcept { return frames_; }
+    /// The most frames that make_home() can set aside now: of those without a home, or of one that is retired.
+    [[nodiscard]] std::uint32_t largest_share();
+
+    /// Frames that the driver of a closed socket had to send and did not complete in time. The census has them with `tx`.
+    [[nodiscard]] std::uint64_t missing_completions() const noexcept { return missing_.get(); }
+    void count_missing(std::uint32_t frames) noexcept;
+
     [[nodiscard]] std::uint32_t unassigned() const noexcept { return frames_ - assigned_; }
     [[nodiscard]] detail::frame_checker& checker() noexcept { return checker_; }
 
@@ -120,6 +127,7 @@ private:
     std::unique_ptr<bool[]> lent_;             // true while a frame is with the kernel to receive into
     std::unique_ptr<frame_home*[]> by_number_;
 
+    detail::counter missing_;     // written under the mutex
     std::mutex mutex_;            // guards what follows
     std::uint32_t assigned_ = 0;  // frames [0, assigned_) have a home
     std::deque<frame_home> homes_;

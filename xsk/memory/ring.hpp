@@ -117,6 +117,11 @@ public:
     /// a kernel that raises the flag and then finds the ring empty is seen.
     [[nodiscard]] bool needs_wakeup() const noexcept {
         std::atomic_ref(*memory_.producer).fetch_add(0, std::memory_order_seq_cst);
+        return wakeup_flag();
+    }
+
+    /// Reads the same flag without ordering anything: for a look that is repeated anyway.
+    [[nodiscard]] bool wakeup_flag() const noexcept {
         return (std::atomic_ref(*memory_.flags).load(std::memory_order_relaxed) & 1U) != 0;
     }
 

@@ -27,7 +27,8 @@ mapping map_memory(std::size_t bytes, bool huge, bool lock) {
     mapping result;
     result.huge = huge;
     result.length = huge ? (bytes + huge_page_bytes - 1) & ~(huge_page_bytes - 1) : bytes;
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
+    // Shared: after a fork both processes see the frames that the kernel sees, where a private page would be copied.
+    int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE;
     if (huge) { flags |= MAP_HUGETLB; }
     if (lock) { flags |= MAP_LOCKED; }
     result.base = ::mmap(nullptr, result.length, PROT_READ | PROT_WRITE, flags, -1, 0);

@@ -3,7 +3,8 @@
 //
 // A umem is a counted handle: copies name the same memory, and sockets hold one each. When the last handle is gone the
 // memory stays for as long as packets of it are held somewhere, and the last of them unmaps it. Handles may be copied and
-// dropped on any thread. Registering the memory with a socket (XDP_UMEM_REG) is the socket's business.
+// dropped on any thread. After fork() both processes have the same memory, which ends with the last of them. Registering the
+// memory with a socket (XDP_UMEM_REG) is the socket's business.
 #pragma once
 
 #include "fluxnet/xsk/base/error.hpp"

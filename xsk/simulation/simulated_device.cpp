@@ -5,11 +5,13 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include "fluxnet/xsk/base/detail/probe.hpp"
 
 namespace fluxnet::detail {
 namespace {
 
 constexpr std::uint32_t xdp_packet_headroom = 256;
+constexpr auto never = std::chrono::nanoseconds::max();
 
 // In the checked build under the address sanitizer, frames that are not the user's are poisoned. This code stands for the
 // kernel, which the sanitizer does not see; memcpy would be seen, so the bytes are copied by hand there.
@@ -25,8 +27,11 @@ __attribute__((no_sanitize("address"))) void copy_bytes(std::byte* to, const std
 }  // namespace
 
 simulated_device::simulated_device(const simulated_interface& interface, sender send, simulated_driver::waker awake)
-    : interface_(interface.info), zero_copy_(interface.zero_copy), send_(std::move(send)),
-      driver_([this](simulated_socket& from, const xdp_desc& desc) { send_one(from, desc); }, std::move(awake)),
+    : interface_(interface.info), zero_copy_(interface.zero_copy), outgoing_(interface.outgoing), now_(interface.now),
+      chance_(interface.seed), send_(std::move(send)), awake_(awake),
+      driver_(
+          interface.temper, [this](simulated_socket& from, const xdp_desc& desc) { send_one(from, desc); },
+          [this](simulated_socket& from, frame_addr sent) { complete(from, sent); }, std::move(awake)),
       by_queue_(interface_.queues, nullptr), staging_(4096) {}
 
 int simulated_device::bind(simulated_socket& self, const bind_request& where) {
@@ -60,6 +65,7 @@ void simulated_device::take(simulated_socket& self, std::uint32_t queue) {
     self.bound_to = this;
     self.queue = queue;
     by_queue_[queue] = &self;
+    self.late.reserve(self.comp.writable());
     if (self.zero_copy) { driver_.start(self); }
 }
 
@@ -90,10 +96,10 @@ int simulated_device::kick_tx(simulated_socket& self) {
         return 0;
     }
     for (std::uint32_t sent = 0; self.tx.readable() != 0; ++sent) {
-        if (sent == self.tx_budget || self.comp.writable() == 0) { return -EAGAIN; }
+        if (sent == self.tx_budget || self.completion_room() == 0) { return -EAGAIN; }
         const xdp_desc desc = self.tx.take();
         send_one(self, desc);
-        self.comp.put(desc.addr);  // invalid descriptors are completed too
+        complete(self, desc.addr);  // invalid descriptors are completed too
     }
     return 0;
 }
@@ -108,11 +114,7 @@ void simulated_device::send_one(simulated_socket& from, const xdp_desc& desc) {
 }
 
 void simulated_device::kick_rx(simulated_socket& self) {
-    if (self.zero_copy) {
-        driver_.kick_rx(self);
-    } else {
-        self.fill.set_needs_wakeup(false);
-    }
+    if (self.zero_copy) { driver_.kick_rx(self); }
 }
 
 arrival simulated_device::receive(std::uint32_t queue, std::span<const std::byte> bytes, xdp_desc& placed) noexcept {
@@ -123,7 +125,10 @@ arrival simulated_device::receive(std::uint32_t queue, std::span<const std::byte
         ++self->statistics.rx_dropped;
         return arrival::too_large;
     }
-    if (self->starved) { return arrival::fill_ring_empty; }
+    if (self->starved) {
+        probe<"device: packet for a starved driver">();
+        return arrival::fill_ring_empty;
+    }
     for (;;) {
         if (self->fill.readable() == 0) {
             find_no_frame(*self);
@@ -154,11 +159,42 @@ arrival simulated_device::receive(std::uint32_t queue, std::span<const std::byte
 void simulated_device::find_no_frame(simulated_socket& of) noexcept {
     ++of.statistics.rx_fill_ring_empty_descs;
     if (of.zero_copy) {
-        simulated_driver::starve(of);  // the device drops the packet before anybody counts it
+        driver_.starve(of);  // the device drops the packet before anybody counts it
         return;
     }
     ++of.statistics.rx_dropped;
-    if (of.need_wakeup) { of.fill.set_needs_wakeup(true); }
+}
+
+/// Gives the frame of a packet that was sent back, now or later.
+void simulated_device::complete(simulated_socket& of, frame_addr sent) noexcept {
+    const auto now = *now_;
+    auto due = chance_.happens(outgoing_.withheld) ? now + outgoing_.withheld_for : now;
+    if (!of.late.empty()) { due = std::max(due, of.late.back().due); }
+    if (due >= outgoing_.completions_end) { due = never; }
+    if (due <= now) {
+        of.comp.put(sent);
+    } else {
+        probe<"device: completion withheld">();
+        of.late.push_back({sent, due});
+        if (due != never) { awake_(); }
+    }
+}
+
+void simulated_device::complete_late() noexcept {
+    for (simulated_socket* const self : by_queue_) {
+        if (self == nullptr || self->late.empty()) { continue; }
+        const auto rest = std::ranges::find_if(self->late, [&](const auto& each) { return each.due > *now_; });
+        std::for_each(self->late.begin(), rest, [&](const auto& each) { self->comp.put(each.addr); });
+        self->late.erase(self->late.begin(), rest);
+    }
+}
+
+std::optional<std::chrono::nanoseconds> simulated_device::next_completion() const noexcept {
+    auto next = never;
+    for (const simulated_socket* const self : by_queue_) {
+        if (self != nullptr && !self->late.empty()) { next = std::min(next, self->late.front().due); }
+    }
+    return next == never ? std::nullopt : std::optional(next);
 }
 
 bool simulated_device::poll_drivers() {
@@ -168,8 +204,15 @@ bool simulated_device::poll_drivers() {
     return awake();
 }
 
+void simulated_device::raise_flags() noexcept {
+    for (simulated_socket* const self : by_queue_) {
+        if (self != nullptr) { simulated_driver::raise_owed_flag(*self); }
+    }
+}
+
 bool simulated_device::awake() const noexcept {
-    return std::ranges::any_of(by_queue_, [](const auto* socket) { return socket != nullptr && socket->driver_awake; });
+    return std::ranges::any_of(
+        by_queue_, [](const auto* socket) { return socket != nullptr && (socket->driver_awake || socket->owes_flag); });
 }
 
 }  // namespace fluxnet::detail

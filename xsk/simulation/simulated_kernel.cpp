@@ -54,12 +54,16 @@ int simulated_kernel::make_ring(simulated_socket& of, std::size_t which, std::ui
     void* const address = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (address == MAP_FAILED) { return -ENOMEM; }
     of.rings[which] = {address, length, false};
+    *ring_at<frame_addr>(address, entries).producer = first_index_;
+    *ring_at<frame_addr>(address, entries).consumer = first_index_;
     switch (which) {
-        case simulated_socket::fill_ring: of.fill = kernel_ring(ring_at<frame_addr>(address, entries)); break;
-        case simulated_socket::completion_ring: of.comp = kernel_ring(ring_at<frame_addr>(address, entries)); break;
-        case simulated_socket::rx_ring: of.rx = kernel_ring(ring_at<xdp_desc>(address, entries)); break;
+        case simulated_socket::fill_ring: of.fill = kernel_ring(ring_at<frame_addr>(address, entries), first_index_); break;
+        case simulated_socket::completion_ring:
+            of.comp = kernel_ring(ring_at<frame_addr>(address, entries), first_index_);
+            break;
+        case simulated_socket::rx_ring: of.rx = kernel_ring(ring_at<xdp_desc>(address, entries), first_index_); break;
         default:
-            of.tx = kernel_ring(ring_at<xdp_desc>(address, entries));
+            of.tx = kernel_ring(ring_at<xdp_desc>(address, entries), first_index_);
             of.tx.set_needs_wakeup(true);  // nothing leaves without a first kick, whatever bind() is told
             break;
     }
@@ -222,6 +226,7 @@ void simulated_kernel::pause_ms(int milliseconds) {
         return;
     }
     // All that can happen meanwhile where only one thread uses the wire.
+    for (simulated_device* device : devices_) { device->raise_flags(); }
     for (simulated_device* device : devices_) { device->poll_drivers(); }
 }
 

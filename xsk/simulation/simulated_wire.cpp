@@ -57,13 +57,15 @@ public:
         : options_(options),
           directions_{detail::wire_direction(options.to_right, options.seed * 2, options.transit_capacity, options.mtu),
                       detail::wire_direction(options.to_left, options.seed * 2 + 1, options.transit_capacity, options.mtu)},
-          kernel_(options.threaded ? &mutex_ : nullptr),
+          kernel_(options.threaded ? &mutex_ : nullptr, options.first_index),
           devices_{detail::simulated_device(
                        describe(end::left), [this](auto bytes) { offer(0, bytes); }, [this] { driver_awake(); }),
                    detail::simulated_device(
                        describe(end::right), [this](auto bytes) { offer(1, bytes); }, [this] { driver_awake(); })} {
         for (detail::simulated_device& device : devices_) { kernel_.add(device); }
-        if (options.threaded && (options.zero_copy || takes_time(options.to_right) || takes_time(options.to_left))) {
+        completes_late_ = options.to_right.withheld > 0 || options.to_left.withheld > 0;
+        if (options.threaded &&
+            (options.zero_copy || completes_late_ || takes_time(options.to_right) || takes_time(options.to_left))) {
             clock_ = std::jthread([this](std::stop_token stop) { keep_time(stop); });
         }
     }
@@ -109,7 +111,13 @@ private:
         info.queues = options_.queues;
         info.mac_address = {2, 0, 0, 0, 0, static_cast<std::uint8_t>(info.index)};
         info.up = true;
-        return {info, options_.zero_copy};
+        const bool left = which == end::left;
+        return {info,
+                options_.zero_copy,
+                options_.temper,
+                left ? options_.to_right : options_.to_left,
+                ~(options_.seed * 2 + (left ? 0 : 1)),
+                &now_};
     }
 
     [[nodiscard]] time real_time() const noexcept { return std::chrono::steady_clock::now() - start_; }
@@ -125,10 +133,16 @@ private:
     /// When the wire's own thread is wanted next.
     [[nodiscard]] std::optional<time> next_work() const noexcept {
         const auto next = next_due();
-        return !polls_at_ || (next && *next <= *polls_at_) ? next : polls_at_;
+        const auto work = !polls_at_ || (next && *next <= *polls_at_) ? next : polls_at_;
+        return completes_late_ ? earlier(work, earlier(devices_[0].next_completion(), devices_[1].next_completion())) : work;
+    }
+
+    [[nodiscard]] static std::optional<time> earlier(std::optional<time> a, std::optional<time> b) noexcept {
+        return !a || (b && *b < *a) ? b : a;
     }
 
     bool poll_drivers() noexcept {
+        for (detail::simulated_device& device : devices_) { device.raise_flags(); }
         const bool left = devices_[0].poll_drivers();
         return devices_[1].poll_drivers() || left;
     }
@@ -147,6 +161,9 @@ private:
             arrive(!directions_[0].empty() && directions_[0].next_due() == *next ? 0 : 1);
         }
         now_ = std::max(now_, when);
+        if (completes_late_) {
+            for (detail::simulated_device& device : devices_) { device.complete_late(); }
+        }
     }
 
     /// A packet leaves end `from`.
@@ -215,6 +232,7 @@ private:
     detail::simulated_kernel kernel_;
     std::array<detail::simulated_device, 2> devices_;
     time now_{};
+    bool completes_late_ = false;
     detail::wire_hash digest_;
     std::optional<time> wakes_at_;  // of the wire's own thread; nothing when it sleeps until it is woken
     std::optional<time> polls_at_;  // when it polls the drivers; nothing while all sleep

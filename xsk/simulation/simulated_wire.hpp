@@ -9,7 +9,8 @@
 //
 // In copy mode a kick transmits at once, and frames come back with it. With `zero_copy` a driver takes over: it sends when
 // it is polled, inside the kick that wakes it and then by every advance_to() until it has found nothing to do, and completes
-// a poll later. Meanwhile its TX ring's NEED_WAKEUP flag is down. See detail/simulated_driver.hpp.
+// a poll later. Meanwhile its TX ring's NEED_WAKEUP flag is down. See detail/simulated_driver.hpp. Drivers differ in how
+// they ask for kicks, so `temper` says which family the wire has.
 //
 // For one thread, unless `threaded`: the same calls in the same order give the same packets at the same times, on every
 // machine. The wire keeps a clock of its own, which only advance_to() moves; packets without delay arrive before the kick
@@ -41,16 +42,31 @@ struct wire_profile {
     std::chrono::nanoseconds jitter{0};  ///< Up to so much more delay, evenly spread; packets keep their order.
     std::chrono::nanoseconds reordering_delay{1'000'000};
     std::uint64_t bits_per_second = 0;  ///< 0: no limit.
+
+    // When the sender gets its frames back. Completions keep their order: one that is late holds up those behind it.
+    double withheld = 0;  ///< Probability that the completion of a packet is late, by `withheld_for`.
+    std::chrono::nanoseconds withheld_for{1'000'000};
+    /// From this time of the wire on no completion comes any more, as after a driver reset that forgets its packets.
+    std::chrono::nanoseconds completions_end = std::chrono::nanoseconds::max();
+};
+
+/// How the zero-copy drivers ask for kicks. Copy mode does not know the difference: it never asks for frames.
+enum class driver_temper {
+    looks_again,     ///< mlx5: lowers its TX flag while it is awake; looks once more after it has raised a flag.
+    waits_for_kicks  ///< ice, ixgbe: the TX flag stays up. Raises the fill ring's flag some time after it found no frame,
+                     ///< and does not look again.
 };
 
 struct wire_options {
     std::uint64_t seed = 1;
     wire_profile to_right{};
     wire_profile to_left{};
-    std::uint32_t mtu = 1500;               ///< Of both interfaces.
-    std::uint32_t queues = 1;               ///< Of both interfaces; a flow stays on one.
-    bool threaded = false;                  ///< For sockets on several threads, and in real time.
-    bool zero_copy = false;                 ///< The drivers of both interfaces have it: bind accepts XDP_ZEROCOPY.
+    std::uint32_t mtu = 1500;  ///< Of both interfaces.
+    std::uint32_t queues = 1;  ///< Of both interfaces; a flow stays on one.
+    bool threaded = false;     ///< For sockets on several threads, and in real time.
+    bool zero_copy = false;    ///< The drivers of both interfaces have it: bind accepts XDP_ZEROCOPY.
+    driver_temper temper = driver_temper::looks_again;  ///< Of these drivers.
+    std::uint32_t first_index = 0;          ///< Where the indices of new rings start; just below 2^32 they soon wrap.
     bool hash_traffic = true;               ///< Keep digest(); costs a few instructions a byte.
     std::uint32_t transit_capacity = 4096;  ///< Packets under way in one direction; more are dropped, as by a full switch.
 };
@@ -103,7 +119,8 @@ public:
 
     [[nodiscard]] time now() const noexcept;
 
-    /// When the next packet under way arrives, or a driver that is awake is to be polled; nothing when nothing is to come.
+    /// When the next packet under way arrives, the next late completion comes, or a driver that is awake is to be polled;
+    /// nothing when nothing is to come.
     [[nodiscard]] std::optional<time> next_arrival() const noexcept;
 
     /// Moves the clock to `when`, not backwards, and lets everything arrive that is due by then, in order. Polls

@@ -20,6 +20,7 @@
 #pragma once
 
 #include "fluxnet/runtime/core/ready_node.hpp"
+#include "fluxnet/xsk/base/detail/probe.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -44,13 +45,17 @@ public:
             node.foreign_next = reinterpret_cast<ready_node*>(seen & ~tags);
         } while (!word_.compare_exchange_weak(seen, reinterpret_cast<std::uintptr_t>(&node) | (seen & stop_tag),
                                               std::memory_order_acq_rel, std::memory_order_relaxed));
+        if ((seen & sleeping_tag) != 0) { probe<"inbox: post while the owner sleeps">(); }
         return (seen & sleeping_tag) != 0;
     }
 
     /// Makes the owner look around before it sleeps.
     [[nodiscard]] bool poke() noexcept { return set(poked_tag); }
 
-    [[nodiscard]] bool stop() noexcept { return set(stop_tag); }
+    [[nodiscard]] bool stop() noexcept {
+        probe<"inbox: stop tag set">();
+        return set(stop_tag);
+    }
 
     /// The last that a thread does with the inbox which has removed the sleeping tag.
     void woken() noexcept { woken_.fetch_add(1, std::memory_order_release); }
@@ -87,7 +92,10 @@ public:
     void end_sleep() noexcept {
         if (!std::exchange(asleep_, false)) { return; }
         std::uintptr_t tag = sleeping_tag;
-        if (!word_.compare_exchange_strong(tag, 0, std::memory_order_relaxed)) { ++tags_taken_; }
+        if (!word_.compare_exchange_strong(tag, 0, std::memory_order_relaxed)) {
+            probe<"inbox: sleep ended by another thread">();
+            ++tags_taken_;
+        }
     }
 
     [[nodiscard]] bool asleep() const noexcept { return asleep_; }

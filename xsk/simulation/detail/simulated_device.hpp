@@ -12,10 +12,14 @@
 #include "fluxnet/xsk/memory/descriptor.hpp"
 #include "fluxnet/xsk/simulation/detail/simulated_driver.hpp"
 #include "fluxnet/xsk/simulation/detail/simulated_socket.hpp"
+#include "fluxnet/xsk/simulation/detail/wire_direction.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -27,6 +31,10 @@ enum class arrival { delivered, no_socket, rx_ring_full, fill_ring_empty, too_la
 struct simulated_interface {
     interface_info info;
     bool zero_copy = false;  // its driver has zero-copy
+    driver_temper temper = driver_temper::looks_again;
+    wire_profile outgoing;                          // how late completions are
+    std::uint64_t seed = 1;                         // of the dice for that
+    const std::chrono::nanoseconds* now = nullptr;  // the wire's clock
 };
 
 class simulated_device {
@@ -34,7 +42,7 @@ public:
     /// Called for each packet that leaves; its bytes are valid during the call.
     using sender = std::function<void(std::span<const std::byte>)>;
 
-    /// `awake` is called when a driver has become awake and wants to be polled.
+    /// `awake` is called when a driver has become awake and wants to be polled, or a completion is late.
     simulated_device(const simulated_interface& interface, sender send, simulated_driver::waker awake);
     simulated_device(const simulated_device&) = delete;
     simulated_device& operator=(const simulated_device&) = delete;
@@ -52,20 +60,31 @@ public:
     /// Puts a packet into the RX ring of the socket on `queue`; on delivery `placed` is its descriptor.
     arrival receive(std::uint32_t queue, std::span<const std::byte> bytes, xdp_desc& placed) noexcept;
 
-    /// Polls the drivers that are awake, in zero-copy mode; returns whether any of them still is.
+    /// Hands out the late completions that are due, and tells when the next one is.
+    void complete_late() noexcept;
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> next_completion() const noexcept;
+
+    /// Polls the drivers that are awake, in zero-copy mode; returns whether any of them still is. Before it, and before
+    /// other devices send: raise_flags().
     bool poll_drivers();
+    void raise_flags() noexcept;
     [[nodiscard]] bool awake() const noexcept;
 
 private:
     int zero_copy_possible(const simulated_socket& self, const bind_request& where) const noexcept;
     int vacant(std::uint32_t queue) const noexcept;
     void take(simulated_socket& self, std::uint32_t queue);
-    static void find_no_frame(simulated_socket& of) noexcept;
+    void find_no_frame(simulated_socket& of) noexcept;
+    void complete(simulated_socket& of, frame_addr sent) noexcept;
     void send_one(simulated_socket& from, const xdp_desc& desc);
 
     const interface_info interface_;
     const bool zero_copy_;
+    const wire_profile outgoing_;
+    const std::chrono::nanoseconds* const now_;
+    wire_dice chance_;
     sender send_;
+    simulated_driver::waker awake_;
     simulated_driver driver_;
     std::vector<simulated_socket*> by_queue_;  // null where nobody is bound
     std::vector<std::byte> staging_;           // one packet on its way out

@@ -20,8 +20,10 @@ namespace fluxnet::detail {
 
 class simulated_kernel final : public kernel {
 public:
-    /// `mutex` guards all sockets and devices; null when only one thread uses the wire.
-    explicit simulated_kernel(std::mutex* mutex) noexcept : mutex_(mutex) {}
+    /// `mutex` guards all sockets and devices; null when only one thread uses the wire. The indices of new rings start at
+    /// `first_index`.
+    explicit simulated_kernel(std::mutex* mutex, std::uint32_t first_index = 0) noexcept
+        : mutex_(mutex), first_index_(first_index) {}
     simulated_kernel(const simulated_kernel&) = delete;
     simulated_kernel& operator=(const simulated_kernel&) = delete;
     ~simulated_kernel() override;
@@ -50,10 +52,11 @@ public:
 
 private:
     [[nodiscard]] simulated_socket* find(int fd) noexcept;
-    static int make_ring(simulated_socket& of, std::size_t which, std::uint32_t entries);
+    int make_ring(simulated_socket& of, std::size_t which, std::uint32_t entries);
     int bind_shared(simulated_socket& self, const bind_request& where, simulated_device& device);
 
     std::mutex* mutex_;
+    const std::uint32_t first_index_;
     std::vector<simulated_device*> devices_;
     std::map<int, simulated_socket> sockets_;
 };

@@ -9,8 +9,10 @@
 #include "fluxnet/xsk/memory/descriptor.hpp"
 #include "fluxnet/xsk/memory/ring.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -27,7 +29,8 @@ class kernel_ring {
 public:
     /// A ring that was never made: empty and full.
     kernel_ring() = default;
-    explicit kernel_ring(const ring_memory<T>& memory) noexcept : memory_(memory) {}
+    /// A ring whose indices, in memory too, are `first`.
+    explicit kernel_ring(const ring_memory<T>& memory, std::uint32_t first = 0) noexcept : memory_(memory), own_(first) {}
 
     [[nodiscard]] std::uint32_t readable() const noexcept { return load(memory_.producer) - own_; }
     [[nodiscard]] std::uint32_t writable() const noexcept { return memory_.size - (own_ - load(memory_.consumer)); }
@@ -72,6 +75,11 @@ struct simulated_socket {
         std::size_t length = 0;
         bool mapped = false;  // the user holds it
     };
+    /// The completion of a packet that was sent, and the wire's time when it comes.
+    struct late_completion {
+        frame_addr addr;
+        std::chrono::nanoseconds due{};
+    };
     enum : std::size_t { fill_ring, completion_ring, rx_ring, tx_ring };
 
     int fd = -1;
@@ -89,13 +97,21 @@ struct simulated_socket {
     bool zero_copy = false;       // likewise
     bool wait_announced = false;  // the next arrival signals the descriptor
 
+    std::vector<late_completion> late;  // in their order; a place in `comp` is kept for each
+
     // What the driver keeps of a socket in zero-copy mode.
     bool driver_awake = false;        // it looks at the TX ring by itself
     bool starved = false;             // it found no frame, and looks for none until it is kicked
+    bool owes_flag = false;           // it found no frame, and has not raised the fill ring's flag yet
     std::vector<frame_addr> sending;  // the device has sent them, and the driver not noticed; as many as `comp` has room for
 
     [[nodiscard]] bool bound() const noexcept { return bound_to != nullptr; }
     [[nodiscard]] bool has(std::size_t ring) const noexcept { return rings[ring].address != nullptr; }
+
+    /// Returns for how many more packets there is room in the completion ring.
+    [[nodiscard]] std::size_t completion_room() const noexcept {
+        return comp.writable() - std::min<std::size_t>(comp.writable(), late.size() + sending.size());
+    }
 
     [[nodiscard]] bool has_umem_rings() const noexcept { return has(fill_ring) && has(completion_ring); }
 
