@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/reactor/reactor.hpp"
 
+#include "fluxnet/runtime/reactor/detail/io_attempts.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cassert>
@@ -103,6 +105,23 @@ public:
         mark_idle(operation);
     }
 
+    void submit(io_operation& operation, const io_request& request) override {
+        attempts_.add(operation);
+        io().hold(operation, request);
+    }
+
+    void cancel(io_operation& operation) override {
+        if (!io().is_held(operation)) { return; }
+        attempts_.remove(operation);
+        io().add(operation, -ECANCELED, false);
+    }
+
+    void cancel_now(io_operation& operation) noexcept override {
+        if (!operation.pending()) { return; }
+        if (io().is_held(operation)) { attempts_.remove(operation); }
+        io().drop(operation);
+    }
+
     void poll() override {
         hand_over();
         if (waiting_ != 0) { take(look()); }
@@ -112,7 +131,7 @@ public:
     void wait(std::optional<time_point> deadline) override {
         hand_over();
         // Goes round when the kernel has told of what was disarmed.
-        while (fired_.empty() && !woken_) {
+        while (nothing_to_do()) {
             const int count = sleep_until(deadline);
             if (count <= 0) { break; }
             take(count);
@@ -125,7 +144,7 @@ public:
     // Readable while the kernel has an event to tell, of the eventfd too.
     prepared_wait prepare_wait() override {
         hand_over();
-        return {epoll_fd_, !fired_.empty() || woken_};
+        return {epoll_fd_, !nothing_to_do()};
     }
 
     void finish_wait() override {
@@ -141,6 +160,8 @@ public:
 
     void shut_down() noexcept override {
         if (epoll_fd_ < 0) { return; }
+        for (io_operation& held : io().held()) { attempts_.remove(held); }
+        io().forget(false);
         for (auto& [fd, watched] : watches_) { forget(watched.operations); }
         forget(fired_);
         ::close(std::exchange(epoll_fd_, -1));
@@ -202,8 +223,12 @@ private:
         if (!watched.operations.empty()) { note_change(watched); }
     }
 
-    /// Tells the kernel what is wanted now of the descriptors where that may have changed.
+    [[nodiscard]] bool nothing_to_do() const noexcept { return nothing_fired(fired_) && attempts_.empty() && !woken_; }
+
+    /// Makes the calls that can be made, and tells the kernel what is wanted now of the descriptors where that may have
+    /// changed.
     void hand_over() noexcept {
+        if (!attempts_.empty()) { attempts_.try_all(); }
         while (!changed_.empty()) {
             watched_fd& watched = changed_.front();
             changed_.pop_front();
@@ -290,7 +315,8 @@ private:
     std::unordered_map<int, watched_fd> watches_;
     change_list changed_;      // of watches_
     std::size_t waiting_ = 0;  // operations in watches_
-    operation_list fired_;     // completed, not yet dispatched
+    detail::io_attempts attempts_{*this, io()};
+    operation_list fired_;  // completed, not yet dispatched
 };
 
 }  // namespace

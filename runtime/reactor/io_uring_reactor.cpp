@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/reactor/reactor.hpp"
 
+#include "fluxnet/runtime/reactor/detail/ring_requests.hpp"
 #include "fluxnet/runtime/reactor/detail/ring_setup.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <cstdint>
 #include <system_error>
+#include <vector>
 
 #include <liburing.h>
 #include <poll.h>
@@ -30,6 +33,11 @@ namespace {
 constexpr unsigned sq_entries = 256;
 constexpr std::uint64_t tag_ignored = 0;  // user_data of requests whose completion means nothing
 constexpr std::uint64_t tag_wake = 1;
+constexpr std::uint64_t io_bit = 2;  // set in the address of an io_operation, clear in that of a poll_operation
+
+// The entries that only cancellations may use, so that a queue full of new requests never stands in their way. A
+// cancellation that finds even these used is owed, and made at the next turn.
+constexpr unsigned cancel_entries = 16;
 
 class io_uring_reactor final : public reactor {
 public:
@@ -56,13 +64,13 @@ public:
 
     void arm(poll_operation& operation, int fd, unsigned events) override {
         assert(attached_ && !operation.armed());
-        io_uring_sqe* entry = next_entry();
+        io_uring_sqe* entry = next_entry(cancel_entries);
         if (entry == nullptr) {
             mark_fired(operation, -ENOBUFS);
             fired_.push_back(operation);
             return;
         }
-        if (changing_) { set_watch(operation, fd, events); }
+        set_watch(operation, fd, events);
         prepare_poll(*entry, operation, fd, events);
         mark_held(operation);
         held_.push_back(operation);
@@ -70,38 +78,49 @@ public:
 
     void disarm(poll_operation& operation) override {
         if (!is_held(operation)) { return; }
-        io_uring_sqe* entry = next_entry();
-        if (entry == nullptr) { return; }  // the ring is broken, which the next wait() reports
-        set_watch(operation, -1, 0);
-        io_uring_prep_poll_remove(entry, reinterpret_cast<std::uintptr_t>(&operation));
-        entry->user_data = tag_ignored;
+        const bool told = cancel_request(reinterpret_cast<std::uintptr_t>(&operation));
+        set_watch(operation, -1, told ? 0 : owed);
     }
 
     void disarm_now(poll_operation& operation) noexcept override {
         if (is_held(operation)) { disarm(operation); }
         while (is_held(operation)) {
-            const int r = io_uring_submit_and_wait(&ring_, 1);
-            if (r < 0 && r != -EINTR && r != -EAGAIN && r != -EBUSY) {
-                // The ring is not ours to drive (another thread attached it) or gone. Everything is given up, so that no
-                // completion, should one come, is taken for an operation that no longer exists.
-                shut_down();
-                return;
-            }
-            reap();
+            if (!reap_next()) { return; }
         }
         mark_idle(operation);
     }
 
+    void submit(io_operation& operation, const io_request& request) override {
+        io().hold(operation, request);
+        hand_over(operation);
+    }
+
+    void cancel(io_operation& operation) override {
+        if (!io().is_held(operation)) { return; }
+        io().mark_cancelled(operation, !cancel_request(tag_of(operation)));
+    }
+
+    void cancel_now(io_operation& operation) noexcept override {
+        if (!operation.pending()) { return; }
+        if (io().is_held(operation)) { cancel(operation); }
+        while (io().is_held(operation)) {
+            if (!reap_next()) { return; }
+        }
+        io().drop(operation);
+    }
+
     void poll() override {
+        if (cancels_owed_) [[unlikely]] { cancel_owed(); }
         if (io_uring_sq_ready(&ring_) != 0 || has_deferred()) { check(io_uring_submit_and_get_events(&ring_)); }
-        if (io_uring_cq_ready(&ring_) != 0) { reap(); }
-        if (!fired_.empty()) { fire(fired_); }
+        if (io_uring_cq_ready(&ring_) != 0 && io().has_room()) { reap(); }
+        if (!nothing_fired(fired_)) { fire(fired_); }
     }
 
     void wait(std::optional<time_point> deadline) override {
+        if (cancels_owed_) [[unlikely]] { cancel_owed(); }
         read_wake();
         // What disarm_now() reaped beside its own completion has not fired yet: that is no time to sleep.
-        if (fired_.empty() && !woken_ && io_uring_cq_ready(&ring_) == 0) {
+        if (nothing_fired(fired_) && !woken_ && io_uring_cq_ready(&ring_) == 0) {
             io_uring_cqe* first = nullptr;
             if (deadline) {
                 // Compared before they are subtracted: the earliest time there is lies further back than a duration reaches.
@@ -125,9 +144,10 @@ public:
             if (answer < 0) { throw std::system_error(-answer, std::generic_category(), "give the io_uring an eventfd"); }
             notifies_ = true;
         }
+        if (cancels_owed_) [[unlikely]] { cancel_owed(); }
         if (io_uring_sq_ready(&ring_) != 0) { check(io_uring_submit(&ring_)); }
         notify(true);
-        told_ready_ = !fired_.empty() || woken_ || io_uring_cq_ready(&ring_) != 0 || has_deferred();
+        told_ready_ = !nothing_fired(fired_) || woken_ || io_uring_cq_ready(&ring_) != 0 || has_deferred();
         return {wake_fd_, told_ready_};
     }
 
@@ -152,7 +172,8 @@ public:
     void shut_down() noexcept override {
         if (closed_) { return; }
         closed_ = true;
-        cancel_everything();
+        const bool all_returned = cancel_everything();
+        io().forget(!all_returned);
         forget(held_);
         forget(lost_);
         forget(fired_);
@@ -174,14 +195,69 @@ private:
         __atomic_exchange_n(ring_.cq.kflags, on ? 0U : unsigned{IORING_CQ_EVENTFD_DISABLED}, __ATOMIC_SEQ_CST);
     }
 
-    /// Returns a free entry of the submission queue, handing a full one over early; null when the kernel takes nothing.
-    io_uring_sqe* next_entry() noexcept {
+    static std::uint64_t tag_of(const io_operation& operation) noexcept {
+        return reinterpret_cast<std::uintptr_t>(&operation) | io_bit;
+    }
+
+    /// Returns a free entry of the submission queue, of which `spared` stay free, handing a full one over early; null when
+    /// the kernel takes nothing.
+    io_uring_sqe* next_entry(unsigned spared = 0) noexcept {
         for (int attempt = 0; attempt < 16; ++attempt) {
-            if (io_uring_sqe* entry = io_uring_get_sqe(&ring_)) { return entry; }
+            if (io_uring_sq_space_left(&ring_) > spared) { return io_uring_get_sqe(&ring_); }
             const int r = io_uring_submit(&ring_);
             if (r == -EAGAIN || r == -EBUSY) { reap(); }  // it wants its completions taken first
         }
         return nullptr;
+    }
+
+    void hand_over(io_operation& operation) noexcept {
+        if (io_uring_sqe* entry = next_entry(cancel_entries)) {
+            detail::prepare_request(*entry, io().request_of(operation));
+            entry->user_data = tag_of(operation);
+        } else {
+            io().add(operation, -ENOBUFS, false);
+        }
+    }
+
+    /// Asks the kernel to cancel what bears this tag; false when it has to be asked later.
+    bool cancel_request(std::uint64_t tag) noexcept {
+        io_uring_sqe* const entry = next_entry();
+        if (entry == nullptr) {
+            cancels_owed_ = true;
+            return false;
+        }
+        io_uring_prep_cancel64(entry, tag, 0);
+        entry->user_data = tag_ignored;
+        return true;
+    }
+
+    void cancel_owed() noexcept {
+        cancels_owed_ = false;
+        // Sought anew each time: making room for an entry may take others out of the lists.
+        const auto owed_poll = [](const poll_operation& held) { return fd_of(held) < 0 && events_of(held) == owed; };
+        for (auto found = held_.begin(); !cancels_owed_; disarm(*found)) {
+            found = std::find_if(held_.begin(), held_.end(), owed_poll);
+            if (found == held_.end()) { break; }
+        }
+        auto& requests = io().held();
+        for (auto found = requests.begin(); !cancels_owed_; cancel(*found)) {
+            found = std::find_if(requests.begin(), requests.end(), detail::io_completions::is_owed);
+            if (found == requests.end()) { break; }
+        }
+    }
+
+    /// Waits for a completion. False when none can come, and everything has been given up: the ring is not ours to drive
+    /// (another thread attached it) or gone. A completion, should one come, is not taken for an operation that no longer
+    /// exists.
+    bool reap_next() noexcept {
+        if (cancels_owed_) [[unlikely]] { cancel_owed(); }
+        const int r = io_uring_submit_and_wait(&ring_, 1);
+        if (r < 0 && r != -EINTR && r != -EAGAIN && r != -EBUSY) {
+            shut_down();
+            return false;
+        }
+        reap();
+        return true;
     }
 
     void read_wake() noexcept {
@@ -217,6 +293,19 @@ private:
                 fired_.push_back(operation);
             }
         }
+        while (!lost_io_.empty()) {
+            io_operation* const operation = lost_io_.back();
+            lost_io_.pop_back();
+            hand_over(*operation);
+        }
+    }
+
+    void take(io_operation& operation, const io_uring_cqe& completion) noexcept {
+        if (changing_ && completion.res == -ECANCELED && !io().is_cancelled(operation)) [[unlikely]] {
+            lost_io_.push_back(&operation);
+        } else {
+            io().add(operation, completion.res, (completion.flags & IORING_CQE_F_MORE) != 0);
+        }
     }
 
     /// Moves all completions to the list of fired operations.
@@ -232,6 +321,11 @@ private:
                 wake_read_ = false;
                 continue;
             }
+            if ((completion->user_data & io_bit) != 0) {
+                take(*reinterpret_cast<io_operation*>(static_cast<std::uintptr_t>(completion->user_data & ~io_bit)),
+                     *completion);
+                continue;
+            }
             auto& operation = *reinterpret_cast<poll_operation*>(static_cast<std::uintptr_t>(completion->user_data));
             operation.unlink();
             if (changing_ && completion->res == -ECANCELED && fd_of(operation) >= 0) [[unlikely]] {
@@ -242,21 +336,32 @@ private:
             fired_.push_back(operation);
         }
         if (count != 0) { io_uring_cq_advance(&ring_, count); }
-        if (!lost_.empty()) [[unlikely]] { rearm_lost(); }
+        if (!lost_.empty() || !lost_io_.empty()) [[unlikely]] { rearm_lost(); }
     }
 
-    /// Cancels what the kernel still holds and waits for it, so that no descriptor stays referenced by the dying ring.
-    void cancel_everything() noexcept {
-        io_uring_sqe* entry = attached_ ? next_entry() : nullptr;
-        if (entry == nullptr) { return; }
-        io_uring_prep_cancel64(entry, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-        entry->user_data = tag_ignored;
-        // Each polled request completes inside the enter that cancels it; a ring that another thread drove answers EEXIST.
-        for (int round = 0; wake_read_ && round < 16; ++round) {
-            if (io_uring_submit_and_wait(&ring_, 1) < 0) { return; }
+    /// Cancels what the kernel still holds and waits for it, so that the dying ring refers to no descriptor and the kernel
+    /// writes to no buffer any more. Returns whether that is so.
+    bool cancel_everything() noexcept {
+        if (!attached_) { return true; }
+        for (int round = 0; wake_read_ || !held_.empty() || !io().held().empty(); ++round) {
+            // Again and again, because the kernel does not find what it is only starting. Completion operations are waited
+            // for without a bound: their buffers are in use.
+            if (round >= 16 && io().held().empty()) { break; }
+            for (io_operation& operation : io().held()) { io().mark_cancelled(operation, false); }
+            for (poll_operation& operation : held_) { set_watch(operation, -1, 0); }
+            if (io_uring_sqe* const entry = next_entry()) {
+                io_uring_prep_cancel64(entry, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+                entry->user_data = tag_ignored;
+            }
+            const int r = io_uring_submit_and_wait(&ring_, 1);
+            if (r < 0 && r != -EINTR && r != -EAGAIN && r != -EBUSY) { break; }  // EEXIST: another thread drove it
             reap();
         }
+        return io().held().empty();
     }
+
+    static constexpr unsigned owed =
+        1;  // in place of the events of an operation to be cancelled: the kernel is not told yet
 
     io_uring ring_{};
     std::string_view name_;
@@ -268,9 +373,11 @@ private:
     bool told_ready_ = false;  // by the last prepare_wait()
     bool attached_ = false;
     bool closed_ = false;
-    const bool changing_;   // the threads that drive it
-    operation_list held_;   // the kernel holds these
-    operation_list lost_;   // cancelled by the kernel, to be armed anew
+    bool cancels_owed_ = false;
+    const bool changing_;  // the threads that drive it
+    operation_list held_;  // the kernel holds these
+    operation_list lost_;  // cancelled by the kernel, to be armed anew
+    std::vector<io_operation*> lost_io_;
     operation_list fired_;  // completed, not yet dispatched
 };
 

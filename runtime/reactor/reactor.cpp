@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/reactor/reactor.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <system_error>
 
 namespace fluxnet {
@@ -8,12 +10,15 @@ namespace fluxnet {
 void reactor::fire(operation_list& fired) noexcept {
     operation_list now;
     now.swap(fired);
-    while (!now.empty()) {
+    std::size_t left = completions_per_turn;
+    for (; left != 0 && !now.empty(); --left) {
         poll_operation& operation = now.front();
         mark_idle(operation);
         completions_.add(1);
         operation.on_ready(operation.result_);
     }
+    if (!now.empty()) { fired.splice(fired.begin(), now); }
+    if (!io_.none_queued()) { completions_.add(io_.dispatch(std::max(left, completions_per_turn / 4))); }
 }
 
 void reactor::forget(operation_list& operations) noexcept {

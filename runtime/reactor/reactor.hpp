@@ -14,16 +14,21 @@
 // was given is readable, and calls finish_wait().
 #pragma once
 
+#include "fluxnet/runtime/reactor/detail/io_completions.hpp"
+#include "fluxnet/runtime/reactor/io_operation.hpp"
+#include "fluxnet/runtime/reactor/poll_operation.hpp"
 #include "fluxnet/xsk/base/detail/counter.hpp"
 
 #include <boost/intrusive/list.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace fluxnet {
 
@@ -44,35 +49,6 @@ enum class reactor_threads : std::uint8_t {
 struct prepared_wait {
     int fd = -1;         ///< Readable as soon as finish_wait() has something to do; -1 in virtual time. The reactor's.
     bool ready = false;  ///< There is something to do already: call finish_wait() without waiting.
-};
-
-class poll_operation : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
-public:
-    poll_operation() = default;
-    poll_operation(const poll_operation&) = delete;
-    poll_operation& operator=(const poll_operation&) = delete;
-
-    /// The result of every operation in virtual time, where there are no descriptors. Beyond all negated errnos.
-    static constexpr int refused = -4096;
-
-    /// Called on the executor's thread when it fired: `result` holds POLL* events, or a negated errno (ECANCELED after
-    /// disarm()), or `refused`.
-    virtual void on_ready(int result) noexcept = 0;
-
-    /// Held or fired: it may not be armed.
-    [[nodiscard]] bool armed() const noexcept { return state_ != state::idle; }
-
-protected:
-    ~poll_operation() = default;
-
-private:
-    friend class reactor;
-    enum class state : std::uint8_t { idle, held, fired };
-
-    state state_ = state::idle;
-    int result_ = 0;
-    int fd_ = -1;          // of a backend that keeps the descriptors itself: while it waits for events
-    unsigned events_ = 0;  // what it waits for there
 };
 
 class reactor {
@@ -97,6 +73,21 @@ public:
     /// Returns when the kernel holds nothing of the operation any more; it does not fire.
     virtual void disarm_now(poll_operation& operation) noexcept = 0;
 
+    /// Begins what `request` says; the operation's on_result() is told how it went, at the next turn at the earliest. What
+    /// the kernel refuses is told the same way.
+    virtual void submit(io_operation& operation, const io_request& request) = 0;
+
+    /// Asks that a held operation end soon: with ECANCELED, or with its result if that is faster.
+    virtual void cancel(io_operation& operation) = 0;
+
+    /// Returns when the kernel holds nothing of the operation any more. on_result() is not called, a descriptor among its
+    /// results is closed. Waits for a call that the kernel has begun and cannot interrupt: reading a file from a disk.
+    virtual void cancel_now(io_operation& operation) noexcept = 0;
+
+    /// Takes an operation whose awaiter is gone, and destroys it after its last completion. on_result() is not called any
+    /// more. For buffers that the kernel may use for longer than anybody waits; does not cancel.
+    void adopt(std::unique_ptr<io_operation> operation) noexcept { io_.adopt(std::move(operation)); }
+
     /// Hands over what was armed and fires what is ready, without waiting; no system call when nothing is armed.
     virtual void poll() = 0;
 
@@ -115,7 +106,8 @@ public:
     /// One system call.
     virtual void wake() noexcept = 0;
 
-    /// Forgets all operations without firing them; nothing else may be called afterwards.
+    /// Forgets all operations without firing them, when the kernel holds none any more; nothing else may be called
+    /// afterwards.
     virtual void shut_down() noexcept = 0;
 
     /// "io_uring", with the set-up flags that the kernel granted; or "epoll", with the refusal that led to it.
@@ -147,14 +139,23 @@ protected:
     static int fd_of(const poll_operation& operation) noexcept { return operation.fd_; }
     static unsigned events_of(const poll_operation& operation) noexcept { return operation.events_; }
 
-    /// Calls those of `fired`; what fires meanwhile is left for the next turn.
+    /// Calls those of `fired`, and then tells results, as many as one turn may: the rest, and what fires meanwhile, is left
+    /// for the next turn.
     void fire(operation_list& fired) noexcept;
+
+    [[nodiscard]] detail::io_completions& io() noexcept { return io_; }
+    [[nodiscard]] bool nothing_fired(const operation_list& fired) const noexcept {
+        return fired.empty() && io_.none_queued();
+    }
 
     static void forget(operation_list& operations) noexcept;
 
 private:
     friend std::unique_ptr<reactor> make_reactor(reactor_kind kind, reactor_threads threads);
 
+    static constexpr std::size_t completions_per_turn = 512;
+
+    detail::io_completions io_;
     std::string reason_ = "asked for";
     detail::counter completions_;
 };

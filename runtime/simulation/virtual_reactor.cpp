@@ -23,16 +23,27 @@ public:
 
     void disarm_now(poll_operation& operation) noexcept override { mark_idle(operation); }
 
+    void submit(io_operation& operation, const io_request& request) override {
+        io().hold(operation, request);
+        io().add(operation, io_operation::refused, false);
+    }
+
+    void cancel(io_operation&) override {}  // it has its result
+    void cancel_now(io_operation& operation) noexcept override { io().drop(operation); }
+
     void poll() override {
-        if (!armed_.empty()) { fire(armed_); }
+        if (!nothing_fired(armed_)) { fire(armed_); }
     }
 
     void wait(std::optional<time_point>) override { poll(); }
-    prepared_wait prepare_wait() override { return {-1, !armed_.empty()}; }
+    prepared_wait prepare_wait() override { return {-1, !nothing_fired(armed_)}; }
     void finish_wait() override { poll(); }
     void wake() noexcept override {}
 
-    void shut_down() noexcept override { forget(armed_); }
+    void shut_down() noexcept override {
+        forget(armed_);
+        io().forget(false);
+    }
 
     std::string_view name() const noexcept override { return "virtual"; }
 

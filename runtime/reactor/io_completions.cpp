@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/runtime/reactor/detail/io_completions.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+#include <unistd.h>
+
+namespace fluxnet::detail {
+
+void io_completions::hold(io_operation& operation, const io_request& request) {
+    assert(!operation.pending());
+    operation.request_ = request;
+    operation.state_ = io_operation::state::held;
+    operation.cancelled_ = operation.owed_ = false;
+    held_.push_back(operation);
+}
+
+void io_completions::add(io_operation& operation, int result, bool more) noexcept {
+    assert(is_held(operation));
+    ++operation.queued_;
+    queue_.push_back({&operation, result, more ? io_more : 0});
+    if (more) { return; }
+    operation.state_ = io_operation::state::fired;
+    operation.unlink();
+    fired_.push_back(operation);
+}
+
+void io_completions::drop(io_operation& operation) noexcept {
+    for (std::size_t i = first_; operation.queued_ != 0; ++i) {
+        if (queue_[i].operation != &operation) { continue; }
+        queue_[i].operation = nullptr;
+        --operation.queued_;
+        discard(operation, queue_[i].result);
+    }
+    make_idle(operation);
+}
+
+void io_completions::adopt(std::unique_ptr<io_operation> operation) noexcept {
+    if (!operation->pending()) { return; }
+    operation.release()->adopted_ = true;
+}
+
+std::size_t io_completions::dispatch(std::size_t limit) noexcept {
+    const std::size_t count = std::min(limit, queue_.size() - first_);
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto [operation, result, flags] = queue_[first_];  // a copy: the queue may grow meanwhile
+        ++first_;
+        if (operation == nullptr) { continue; }
+        --operation->queued_;
+        const bool adopted = operation->adopted_;
+        if (adopted) { discard(*operation, result); }
+        if ((flags & io_more) == 0) { make_idle(*operation); }  // destroys it if it is adopted
+        if (!adopted) { operation->on_result(result, flags); }
+    }
+    if (first_ == queue_.size()) {
+        queue_.clear();
+        first_ = 0;
+    } else if (first_ >= queue_.size() / 2) {
+        queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(first_));
+        first_ = 0;
+    }
+    return count;
+}
+
+void io_completions::forget(bool in_use) noexcept {
+    while (!held_.empty()) {
+        if (in_use) { held_.front().adopted_ = false; }
+        drop(held_.front());
+    }
+    while (!fired_.empty()) { drop(fired_.front()); }
+    queue_.clear();
+    first_ = 0;
+}
+
+void io_completions::discard(const io_operation& operation, int result) noexcept {
+    if (operation.request_.what == io_request::call::accept && result >= 0) { ::close(result); }
+}
+
+void io_completions::make_idle(io_operation& operation) noexcept {
+    operation.state_ = io_operation::state::idle;
+    operation.unlink();
+    if (operation.adopted_) { delete &operation; }
+}
+
+}  // namespace fluxnet::detail

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `io_operation`: a call that the kernel carries out for an executor, and whose result it tells: read, write, accept.
+//
+// A request is data. io_uring hands it to the kernel; epoll makes the call when the descriptor is ready; virtual time
+// refuses it. Nobody above the reactor knows which. Used on the executor's thread.
+//
+// An operation is idle, held or fired. submit() makes it held: the kernel may touch its buffer. It is fired while its last
+// completion is known and on_result() has not been called with it yet. A multi-shot operation has several completions: each
+// but the last says io_more, and the operation is held until the last. Completions queue; on_result() is called once for
+// each, in their order. The operation and its buffer stay alive and in place until it is idle again, and so does its
+// descriptor.
+#pragma once
+
+#include "fluxnet/runtime/reactor/poll_operation.hpp"
+
+#include <boost/intrusive/list.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+
+namespace fluxnet {
+
+namespace detail {
+class io_attempts;
+class io_completions;
+}  // namespace detail
+
+/// In the flags of on_result(): this was not the last completion.
+inline constexpr unsigned io_more = 1;
+
+/// What is to be done. Descriptors are blocking ones: where O_NONBLOCK is set io_uring answers EAGAIN in place of waiting.
+struct io_request {
+    enum class call : std::uint8_t { read, write, accept };
+
+    /// The file's own position; for pipes and sockets too.
+    static constexpr std::uint64_t no_offset = std::numeric_limits<std::uint64_t>::max();
+
+    /// The result is the number of bytes, 0 at the end.
+    static io_request read(int fd, std::span<std::byte> into, std::uint64_t offset = no_offset) noexcept {
+        return {call::read, false, fd, into.data(), into.size(), offset};
+    }
+
+    /// The result is the number of bytes, which may be fewer. A closed pipe or socket raises SIGPIPE, as with write(2).
+    static io_request write(int fd, std::span<const std::byte> from, std::uint64_t offset = no_offset) noexcept {
+        return {call::write, false, fd, const_cast<std::byte*>(from.data()), from.size(), offset};
+    }
+
+    /// The result is a descriptor (close-on-exec), which is the receiver's to close.
+    static io_request accept(int fd) noexcept { return {call::accept, false, fd, nullptr, 0, no_offset}; }
+
+    /// Multi-shot: one completion for each connection, until it is cancelled or fails.
+    static io_request accept_many(int fd) noexcept { return {call::accept, true, fd, nullptr, 0, no_offset}; }
+
+    call what = call::read;
+    bool multishot = false;
+    int fd = -1;
+    std::byte* data = nullptr;  // not written to by a write
+    std::size_t size = 0;
+    std::uint64_t offset = no_offset;
+};
+
+class io_operation : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+public:
+    io_operation() noexcept : readiness_(*this) {}
+    io_operation(const io_operation&) = delete;
+    io_operation& operator=(const io_operation&) = delete;
+    virtual ~io_operation() = default;
+
+    /// The result of every operation in virtual time, where there are no descriptors. Beyond all negated errnos.
+    static constexpr int refused = poll_operation::refused;
+
+    /// Called on the executor's thread for each completion: what the call returned, or a negated errno (ECANCELED after
+    /// cancel()), or `refused`. Without io_more in `flags` it was the last one, and the operation may be submitted again.
+    virtual void on_result(int result, unsigned flags) noexcept = 0;
+
+    /// Held or fired: it may be neither submitted nor destroyed, but cancelled or adopted.
+    [[nodiscard]] bool pending() const noexcept { return state_ != state::idle; }
+
+private:
+    friend class detail::io_attempts;
+    friend class detail::io_completions;
+    enum class state : std::uint8_t { idle, held, fired };
+
+    /// Where the reactor makes the calls itself: waits for the descriptor.
+    class readiness final : public poll_operation {
+    public:
+        explicit readiness(io_operation& of) noexcept : of_(of) {}
+        void on_ready(int result) noexcept override;
+
+        detail::io_attempts* attempts = nullptr;
+
+    private:
+        io_operation& of_;
+    };
+
+    io_request request_;
+    state state_ = state::idle;
+    bool cancelled_ = false;    // cancel() was asked for while it was held
+    bool owed_ = false;         // and the kernel has not been told yet
+    bool adopted_ = false;      // by the reactor, which destroys it
+    std::uint32_t queued_ = 0;  // completions that on_result() has not been told
+    readiness readiness_;
+};
+
+}  // namespace fluxnet

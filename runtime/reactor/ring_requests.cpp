@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/runtime/reactor/detail/ring_requests.hpp"
+
+#include <algorithm>
+#include <cstddef>
+
+#include <sys/socket.h>
+
+namespace fluxnet::detail {
+namespace {
+
+constexpr std::size_t most_bytes = 0x7fff'f000;  // that read(2) transfers at once
+
+}  // namespace
+
+void prepare_request(io_uring_sqe& entry, const io_request& request) noexcept {
+    const auto size = static_cast<unsigned>(std::min(request.size, most_bytes));
+    switch (request.what) {
+        case io_request::call::read: io_uring_prep_read(&entry, request.fd, request.data, size, request.offset); break;
+        case io_request::call::write: io_uring_prep_write(&entry, request.fd, request.data, size, request.offset); break;
+        case io_request::call::accept:
+            if (request.multishot) {
+                io_uring_prep_multishot_accept(&entry, request.fd, nullptr, nullptr, SOCK_CLOEXEC);
+            } else {
+                io_uring_prep_accept(&entry, request.fd, nullptr, nullptr, SOCK_CLOEXEC);
+            }
+            break;
+    }
+}
+
+}  // namespace fluxnet::detail
