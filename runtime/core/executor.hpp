@@ -142,7 +142,9 @@ public:
     // For a loop of somebody else's: poll() until it returns false; then prepare_sleep(), and if that gives a plan, wait for
     // its descriptor or deadline and call after_sleep(); then poll() again. Handles keep their frames and armed polls
     // between these calls. With reactor_threads::one it is always the same thread; with `changing` each call may come from
-    // another, one at a time, and the handles belong to no thread between two calls.
+    // another, one at a time, and the handles belong to no thread between two calls. An eventfd that a task awaits ends such
+    // a sleep some milliseconds late with reactor_threads::one on io_uring, because the kernel puts that off; with
+    // `changing` it does not.
 
     /// Makes one turn without waiting. Returns whether another is to follow at once. Throws the first exception that left a
     /// spawned task. After stop() it does nothing, until restart().

@@ -139,11 +139,7 @@ public:
     }
 
     prepared_wait prepare_wait() override {
-        if (!notifies_) {
-            const int answer = io_uring_register_eventfd(&ring_, wake_fd_);
-            if (answer < 0) { throw std::system_error(-answer, std::generic_category(), "give the io_uring an eventfd"); }
-            notifies_ = true;
-        }
+        if (!notifies_ || signalled_) { register_eventfd(); }
         if (cancels_owed_) [[unlikely]] { cancel_owed(); }
         if (io_uring_sq_ready(&ring_) != 0) { check(io_uring_submit(&ring_)); }
         notify(true);
@@ -157,7 +153,7 @@ public:
         const iovec into{&count, sizeof count};
         // Emptied before completions are taken, so that what comes later is told anew. The eventfd is a blocking one for the
         // READ; only this call is not to wait.
-        if (!told_ready_) { [[maybe_unused]] const auto emptied = ::preadv2(wake_fd_, &into, 1, -1, RWF_NOWAIT); }
+        if (!told_ready_) { signalled_ = ::preadv2(wake_fd_, &into, 1, -1, RWF_NOWAIT) > 0; }
         woken_ = false;
         poll();
         woken_ = false;
@@ -186,6 +182,17 @@ private:
     /// Tells whether the kernel has completions that only an enter brings into the queue.
     [[nodiscard]] bool has_deferred() const noexcept {
         return (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+    }
+
+    /// Gives the ring the eventfd to count in; again after each time that it has counted. Where a completion comes from a
+    /// write to another eventfd the kernel counts later, and Linux 6.18 does that once only for each registration.
+    void register_eventfd() {
+        if (notifies_) { io_uring_unregister_eventfd(&ring_); }
+        notifies_ = false;
+        const int answer = io_uring_register_eventfd(&ring_, wake_fd_);
+        if (answer < 0) { throw std::system_error(-answer, std::generic_category(), "give the io_uring an eventfd"); }
+        notifies_ = true;
+        signalled_ = false;
     }
 
     /// Has completions counted in the eventfd, or not. An exchange, so that the kernel sees the flag before the caller looks
@@ -370,6 +377,7 @@ private:
     bool wake_read_ = false;
     bool woken_ = false;       // since the last wait()
     bool notifies_ = false;    // wake_fd_ is registered with the ring
+    bool signalled_ = false;   // it has been counted in since
     bool told_ready_ = false;  // by the last prepare_wait()
     bool attached_ = false;
     bool closed_ = false;

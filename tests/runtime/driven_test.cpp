@@ -216,12 +216,14 @@ TEST_CASE("an executor for changing threads is driven by one thread after the ot
 TEST_CASE("an executor of one thread says so when another thread drives it") {
     executor loop;
     loop.poll();
+    loop.spawn([]() -> task<void> { co_return; });
     std::error_code seen;
     std::thread([&] { seen = thrown_by([&] { loop.run(); }); }).join();
     CHECK(seen == errc::wrong_thread);
     std::thread([&] { seen = thrown_by([&] { loop.poll(); }); }).join();
     CHECK(seen == errc::wrong_thread);
-    loop.poll();
+    loop.run();
+    CHECK_FALSE(loop.has_work());
 }
 
 TEST_CASE("run inside the run of another executor restores what was") {
