@@ -56,6 +56,7 @@ private:
     }
 
     void before_sleep() noexcept override {
+        if (!rx_.home().adopt()) { return; }
         while (rx_.low_on_frames() && !rx_.home().publish_hungry()) { rx_.refill(); }
         rx_.wake_if_needed();
         if (rx_.failure()) { serve(); }  // the refill has found out, and no poll tells
@@ -65,13 +66,16 @@ private:
     }
 
     void after_sleep() noexcept override {
-        rx_.home().withdraw_hungry();
+        if (rx_.home().adopt()) { rx_.home().withdraw_hungry(); }
         receive_service::after_sleep();
     }
 
+    // The poll stays armed, and hunger published: both may have to end a sleep that begins now.
+    void leave_thread() noexcept override { rx_.home().release_hungry(); }
+
     void end_run() noexcept override {
         disarm();
-        rx_.home().withdraw_hungry();
+        if (rx_.home().adopt()) { rx_.home().withdraw_hungry(); }
         rx_.home().settle();
         rx_.release();
     }

@@ -105,6 +105,7 @@ private:
     }
 
     void after_sleep() noexcept override {}
+    void leave_thread() noexcept override { tx_.release(); }
 
     void end_run() noexcept override {
         clear_timer();

@@ -4,6 +4,7 @@
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
+#include "tests/runtime/drive.hpp"
 #include "tests/runtime/fake_port.hpp"
 
 #include <doctest/doctest.h>
@@ -98,6 +99,41 @@ TEST_CASE("a receive sleeps until its descriptor is readable") {
     CHECK(numbers.size() == 20);
     CHECK(port.sockets.rx.wakeups() >= 1);
     check_nothing_lost(port.sockets);
+}
+
+TEST_CASE("a frame that comes back while no thread has the executor ends its sleep") {
+    fake_kernel kernel;
+    executor loop({}, reactor_kind::automatic, reactor_threads::changing);
+    async_sockets sockets = fake_port::open(loop, kernel);
+    std::vector<packet> held;
+    std::size_t late = 0;
+    loop.spawn([&]() -> task<void> {
+        for (std::size_t n = 0; n < fake_port::receiving; ++n) { REQUIRE(kernel.deliver(numbered_frame(0))); }
+        std::array<packet, fake_port::receiving> burst;
+        const io_result all = co_await sockets.rx.recv(burst);
+        for (packet& one : std::span(burst).first(all.n)) { held.push_back(std::move(one)); }
+        const io_result last = co_await sockets.rx.recv(burst);
+        late = last.n;
+    });
+    taking_turns call;
+    std::optional<sleep_plan> plan;
+    while (!plan) {
+        call([&] { static_cast<void>(loop.poll()); });
+        call([&] { plan = loop.prepare_sleep(); });
+    }
+    REQUIRE(held.size() == fake_port::receiving);
+    CHECK(sockets.rx.socket().pool().census().exact);  // which takes nothing from the sleep
+    CHECK_FALSE(kernel.deliver(numbered_frame(1)));    // no frame to receive into
+    CHECK_FALSE(wait_for(*plan, 0ms));
+    std::thread([&] { held.clear(); }).join();
+    CHECK(wait_for(*plan, 60s));
+    call([&] { loop.after_sleep(); });
+    call([&] { static_cast<void>(loop.poll()); });
+    REQUIRE(kernel.deliver(numbered_frame(2)));
+    drive_by_turns(loop, [&] { return !loop.has_work(); });
+    CHECK(late == 1);
+    loop.release();
+    check_nothing_lost(sockets);
 }
 
 TEST_CASE("a receive drops what its span held before it waits") {

@@ -4,6 +4,7 @@
 #include "fluxnet/runtime/packets/open_async.hpp"
 #include "fluxnet/runtime/simulation/wire_pump.hpp"
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
+#include "tests/runtime/drive.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/xsk/dies.hpp"
 #include "tests/xsk/scale.hpp"
@@ -111,6 +112,29 @@ tally exchange(const wire_options& options, std::uint64_t count, std::uint32_t w
 }
 
 }  // namespace
+
+TEST_CASE("an executor whose every call comes from another thread talks over a threaded wire") {
+    wire_options options;
+    options.threaded = true;
+    simulated_wire wire(options);
+    executor here({}, reactor_kind::automatic, reactor_threads::changing);
+    executor there;
+    async_sockets client = open(here, wire, end::left);
+    async_sockets server = open(there, wire, end::right);
+    there.spawn(echo(server));
+    std::thread other([&] { there.run(); });
+    tally answers;
+    here.spawn([&]() -> task<void> { co_await ask(client, 2000, 8, answers); });
+    drive_by_turns(here, [&] { return !here.has_work(); });
+    here.release();
+    there.request_stop();
+    other.join();
+    CHECK(answers.received == 2000);
+    CHECK(answers.wrong == 0);
+    CHECK(here.sleeps() != 0);
+    check_whole(client);
+    check_whole(server);
+}
 
 TEST_CASE("executors on two threads talk over a threaded wire and none sleeps on a packet") {
     for (const auto& [window, zero_copy] : {std::pair{1U, false}, {32U, false}, {32U, true}}) {

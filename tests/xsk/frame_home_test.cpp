@@ -368,6 +368,38 @@ TEST_CASE("hunger that was withdrawn or released or drained away wakes nobody") 
     }
 }
 
+TEST_CASE("hunger outlasts its owner when that asks for it, and a census") {
+    fixture f(2);
+    wake_counter counter;
+    f.home->adopt();
+    f.home->set_waker(counter.waker());
+    const auto frames = f.take_all();
+    REQUIRE(f.home->publish_hungry());
+    f.home->release_hungry();
+    CHECK_FALSE(f.home->owned_here());
+    REQUIRE(f.home->begin_count());
+    CHECK(f.home->drain() == 0);
+    f.home->end_count();
+    elsewhere([&] { f.home->give_back(frames[0]); });
+    CHECK(counter.wakes == 1);
+    REQUIRE(f.home->begin_count());
+    CHECK(f.home->drain() == 1);
+    f.home->end_count();
+    elsewhere([&] {
+        f.home->adopt();
+        f.home->withdraw_hungry();
+        REQUIRE(f.home->publish_hungry());
+        f.home->release_hungry();
+    });
+    f.home->adopt();
+    f.home->withdraw_hungry();  // what the other thread published
+    f.home->settle();
+    f.home->set_waker({});
+    f.home->give_back(frames[1]);
+    CHECK(counter.wakes == 1);
+    f.home->release();
+}
+
 TEST_CASE("a return by the owner wakes nobody") {
     fixture f(1);
     wake_counter counter;

@@ -55,6 +55,10 @@ void frame_home::release() noexcept {
     owner_.store(nullptr, std::memory_order_release);
 }
 
+void frame_home::release_hungry() noexcept {
+    if (owned_here()) { owner_.store(nullptr, std::memory_order_release); }
+}
+
 std::optional<frame_index> frame_home::take() noexcept {
     assert(owned_here());
     std::uint32_t count = free_count_.load(std::memory_order_relaxed);
@@ -107,7 +111,10 @@ void frame_home::push(frame_index frame) noexcept {
 }
 
 std::uint32_t frame_home::drain_slowly() noexcept {
-    assert(owned_here() || owner_.load(std::memory_order_relaxed) == &census_token);
+    const bool counting = owner_.load(std::memory_order_relaxed) == &census_token;
+    assert(owned_here() || counting);
+    // Hunger means an empty stack. A census leaves it to the owner, which sleeps and counts on it.
+    if (counting && returns_.load(std::memory_order_relaxed) == hungry_bit) { return 0; }
     withdraw_hungry();
     const std::uint64_t word = returns_.exchange(0, std::memory_order_acquire);
     const std::uint32_t count = free_count_.load(std::memory_order_relaxed);

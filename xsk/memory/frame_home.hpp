@@ -101,6 +101,10 @@ public:
     /// Ends the calling thread's ownership, if it has it; the next thread that calls adopt() has it then.
     void release() noexcept;
 
+    /// The same for an owner that may sleep, and whose next call may come from another thread: published hunger stays, and
+    /// the next owner withdraws it.
+    void release_hungry() noexcept;
+
     /// Takes a free frame for the user. Owner only.
     [[nodiscard]] std::optional<frame_index> take() noexcept;
 
@@ -117,7 +121,8 @@ public:
     /// Returns a chain of frames that the kernel has completed. Any thread; their state is already `free`.
     void give_back(const frame_chain& chain) noexcept;
 
-    /// Moves all frames of the return stack to the free list and returns how many. Owner only.
+    /// Moves all frames of the return stack to the free list and returns how many. Withdraws hunger, except for a census.
+    /// Owner only.
     std::uint32_t drain() noexcept { return returns_.load(std::memory_order_relaxed) == 0 ? 0 : drain_slowly(); }
 
     /// Tells whether the calling thread is the owner and no frame is free or waits on the return stack.
