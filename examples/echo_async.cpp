@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A host in user space: answers ARP, ping and UDP echo (port 7) on an interface, with co_await.
 // Usage: echo_async --interface NAME --address IP [--queue N] [--duration SECONDS] [--mode auto|native|generic] [--quiet]
+#include "examples/command_line.hpp"
 #include "fluxnet/proto/echo_host.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/signal_set.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/packets/open_async.hpp"
 
-#include <CLI/CLI.hpp>
-
 #include <array>
 #include <chrono>
 #include <cstdio>
-#include <map>
 #include <span>
 #include <string>
 
@@ -95,16 +93,14 @@ int main(int argc, char** argv) try {
     double seconds = 0;
     bool quiet = false;
     xdp_mode mode = xdp_mode::automatic;
-    const std::map<std::string, xdp_mode> modes{
-        {"auto", xdp_mode::automatic}, {"native", xdp_mode::native}, {"generic", xdp_mode::generic}};
-    CLI::App options("A host in user space: answers ARP, ping and UDP echo");
-    options.add_option("--interface", interface, "interface to answer on")->required();
-    options.add_option("--address", address_text, "IPv4 address to answer for")->required();
-    options.add_option("--queue", queue, "receive queue");
-    options.add_option("--duration", seconds, "seconds to run; until a signal when 0")->check(CLI::Range(0.0, 1e9));
-    options.add_option("--mode", mode, "auto, native or generic")->transform(CLI::CheckedTransformer(modes));
-    options.add_flag("--quiet", quiet, "no line every second");
-    CLI11_PARSE(options, argc, argv);
+    command_line options("A host in user space: answers ARP, ping and UDP echo");
+    options.required("--interface", interface, "interface to answer on");
+    options.required("--address", address_text, "IPv4 address to answer for");
+    options.optional("--queue", queue, "receive queue");
+    options.optional("--duration", seconds, "seconds to run; until a signal when 0", {0.0, 1e9});
+    options.mode(mode);
+    options.flag("--quiet", quiet, "no line every second");
+    options.parse(argc, argv);
 
     const auto address = proto::ipv4_address::parse(address_text);
     if (!address) {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // echo_async's host and a client of it, in one process, joined by a simulated wire: no interface, no privilege.
 // Usage: echo_simulated [--count N] [--seed N] [--loss P] [--delay MICROSECONDS]
+#include "examples/command_line.hpp"
 #include "fluxnet/proto/echo_host.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/packets/open_async.hpp"
 #include "fluxnet/runtime/simulation/wire_pump.hpp"
-
-#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <array>
@@ -92,12 +91,12 @@ int main(int argc, char** argv) try {
     wire_options options;
     double loss = 0;
     std::uint32_t delay_us = 20;
-    CLI::App app("A user-space host and its client, joined by a simulated wire");
-    app.add_option("--count", count, "requests to send");
-    app.add_option("--seed", options.seed, "what the wire does is drawn from it");
-    app.add_option("--loss", loss, "probability that a packet is lost, each way")->check(CLI::Range(0.0, 1.0));
-    app.add_option("--delay", delay_us, "microseconds that a packet travels")->check(CLI::Range(0U, 5'000U));
-    CLI11_PARSE(app, argc, argv);
+    command_line given("A user-space host and its client, joined by a simulated wire");
+    given.optional("--count", count, "requests to send");
+    given.optional("--seed", options.seed, "what the wire does is drawn from it");
+    given.optional("--loss", loss, "probability that a packet is lost, each way", {0.0, 1.0});
+    given.optional("--delay", delay_us, "microseconds that a packet travels", {0, 5'000});
+    given.parse(argc, argv);
     options.to_left.loss = options.to_right.loss = loss;
     options.to_left.delay = options.to_right.delay = std::chrono::microseconds(delay_us);
 

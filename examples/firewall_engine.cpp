@@ -8,17 +8,15 @@
 //
 // It is transparent, as a cable is: hosts on both sides are in one subnet. So it has no addresses, and hears frames for
 // others only when the interfaces let them through: ip link set NAME promisc on; ethtool -K NAME gro off lro off rxvlan off
+#include "examples/command_line.hpp"
 #include "examples/firewall/filter.hpp"
 #include "examples/firewall/report.hpp"
 #include "fluxnet/runtime/core/signal_set.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/packets/engine.hpp"
 
-#include <CLI/CLI.hpp>
-
 #include <chrono>
 #include <cstdio>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -35,17 +33,15 @@ struct settings {
     bool quiet = false;
 };
 
-static void declare(CLI::App& options, settings& given) {
-    static const std::map<std::string, xdp_mode> modes{
-        {"auto", xdp_mode::automatic}, {"native", xdp_mode::native}, {"generic", xdp_mode::generic}};
-    options.add_option("--interface", given.interfaces, "the two interfaces to stand between")->required()->expected(2);
-    options.add_option("--rules", given.file, "file of rules, read again on SIGHUP")->required();
-    options.add_option("--mode", given.mode, "auto, native or generic")->transform(CLI::CheckedTransformer(modes));
-    options.add_option("--queue", given.queue, "receive queue of both interfaces");
-    options.add_option("--poller", given.poller, "busy, adaptive or wait")
-        ->check(CLI::IsMember({"busy", "adaptive", "wait"}));
-    options.add_option("--duration", given.seconds, "seconds to run; until a signal when 0")->check(CLI::Range(0.0, 1e9));
-    options.add_flag("--quiet", given.quiet, "no line every second");
+static void declare(command_line& options, settings& given) {
+    options.required("--interface", given.interfaces, "the two interfaces to stand between");
+    options.expect("--interface", 2);
+    options.required("--rules", given.file, "file of rules, read again on SIGHUP");
+    options.mode(given.mode);
+    options.optional("--queue", given.queue, "receive queue of both interfaces");
+    options.choice("--poller", given.poller, "busy, adaptive or wait", {"busy", "adaptive", "wait"});
+    options.optional("--duration", given.seconds, "seconds to run; until a signal when 0", {0.0, 1e9});
+    options.flag("--quiet", given.quiet, "no line every second");
 }
 
 static void reload(filter& rules, const std::string& path) {
@@ -91,9 +87,10 @@ static task<void> print_every_second(const filter& rules) {
 
 int main(int argc, char** argv) try {
     settings given;
-    CLI::App options("A firewall between two interfaces: what its rules allow leaves by the other one, the rest is dropped");
+    command_line options(
+        "A firewall between two interfaces: what its rules allow leaves by the other one, the rest is dropped");
     declare(options, given);
-    CLI11_PARSE(options, argc, argv);
+    options.parse(argc, argv);
 
     if (given.interfaces[0] == given.interfaces[1]) {
         return std::fprintf(stderr, "check --interface %s: it is named twice; name two\n", given.interfaces[0].c_str()), 1;

@@ -8,16 +8,14 @@
 // The virtual address must not be configured on the balancer's interface: the balancer itself answers ARP and ping for it.
 // A backend is on the same Ethernet, has the address on its loopback interface, and must keep it to itself there:
 //     ip address add IP/32 dev lo; sysctl net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
+#include "examples/command_line.hpp"
 #include "examples/load_balancer/balancer.hpp"
-
-#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdio>
 #include <ctime>
-#include <map>
 #include <string>
 
 #include <pthread.h>
@@ -36,20 +34,16 @@ struct settings {
     balancer_options balancing;
 };
 
-static void declare(CLI::App& options, settings& given) {
-    static const std::map<std::string, xdp_mode> modes{
-        {"auto", xdp_mode::automatic}, {"native", xdp_mode::native}, {"generic", xdp_mode::generic}};
-    options.add_option("--interface", given.interface, "interface on the clients' and backends' Ethernet")->required();
-    options.add_option("--address", given.address, "virtual IPv4 address to answer for")->required();
-    auto* backends = options.add_option_group("backends", "where the connections go");
-    backends->add_option("--backend", given.backends, "NAME=MAC of a backend; may be repeated");
-    backends->add_option("--backends", given.file, "file with one NAME=MAC per line, read again on SIGHUP");
-    backends->require_option(1);
-    options.add_option("--queue", given.queue, "receive queue");
-    options.add_option("--workers", given.balancing.workers, "threads that pick backends")->check(CLI::Range(1U, 64U));
-    options.add_option("--depth", given.balancing.queue_depth, "packets in each queue between threads")
-        ->check(CLI::Range(1U, 4096U));
-    options.add_option("--mode", given.mode, "auto, native or generic")->transform(CLI::CheckedTransformer(modes));
+static void declare(command_line& options, settings& given) {
+    options.required("--interface", given.interface, "interface on the clients' and backends' Ethernet");
+    options.required("--address", given.address, "virtual IPv4 address to answer for");
+    options.optional("--backend", given.backends, "NAME=MAC of a backend; may be repeated");
+    options.optional("--backends", given.file, "file with one NAME=MAC per line, read again on SIGHUP");
+    options.exactly_one_of({"--backend", "--backends"});
+    options.optional("--queue", given.queue, "receive queue");
+    options.optional("--workers", given.balancing.workers, "threads that pick backends", {1, 64});
+    options.optional("--depth", given.balancing.queue_depth, "packets in each queue between threads", {1, 4096});
+    options.mode(given.mode);
 }
 
 static result<backend_list> read_backends(const settings& given) {
@@ -125,9 +119,9 @@ static void obey_signals(const sigset_t& ours, const settings& given, balancer& 
 
 int main(int argc, char** argv) try {
     settings given;
-    CLI::App options("A load balancer: consistent hashing to backends on the same Ethernet, which answer directly");
+    command_line options("A load balancer: consistent hashing to backends on the same Ethernet, which answer directly");
     declare(options, given);
-    CLI11_PARSE(options, argc, argv);
+    options.parse(argc, argv);
 
     const auto address = proto::ipv4_address::parse(given.address);
     if (!address || address->is_multicast() || address->is_broadcast() || address->is_this_network()) {

@@ -3,17 +3,15 @@
 // step by step what frames go through. What echo_async does with co_await, done with the four rings.
 // Usage: manual_packet_pump --interface NAME --address IP [--duration SECONDS] [--mode auto|native|generic]
 //        manual_packet_pump --sim
+#include "examples/command_line.hpp"
 #include "examples/raw/generator.hpp"
 #include "fluxnet/proto/echo_host.hpp"
 #include "fluxnet/xsk/builder.hpp"
-
-#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <map>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -163,15 +161,13 @@ int main(int argc, char** argv) try {
     double seconds = 0;
     bool simulated = false;
     xdp_mode mode = xdp_mode::automatic;
-    const std::map<std::string, xdp_mode> modes{
-        {"auto", xdp_mode::automatic}, {"native", xdp_mode::native}, {"generic", xdp_mode::generic}};
-    CLI::App app("A host in user space with every descriptor moved by hand");
-    app.add_option("--interface", interface, "interface to answer on");
-    app.add_option("--address", address_text, "IPv4 address to answer for");
-    app.add_option("--duration", seconds, "seconds to run; until a signal when 0")->check(CLI::Range(0.0, 1e9));
-    app.add_option("--mode", mode, "auto, native or generic")->transform(CLI::CheckedTransformer(modes));
-    app.add_flag("--sim", simulated, "on a simulated wire, with a client at its other end");
-    CLI11_PARSE(app, argc, argv);
+    command_line options("A host in user space with every descriptor moved by hand");
+    options.optional("--interface", interface, "interface to answer on");
+    options.optional("--address", address_text, "IPv4 address to answer for");
+    options.optional("--duration", seconds, "seconds to run; until a signal when 0", {0.0, 1e9});
+    options.mode(mode);
+    options.flag("--sim", simulated, "on a simulated wire, with a client at its other end");
+    options.parse(argc, argv);
     if (simulated) { return run_simulated(); }
     const auto address = proto::ipv4_address::parse(address_text);
     if (interface.empty() || !address) {

@@ -2,7 +2,7 @@
 // A plain kernel-socket client of a UDP echo service: sends every payload size, checks every byte of the answers, and tells
 // the round-trip times. The other party to echo_async.
 // Usage: udp_client --to IP [--port N] [--first BYTES] [--last BYTES] [--rounds N]
-#include <CLI/CLI.hpp>
+#include "examples/command_line.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -63,13 +63,13 @@ int main(int argc, char** argv) {
     std::size_t first = 0;
     std::size_t last = 1472;
     unsigned rounds = 1;
-    CLI::App options("A client of a UDP echo service that checks every byte");
-    options.add_option("--to", to, "IPv4 address of the service")->required();
-    options.add_option("--port", port, "UDP port of the service");
-    options.add_option("--first", first, "smallest payload, in bytes");
-    options.add_option("--last", last, "largest payload, in bytes")->check(CLI::Range(0, 65507));
-    options.add_option("--rounds", rounds, "times that each size is sent");
-    CLI11_PARSE(options, argc, argv);
+    command_line options("A client of a UDP echo service that checks every byte");
+    options.required("--to", to, "IPv4 address of the service");
+    options.optional("--port", port, "UDP port of the service");
+    options.optional("--first", first, "smallest payload, in bytes");
+    options.optional("--last", last, "largest payload, in bytes", {0, 65507});
+    options.optional("--rounds", rounds, "times that each size is sent");
+    options.parse(argc, argv);
 
     sockaddr_in address{};
     address.sin_family = AF_INET;

@@ -2,6 +2,7 @@
 // Raw, a firewall in a page: well-formed IPv4 passes, which here means back to where it came from; all else is dropped.
 // Usage: raw_minimal_firewall [--interface NAME] [--count N] [--duration SECONDS] [--mode auto|native|generic]
 #include "examples/raw/carry_traffic.hpp"
+#include "fluxnet/proto/ipv4.hpp"
 
 using namespace raw_example;
 

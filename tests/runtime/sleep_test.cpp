@@ -55,7 +55,7 @@ TEST_CASE("sleeps with the same deadline end in the order in which they began") 
     CHECK(std::is_sorted(order.begin(), order.end()));
 }
 
-TEST_CASE("a sleep is not shorter than asked and not much longer") {
+TEST_CASE("a sleep is not shorter than asked") {
     executor loop;
     std::vector<clock_type::duration> late;
     loop.spawn([&]() -> task<void> {
@@ -68,9 +68,7 @@ TEST_CASE("a sleep is not shorter than asked and not much longer") {
     });
     loop.run();
     std::sort(late.begin(), late.end());
-    MESSAGE("median lateness ", std::chrono::nanoseconds(late[10]).count(), " ns");
     CHECK(late.front() >= 0ns);
-    CHECK(late[10] < 5ms);
 }
 
 TEST_CASE("a deadline of now or of the past completes in a later turn") {
@@ -97,13 +95,11 @@ TEST_CASE("a deadline of now or of the past completes in a later turn") {
 
 TEST_CASE("the earliest time that can be named has passed") {
     executor loop;
-    const auto start = clock_type::now();
     loop.spawn([]() -> task<void> {
         co_await sleep_until(clock_type::time_point::min());
         co_await sleep_for(std::chrono::nanoseconds::min());
     });
     loop.run();
-    CHECK(clock_type::now() - start < 5s);
 }
 
 TEST_CASE("the latest time that can be named does not come") {
@@ -133,9 +129,7 @@ TEST_CASE("a cancelled sleep ends at once with operation_canceled") {
         co_await sleep_for(2ms);
         source.request_stop();
     });
-    const auto start = clock_type::now();
     loop.run();
-    CHECK(clock_type::now() - start < 10s);
     CHECK(seen == errc::operation_canceled);
     CHECK(seen == std::errc::operation_canceled);
 }

@@ -160,7 +160,6 @@ TEST_CASE("executors on two threads get delayed packets in real time") {
     CHECK(answers.received == 160);
     CHECK(answers.wrong == 0);
     CHECK(taken >= 40ms);  // ten round trips of 4 ms
-    CHECK(taken < 5s);
 }
 
 TEST_CASE("a threaded wire needs no pump and takes none") {

@@ -32,13 +32,12 @@ task<void> sleep_and_note(std::chrono::nanoseconds time, int who, std::vector<in
 
 }  // namespace
 
-TEST_CASE("a thousand hours pass to the nanosecond and in no time") {
+TEST_CASE("a thousand hours pass to the nanosecond in few turns") {
     virtual_clock clock(1);
     executor loop(clock);
     CHECK(fluxnet::detail::inside(loop).clock() == &clock);
     CHECK(loop.now() == virtual_clock::start);
     CHECK(loop.reactor_name() == "virtual");
-    const auto begin = std::chrono::steady_clock::now();
     loop.spawn([&]() -> task<void> {
         for (int hour = 0; hour < 1000; ++hour) { co_await sleep_for(1h); }
         co_await sleep_for(1ns);
@@ -46,7 +45,7 @@ TEST_CASE("a thousand hours pass to the nanosecond and in no time") {
     });
     loop.run();
     CHECK(clock.elapsed() == 1000h + 1ns);
-    CHECK(std::chrono::steady_clock::now() - begin < 60s);
+    CHECK(loop.turns() < 2500);
 }
 
 TEST_CASE("a time limit in virtual time ends exactly then") {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/runtime/virtual_workload.hpp"
 
-#include "tests/support/cpu_time.hpp"
 #include "tests/support/process.hpp"
 #include "tests/xsk/scale.hpp"
 
@@ -18,8 +17,6 @@
 #include <thread>
 #include <vector>
 
-#include <unistd.h>
-
 using namespace fluxnet;
 using namespace fluxnet::test;
 using namespace std::chrono_literals;
@@ -34,7 +31,7 @@ std::string hex(std::uint64_t number) {
 
 /// Repeats a seed in a process of its own.
 finished replay(const std::string& program, std::uint64_t seed) {
-    return run({FLUXNET_REPLAY_SEED, program, std::to_string(seed)}, {}, 60s);
+    return run({FLUXNET_REPLAY_SEED, program, std::to_string(seed)}, {}, 10min);
 }
 
 /// What many seeds came to.
@@ -66,12 +63,6 @@ struct harvest {
     }
 };
 
-/// How many seeds to run: as many as FLUXNET_SEEDS says, else a share that takes a few seconds.
-std::uint64_t seed_count() {
-    const char* const wanted = std::getenv("FLUXNET_SEEDS");
-    return wanted == nullptr ? rounds(1'000, 20) : std::strtoull(wanted, nullptr, 10);
-}
-
 /// Runs a seed twice; different outcomes are a problem.
 outcome run_twice(std::uint64_t seed) {
     outcome result = mixed_workload(seed);
@@ -92,22 +83,17 @@ void run_seeds(std::uint64_t count, harvest& all) {
 
 }  // namespace
 
-TEST_CASE("seeds of packets and timers and channels and cancels account for everything, stall nowhere and replay") {
-    const std::uint64_t seeds = seed_count();
-    REQUIRE(seeds != 0);
-    const auto begin = std::chrono::steady_clock::now();
-    const auto cpu_before = cpu_time(::getpid());
+TEST_CASE("ten thousand seeds of packets, timers, channels and cancels account for everything, stall nowhere and replay") {
+    const std::uint64_t seeds = rounds(10'000, 50);
     harvest all;
     run_seeds(seeds, all);
-    const std::chrono::duration<double> cpu = cpu_time(::getpid()) - cpu_before;
-    const std::chrono::duration<double> real = std::chrono::steady_clock::now() - begin;
     std::printf(
-        "%llu seeds in %.1f s, %.1f s of processor time: %llu packets, %llu channel items, %llu resumptions, "
+        "%llu seeds: %llu packets, %llu channel items, %llu resumptions, "
         "%llu cancels, %llu time limits, %llu packets without a frame, %llu forgotten, %llu stalls; at least %.3f s and "
         "%.0f packets a second each\n",
-        0ULL + seeds, real.count(), cpu.count(), 0ULL + all.sum.packets, 0ULL + all.sum.channel_items,
-        0ULL + all.sum.resumptions, 0ULL + all.sum.cancels, 0ULL + all.sum.expired, 0ULL + all.sum.starved,
-        0ULL + all.sum.forgotten, 0ULL + all.sum.stalls, std::chrono::duration<double>(all.shortest).count(), all.slowest);
+        0ULL + seeds, 0ULL + all.sum.packets, 0ULL + all.sum.channel_items, 0ULL + all.sum.resumptions,
+        0ULL + all.sum.cancels, 0ULL + all.sum.expired, 0ULL + all.sum.starved, 0ULL + all.sum.forgotten,
+        0ULL + all.sum.stalls, std::chrono::duration<double>(all.shortest).count(), all.slowest);
     CAPTURE(all.first_problems);
     CHECK(all.failed.empty());
     CHECK(all.sum.stalls == 0);

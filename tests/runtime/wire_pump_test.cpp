@@ -126,7 +126,6 @@ TEST_CASE("packets under way on a simulated wire arrive in real time while the e
     const auto taken = std::chrono::steady_clock::now() - start;
     CHECK(cost.answered == 160);
     CHECK(taken >= 40ms);  // ten round trips of 4 ms
-    CHECK(taken < 2s);
 }
 
 TEST_CASE("a pump polls the zero-copy drivers of a simulated wire") {
@@ -165,5 +164,4 @@ TEST_CASE("a packet sent after an idle time still travels for as long as the wir
     });
     loop.run();
     CHECK(arrived - sent >= 5ms);
-    CHECK(arrived - sent < 1s);
 }

@@ -28,9 +28,7 @@ FLUXNET_VETH_TEST("while all frames are hoarded packets are lost and counted and
     for (std::uint32_t round = 0; round < 5; ++round) {
         for (std::uint32_t i = 0; i < 10; ++i) { peer.send(numbered(1000, 64, side::peer)); }
         REQUIRE(eventually([&] { return host.rx.statistics().fill_ring_empty == 10 * (round + 1); }));
-        const auto start = deadline::clock::now();
         CHECK_FALSE(host.rx.wait(20ms));
-        CHECK(deadline::clock::now() - start < 2s);
         packet none;
         CHECK(host.rx.try_recv(std::span(&none, 1)) == 0);
         CHECK_FALSE(host.rx.failure());

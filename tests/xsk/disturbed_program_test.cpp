@@ -45,9 +45,7 @@ void disturb_handles(xdp_mode mode, const disturbance& disturb) {
         // What had been received is not lost, and then there is nothing more: a wait ends with its time and with the reason.
         CHECK(receive_numbered(host.rx, 5, 5, side::peer) == 5);
         CHECK_FALSE(host.rx.failure());
-        const auto start = deadline::clock::now();
         CHECK(host.rx.wait(30ms));
-        CHECK(deadline::clock::now() - start < 2s);
         CHECK(host.rx.failure() == errc::program_detached);
         packet none;
         CHECK(host.rx.try_recv(std::span(&none, 1)) == 0);

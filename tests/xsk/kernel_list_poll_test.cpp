@@ -100,7 +100,7 @@ FLUXNET_VETH_TEST("packets leave by polls on TX alone") {
     const deadline limit = 10s;
     while (done < count && !limit.passed()) {
         queued += host.queue_numbered(queued, count - queued);
-        REQUIRE(poll_for(host.socket.fd(), POLLOUT, 5s) == POLLOUT);
+        REQUIRE(poll_for(host.socket.fd(), POLLOUT, 60s) == POLLOUT);
         done += host.reap();
     }
     CHECK(queued == count);
@@ -119,7 +119,7 @@ FLUXNET_VETH_TEST("a sender that sleeps in polls on TX loses nothing") {
     const deadline limit = 10s;
     while (sent < count && !limit.passed()) {
         sent += send_numbered(host.tx, sent, std::min({count - sent, host.tx.credit(), 5U}));
-        REQUIRE(poll_for(host.tx.fd(), POLLOUT, 5s) == POLLOUT);
+        REQUIRE(poll_for(host.tx.fd(), POLLOUT, 60s) == POLLOUT);
         host.tx.reap();
     }
     CHECK(sent == count);
@@ -134,7 +134,7 @@ FLUXNET_VETH_TEST("a full RX queue keeps its packets and counts those that find 
     for (std::uint32_t i = 0; i < 20; ++i) { peer.send(numbered(i, 64, side::peer)); }
     CHECK(eventually([&] { return host.rx.statistics().rx_ring_full == 12; }));
     CHECK(host.rx.available() == 8);
-    CHECK(poll_for(host.rx.fd(), POLLIN, 1s) == POLLIN);
+    CHECK(poll_for(host.rx.fd(), POLLIN, 60s) == POLLIN);
     CHECK(receive_numbered(host.rx, 0, 8, side::peer) == 8);
     CHECK(host.rx.available() == 0);
     // It goes on as if nothing had been.
@@ -166,7 +166,7 @@ FLUXNET_VETH_TEST("a full TX queue gives packets back to the caller and sends al
         CHECK(poll_for(host.tx.fd(), POLLOUT, 30ms) == 0);  // the time is over, and the queue still full
         CHECK(stopped.end());
     }
-    CHECK(poll_for(host.tx.fd(), POLLOUT, 5s) == POLLOUT);
+    CHECK(poll_for(host.tx.fd(), POLLOUT, 60s) == POLLOUT);
     CHECK_FALSE(host.tx.flush());
     CHECK_FALSE(host.tx.link_down());
     CHECK(host.tx.try_send(std::span(burst).subspan(8)) == 4);
@@ -189,7 +189,7 @@ FLUXNET_VETH_TEST("a full TX ring of a raw socket grants no slot until the kerne
         CHECK(poll_for(host.socket.fd(), POLLOUT, 30ms) == 0);
         CHECK(stopped.end());
     }
-    CHECK(poll_for(host.socket.fd(), POLLOUT, 5s) == POLLOUT);
+    CHECK(poll_for(host.socket.fd(), POLLOUT, 60s) == POLLOUT);
     CHECK(host.drain());
     CHECK(host.queue_numbered(8, 8) == 8);
     CHECK(host.drain());
