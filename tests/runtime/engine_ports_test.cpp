@@ -27,7 +27,7 @@ namespace {
 struct two_ports {
     explicit two_ports(const batch_options& batch = {}, std::uint32_t ring = 64, poller how = poller::wait)
         : loop({.how = how}) {
-        fake.interface.simulated = true;  // no link to watch
+        fake.interface.index = 1;  // the loopback interface, which the link monitor finds
         fake.interface.queues = 2;
         fake.real_queues = 2;
         memory = umem::create({.frame_count = 128, .fill_ring = 64, .completion_ring = ring}).value();
@@ -69,7 +69,7 @@ void for_each_poller(Test test) {
     for (const poller how : {poller::wait, poller::adaptive, poller::busy}) {
         CAPTURE(static_cast<int>(how));
         fake_kernel fake;
-        fake.interface.simulated = true;
+        fake.interface.index = 1;
         engine loop({.how = how});
         REQUIRE(loop.add_port(sim_builder(fake).build_system().value()).has_value());
         test(loop, fake);
@@ -207,7 +207,7 @@ TEST_CASE("an engine stops when its callback asks") {
 
 TEST_CASE("a stop before run ends it at once and run can be called again") {
     fake_kernel fake;
-    fake.interface.simulated = true;
+    fake.interface.index = 1;
     engine loop;
     REQUIRE(loop.add_port(sim_builder(fake).build_system().value()).has_value());
     loop.stop();
@@ -224,7 +224,7 @@ TEST_CASE("a stop before run ends it at once and run can be called again") {
 
 TEST_CASE("a ring that the kernel corrupts ends run with the reason") {
     fake_kernel fake;
-    fake.interface.simulated = true;
+    fake.interface.index = 1;
     engine loop;
     REQUIRE(loop.add_port(sim_builder(fake).build_system().value()).has_value());
     fake.write_producer(fake_ring::rx, 1000);
