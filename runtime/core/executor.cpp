@@ -40,6 +40,15 @@ private:
     strand_list background_;
 };
 
+void throw_not_awaitable() {
+    throw std::system_error(make_error_code(errc::not_awaitable), "await a task");
+}
+
+void throw_no_executor() {
+    throw std::system_error(make_error_code(errc::no_executor),
+                            "await something outside a coroutine that an executor runs (spawn() or sync_wait())");
+}
+
 bool make_ready_here(ready_node& node) noexcept {
     executor* const here = executor::current();
     if (here == nullptr) { return false; }

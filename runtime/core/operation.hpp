@@ -61,14 +61,16 @@ protected:
     }
 
     /// The body of await_suspend(): notes who waits, calls `start`, which begins what is waited for, and registers with the
-    /// stop token. Returns false, starting nothing, when the coroutine was asked to stop already: the outcome is then
-    /// operation_canceled.
+    /// stop token. When the coroutine was asked to stop already it starts nothing: the outcome is operation_canceled, and the
+    /// coroutine goes on in the next turn, so that a loop that does not look at outcomes lets others run all the same.
     template <class Promise, class Start>
-    bool suspend(std::coroutine_handle<Promise> waiting, Start start) {
-        if (stopped_before(waiting)) { return false; }
+    void suspend(std::coroutine_handle<Promise> waiting, Start start) {
+        if (stopped_before(waiting)) {
+            end_canceled(waiting);
+            return;
+        }
         enter(waiting, phase::waiting, here());
         wait_for(start);
-        return true;
     }
 
     /// The same for operations that a stop hurries but does not end: begins whether or not a stop was requested, and calls
@@ -80,19 +82,21 @@ protected:
         wait_for(start);
     }
 
-    /// For an operation that resumes its coroutine on another executor. Returns false when it was asked to stop already, as
-    /// suspend() does. Otherwise nothing of it is touched afterwards: it may have resumed there already. It cannot be
+    /// For an operation that resumes its coroutine on another executor; where it is when it was asked to stop already, as
+    /// suspend() does. Nothing of the operation is touched afterwards: it may have resumed there already. It cannot be
     /// cancelled on its way.
     template <class Promise>
-    bool travel(std::coroutine_handle<Promise> waiting, fluxnet::executor& target) {
-        if (stopped_before(waiting)) { return false; }
+    void travel(std::coroutine_handle<Promise> waiting, fluxnet::executor& target) {
+        if (stopped_before(waiting)) {
+            end_canceled(waiting);
+            return;
+        }
         enter(waiting, phase::travelling, target);
         if (context_ != nullptr) {
             context_->awaiting = this;
             context_->since = target.now();
         }
         inside(target).post(*this);
-        return true;
     }
 
     /// Tells whether nothing goes on: it has not begun, or has been finished.
@@ -140,9 +144,16 @@ private:
         return true;
     }
 
-    [[nodiscard]] static fluxnet::executor& here() noexcept {
-        assert(executor::current() != nullptr && "awaited outside an executor's run()");
-        return *executor::current();
+    [[nodiscard]] static fluxnet::executor& here() {
+        executor* const current = executor::current();
+        if (current == nullptr) [[unlikely]] { throw_no_executor(); }
+        return *current;
+    }
+
+    /// Has the coroutine go on through the ready queue, as if the operation had been cancelled at once.
+    void end_canceled(std::coroutine_handle<> waiting) {
+        enter(waiting, phase::waiting, here());
+        complete(errc::operation_canceled);
     }
 
     void enter(std::coroutine_handle<> waiting, phase next, fluxnet::executor& on) noexcept {

@@ -26,7 +26,7 @@ public:
     bool await_ready() const noexcept { return false; }
 
     template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
         return suspend(waiting, [this] { detail::inside(home_executor()).reactor().arm(*this, fd_, POLLIN); });
     }
 

@@ -9,14 +9,15 @@
 #include "fluxnet/runtime/core/task_context.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
-#include <cassert>
 #include <coroutine>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <system_error>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 namespace fluxnet {
 
@@ -27,13 +28,13 @@ public:
     bool await_ready() const noexcept { return false; }
 
     template <class Promise>
-    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> waiting) noexcept {
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> waiting) {
         const std::stop_token* const stop = detail::stop_token_of(waiting);
         canceled_ = stop != nullptr && stop->stop_requested();
         node_.coroutine = waiting;
-        if (canceled_) { return detail::stack_is_deep() ? detail::unwind(node_) : waiting; }
-        assert(executor::current() != nullptr && "awaited outside an executor's run()");
-        return detail::inside(*executor::current()).switch_from(node_);
+        executor* const here = executor::current();
+        if (here == nullptr) [[unlikely]] { detail::throw_no_executor(); }
+        return detail::inside(*here).switch_from(node_);
     }
 
     std::error_code await_resume() const noexcept {
@@ -46,8 +47,8 @@ private:
     bool canceled_;
 };
 
-/// Goes to the end of the ready queue: everybody else who is ready runs first. Returns operation_canceled, without waiting,
-/// when the task is cancelled already.
+/// Goes to the end of the ready queue: everybody else who is ready runs first. Returns operation_canceled when the task was
+/// cancelled before.
 [[nodiscard]] inline yield_awaiter yield() noexcept {
     return {};
 }
@@ -59,7 +60,7 @@ public:
     [[nodiscard]] bool await_ready() const noexcept { return executor::current() == &target_; }
 
     template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
         return travel(waiting, target_);
     }
 
@@ -80,19 +81,37 @@ private:
     return schedule_awaiter(target);
 }
 
+namespace detail {
+
+/// What a task came to whose end somebody waits for outside any coroutine.
+template <class T>
+struct waited_for {
+    std::optional<std::conditional_t<std::is_void_v<T>, std::monostate, T>> value;
+};
+
+template <class T>
+task<void> keep_for_waiter(task<T> work, std::shared_ptr<waited_for<T>> into) {
+    if constexpr (std::is_void_v<T>) {
+        co_await work;
+        into->value.emplace();
+    } else {
+        into->value.emplace(co_await work);
+    }
+}
+
+}  // namespace detail
+
 /// Runs `work` to its end on `on`, with whatever else was spawned there, in the calling thread; returns its value or throws
-/// what left it.
+/// what left it. Throws std::system_error: stopped when somebody called on.stop() before the end, and the task stays
+/// suspended then; already_running inside a coroutine of `on`. Inside a coroutine of another executor that one's turn waits.
 template <class T>
 T sync_wait(executor& on, task<T> work) {
-    if constexpr (std::is_void_v<T>) {
-        on.spawn(std::move(work));
-        on.run();
-    } else {
-        std::optional<T> value;
-        on.spawn([&]() -> task<void> { value.emplace(co_await work); });
-        on.run();
-        return std::move(*value);
-    }
+    // On the heap: a task that stays suspended must find it when it goes on.
+    const auto result = std::make_shared<detail::waited_for<T>>();
+    on.spawn(detail::keep_for_waiter(std::move(work), result));
+    on.run();
+    if (!result->value) { throw std::system_error(make_error_code(errc::stopped), "wait for a task to end"); }
+    if constexpr (!std::is_void_v<T>) { return std::move(*result->value); }
 }
 
 /// The same on an executor of its own.

@@ -80,13 +80,14 @@ public:
         if (scope_.waiter_ == this) { scope_.waiter_ = nullptr; }
     }
 
-    [[nodiscard]] bool await_ready() const noexcept { return scope_.running_ == 0; }
+    [[nodiscard]] bool await_ready() const noexcept { return scope_.running_ == 0 && detail::draw_here(); }
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> waiting) {
         begin(waiting, [this] {
             assert(scope_.waiter_ == nullptr && "two coroutines join one scope");
             scope_.waiter_ = this;
+            if (scope_.running_ == 0) { complete(no_error); }
         });
     }
 

@@ -2,6 +2,7 @@
 #include "fluxnet/runtime/core/signal_set.hpp"
 
 #include <cerrno>
+#include <memory>
 #include <system_error>
 
 #include <sys/signalfd.h>
@@ -44,6 +45,20 @@ task<int> signal_set::next() {
         if (ec == errc::operation_canceled) { co_return 0; }
         if (ec) { throw std::system_error(ec, "await a signal"); }
     }
+}
+
+namespace {
+
+task<void> stop_at(std::unique_ptr<signal_set> signals) {
+    const int number = co_await signals->next();
+    signals.reset();
+    if (number != 0) { executor::current()->request_stop(); }
+}
+
+}  // namespace
+
+task<void> stop_on(std::initializer_list<int> signals) {
+    return stop_at(std::make_unique<signal_set>(signals));
 }
 
 }  // namespace fluxnet

@@ -39,4 +39,11 @@ private:
     int fd_;
 };
 
+/// A task for executor::spawn_background(): at the first of `signals` it calls request_stop() on its executor, and gives the
+/// former mask back, so that a second one does what it did before. The signals are blocked from the call on: make it before
+/// other threads, which then inherit that. Throws std::system_error when the kernel gives no descriptor.
+///
+///     loop.spawn_background(stop_on({SIGINT, SIGTERM}));
+[[nodiscard]] task<void> stop_on(std::initializer_list<int> signals);
+
 }  // namespace fluxnet

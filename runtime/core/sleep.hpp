@@ -19,7 +19,7 @@ public:
     bool await_ready() const noexcept { return false; }
 
     template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
         return suspend(waiting, [this] { start(); });
     }
 
@@ -44,13 +44,15 @@ private:
 
 /// Completes at `until`, or with operation_canceled when the task is cancelled first. Resumes on the same executor, in a
 /// later turn. No system call of its own.
-[[nodiscard]] inline sleep_awaiter sleep_until(std::chrono::steady_clock::time_point until) noexcept {
-    return sleep_awaiter(until);
+template <class Duration>
+[[nodiscard]] sleep_awaiter sleep_until(std::chrono::time_point<std::chrono::steady_clock, Duration> until) noexcept {
+    return sleep_awaiter(detail::saturated(until));
 }
 
 /// The same, `duration` after the await began; never by itself when the clock does not reach that far.
-[[nodiscard]] inline sleep_awaiter sleep_for(std::chrono::nanoseconds duration) noexcept {
-    return sleep_awaiter(duration);
+template <class Rep, class Period>
+[[nodiscard]] sleep_awaiter sleep_for(std::chrono::duration<Rep, Period> duration) noexcept {
+    return sleep_awaiter(detail::saturated(duration));
 }
 
 }  // namespace fluxnet

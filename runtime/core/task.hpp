@@ -23,7 +23,6 @@
 #include "fluxnet/runtime/core/ready_node.hpp"
 #include "fluxnet/runtime/core/task_context.hpp"
 
-#include <cassert>
 #include <coroutine>
 #include <cstdint>
 #include <exception>
@@ -61,6 +60,12 @@ bool make_ready_here(ready_node& node) noexcept;
     return make_ready_here(node) ? std::noop_coroutine() : node.coroutine;
 }
 
+/// Throws std::system_error: not_awaitable.
+[[noreturn]] void throw_not_awaitable();
+
+/// Throws std::system_error: no_executor.
+[[noreturn]] void throw_no_executor();
+
 /// What every coroutine of ours has: who waits for it, and the strand that it is part of.
 class promise_base : public cached_frame {
 public:
@@ -71,6 +76,9 @@ public:
     [[nodiscard]] task_context* context() const noexcept { return context_; }
     void set_context(task_context* context) noexcept { context_ = context; }
     void set_continuation(std::coroutine_handle<> continuation) noexcept { continuation_ = continuation; }
+
+    /// Tells whether somebody awaits the coroutine, or has.
+    [[nodiscard]] bool awaited() const noexcept { return static_cast<bool>(continuation_); }
 
     struct final_awaiter {
         bool await_ready() const noexcept { return false; }
@@ -179,9 +187,10 @@ public:
         if (coroutine_) { coroutine_.destroy(); }
     }
 
-    /// Starts the task and completes when it has ended; returns its value or throws its exception.
-    [[nodiscard]] awaiter operator co_await() const noexcept {
-        assert(coroutine_ && !coroutine_.done() && "a task is awaited once");
+    /// Starts the task and completes when it has ended; returns its value or throws its exception. Throws std::system_error
+    /// (not_awaitable) at once when the task is empty, was moved away, or has been awaited before.
+    [[nodiscard]] awaiter operator co_await() const {
+        if (!coroutine_ || coroutine_.promise().awaited()) [[unlikely]] { detail::throw_not_awaitable(); }
         return awaiter(coroutine_);
     }
 

@@ -10,7 +10,6 @@
 #include "fluxnet/runtime/core/task_context.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
-#include <cassert>
 #include <chrono>
 #include <coroutine>
 #include <optional>
@@ -49,7 +48,7 @@ public:
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> waiting) {
         executor* const here = executor::current();
-        assert(here != nullptr && "awaited outside an executor's run()");
+        if (here == nullptr) [[unlikely]] { detail::throw_no_executor(); }
         detail::task_context* const outer = detail::context_of(waiting);
         context_.emplace(here, stop_.get_token(), outer != nullptr ? outer->where : std::source_location());
         detail::inside(*here).add_context(*context_);
@@ -94,15 +93,16 @@ private:
 };
 
 /// Completes when `work` has ended, which is cancelled at `until`. It must end on the executor that it began on.
-template <class T>
-[[nodiscard]] timeout_awaiter<T> deadline(std::chrono::steady_clock::time_point until, task<T> work) noexcept {
-    return {until, std::move(work)};
+template <class Duration, class T>
+[[nodiscard]] timeout_awaiter<T> deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> until,
+                                          task<T> work) noexcept {
+    return {detail::saturated(until), std::move(work)};
 }
 
 /// The same, `duration` after the await began.
-template <class T>
-[[nodiscard]] timeout_awaiter<T> timeout(std::chrono::nanoseconds duration, task<T> work) noexcept {
-    return {duration, std::move(work)};
+template <class Rep, class Period, class T>
+[[nodiscard]] timeout_awaiter<T> timeout(std::chrono::duration<Rep, Period> duration, task<T> work) noexcept {
+    return {detail::saturated(duration), std::move(work)};
 }
 
 }  // namespace fluxnet

@@ -8,10 +8,10 @@
 #include "fluxnet/runtime/core/scope.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 
-#include <cassert>
 #include <cstddef>
 #include <exception>
 #include <optional>
+#include <system_error>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -93,11 +93,12 @@ struct first_of {
 };
 
 /// Completes when one task has ended and the others, cancelled then, have too. The value is that of the first; what the
-/// others return or throw is dropped. When the first to end throws, that comes out.
+/// others return or throw is dropped. When the first to end throws, that comes out. Of nothing it throws std::system_error
+/// (invalid_option).
 template <class T>
 [[nodiscard]] task<first_of<detail::value_of<T>>> when_any(std::vector<task<T>> work) {
     using any_value = detail::value_of<T>;
-    assert(!work.empty() && "when_any() of nothing");
+    if (work.empty()) { throw std::system_error(make_error_code(errc::invalid_option), "when_any() of no task"); }
     detail::race_state state;
     std::optional<any_value> value;
     const auto keep = [&value](any_value&& first) { value.emplace(std::move(first)); };

@@ -68,8 +68,8 @@ public:
     [[nodiscard]] bool await_ready() noexcept;
 
     template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> waiting) {
-        return suspend(waiting, [this] { wait(); });
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
+        suspend_and_wait(waiting);
     }
 
     io_result await_resume() noexcept;

@@ -85,7 +85,7 @@ public:
     [[nodiscard]] bool await_ready() noexcept;
 
     template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
         return suspend(waiting, [this] { wait(); });
     }
 

@@ -8,6 +8,7 @@
 
 #include "fluxnet/runtime/core/operation.hpp"
 
+#include <coroutine>
 #include <system_error>
 
 namespace fluxnet::detail {
@@ -19,8 +20,16 @@ protected:
     explicit receive_operation(receive_service& service) noexcept : service_(&service) {}
     ~receive_operation();
 
-    /// Begins to wait; for suspend().
-    void wait() noexcept;
+    /// The body of await_suspend().
+    template <class Promise>
+    void suspend_and_wait(std::coroutine_handle<Promise> waiting) {
+        bool begun = false;
+        suspend(waiting, [&] {
+            begun = true;
+            wait();
+        });
+        if (!begun) { service_ = nullptr; }  // which the handle's end would not tell
+    }
 
     /// The body of await_resume() before anything is taken: ends the wait and tells why nothing is to be taken.
     std::error_code end_wait() noexcept;
@@ -31,6 +40,7 @@ protected:
 private:
     friend receive_service;
 
+    void wait() noexcept;
     void cancel() noexcept override;
     void lose_handle() noexcept;
 

@@ -89,7 +89,7 @@ protected:
     /// Joins `line`, and looks again until the position `mark()` has `passed`. It is taken when whoever comes next learns of
     /// the waiter; those before it may belong to somebody who did not.
     template <class Promise, class Mark, class Passed>
-    bool wait_in(detail::wait_list& line, const char* name, std::coroutine_handle<Promise> coroutine, Mark mark,
+    void wait_in(detail::wait_list& line, const char* name, std::coroutine_handle<Promise> coroutine, Mark mark,
                  Passed passed) {
         wait_.emplace(*this, line, name);
         return wait_->suspend(coroutine, [&] {
@@ -151,6 +151,7 @@ public:
     send_awaiter(channel& to, std::span<T> values) noexcept : transfer(to, values) {}
 
     [[nodiscard]] bool await_ready() noexcept {
+        if (!detail::draw_here()) [[unlikely]] { return false; }
         this->moved_ = this->channel_.try_send(this->values_);
         if (this->moved_ == this->values_.size()) { return true; }
         if (this->channel_.closed()) { this->failure_ = errc::closed; }
@@ -158,7 +159,7 @@ public:
     }
 
     template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
         queue& values = this->channel_.queue_;
         return this->wait_in(
             this->channel_.senders_, "channel::send", waiting, [&] { return values.tail(); },
@@ -175,6 +176,7 @@ public:
 
     [[nodiscard]] bool await_ready() noexcept {
         assert(!this->values_.empty() && "recv() needs room for a value");
+        if (!detail::draw_here()) [[unlikely]] { return false; }
         this->moved_ = this->channel_.try_recv(this->values_);
         if (this->moved_ != 0) { return true; }
         if (this->channel_.queue_.finished()) { this->failure_ = errc::closed; }
@@ -182,7 +184,7 @@ public:
     }
 
     template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
         queue& values = this->channel_.queue_;
         return this->wait_in(
             this->channel_.receivers_, "channel::recv", waiting, [&] { return values.head(); },

@@ -50,10 +50,10 @@ public:
     explicit wait_awaiter(event& of) noexcept : waiter(of.waiting_), event_(of) {}
     ~wait_awaiter() { abandon(); }
 
-    [[nodiscard]] bool await_ready() const noexcept { return event_.is_set(); }
+    [[nodiscard]] bool await_ready() const noexcept { return event_.is_set() && detail::draw_here(); }
 
     template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
         return suspend(waiting, [this] {
             line_up([this] {
                 if (event_.is_set()) { event_.grant_all(); }

@@ -52,7 +52,7 @@ public:
         [[nodiscard]] bool await_ready() noexcept { return wait_.await_ready(); }
 
         template <class Promise>
-        bool await_suspend(std::coroutine_handle<Promise> waiting) {
+        void await_suspend(std::coroutine_handle<Promise> waiting) {
             return wait_.await_suspend(waiting);
         }
 

@@ -74,7 +74,7 @@ public:
     }
 
     template <class Promise>
-    bool wait(std::coroutine_handle<Promise> waiting) {
+    void wait(std::coroutine_handle<Promise> waiting) {
         return suspend(waiting, [this] { line_up([this] { semaphore_.serve_locked(); }); });
     }
 
@@ -102,10 +102,10 @@ class [[nodiscard]] semaphore::acquire_awaiter final {
 public:
     acquire_awaiter(semaphore& of, std::uint32_t units) noexcept : semaphore_(of), units_(units) {}
 
-    [[nodiscard]] bool await_ready() noexcept { return semaphore_.try_acquire(units_); }
+    [[nodiscard]] bool await_ready() noexcept { return detail::draw_here() && semaphore_.try_acquire(units_); }
 
     template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
         return wait_.emplace(semaphore_, units_).wait(waiting);
     }
 

@@ -102,7 +102,7 @@ public:
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> waiting) {
         if (threat_ == threat::none) {
-            if (!plain_->operation.await_suspend(waiting)) { return waiting; }
+            plain_->operation.await_suspend(waiting);
             return std::noop_coroutine();
         }
         if (threat_ == threat::timeout) {
@@ -110,7 +110,7 @@ public:
             return timed_->await_suspend(waiting);
         }
         stop_.emplace();
-        executor::current()->make_ready(*this);
+        fluxnet::detail::inside(*executor::current()).make_ready(*this);
         stoppable_.emplace(run_under(stop_->get_token(), keep_value(make_, result_)));
         return stoppable_->await_suspend(waiting);
     }

@@ -37,9 +37,10 @@ std::optional<std::string> why_not_on(temper on) {
     return on == temper::io_uring ? why_no_io_uring() : std::nullopt;
 }
 
-/// Awaiters that are not awaited by users: they never resume what awaits them.
+/// What users do not await: it never resumes what awaits it, or is made to be spawned.
 const std::set<found_awaiter> not_awaited{
     {"task.hpp", "final_awaiter"},
+    {"signal_set.hpp", "stop_on"},  // what it awaits is signal_set::next()
 };
 
 }  // namespace

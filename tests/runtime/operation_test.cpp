@@ -33,7 +33,7 @@ public:
     bool await_ready() const noexcept { return false; }
 
     template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> waiting_coroutine) {
+    void await_suspend(std::coroutine_handle<Promise> waiting_coroutine) {
         return suspend(waiting_coroutine, [] {});
     }
 
