@@ -66,7 +66,7 @@ std::vector<bad_start> bad_starts() {
              }},
         {.what = "MTU larger than a frame holds",
          .arguments = {"--interface", "flux0", "--address", "10.77.0.1"},
-         .message = {"check the MTU 3000 of flux0", "holds 1536 bytes", "frames of 4096 bytes"},
+         .message = {"check the MTU 3000 of flux0", "a frame of 2048 bytes holds 1536", "frames of 4096 bytes"},
          .mtu = 3000},
         {.what = "bad address",
          .arguments = {"--interface", "flux0", "--address", "10.77.0.256"},

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every public header of the library.
+#pragma once
+
+#include "fluxnet/proto.hpp"
+#include "fluxnet/runtime.hpp"
+#include "fluxnet/simulation.hpp"
+#include "fluxnet/xsk.hpp"

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every public header of `fluxnet::simulation`.
+#pragma once
+
+#include "fluxnet/runtime/simulation/virtual_clock.hpp"
+#include "fluxnet/runtime/simulation/wire_pump.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"

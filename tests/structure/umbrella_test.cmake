@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: BSD-3-Clause
+cmake_minimum_required(VERSION 3.25)
+# Fails unless each umbrella header names every public header of its rooms, and nothing else. SOURCE: the library's folder.
+# A public header is one outside of a folder named detail.
+function(check umbrella keep drop)
+    file(GLOB_RECURSE headers RELATIVE ${SOURCE} ${SOURCE}/proto/*.hpp ${SOURCE}/xsk/*.hpp ${SOURCE}/runtime/*.hpp)
+    list(FILTER headers INCLUDE REGEX "${keep}")
+    list(FILTER headers EXCLUDE REGEX "/detail/|${drop}")
+    list(REMOVE_ITEM headers proto/proto.hpp xsk/xsk.hpp runtime/runtime.hpp runtime/fluxnet.hpp
+         runtime/simulation/simulation.hpp)
+    list(LENGTH headers count)
+    if(count EQUAL 0)
+        message(SEND_ERROR "no header belongs to ${umbrella}")
+    endif()
+    file(STRINGS ${SOURCE}/${umbrella} named REGEX "^#include \"fluxnet/")
+    list(TRANSFORM named REPLACE "^#include \"fluxnet/(.*)\"$" "\\1")
+    foreach(header IN LISTS headers)
+        if(NOT header IN_LIST named)
+            message(SEND_ERROR "${umbrella} does not name ${header}")
+        endif()
+    endforeach()
+    foreach(header IN LISTS named)
+        if(NOT header IN_LIST headers)
+            message(SEND_ERROR "${umbrella} names ${header}, which is not a public header of its rooms")
+        endif()
+    endforeach()
+endfunction()
+
+check(proto/proto.hpp "^proto/" "^$")
+check(xsk/xsk.hpp "^xsk/" "^xsk/simulation/")
+check(runtime/runtime.hpp "^runtime/" "^runtime/(simulation|asio|tool)/")
+check(runtime/simulation/simulation.hpp "^(xsk|runtime)/simulation/" "^$")
