@@ -51,7 +51,8 @@ struct io_request {
     /// The result is a descriptor (close-on-exec), which is the receiver's to close.
     static io_request accept(int fd) noexcept { return {call::accept, false, fd, nullptr, 0, no_offset}; }
 
-    /// Multi-shot: one completion for each connection, until it is cancelled or fails.
+    /// Multi-shot: one completion for each connection, until it is cancelled or fails. The kernel may also end it with a
+    /// connection, when it has no room for more completions: submit it again then.
     static io_request accept_many(int fd) noexcept { return {call::accept, true, fd, nullptr, 0, no_offset}; }
 
     call what = call::read;

@@ -133,7 +133,7 @@ public:
                 check(io_uring_submit_and_wait(&ring_, 1));
             }
         }
-        reap();
+        if (io().has_room()) { reap(); }
         woken_ = false;
         fire(fired_);
     }
@@ -343,7 +343,7 @@ private:
             fired_.push_back(operation);
         }
         if (count != 0) { io_uring_cq_advance(&ring_, count); }
-        if (!lost_.empty() || !lost_io_.empty()) [[unlikely]] { rearm_lost(); }
+        if (changing_) [[unlikely]] { rearm_lost(); }
     }
 
     /// Cancels what the kernel still holds and waits for it, so that the dying ring refers to no descriptor and the kernel
@@ -367,8 +367,8 @@ private:
         return io().held().empty();
     }
 
-    static constexpr unsigned owed =
-        1;  // in place of the events of an operation to be cancelled: the kernel is not told yet
+    // In place of the events of an operation that is to be cancelled: the kernel has not been told yet.
+    static constexpr unsigned owed = 1U << 31;
 
     io_uring ring_{};
     std::string_view name_;
