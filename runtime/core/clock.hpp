@@ -37,7 +37,7 @@ public:
 
 protected:
     explicit executor_clock(time_point start) noexcept : now_(start), start_(start) {}
-    ~executor_clock() = default;
+    virtual ~executor_clock() = default;
 
     time_point now_;
 

@@ -18,7 +18,7 @@ class receive_service;
 class receive_operation : public operation {
 protected:
     explicit receive_operation(receive_service& service) noexcept : service_(&service) {}
-    ~receive_operation();
+    virtual ~receive_operation();
 
     /// The body of await_suspend().
     template <class Promise>

@@ -27,7 +27,7 @@ public:
     [[nodiscard]] bool armed() const noexcept { return state_ != state::idle; }
 
 protected:
-    ~poll_operation() = default;
+    virtual ~poll_operation() = default;
 
 private:
     friend class reactor;

@@ -44,8 +44,9 @@ class strand_promise final
       public boost::intrusive::list_base_hook<boost::intrusive::tag<strand_promise>,
                                               boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
-    strand_promise(strand_owner& owner, executor& home, std::stop_token stop, const std::source_location& where, task<void>&)
-        : task_context(&home, std::move(stop), where), owner_(owner), home_(home) {
+    strand_promise(strand_owner& owner, executor& home, std::stop_token cancels, const std::source_location& spawned,
+                   task<void>&)
+        : task_context(&home, std::move(cancels), spawned), owner_(owner), home_(home) {
         inside(home).add_context(*this);
     }
 
@@ -65,11 +66,11 @@ public:
     [[nodiscard]] task_context* context() noexcept { return this; }
 
     void run() noexcept override {
-        const auto coroutine = std::coroutine_handle<strand_promise>::from_promise(*this);
-        if (coroutine.done()) {
+        const auto body = std::coroutine_handle<strand_promise>::from_promise(*this);
+        if (body.done()) {
             end();
         } else {
-            coroutine.resume();
+            body.resume();
         }
     }
 

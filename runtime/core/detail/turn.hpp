@@ -34,7 +34,7 @@ public:
     }
 
 protected:
-    ~timer_node() = default;
+    virtual ~timer_node() = default;
 };
 
 /// A handle that an executor serves: it is told at the end of each turn, before and after each sleep, and when the thread
