@@ -169,7 +169,7 @@ TEST_CASE("ten million channel awaits that succeed at once keep the stack flat")
     loop.run();
     CHECK(next == resumptions / 2);
     CHECK(disorder == 0);
-    CHECK(loop.resumptions() < 10);  // nothing went through the ready queue
+    CHECK(loop.resumptions() < resumptions / 10);  // few went through the ready queue: where a turn's budget was spent
     check_flat(stack);
 }
 

@@ -140,6 +140,7 @@ void send_through_kicks_that_fail() {
     CHECK_FALSE(here.sockets.tx.drain(1ms));
     CHECK(here.sockets.tx.try_send(std::span(foreign).last(1)) == 0);
     CHECK(here.fake.release_completions() == 32);
+    CHECK(here.sockets.tx.reap() == 32);
     here.queue();
     here.fake.remove_interface();
     CHECK(here.sockets.tx.flush() == errc::interface_gone);
@@ -238,6 +239,8 @@ void post_to_a_sleeper() {
     });
     loop.run();
     other.join();
+    loop.stop();
+    loop.run();  // which returns at once
 }
 
 }  // namespace

@@ -34,7 +34,6 @@ void simulated_driver::poll(simulated_socket& of) {
     of.driver_awake = false;
     if (!of.need_wakeup || temper_ == driver_temper::waits_for_kicks) { return; }
     if (!of.tx.empty_with_flag_raised() && of.completion_room() != 0) {
-        probe<"driver: packets found after the flag was raised">();
         of.driver_awake = true;
         of.tx.set_needs_wakeup(false);
     }
