@@ -168,9 +168,10 @@ void executor::release() noexcept {
 
 void executor::run() {
     const run_visit here(*this);
-    while ((has_work() || has_ready()) && !stopped()) {
+    for (bool more = has_work(); (more || has_ready()) && !stopped();) {
         start_turn();
-        end_turn(!has_work());  // the last turn does not rest
+        more = tasks_->any() || guards_.load(std::memory_order_acquire) != 0;
+        end_turn(!more);  // the last turn does not rest
     }
 }
 
@@ -195,7 +196,7 @@ bool executor::poll() {
     const visit here(*this);
     if (stopped()) { return false; }
     start_turn();
-    tidy_up();
+    for (auto& handler : handlers_) { handler.end_turn(); }
     if (ready_.empty()) {
         for (auto& handler : handlers_) { handler.last_look(); }
     }
@@ -238,29 +239,24 @@ void executor::after_sleep() {
 }
 
 void executor::start_turn() {
-    turns_.add(1);
     packet_budget_ = packets_per_turn;
     at_once_left_ = at_once_budget;
-    if (turns_.get() % 64 == 0) { coarse_now_ = now(); }
+    if (turns_.add(1) % 64 == 0) { coarse_now_ = now(); }
     take_inbox();
     fire_timers();
     run_ready();
 }
 
-void executor::tidy_up() noexcept {
-    for (auto& handler : handlers_) { handler.end_turn(); }
-}
-
 void executor::end_turn(bool worked) {
-    tidy_up();
-    worked_ = worked_ || worked;
+    for (auto& handler : handlers_) { handler.end_turn(); }
+    if (worked) { worked_ = true; }
     if (worked || !ready_.empty() || stopped() || failure_) {
         resting_.reset();
         reactor_->poll();
     } else {
         rest();
     }
-    throw_failure();
+    if (failure_) [[unlikely]] { throw_failure(); }
 }
 
 void executor::throw_failure() {

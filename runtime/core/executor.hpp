@@ -268,8 +268,6 @@ private:
     static void resume(ready_node& node) noexcept;
     void run_ready();
     void fire_timers();
-    void tidy_up() noexcept;
-    void look() noexcept(false);
     void rest();
     [[nodiscard]] bool keeps_spinning() noexcept;
     void sleep();

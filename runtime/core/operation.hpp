@@ -61,16 +61,23 @@ protected:
     }
 
     /// The body of await_suspend(): notes who waits, calls `start`, which begins what is waited for, and registers with the
-    /// stop token. When the coroutine was asked to stop already it starts nothing: the outcome is operation_canceled, and the
-    /// coroutine goes on in the next turn, so that a loop that does not look at outcomes lets others run all the same.
-    template <class Promise, class Start>
-    void suspend(std::coroutine_handle<Promise> waiting, Start start) {
-        if (stopped_before(waiting)) {
+    /// stop token. When the coroutine was asked to stop already it starts nothing: the outcome is operation_canceled, and
+    /// the coroutine goes on in the next turn, so that a loop that does not look at outcomes lets others run all the same.
+    /// `give_up` is called instead of `start` then.
+    template <class Promise, class Start, class GiveUp>
+    void suspend(std::coroutine_handle<Promise> waiting, Start start, GiveUp give_up) {
+        if (stopped_before(waiting)) [[unlikely]] {
+            give_up();
             end_canceled(waiting);
             return;
         }
         enter(waiting, phase::waiting, here());
         wait_for(start);
+    }
+
+    template <class Promise, class Start>
+    void suspend(std::coroutine_handle<Promise> waiting, Start start) {
+        suspend(waiting, start, [] {});
     }
 
     /// The same for operations that a stop hurries but does not end: begins whether or not a stop was requested, and calls

@@ -23,12 +23,9 @@ protected:
     /// The body of await_suspend().
     template <class Promise>
     void suspend_and_wait(std::coroutine_handle<Promise> waiting) {
-        bool begun = false;
-        suspend(waiting, [&] {
-            begun = true;
-            wait();
-        });
-        if (!begun) { service_ = nullptr; }  // which the handle's end would not tell
+        // Given up, it does not wait at the service, whose end it would not hear of.
+        suspend(
+            waiting, [this] { wait(); }, [this] { service_ = nullptr; });
     }
 
     /// The body of await_resume() before anything is taken: ends the wait and tells why nothing is to be taken.

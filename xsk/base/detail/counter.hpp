@@ -9,9 +9,11 @@ namespace fluxnet::detail {
 
 class counter {
 public:
-    /// Adds; only the thread that owns the counter may call it.
-    void add(std::uint64_t amount) noexcept {
-        value_.store(value_.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+    /// Adds, and returns the sum; only the thread that owns the counter may call it.
+    std::uint64_t add(std::uint64_t amount) noexcept {
+        const std::uint64_t sum = value_.load(std::memory_order_relaxed) + amount;
+        value_.store(sum, std::memory_order_relaxed);
+        return sum;
     }
 
     [[nodiscard]] std::uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
