@@ -7,6 +7,7 @@
 #include "tests/support/packet_socket.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/support/syscall_counter.hpp"
+#include "tests/xsk/scale.hpp"
 
 #include <doctest/doctest.h>
 
@@ -66,9 +67,10 @@ TEST_CASE("at overload echo_async makes at most one system call per 16 packets r
     syscall_counter calls(echo.pid());
     // Two of them, one for each core: the receiver shares its own with the second and cannot keep up.
     packet_socket second(bed.peer(), bed.name(side::peer));
+    const std::size_t count = scaled(4'000'000, 4);
     std::atomic<std::uint64_t> offered = 0;
-    std::thread helper([&] { offered += second.flood(request, 4'000'000); });
-    offered += wire.flood(request, 4'000'000);
+    std::thread helper([&] { offered += second.flood(request, count); });
+    offered += wire.flood(request, count);
     helper.join();
     std::this_thread::sleep_for(200ms);
     const std::uint64_t counted_calls = calls.total();
@@ -81,7 +83,7 @@ TEST_CASE("at overload echo_async makes at most one system call per 16 packets r
                 received, 0ULL + counted_calls, received / static_cast<double>(counted_calls));
     for (const auto& [number, count] : by_number) { std::printf("  system call %ld: %llu\n", number, 0ULL + count); }
     CHECK_MESSAGE(received < 0.95 * static_cast<double>(offered.load()), "the generator did not outrun the receiver");
-    CHECK(received >= 1e6);
+    CHECK(received >= 1e4);  // enough to divide by
     CHECK(static_cast<double>(counted_calls) * 16 <= received);
     CHECK(summary.frames_are_whole());
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Long-lived loops: ten million resumptions that need no suspension keep the stack flat, in every build. g++ makes each
+// Long-lived loops: resumptions that need no suspension keep the stack flat, in every build. g++ makes each
 // transfer between coroutines a call below -O2 or when a sanitizer is on, so there a loop that were left to
 // itself would use hundreds of megabytes. Each loop notes the stack in every round; each runs in a process of its own.
 #include "fluxnet/runtime/core/schedule.hpp"
@@ -10,6 +10,7 @@
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/stack_span.hpp"
+#include "tests/xsk/scale.hpp"
 
 #include <doctest/doctest.h>
 
@@ -27,7 +28,7 @@ using end = simulated_wire::end;
 
 namespace {
 
-constexpr std::uint64_t resumptions = 10'000'000;
+const std::uint64_t resumptions = test::scaled(10'000'000, 10);
 
 void check_flat(const stack_span& stack) {
     MESSAGE("stack used: ", stack.bytes(), " bytes");
@@ -133,7 +134,7 @@ TEST_CASE("a hundred thousand tasks that each await the next keep the stack flat
 }
 
 TEST_CASE("a million tasks under a time limit that never suspend keep the stack flat") {
-    constexpr std::uint64_t tasks = resumptions / 10;  // each sets a timer
+    const std::uint64_t tasks = resumptions / 10;  // each sets a timer
     executor loop;
     stack_span stack;
     std::uint64_t sum = 0;
@@ -178,7 +179,7 @@ TEST_CASE("ten million resumptions by two coroutines that wait for each other in
     stack_span stack;
     channel<std::uint64_t> there(2);
     channel<std::uint64_t> back(2);
-    constexpr std::uint64_t rounds = resumptions / 4;  // a send and a reception on either side
+    const std::uint64_t rounds = resumptions / 4;  // a send and a reception on either side
     std::uint64_t answered = 0;
     loop.spawn([&]() -> task<void> {
         for (std::uint64_t i = 0; i < rounds; ++i) {
@@ -208,7 +209,7 @@ TEST_CASE("ten million resumptions by two coroutines that wait for each other in
 // As many packets as it may have in a turn complete at once; then it takes its turn with others. A batch of one makes the
 // most resumptions of a packet.
 TEST_CASE("ten million sends and receptions of packets that complete at once keep the stack flat") {
-    constexpr std::uint64_t packets = resumptions / 2;
+    const std::uint64_t packets = resumptions / 2;
     constexpr std::uint32_t queued = 64;
     simulated_wire wire({.hash_traffic = false});
     executor loop;

@@ -6,6 +6,7 @@
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/support/detail/file_descriptor.hpp"
+#include "tests/xsk/scale.hpp"
 
 #include <doctest/doctest.h>
 
@@ -91,7 +92,7 @@ private:
 }  // namespace
 
 TEST_CASE("fifty thousand sleeps that end while another thread cancels them end once each") {
-    constexpr int rounds = 50'000;
+    const int rounds = static_cast<int>(test::scaled(50'000, 10));
     executor loop;
     canceller other(30us);
     tally seen;
@@ -117,7 +118,7 @@ TEST_CASE("fifty thousand sleeps that end while another thread cancels them end 
 }
 
 TEST_CASE("twenty thousand waits for a descriptor that becomes ready while another thread cancels them end once each") {
-    constexpr int rounds = 20'000;
+    const int rounds = static_cast<int>(test::scaled(20'000, 10));
     executor loop;
     canceller other(10us);
     tally seen;
@@ -171,7 +172,7 @@ TEST_CASE("frames that are destroyed while another thread cancels them leave not
 }
 
 TEST_CASE("two threads that post and wake keep an executor that sleeps between them alive to every post") {
-    constexpr int rounds = 20'000;
+    const int rounds = static_cast<int>(test::scaled(20'000, 10));
     executor loop;
     std::atomic<int> answered = 0;
     std::atomic<bool> done = false;

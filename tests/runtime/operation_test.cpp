@@ -126,7 +126,7 @@ TEST_CASE("a stop on another thread cancels on the executor's thread") {
         co_await under;
     });
     std::thread other([&] {
-        std::this_thread::sleep_for(5ms);
+        while (loop.sleeps() == 0) { std::this_thread::yield(); }  // it sleeps once the operation waits
         source.request_stop();
         // Only posted from here: the executor may not have looked yet.
     });

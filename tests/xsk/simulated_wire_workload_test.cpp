@@ -2,6 +2,7 @@
 // Random use of both ends of a simulated wire, replayed from seeds.
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
+#include "tests/xsk/scale.hpp"
 #include "tests/xsk/sim.hpp"
 #include "tests/xsk/wire_line.hpp"
 
@@ -146,7 +147,7 @@ TEST_CASE("a seed replays to the same digest and another seed does not") {
 }
 
 TEST_CASE("a thousand seeds of a mixed workload lose no frame and account for every packet") {
-    for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
+    for (std::uint64_t seed = 1; seed <= scaled(1000, 10); ++seed) {
         CAPTURE(seed);
         mixed_workload(seed);
     }
