@@ -7,6 +7,6 @@ if(FLUXNET_COMPILER_WARNING AND NOT fluxnet_warned AND CMAKE_CXX_COMPILER_ID STR
     set_property(GLOBAL PROPERTY FLUXNET_COMPILER_WARNED TRUE)
     message(WARNING "FluxNet: g++ ${CMAKE_CXX_COMPILER_VERSION} miscompiles some coroutines. Store the result of co_await in a "
         "variable before you test it, and keep braces with aggregates and lambdas with captures out of expressions with "
-        "co_await (fluxnet/runtime/core/task.hpp has the details). clang++ or g++ 13 and later need no such care. "
+        "co_await (fluxnet/runtime/core/task.hpp has the details). clang++ needs no such care. "
         "-DFLUXNET_COMPILER_WARNING=OFF silences this.")
 endif()
