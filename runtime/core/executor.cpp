@@ -157,6 +157,11 @@ executor::visit::~visit() {
     current_ = outer_;
 }
 
+executor& executor::awake() {
+    if (inbox_.asleep()) { after_sleep(); }
+    return *this;
+}
+
 executor::run_visit::~run_visit() {
     self_.release();
     self_.inbox_.restart();
@@ -182,7 +187,7 @@ bool executor::run_to(time_point limit) {
         bool rung = false;
     };
     alarm at_limit;
-    const visit here(*this);
+    const visit here(awake());
     if (limit != time_point::max()) { add_timer(at_limit, limit); }
     while ((has_work() || has_ready()) && !stopped() && !at_limit.rung) {
         start_turn();
@@ -192,8 +197,7 @@ bool executor::run_to(time_point limit) {
 }
 
 bool executor::poll() {
-    if (inbox_.asleep()) { after_sleep(); }
-    const visit here(*this);
+    const visit here(awake());
     if (stopped()) { return false; }
     start_turn();
     for (auto& handler : handlers_) { handler.end_turn(); }
@@ -209,11 +213,17 @@ std::optional<sleep_plan> executor::prepare_sleep() {
     if (clock_ != nullptr) {
         throw std::system_error(make_error_code(errc::not_in_virtual_time), "wait for an executor's descriptor");
     }
-    if (inbox_.asleep()) { after_sleep(); }
-    const visit here(*this);
+    const visit here(awake());
     for (auto& handler : handlers_) { handler.before_sleep(); }
     if (ready_.empty() && inbox_.begin_sleep()) {
-        const prepared_wait prepared = reactor_->prepare_wait();
+        prepared_wait prepared;
+        try {
+            prepared = reactor_->prepare_wait();
+        } catch (...) {
+            inbox_.end_sleep();
+            for (auto& handler : handlers_) { handler.after_sleep(); }
+            throw;
+        }
         if (!prepared.ready) {
             sleeps_.add(1);
             sleep_plan plan{prepared.fd, std::nullopt};
@@ -380,6 +390,7 @@ std::vector<task_info> executor::shut_down_by(time_point limit) {
     {
         limit_timer timer(*this);
         const run_visit here(*this);
+        inbox_.restart();  // a stop() from before, to which poll() keeps, is not meant for this
         add_timer(timer, limit);
         stop_source_.request_stop();
         while ((tasks_->any() || tasks_->any_background() || has_ready()) && !stopped()) {
@@ -395,7 +406,7 @@ std::vector<task_info> executor::tasks() const {
     for (const detail::task_context& context : contexts_) {
         task_info& task = all.emplace_back();
         task.where = context.where;
-        task.elsewhere = context.on.load(std::memory_order_relaxed) != this;
+        task.elsewhere = context.on.load(std::memory_order_acquire) != this;
         if (task.elsewhere || context.awaiting == nullptr) { continue; }
         task.awaiting = context.awaiting->name();
         task.waiting_for = now() - context.since;

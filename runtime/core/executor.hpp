@@ -246,7 +246,7 @@ protected:
     /// A visit at whose end the executor lets go of the thread, and forgets stop().
     class run_visit : public visit {
     public:
-        explicit run_visit(executor& self) : visit(self), self_(self) {}
+        explicit run_visit(executor& self) : visit(self.awake()), self_(self) {}
         ~run_visit();
 
     private:
@@ -277,6 +277,9 @@ private:
     void throw_failure();
     void drop_guard() noexcept;
     void check_thread();
+
+    /// Ends a sleep that was prepared for another loop, before this thread runs the executor itself.
+    executor& awake();
 
     // By a clock of its own (executor_clock.cpp):
     void run_ready_by_clock();

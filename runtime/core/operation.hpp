@@ -103,6 +103,8 @@ protected:
             context_->awaiting = this;
             context_->since = target.now();
         }
+        // From here on the home executor's tasks() does not look at what is awaited, which may be gone at any time.
+        if (context_ != nullptr) { context_->on.store(&target, std::memory_order_release); }
         inside(target).post(*this);
     }
 
@@ -210,7 +212,6 @@ private:
     void run() noexcept override {
         if (phase_ == phase::travelling) {
             phase_ = phase::done;
-            if (context_ != nullptr) { context_->on.store(executor_, std::memory_order_relaxed); }
         } else if (granted_) {
             granted_ = false;
             phase_ = phase::done;

@@ -169,6 +169,33 @@ TEST_CASE("poll ends a sleep that was prepared") {
     loop.after_sleep();  // which does nothing
 }
 
+TEST_CASE("run, run_for and shut_down end a sleep that was prepared, and sleep by themselves") {
+    executor loop;
+    bool ended = false;
+    REQUIRE(loop.prepare_sleep());
+    CHECK_FALSE(loop.run_for(1us));
+    REQUIRE(loop.prepare_sleep());
+    loop.spawn([&]() -> task<void> {
+        const std::error_code ec = co_await sleep_for(20ms);
+        ended = !ec;
+    });
+    const std::uint64_t before = loop.turns();
+    loop.run();
+    CHECK(ended);
+    CHECK(loop.turns() - before < 100);  // it does not spin
+    REQUIRE(loop.prepare_sleep());
+    CHECK(loop.shut_down(10s).empty());
+}
+
+TEST_CASE("shut_down ends the tasks although the executor was stopped before") {
+    executor loop;
+    loop.spawn([]() -> task<void> { static_cast<void>(co_await sleep_for(1h)); });
+    settle(loop);
+    loop.stop();
+    CHECK_FALSE(loop.poll());
+    CHECK(loop.shut_down(10s).empty());
+}
+
 TEST_CASE("a driven executor that has nothing to do makes no system call") {
     FLUXNET_SKIP_IF(test::syscall_counter::why_not_available());
     executor loop;
