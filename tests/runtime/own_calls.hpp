@@ -31,8 +31,8 @@ inline std::uint64_t own_calls(const syscall_counter& counter) {
     if constexpr (FLUXNET_THREAD_SANITIZER == 0) { return counter.total() - counter.of(SYS_futex); }
     std::uint64_t sum = 0;
     for (const long number : {SYS_io_uring_enter, SYS_io_uring_register, SYS_epoll_ctl, SYS_epoll_wait, SYS_epoll_pwait,
-                              SYS_epoll_pwait2, SYS_read, SYS_write, SYS_sendto, SYS_recvfrom, SYS_sendmsg, SYS_recvmsg,
-                              SYS_getsockopt, SYS_setsockopt, SYS_poll, SYS_clock_gettime}) {
+                              SYS_epoll_pwait2, SYS_read, SYS_preadv2, SYS_write, SYS_sendto, SYS_recvfrom, SYS_sendmsg,
+                              SYS_recvmsg, SYS_getsockopt, SYS_setsockopt, SYS_poll, SYS_clock_gettime}) {
         sum += counter.of(number);
     }
     return sum;
