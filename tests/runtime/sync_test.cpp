@@ -43,10 +43,11 @@ TEST_CASE("a mutex lets one coroutine in at a time in the order in which they ca
 
 TEST_CASE("a lock that is cancelled holds nothing and does not stop the next") {
     mutex door;
+    event given_up;
     executor loop;
     loop.spawn([&]() -> task<void> {
         const mutex::guard held = co_await door.lock();
-        static_cast<void>(co_await sleep_for(5ms));
+        static_cast<void>(co_await given_up.wait());
     });
     bool reached = false;
     loop.spawn([&]() -> task<void> {
@@ -57,6 +58,7 @@ TEST_CASE("a lock that is cancelled holds nothing and does not stop the next") {
         const timed<std::error_code> late = co_await timeout(1ms, wait(door));
         CHECK(late.expired);
         CHECK(late.value == errc::operation_canceled);
+        given_up.set();
     });
     loop.spawn([&]() -> task<void> {
         const mutex::guard held = co_await door.lock();
