@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/detail/bind_ladder.hpp"
 
-#include "fluxnet/xsk/detail/capabilities.hpp"
+#include "fluxnet/xsk/detail/bind_errors.hpp"
 #include "fluxnet/xsk/detail/holders.hpp"
 #include "fluxnet/xsk/detail/if_xdp.hpp"
 
@@ -13,9 +13,6 @@
 #include <optional>
 #include <span>
 #include <string>
-
-#include <linux/capability.h>
-#include <linux/if_arp.h>
 
 namespace fluxnet::detail {
 namespace {
@@ -44,116 +41,6 @@ std::vector<rung> rungs(xdp_mode mode) {
         case xdp_mode::generic: break;
     }
     return {{"copy", false, generic_only}};
-}
-
-error explain_interface(const std::string& interface, int number) {
-    const std::string step = "look up interface '" + interface + "'";
-    const std::string cause = "the system answered " + errno_text(number);
-    if (number == ENODEV || number == ENXIO) {
-        return make_error(errc::interface_not_found, step, cause,
-                          "'ip link' lists the interfaces of this network namespace");
-    }
-    return make_error(errc::system_failure, step, cause, "see netdevice(7) for this error");
-}
-
-error queue_error(const interface_info& interface, std::uint32_t queue, std::string cause) {
-    std::string remedy = "use a queue below the number of queues that 'ethtool -l " + interface.name + "' shows";
-    if (interface.queues != 0) { remedy = "use queue 0 to " + std::to_string(interface.queues - 1); }
-    return make_error(errc::queue_out_of_range, "bind to " + interface.name + " queue " + std::to_string(queue),
-                      std::move(cause), std::move(remedy));
-}
-
-error explain_bind(const socket_core& core, const rung& tried, int number) {
-    const std::string step =
-        "bind to " + core.interface.name + " queue " + std::to_string(core.queue) + " in " + tried.name + " mode";
-    const std::string cause = "bind answered " + errno_text(number);
-    if (tried.share && (number == EINVAL || number == EOPNOTSUPP || number == EBADF)) {
-        return make_error(errc::interface_not_supported, step, cause + ": the UMEM's registration cannot be shared here",
-                          "give the socket a UMEM of its own");
-    }
-    switch (number) {
-        case EBUSY: {
-            const std::string holders = describe_ring_holders(core.fd, core.interface, core.queue);
-            return make_error(errc::queue_busy, step,
-                              cause + ": another socket holds the queue" + (holders.empty() ? "" : " (" + holders + ")"),
-                              "end that process, or use another queue");
-        }
-        case EOPNOTSUPP:
-            if (!tried.zero_copy) {
-                return make_error(errc::interface_not_supported, step, cause + ": the driver has no AF_XDP",
-                                  "use another interface");
-            }
-            return make_error(errc::interface_not_supported, step, cause + ": the driver has no zero-copy", "use mode auto");
-        case EINVAL:
-            // The queue exists when the interface told how many it has: then it is the driver that objects.
-            if (tried.zero_copy && core.interface.queues != 0) {
-                return make_error(
-                    errc::interface_not_supported, step,
-                    cause + ": the driver refuses zero-copy for this queue or with frames or rings of this size",
-                    "use mode auto, or other sizes");
-            }
-            return queue_error(core.interface, core.queue, cause);
-        case EPERM: return make_error(errc::permission_denied, step, cause, remedy_for_permission({CAP_NET_RAW}));
-        case ENODEV:
-        case ENXIO: return make_error(errc::interface_gone, step, cause, "check that the interface still exists");
-        case ENETDOWN:
-            return make_error(errc::link_down, step, cause, "run 'ip link set dev " + core.interface.name + " up'");
-        case ENOBUFS:
-        case ENOMEM: return make_error(errc::out_of_memory, step, cause, "use smaller rings or fewer frames");
-        default: return make_error(errc::system_failure, step, cause, "see the kernel's af_xdp.rst for this error");
-    }
-}
-
-/// What fits the interface's packets into frames, from its MTU and the frames that were asked for.
-error mtu_error(const interface_info& interface, const umem_config& config) {
-    constexpr std::uint32_t largest_frame = 4096;
-    constexpr std::uint32_t kernel_headroom = 256;
-    const std::uint32_t needed = interface.longest_packet();
-    const std::string mtu = std::to_string(config.packet_capacity() - (interface.longest_packet() - interface.mtu));
-    std::string remedy;
-    const auto offer = [&](std::uint32_t frame_size) {
-        if (needed > frame_size - kernel_headroom || frame_size < config.frame_size) { return; }
-        const std::uint32_t most = frame_size - kernel_headroom - needed;
-        const std::string size = std::to_string(frame_size);
-        std::string way = "use frames of " + size + " bytes";
-        if (most < config.headroom) {
-            way = frame_size == config.frame_size ? "use" : way + " with";
-            way += most == 0 ? " no headroom" : " a headroom of " + std::to_string(most) + " bytes or less";
-        } else if (frame_size == config.frame_size) {
-            return;
-        }
-        remedy += way + ", or ";
-    };
-    offer(config.frame_size);
-    if (config.frame_size != largest_frame) { offer(largest_frame); }
-    return make_error(errc::mtu_too_large, "check the MTU " + std::to_string(interface.mtu) + " of " + interface.name,
-                      "its packets have up to " + std::to_string(needed) + " bytes, and a frame of " +
-                          std::to_string(config.frame_size) + " bytes holds " + std::to_string(config.packet_capacity()) +
-                          " (256 go to the kernel, " + std::to_string(config.headroom) + " to headroom)",
-                      remedy + "run 'ip link set dev " + interface.name + " mtu " + mtu + "'");
-}
-
-/// Refuses interfaces whose packets begin without an Ethernet header.
-result<void> check_link_type(const interface_info& interface) {
-    const char* kind = nullptr;
-    switch (interface.link_type) {
-        case ARPHRD_ETHER:
-        case ARPHRD_LOOPBACK: return {};
-        case ARPHRD_NONE: kind = "none: a tun or WireGuard interface"; break;
-        case ARPHRD_PPP: kind = "PPP"; break;
-        case ARPHRD_TUNNEL: kind = "IP-in-IP tunnel"; break;
-        case ARPHRD_TUNNEL6: kind = "IPv6 tunnel"; break;
-        case ARPHRD_SIT: kind = "IPv6-in-IPv4 tunnel"; break;
-        case ARPHRD_IPGRE: kind = "GRE over IPv4"; break;
-        case ARPHRD_IP6GRE: kind = "GRE over IPv6"; break;
-        case ARPHRD_RAWIP: kind = "raw IP"; break;
-        case ARPHRD_INFINIBAND: kind = "InfiniBand"; break;
-        default: kind = "not Ethernet"; break;
-    }
-    return make_error(
-        errc::interface_not_supported, "check the link type of " + interface.name,
-        "it is " + std::to_string(interface.link_type) + " (" + kind + "): its packets have no Ethernet header",
-        "use an Ethernet interface: the one that carries this tunnel, or a tap instead of a tun");
 }
 
 /// "0 to 3", "0, 2 and 5".
@@ -285,7 +172,8 @@ private:
             const bool again = r == -EBUSY && waited_ < options_.busy_deadline;
             std::optional<error> failure;
             if (!again) {
-                failure = explain_bind(**core, step, -r);  // while it still shows who holds the queue
+                failure = explain_bind(**core, step.name, step.zero_copy, step.share,
+                                       -r);  // while it still shows who holds the queue
                 driver_refused_ = (step.zero_copy || step.share) && failure->code != errc::interface_gone;
             }
             give_up(*core);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/core/executor.hpp"
 
-#include "fluxnet/runtime/core/detail/strand.hpp"
+#include "fluxnet/runtime/core/detail/executor_tasks.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 
 #include <algorithm>
@@ -9,54 +9,18 @@
 #include <system_error>
 
 namespace fluxnet {
-namespace detail {
+namespace {
 
-/// What was spawned on an executor and has not ended.
-class executor_tasks final : private strand_owner {
+/// Rings at the limit of a run that has one.
+class alarm final : public detail::timer_node {
 public:
-    explicit executor_tasks(executor& owner) noexcept : owner_(owner) {}
-
-    void start(task<void> work, const std::source_location& where) {
-        strands_.start(*this, owner_, owner_.stop_token(), where, std::move(work));
-    }
-    void start_background(task<void> work, const std::source_location& where) {
-        background_.start(*this, owner_, owner_.stop_token(), where, std::move(work));
-    }
-    [[nodiscard]] bool any() const noexcept { return !strands_.empty(); }
-    [[nodiscard]] bool any_background() const noexcept { return !background_.empty(); }
-    void clear() noexcept {
-        strands_.clear();
-        background_.clear();
-        strands_.clear();  // what the others' frames spawned as they went
-    }
-
-private:
-    void strand_ended(std::exception_ptr failure) noexcept override {
-        if (failure) { owner_.keep_failure(std::move(failure)); }
-    }
-
-    executor& owner_;
-    strand_list strands_;
-    strand_list background_;
+    alarm() = default;
+    ~alarm() override { clear_timer(); }
+    void on_time() noexcept override { rung = true; }
+    bool rung = false;
 };
 
-void throw_not_awaitable() {
-    throw std::system_error(make_error_code(errc::not_awaitable), "await a task");
-}
-
-void throw_no_executor() {
-    throw std::system_error(make_error_code(errc::no_executor),
-                            "await something outside a coroutine that an executor runs (spawn() or sync_wait())");
-}
-
-bool make_ready_here(ready_node& node) noexcept {
-    executor* const here = executor::current();
-    if (here == nullptr) { return false; }
-    inside(*here).unwind(node);
-    return true;
-}
-
-}  // namespace detail
+}  // namespace
 
 class executor::posted_function final : public ready_node {
 public:
@@ -87,7 +51,7 @@ executor::executor(executor_clock& clock)
 
 executor::~executor() {
     assert(!driven_ && "an executor is destroyed inside its run()");
-    if (inbox_.asleep()) { inbox_.end_sleep(); }
+    inbox_.end_sleep();
     inbox_.settle();
     release();
     discard_tasks();  // frames go first: their awaiters let go of the reactor, timers and queues
@@ -158,7 +122,7 @@ executor::visit::~visit() {
 }
 
 executor& executor::awake() {
-    if (inbox_.asleep()) { after_sleep(); }
+    after_sleep();
     return *this;
 }
 
@@ -175,17 +139,12 @@ void executor::run() {
     const run_visit here(*this);
     for (bool more = has_work(); (more || has_ready()) && !stopped();) {
         start_turn();
-        more = tasks_->any() || guards_.load(std::memory_order_acquire) != 0;
+        more = has_work();
         end_turn(!more);  // the last turn does not rest
     }
 }
 
 bool executor::run_to(time_point limit) {
-    struct alarm final : detail::timer_node {
-        void on_time() noexcept override { rung = true; }
-        ~alarm() { clear_timer(); }
-        bool rung = false;
-    };
     alarm at_limit;
     const visit here(awake());
     if (limit != time_point::max()) { add_timer(at_limit, limit); }
@@ -381,21 +340,16 @@ void executor::restart() {
 }
 
 std::vector<task_info> executor::shut_down_by(time_point limit) {
-    struct limit_timer final : detail::timer_node {
-        explicit limit_timer(executor& of) noexcept : executor_(of) {}
-        ~limit_timer() { clear_timer(); }
-        void on_time() noexcept override { executor_.stop(); }
-        executor& executor_;
-    };
     {
-        limit_timer timer(*this);
+        alarm at_limit;
         const run_visit here(*this);
         inbox_.restart();  // a stop() from before, to which poll() keeps, is not meant for this
-        add_timer(timer, limit);
+        add_timer(at_limit, limit);
         stop_source_.request_stop();
-        while ((tasks_->any() || tasks_->any_background() || has_ready()) && !stopped()) {
+        const auto any_task = [&] { return tasks_->any() || tasks_->any_background(); };
+        while ((any_task() || has_ready()) && !stopped() && !at_limit.rung) {
             start_turn();
-            end_turn(!tasks_->any() && !tasks_->any_background());
+            end_turn(!any_task() || at_limit.rung);
         }
     }
     return tasks();

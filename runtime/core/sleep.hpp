@@ -28,8 +28,7 @@ public:
 private:
     [[nodiscard]] const char* name() const noexcept override { return "sleep"; }
     void start() noexcept {
-        const time_point now = home_executor().now();
-        if (duration_.count() != 0) { until_ = duration_ < time_point::max() - now ? now + duration_ : time_point::max(); }
+        if (duration_.count() != 0) { until_ = detail::time_after(home_executor().now(), duration_); }
         detail::inside(home_executor()).add_timer(*this, until_);
     }
     void on_time() noexcept override { complete(no_error); }

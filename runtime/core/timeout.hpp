@@ -53,8 +53,7 @@ public:
         context_.emplace(here, stop_.get_token(), outer != nullptr ? outer->where : std::source_location());
         detail::inside(*here).add_context(*context_);
         if (outer != nullptr) { forward_.emplace(outer->stop, stopper{*this}); }
-        const time_point now = here->now();
-        if (duration_) { until_ = *duration_ < time_point::max() - now ? now + *duration_ : time_point::max(); }
+        if (duration_) { until_ = detail::time_after(here->now(), *duration_); }
         detail::inside(*here).add_timer(*this, until_);
         running_.emplace(work_.operator co_await());
         return running_->start(waiting, &*context_);

@@ -111,9 +111,8 @@ public:
 
     void poll() override {
         if (io_uring_sq_ready(&ring_) != 0 || has_deferred()) {
-            if (cancels_owed_) [[unlikely]] { cancel_owed(); }  // owed while the submission queue is full
             check(io_uring_submit_and_get_events(&ring_));
-            if (cancels_owed_) [[unlikely]] { cancel_owed(); }  // there is room now
+            if (cancels_owed_) [[unlikely]] { cancel_owed(); }  // owed while the queue was full; there is room now
         }
         if (io_uring_cq_ready(&ring_) != 0 && io().has_room()) { reap(); }
         if (!nothing_fired(fired_)) { fire(fired_); }

@@ -124,9 +124,9 @@ TEST_CASE("a frame that comes back while no thread has the executor ends its sle
     REQUIRE(held.size() == fake_port::receiving);
     CHECK(sockets.rx.socket().pool().census().exact);  // which takes nothing from the sleep
     CHECK_FALSE(kernel.deliver(numbered_frame(1)));    // no frame to receive into
-    CHECK_FALSE(wait_for(*plan, 0ms));
+    CHECK_FALSE(epoll_waiter().wait(*plan, 0ms));
     std::thread([&] { held.clear(); }).join();
-    CHECK(wait_for(*plan, 60s));
+    CHECK(epoll_waiter().wait(*plan, 60s));
     call([&] { loop.after_sleep(); });
     call([&] { static_cast<void>(loop.poll()); });
     REQUIRE(kernel.deliver(numbered_frame(2)));

@@ -5,13 +5,8 @@
 #pragma once
 
 #include "fluxnet/runtime/core/executor.hpp"
+#include "tests/support/epoll_waiter.hpp"
 
-#include <doctest/doctest.h>
-
-#include <sys/epoll.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <thread>
@@ -35,25 +30,11 @@ private:
     bool elsewhere_ = false;
 };
 
-/// Waits as a loop of epoll does. Returns whether the descriptor became readable before the deadline, or `limit`.
-inline bool wait_for(const sleep_plan& plan, std::chrono::milliseconds limit) {
-    if (plan.deadline) {
-        const auto left = *plan.deadline - std::chrono::steady_clock::now();
-        limit = std::clamp(std::chrono::ceil<std::chrono::milliseconds>(left), std::chrono::milliseconds(0), limit);
-    }
-    const int set = ::epoll_create1(EPOLL_CLOEXEC);
-    epoll_event event{};
-    event.events = EPOLLIN;
-    REQUIRE(::epoll_ctl(set, EPOLL_CTL_ADD, plan.fd, &event) == 0);
-    const int ready = ::epoll_wait(set, &event, 1, static_cast<int>(limit.count()));
-    ::close(set);
-    return ready == 1;
-}
-
 /// Drives `loop` until `done()` says so after a poll().
 template <class Done>
 void drive_by_turns(executor& loop, Done done) {
     taking_turns call;
+    epoll_waiter waiter;
     for (;;) {
         bool again = false;
         call([&] { again = loop.poll(); });
@@ -62,7 +43,7 @@ void drive_by_turns(executor& loop, Done done) {
         std::optional<sleep_plan> plan;
         call([&] { plan = loop.prepare_sleep(); });
         if (!plan) { continue; }
-        wait_for(*plan, std::chrono::seconds(60));
+        waiter.wait(*plan, std::chrono::seconds(60));
         call([&] { loop.after_sleep(); });
     }
 }

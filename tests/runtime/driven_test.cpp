@@ -5,6 +5,7 @@
 #include "fluxnet/runtime/core/readable.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "tests/runtime/pipe_ends.hpp"
+#include "tests/support/epoll_waiter.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/support/syscall_counter.hpp"
 
@@ -32,11 +33,11 @@ void settle(executor& loop) {
 
 /// Drives the executor until it has no work.
 void finish(executor& loop) {
+    test::epoll_waiter waiter;
     for (settle(loop); loop.has_work(); settle(loop)) {
         const auto plan = loop.prepare_sleep();
         if (!plan) { continue; }
-        pollfd entry{plan->fd, POLLIN, 0};
-        REQUIRE(::poll(&entry, 1, 60'000) == 1);
+        REQUIRE(waiter.wait(*plan, 60s));
         loop.after_sleep();
     }
 }

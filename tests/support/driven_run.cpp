@@ -3,17 +3,10 @@
 // the executor and waits for its descriptor and its deadline. The linker leads calls of run() here (--wrap), so that all
 // tests of the runtime can be run once more by a loop that is not ours.
 #include "fluxnet/runtime/core/executor.hpp"
-#include "tests/support/detail/file_descriptor.hpp"
+#include "tests/support/epoll_waiter.hpp"
 
-#include <algorithm>
-#include <cerrno>
-#include <chrono>
 #include <cstdlib>
-#include <ctime>
 #include <memory>
-#include <system_error>
-
-#include <sys/epoll.h>
 
 extern "C" {
 void real_run(fluxnet::executor* self) __asm__("__real__ZN7fluxnet8executor3runEv");
@@ -34,18 +27,6 @@ bool wanted() {
     return set;
 }
 
-void wait_for(int epoll, const sleep_plan& plan) {
-    epoll_event event{};
-    timespec left{};
-    if (plan.deadline) {
-        const auto wait = std::max(*plan.deadline - std::chrono::steady_clock::now(), std::chrono::nanoseconds::zero());
-        left = {wait.count() / 1'000'000'000, wait.count() % 1'000'000'000};
-    }
-    if (::epoll_pwait2(epoll, &event, 1, plan.deadline ? &left : nullptr, nullptr) < 0 && errno != EINTR) {
-        throw std::system_error(errno, std::generic_category(), "wait for an executor");
-    }
-}
-
 /// Ends what run() ends when it returns.
 class giving_up {
 public:
@@ -60,8 +41,7 @@ private:
 };
 
 void drive(executor& loop) {
-    const test::detail::file_descriptor epoll(::epoll_create1(EPOLL_CLOEXEC));
-    bool watched = false;
+    test::epoll_waiter waiter;
     const giving_up at_the_end(loop);
     detail::inside(loop).take_inbox();
     if (!loop.has_work() && !detail::inside(loop).has_ready()) { return; }
@@ -72,14 +52,7 @@ void drive(executor& loop) {
         if (!loop.has_work()) { return; }
         const auto plan = loop.prepare_sleep();
         if (!plan) { continue; }
-        if (!watched) {
-            epoll_event event{.events = EPOLLIN, .data = {}};
-            if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, plan->fd, &event) != 0) {
-                throw std::system_error(errno, std::generic_category(), "watch an executor's descriptor");
-            }
-            watched = true;
-        }
-        wait_for(epoll.get(), *plan);
+        waiter.wait(*plan);
         loop.after_sleep();
     }
 }

@@ -3,8 +3,8 @@
 //
 // Needed because the kernel wakes only polls that are armed when an interface is deleted, and none when its link changes.
 // A service of the executor (`link_monitors`) owns them; each is made on a thread that is in the network namespace to be
-// watched. A message is a hint: what it says
-// about programs or absence is confirmed by a query before a handle is failed, since older messages may still be queued.
+// watched. A message is a hint: what it says about programs or absence is confirmed by a query before a handle is failed,
+// since older messages may still be queued.
 // Source: rtnetlink(7), netlink(7).
 #pragma once
 

@@ -31,7 +31,6 @@ template <>
 [[nodiscard]] constexpr std::chrono::steady_clock::time_point time_after(std::chrono::steady_clock::time_point now,
                                                                          std::chrono::nanoseconds duration) noexcept {
     using time_point = std::chrono::steady_clock::time_point;
-    if (duration.count() <= 0) { return now; }
     return duration < time_point::max() - now ? now + duration : time_point::max();
 }
 
