@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
     std::size_t packets = 0;
     loop.spawn(count_packets(sockets->rx, packets));
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(std::chrono::seconds(10));
+        static_cast<void>(co_await sleep_for(std::chrono::seconds(10)));
         loop.request_stop();
     });
     loop.run();

@@ -97,13 +97,14 @@ void executor::check_thread() {
         throw std::system_error(make_error_code(errc::wrong_thread),
                                 "run an executor on another thread than its clock was made on");
     }
-    if (threads_ == reactor_threads::one && thread_ != std::thread::id() && thread_ != here) {
+    const std::thread::id before = thread_.load(std::memory_order_relaxed);
+    if (threads_ == reactor_threads::one && before != std::thread::id() && before != here) {
         throw std::system_error(make_error_code(errc::wrong_thread),
                                 "run an executor on another thread than before; make it with reactor_threads::changing "
                                 "to let threads take turns");
     }
     reactor_->attach();
-    thread_ = here;
+    thread_.store(here, std::memory_order_relaxed);
 }
 
 executor::visit::visit(executor& self) : self_(self), outer_(current_) {
@@ -153,6 +154,28 @@ bool executor::run_to(time_point limit) {
         end_turn(!has_work() || at_limit.rung);
     }
     return has_work() || has_ready();
+}
+
+void executor::run_main(task<void> work, std::chrono::nanoseconds rest, const std::source_location& where) {
+    const auto ended = std::make_shared<bool>(false);  // on the heap, for the task may stay suspended
+    const auto body = [](task<void> main, std::shared_ptr<bool> over) -> task<void> {
+        co_await main;
+        *over = true;
+    };
+    {
+        const run_visit here(*this);
+        spawn(body(std::move(work), ended), where);
+        while (!*ended && !failure_ && !stopped()) {
+            start_turn();
+            finish_turn(*ended);
+        }
+        if (!*ended && !failure_) { throw std::system_error(make_error_code(errc::stopped), "run a task to its end"); }
+    }
+    const struct again {
+        executor& of;
+        ~again() { of.restart(); }
+    } at_the_end{*this};
+    static_cast<void>(shut_down_by(detail::time_after(now(), rest)));
 }
 
 bool executor::poll() {
@@ -217,6 +240,11 @@ void executor::start_turn() {
 }
 
 void executor::end_turn(bool worked) {
+    finish_turn(worked);
+    throw_failure();
+}
+
+void executor::finish_turn(bool worked) {
     for (auto& handler : handlers_) { handler.end_turn(); }
     if (worked) { worked_ = true; }
     if (worked || !ready_.empty() || stopped() || failure_) {
@@ -225,7 +253,6 @@ void executor::end_turn(bool worked) {
     } else {
         rest();
     }
-    if (failure_) [[unlikely]] { throw_failure(); }
 }
 
 void executor::throw_failure() {
@@ -330,12 +357,15 @@ void executor::request_stop() {
     if (current_ == this) {
         stop_source_.request_stop();
     } else {
-        post([this] { stop_source_.request_stop(); });
+        post([this, restarts = restarts_.load(std::memory_order_acquire)] {
+            if (restarts == restarts_.load(std::memory_order_relaxed)) { stop_source_.request_stop(); }
+        });
     }
 }
 
 void executor::restart() {
     inbox_.restart();
+    restarts_.fetch_add(1, std::memory_order_release);  // a request that has not come yet is not meant for what follows
     if (stop_source_.stop_requested()) { stop_source_ = std::stop_source(); }
 }
 
@@ -349,9 +379,10 @@ std::vector<task_info> executor::shut_down_by(time_point limit) {
         const auto any_task = [&] { return tasks_->any() || tasks_->any_background(); };
         while ((any_task() || has_ready()) && !stopped() && !at_limit.rung) {
             start_turn();
-            end_turn(!any_task() || at_limit.rung);
+            finish_turn(!any_task() || at_limit.rung);
         }
     }
+    throw_failure();
     return tasks();
 }
 
@@ -361,7 +392,8 @@ std::vector<task_info> executor::tasks() const {
         task_info& task = all.emplace_back();
         task.where = context.where;
         task.elsewhere = context.on.load(std::memory_order_acquire) != this;
-        if (task.elsewhere || context.awaiting == nullptr) { continue; }
+        task.travelling = context.travelling.load(std::memory_order_relaxed) != nullptr;
+        if (task.elsewhere || task.travelling || context.awaiting == nullptr) { continue; }
         task.awaiting = context.awaiting->name();
         task.waiting_for = now() - context.since;
     }

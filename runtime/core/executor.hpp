@@ -51,7 +51,8 @@ namespace fluxnet {
 
 namespace detail {
 class executor_tasks;
-}
+class nested_turns;
+}  // namespace detail
 
 /// What a loop that drives an executor has to wait for before it calls poll() again.
 struct sleep_plan {
@@ -95,29 +96,37 @@ public:
     executor(const executor&) = delete;
     executor& operator=(const executor&) = delete;
 
-    /// Destroys what has not ended. Not while a thread drives it.
+    /// Destroys what has not ended. Not while a thread drives it, or drives an executor that a task of this one went to.
     ~executor();
 
     /// Returns the executor that the calling thread drives at the moment, or null. Any thread.
     [[nodiscard]] static executor* current() noexcept { return current_; }
 
     /// Starts `work` on this executor, at the next turn. What it awaits is cancelled by request_stop(). An exception that
-    /// leaves it comes out of run(). Two frames: its own, and one that joins it to the executor.
+    /// leaves it comes out of run(); what it returns is dropped. Two frames: its own, and one that joins it to the executor.
     void spawn(task<void> work, const std::source_location& where = std::source_location::current());
+    template <class T>
+    requires(!std::is_void_v<T>) void spawn(task<T> work,
+                                            const std::source_location& where = std::source_location::current()) {
+        spawn(detail::drop_value(std::move(work)), where);
+    }
 
     /// The same for a coroutine function object, which is kept until the coroutine ends: a lambda's captures stay valid.
-    template <class F>
-    requires std::is_invocable_r_v<task<void>, F&> void spawn(
-        F function, const std::source_location& where = std::source_location::current()) {
+    template <detail::task_function F>
+    void spawn(F function, const std::source_location& where = std::source_location::current()) {
         spawn(detail::keep_and_run(std::move(function)), where);
     }
 
     /// Starts `work` likewise, as something that goes on beside the program's work and does not keep run() from returning.
     /// Suspended then, it goes on when the executor is run again, or goes when the executor does.
     void spawn_background(task<void> work, const std::source_location& where = std::source_location::current());
-    template <class F>
-    requires std::is_invocable_r_v<task<void>, F&> void spawn_background(
-        F function, const std::source_location& where = std::source_location::current()) {
+    template <class T>
+    requires(!std::is_void_v<T>) void spawn_background(task<T> work,
+                                                       const std::source_location& where = std::source_location::current()) {
+        spawn_background(detail::drop_value(std::move(work)), where);
+    }
+    template <detail::task_function F>
+    void spawn_background(F function, const std::source_location& where = std::source_location::current()) {
         spawn_background(detail::keep_and_run(std::move(function)), where);
     }
 
@@ -127,6 +136,19 @@ public:
     /// it was. Errors: std::system_error, already_running inside run() of this executor, wrong_thread on another thread than
     /// before.
     void run();
+
+    /// Runs `work` to its end, as a program's main task: then cancels what else goes on here, in the background too, and
+    /// runs until that has ended, `rest` at the longest. Returns the value of `work`. Throws the first exception that left a
+    /// task, which cancels everything likewise; or std::system_error: stopped after stop(), when tasks stay suspended; and
+    /// as run() does. Afterwards the executor may be used again.
+    template <class T>
+    T run(task<T> work, std::chrono::nanoseconds rest = std::chrono::seconds(5),
+          const std::source_location& where = std::source_location::current()) {
+        // On the heap: a task that stays suspended must find it when it goes on.
+        const auto kept = std::make_shared<std::optional<detail::value_of<T>>>();
+        run_main(detail::keep_value(std::move(work), kept), rest, where);
+        if constexpr (!std::is_void_v<T>) { return std::move(**kept); }
+    }
 
     /// The same, but returns at `limit` at the latest. Handles keep the thread and their polls: call it again, or release().
     /// Returns whether something is left to run.
@@ -140,10 +162,11 @@ public:
     }
 
     // For a loop of somebody else's: poll() until it returns false; then prepare_sleep(), and if that gives a plan, wait for
-    // its descriptor or deadline and call after_sleep(); then poll() again. Handles keep their frames and armed polls
-    // between these calls. With reactor_threads::one it is always the same thread; with `changing` each call may come from
-    // another, one at a time, and the handles belong to no thread between two calls. An eventfd that a task awaits ends such
-    // a sleep some milliseconds late with reactor_threads::one on io_uring, because the kernel puts that off; with
+    // its descriptor or deadline and call after_sleep(); then poll() again. Such a loop ends when has_work() is false, or
+    // stopped() is true: poll() does nothing then, and prepare_sleep() gives no plan. Handles keep their frames and armed
+    // polls between these calls. With reactor_threads::one it is always the same thread; with `changing` each call may come
+    // from another, one at a time, and the handles belong to no thread between two calls. An eventfd that a task awaits ends
+    // such a sleep some milliseconds late with reactor_threads::one on io_uring, because the kernel puts that off; with
     // `changing` it does not.
 
     /// Makes one turn without waiting. Returns whether another is to follow at once. Throws the first exception that left a
@@ -262,6 +285,7 @@ protected:
 
 private:
     friend class detail::executor_tasks;
+    friend class detail::nested_turns;
     friend detail::scheduler& detail::inside(executor& of) noexcept;
     class posted_function;
 
@@ -272,6 +296,8 @@ private:
     [[nodiscard]] bool keeps_spinning() noexcept;
     void sleep();
     bool run_to(time_point limit);
+    void run_main(task<void> work, std::chrono::nanoseconds rest, const std::source_location& where);
+    void finish_turn(bool worked);
     std::vector<task_info> shut_down_by(time_point limit);
     void keep_failure(std::exception_ptr failure) noexcept;
     void throw_failure();
@@ -291,11 +317,12 @@ private:
 
     const idle_policy idle_;
     const reactor_threads threads_;
-    bool driven_ = false;     // a visit is under way
-    std::thread::id thread_;  // that drives it, or drove it last
+    bool driven_ = false;                                      // a visit is under way
+    std::atomic<std::thread::id> thread_ = std::thread::id();  // that drives it, or drove it last
     std::unique_ptr<detail::executor_tasks> tasks_;
     std::atomic<std::uint32_t> guards_ = 0;
     std::stop_source stop_source_;
+    std::atomic<std::uint64_t> restarts_ = 0;  // how often stop_source_ was replaced
     std::exception_ptr failure_;
     detail::counter turns_;
     detail::counter sleeps_;

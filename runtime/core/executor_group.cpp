@@ -47,19 +47,19 @@ executor_group::~executor_group() {
     for (executor& one : executors_) { one.discard_tasks(); }
 }
 
-void executor_group::spawn(std::size_t i, std::function<task<void>()> make, const std::source_location& where) {
+void executor_group::spawn(std::size_t i, task<void> work, const std::source_location& where) {
     tasks_.fetch_add(1, std::memory_order_relaxed);
-    const auto counted = [](executor_group& group, std::function<task<void>()> function) -> task<void> {
+    const auto counted = [](executor_group& group, task<void> inner) -> task<void> {
         struct ending {
             executor_group& group;
             ~ending() { group.task_ended(); }
         };
         const ending at_the_end{group};
-        const task<void> work = function();
-        co_await work;
+        co_await inner;
     };
     executor& on = executors_[i];
-    on.post([this, &on, counted, make = std::move(make), where] { on.spawn(counted(*this, make), where); });
+    const auto held = std::make_shared<task<void>>(std::move(work));  // what is posted has to be copyable
+    on.post([this, &on, counted, held, where] { on.spawn(counted(*this, std::move(*held)), where); });
 }
 
 void executor_group::task_ended() noexcept {

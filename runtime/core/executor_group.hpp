@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `executor_group`: several executors, each on a thread of its own, pinned to a CPU of its own.
 //
+//     executor_group group;
+//     for (std::size_t i = 0; i < group.size(); ++i) { group.spawn(i, [i] { return serve_queue(i); }); }
+//     group.run();
+//
+// Threads: made, run and destroyed on one; spawn() and request_stop() on any.
+//
 // The way to one network queue per core: open queue i (builder::build_queues) on executor i, and nothing is shared on a
 // packet's way. Made, run and destroyed on one thread. Handles are opened and tasks spawned before run(), or on the
 // executors' threads; spawn() may be called on any. Threads exist during run() only; the executors are destroyed together,
@@ -14,10 +20,11 @@
 #include <cstddef>
 #include <deque>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <source_location>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace fluxnet {
@@ -39,11 +46,22 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return executors_.size(); }
     [[nodiscard]] executor& operator[](std::size_t i) noexcept { return executors_[i]; }
 
-    /// Starts the task that `make` returns on executor `i`, whose thread calls `make`. Any thread; allocates. An executor
-    /// may end when no task that was started here is left on any; one that was spawned on an executor itself holds only
-    /// that.
-    void spawn(std::size_t i, std::function<task<void>()> make,
-               const std::source_location& where = std::source_location::current());
+    /// Starts `work` on executor `i`, on whose thread it begins. What it returns is dropped. Any thread; allocates. An
+    /// executor may end when no task that was started here is left on any; one that was spawned on an executor itself holds
+    /// only that.
+    void spawn(std::size_t i, task<void> work, const std::source_location& where = std::source_location::current());
+    template <class T>
+    requires(!std::is_void_v<T>) void spawn(std::size_t i, task<T> work,
+                                            const std::source_location& where = std::source_location::current()) {
+        spawn(i, detail::drop_value(std::move(work)), where);
+    }
+
+    /// The same for a function object that returns a task: the executor's thread calls it. It may be one that can only be
+    /// moved, and is kept until the coroutine ends.
+    template <detail::task_function F>
+    void spawn(std::size_t i, F make, const std::source_location& where = std::source_location::current()) {
+        spawn(i, detail::keep_and_run(std::move(make)), where);
+    }
 
     /// Runs all executors, once, until every task on every one of them has ended, or request_stop() has made them end. The
     /// first exception that left a task cancels all the others and is thrown. Throws std::system_error when a thread cannot

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `io_result`: what an awaited transfer ends with. A plain value; made for `auto [ec, n] = co_await ...`.
+// `io_result`: what an awaited transfer ends with.
+//
+//     const auto [ec, n] = co_await rx.recv(burst);  // n counts also when there is an error
+//
+// A plain value; the compiler warns of one that nobody looks at.
 #pragma once
 
 #include "fluxnet/xsk/base/error.hpp"
@@ -9,7 +13,7 @@
 
 namespace fluxnet {
 
-struct io_result {
+struct [[nodiscard]] io_result {
     std::error_code ec = no_error;  ///< No error, or why the transfer ended early.
     std::size_t n = 0;              ///< What was transferred, also when there is an error.
 };

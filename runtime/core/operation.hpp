@@ -15,6 +15,7 @@
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"
 #include "fluxnet/runtime/core/task_context.hpp"
+#include "fluxnet/runtime/core/wait_result.hpp"
 #include "fluxnet/xsk/base/detail/probe.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
@@ -96,16 +97,16 @@ protected:
     void travel(std::coroutine_handle<Promise> waiting, fluxnet::executor& target) {
         if (stopped_before(waiting)) {
             end_canceled(waiting);
-            return;
+        } else {
+            set_out(waiting, target);
         }
-        enter(waiting, phase::travelling, target);
-        if (context_ != nullptr) {
-            context_->awaiting = this;
-            context_->since = target.now();
-        }
-        // From here on the home executor's tasks() does not look at what is awaited, which may be gone at any time.
-        if (context_ != nullptr) { context_->on.store(&target, std::memory_order_release); }
-        inside(target).post(*this);
+    }
+
+    /// The same whether or not a stop was requested.
+    template <class Promise>
+    void travel_home(std::coroutine_handle<Promise> waiting, fluxnet::executor& target) {
+        context_ = context_of(waiting);
+        set_out(waiting, target);
     }
 
     /// Tells whether nothing goes on: it has not begun, or has been finished.
@@ -121,6 +122,7 @@ protected:
     void end() noexcept {
         registration_.reset();
         if (context_ != nullptr && context_->awaiting == this) { context_->awaiting = nullptr; }
+        if (phase_ == phase::travelling && context_ != nullptr) { context_->arrives(); }
         if (phase_ == phase::travelling || granted_) {  // its frame is destroyed before it came out of the inbox
             inside(*executor_).take_inbox();
             if (is_linked()) { unlink(); }
@@ -157,6 +159,17 @@ private:
         executor* const current = executor::current();
         if (current == nullptr) [[unlikely]] { throw_no_executor(); }
         return *current;
+    }
+
+    void set_out(std::coroutine_handle<> waiting, fluxnet::executor& target) {
+        enter(waiting, phase::travelling, target);
+        if (context_ != nullptr) {
+            context_->awaiting = this;
+            context_->since = target.now();
+            // From here on the home executor's tasks() does not look at what is awaited, which may be gone at any time.
+            context_->sets_out(target, *this);
+        }
+        inside(target).post(*this);
     }
 
     /// Has the coroutine go on through the ready queue, as if the operation had been cancelled at once.
@@ -212,6 +225,7 @@ private:
     void run() noexcept override {
         if (phase_ == phase::travelling) {
             phase_ = phase::done;
+            if (context_ != nullptr) { context_->arrives(); }
         } else if (granted_) {
             granted_ = false;
             phase_ = phase::done;

@@ -30,7 +30,7 @@ public:
         return suspend(waiting, [this] { detail::inside(home_executor()).reactor().arm(*this, fd_, POLLIN); });
     }
 
-    std::error_code await_resume() noexcept { return finish(); }
+    wait_result await_resume() noexcept { return finish(); }
 
 private:
     [[nodiscard]] const char* name() const noexcept override { return "readable"; }

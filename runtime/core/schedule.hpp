@@ -37,7 +37,7 @@ public:
         return detail::inside(*here).switch_from(node_);
     }
 
-    std::error_code await_resume() const noexcept {
+    wait_result await_resume() const noexcept {
         if (canceled_) { return errc::operation_canceled; }
         return no_error;
     }
@@ -64,7 +64,7 @@ public:
         return travel(waiting, target_);
     }
 
-    std::error_code await_resume() noexcept { return finish(); }
+    wait_result await_resume() noexcept { return finish(); }
 
 private:
     [[nodiscard]] const char* name() const noexcept override { return "schedule_on"; }
@@ -81,37 +81,17 @@ private:
     return schedule_awaiter(target);
 }
 
-namespace detail {
-
-/// What a task came to whose end somebody waits for outside any coroutine.
-template <class T>
-struct waited_for {
-    std::optional<std::conditional_t<std::is_void_v<T>, std::monostate, T>> value;
-};
-
-template <class T>
-task<void> keep_for_waiter(task<T> work, std::shared_ptr<waited_for<T>> into) {
-    if constexpr (std::is_void_v<T>) {
-        co_await work;
-        into->value.emplace();
-    } else {
-        into->value.emplace(co_await work);
-    }
-}
-
-}  // namespace detail
-
 /// Runs `work` to its end on `on`, with whatever else was spawned there, in the calling thread; returns its value or throws
 /// what left it. Throws std::system_error: stopped when somebody called on.stop() before the end, and the task stays
 /// suspended then; already_running inside a coroutine of `on`. Inside a coroutine of another executor that one's turn waits.
 template <class T>
 T sync_wait(executor& on, task<T> work) {
     // On the heap: a task that stays suspended must find it when it goes on.
-    const auto result = std::make_shared<detail::waited_for<T>>();
-    on.spawn(detail::keep_for_waiter(std::move(work), result));
+    const auto kept = std::make_shared<std::optional<detail::value_of<T>>>();
+    on.spawn(detail::keep_value(std::move(work), kept));
     on.run();
-    if (!result->value) { throw std::system_error(make_error_code(errc::stopped), "wait for a task to end"); }
-    if constexpr (!std::is_void_v<T>) { return std::move(*result->value); }
+    if (!*kept) { throw std::system_error(make_error_code(errc::stopped), "wait for a task to end"); }
+    if constexpr (!std::is_void_v<T>) { return std::move(**kept); }
 }
 
 /// The same on an executor of its own.

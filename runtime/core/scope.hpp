@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `scope`: tasks that run beside each other and end before it does.
 //
-// Lies in a coroutine's frame and is used on its executor's thread. Owns the frames of its children: a scope that is
-// destroyed with children still suspended, because an exception unwinds or the executor ends, destroys them first. In the
-// ordinary case the coroutine awaits join(). The first child that fails cancels the others (or not, by choice), and its
-// exception comes out of join(). Cancelling the coroutine that waits in join() cancels the children; join() still waits for
-// their end. One allocation for the scope's stop state, two for each child.
+//     scope children;
+//     children.spawn(serve(one));
+//     children.spawn(serve(other));
+//     const wait_result ended = co_await children.join();  // throws what the first to fail threw
+//
+// Threads: lies in the frame of a coroutine and is used on one executor's thread: where its first child was spawned. Its
+// children may go to other executors.
+//
+// Owns the frames of its children. In the ordinary case the coroutine awaits join(). The first child that fails cancels the
+// others (or not, by choice), and its exception comes out of join(). Cancelling the coroutine that waits in join() cancels
+// the children; join() still waits for their end. One allocation for the scope's stop state, two for each child.
+//
+// A scope that is destroyed before, because an exception unwinds or the executor ends, destroys its children first. A child
+// that is on another executor at that moment is cancelled and comes home first: the destructor makes turns of its own
+// executor until then, so the other one has to run. What such children refer to is therefore declared before the scope.
 #pragma once
 
 #include "fluxnet/runtime/core/detail/strand.hpp"
@@ -13,6 +23,7 @@
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 
+#include <cassert>
 #include <coroutine>
 #include <cstddef>
 #include <exception>
@@ -34,19 +45,26 @@ public:
     explicit scope(on_error policy = on_error::cancel_rest) noexcept : policy_(policy) {}
     scope(const scope&) = delete;
     scope& operator=(const scope&) = delete;
-    ~scope() { children_.clear(); }
+    ~scope() {
+        if (!children_.empty()) { children_.clear_running(stop_); }
+    }
 
-    /// Starts `work` on the executor whose thread this is, at its next turn.
+    /// Starts `work` on the executor whose thread this is, at its next turn. What it returns is dropped. Throws
+    /// std::system_error: no_executor outside a coroutine, wrong_executor on another than where children run already.
     void spawn(task<void> work, const std::source_location& where = std::source_location::current()) {
-        executor* const here = executor::current();
-        assert(here != nullptr && "a scope spawns inside an executor's run()");
-        children_.start(*this, *here, stop_.get_token(), where, std::move(work));
+        executor& here = home();
+        children_.start(*this, here, stop_.get_token(), where, std::move(work));
+        home_ = &here;
         ++running_;
+    }
+    template <class T>
+    requires(!std::is_void_v<T>) void spawn(task<T> work,
+                                            const std::source_location& where = std::source_location::current()) {
+        spawn(detail::drop_value(std::move(work)), where);
     }
 
     /// The same for a coroutine function object, which is kept until the coroutine ends.
-    template <class F>
-        requires std::is_invocable_r_v<task<void>, F&>
+    template <detail::task_function F>
     void spawn(F function, const std::source_location& where = std::source_location::current()) {
         spawn(detail::keep_and_run(std::move(function)), where);
     }
@@ -56,19 +74,29 @@ public:
     [[nodiscard]] std::stop_token stop_token() const noexcept { return stop_.get_token(); }
 
     /// Completes when no child runs; at once if that is so. Throws the first exception that ended one. Returns
-    /// operation_canceled when the awaiting task was cancelled: the children were too, and have ended. One waits at a time;
-    /// afterwards the scope may be used again, unless it was stopped.
+    /// operation_canceled when the awaiting task was cancelled while a child ran: the children were too, and have ended. One
+    /// waits at a time; afterwards the scope may be used again, unless it was stopped. Throws std::system_error
+    /// (wrong_executor) on another executor than the children's.
     [[nodiscard]] join_awaiter join() noexcept;
 
     [[nodiscard]] std::size_t running() const noexcept { return running_; }
 
 private:
+    /// The executor of this thread, which is that of the children.
+    [[nodiscard]] executor& home() const {
+        executor* const here = executor::current();
+        if (here == nullptr) [[unlikely]] { detail::throw_no_executor(); }
+        if (running_ != 0 && here != home_) [[unlikely]] { detail::throw_wrong_executor(); }
+        return *here;
+    }
+
     inline void strand_ended(std::exception_ptr failure) noexcept override;
 
     const on_error policy_;
     std::stop_source stop_;
     detail::strand_list children_;
     std::size_t running_ = 0;
+    executor* home_ = nullptr;    // of the children, if there are any
     std::exception_ptr failure_;  // the first
     join_awaiter* waiter_ = nullptr;
 };
@@ -84,6 +112,7 @@ public:
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> waiting) {
+        static_cast<void>(scope_.home());
         begin(waiting, [this] {
             assert(scope_.waiter_ == nullptr && "two coroutines join one scope");
             scope_.waiter_ = this;
@@ -91,7 +120,7 @@ public:
         });
     }
 
-    std::error_code await_resume() {
+    wait_result await_resume() {
         static_cast<void>(finish());
         if (scope_.waiter_ == this) { scope_.waiter_ = nullptr; }
         if (scope_.failure_) { std::rethrow_exception(std::exchange(scope_.failure_, nullptr)); }
@@ -104,7 +133,7 @@ private:
 
     [[nodiscard]] const char* name() const noexcept override { return "scope::join"; }
     void cancel() noexcept override {
-        canceled_ = true;
+        canceled_ = scope_.running_ != 0;
         scope_.request_stop();
     }
 

@@ -49,8 +49,12 @@ public:
         return object;
     }
 
+    /// Destroys the services, the youngest first; also those that one makes as it goes.
     void clear() noexcept {
-        while (!entries_.empty()) { entries_.pop_back(); }
+        while (!entries_.empty()) {
+            const std::unique_ptr<service> last = std::move(entries_.back().object);
+            entries_.pop_back();
+        }
     }
 
 private:

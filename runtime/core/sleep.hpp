@@ -23,7 +23,7 @@ public:
         return suspend(waiting, [this] { start(); });
     }
 
-    std::error_code await_resume() noexcept { return finish(); }
+    wait_result await_resume() noexcept { return finish(); }
 
 private:
     [[nodiscard]] const char* name() const noexcept override { return "sleep"; }

@@ -5,8 +5,21 @@
 #include "fluxnet/xsk/base/error.hpp"
 
 #include <system_error>
+#include <utility>
 
 namespace fluxnet::detail {
+
+void task_base::destroy_chain(promise_base& outermost) const noexcept {
+    promise_base* innermost = &outermost;
+    while (innermost->awaited_ != nullptr) { innermost = innermost->awaited_; }
+    while (innermost != &outermost) {
+        promise_base* const awaiter = innermost->awaiter_;
+        // Its owner lies in the awaiter's frame, and finds nothing to destroy when that frame goes.
+        std::exchange(innermost->owner_->coroutine_, {}).destroy();
+        innermost = awaiter;
+    }
+    coroutine_.destroy();
+}
 
 bool make_ready_here(ready_node& node) noexcept {
     executor* const here = executor::current();
@@ -22,6 +35,11 @@ void throw_not_awaitable() {
 void throw_no_executor() {
     throw std::system_error(make_error_code(errc::no_executor),
                             "await something outside a coroutine that an executor runs (spawn() or sync_wait())");
+}
+
+void throw_wrong_executor() {
+    throw std::system_error(make_error_code(errc::wrong_executor),
+                            "use a scope on another executor than the one where its children were spawned");
 }
 
 }  // namespace fluxnet::detail

@@ -1,10 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `task<T>`: a coroutine that starts when it is awaited and resumes its awaiter when it ends.
 //
+//     task<std::size_t> count(async_rx& rx) {
+//         std::array<packet, 64> burst;
+//         const auto [ec, n] = co_await rx.recv(burst);  // ec: cancelled, or the interface is gone
+//         co_return n;
+//     }
+//     loop.spawn(count(rx));  // or: const std::size_t n = co_await count(rx);
+//
+// Threads: a task is awaited once, on the thread of its awaiter, and ends on that thread unless it moved itself
+// (schedule_on()).
+//
 // The task object owns the coroutine frame; the frame is destroyed with it, and its memory kept for the next one of that
-// thread (detail/frame_cache.hpp). A task is awaited once, on the thread of its awaiter, and ends on that thread unless it
-// moved itself. Its result or exception travels to the awaiter. The awaiter's stop token flows down: what the task awaits is
-// cancelled with it.
+// thread (detail/frame_cache.hpp). A task that is being awaited stays where it is: it is not moved then. Its result or
+// exception travels to the awaiter. The awaiter's stop token flows down: what the task awaits is cancelled with it.
+//
+// A task that is destroyed while it waits takes with it whatever it awaits. The frames go from the innermost outwards, one
+// after the other, so that a chain of a million tasks needs no deep stack to be destroyed.
 //
 // Control passes from awaiter to task and back by symmetric transfer. g++ makes that an ordinary call below -O2 and when a
 // sanitizer is on, so there a chain of tasks that never suspend would eat the stack: where the stack has become deep the
@@ -29,6 +41,7 @@
 #include <optional>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 namespace fluxnet {
 
@@ -66,16 +79,58 @@ bool make_ready_here(ready_node& node) noexcept;
 /// Throws std::system_error: no_executor.
 [[noreturn]] void throw_no_executor();
 
-/// What every coroutine of ours has: who waits for it, and the strand that it is part of.
+/// Throws std::system_error: wrong_executor.
+[[noreturn]] void throw_wrong_executor();
+
+class promise_base;
+
+/// What every task object has: the coroutine that it owns.
+class task_base {
+public:
+    task_base(const task_base&) = delete;
+    task_base& operator=(const task_base&) = delete;
+
+protected:
+    task_base() = default;
+    explicit task_base(std::coroutine_handle<> coroutine) noexcept : coroutine_(coroutine) {}
+    ~task_base() = default;
+
+    /// Destroys the chain of coroutines that begins with `outermost`, which is this one's, the innermost first.
+    void destroy_chain(promise_base& outermost) const noexcept;
+
+    mutable std::coroutine_handle<> coroutine_;  // null, or suspended at its start, or at its end, or waiting
+};
+
+/// What every coroutine of ours has: its awaiter, the task that it awaits, and the strand that it is part of.
 class promise_base : public cached_frame {
 public:
     promise_base() = default;
+    promise_base(const promise_base&) = delete;
+    promise_base& operator=(const promise_base&) = delete;
 
     std::suspend_always initial_suspend() const noexcept { return {}; }
 
     [[nodiscard]] task_context* context() const noexcept { return context_; }
     void set_context(task_context* context) noexcept { context_ = context; }
-    void set_continuation(std::coroutine_handle<> continuation) noexcept { continuation_ = continuation; }
+
+    /// Notes that `waiting` awaits this coroutine, which `owner` owns.
+    template <class Promise>
+    void set_awaiter(std::coroutine_handle<Promise> waiting, const task_base& owner) noexcept {
+        continuation_ = waiting;
+        owner_ = &owner;
+        if constexpr (std::is_base_of_v<promise_base, Promise>) {
+            awaiter_ = &waiting.promise();
+            awaiter_->awaited_ = this;
+        }
+    }
+
+    /// Notes that the awaiter does not await this coroutine any more.
+    void end_await() noexcept {
+        if (awaiter_ != nullptr) { std::exchange(awaiter_, nullptr)->awaited_ = nullptr; }
+    }
+
+    /// Tells whether this coroutine awaits a task that has not ended.
+    [[nodiscard]] bool awaits_task() const noexcept { return awaited_ != nullptr; }
 
     /// Tells whether somebody awaits the coroutine, or has.
     [[nodiscard]] bool awaited() const noexcept { return static_cast<bool>(continuation_); }
@@ -86,6 +141,7 @@ public:
         template <class Promise>
         std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) noexcept {
             promise_base& promise = ended.promise();
+            promise.end_await();
             return promise.transfer_to(promise.continuation_);
         }
 
@@ -105,8 +161,13 @@ protected:
     ~promise_base() = default;
 
 private:
+    friend task_base;
+
     std::coroutine_handle<> continuation_;
-    task_context* context_ = nullptr;  // of the awaiter, set when the task is awaited
+    promise_base* awaiter_ = nullptr;   // the awaiting coroutine, when it is one of ours, until this one ends
+    promise_base* awaited_ = nullptr;   // the coroutine that this one awaits, until that ends
+    const task_base* owner_ = nullptr;  // of this coroutine, once it is awaited
+    task_context* context_ = nullptr;   // of the awaiter, set when the task is awaited
     std::optional<ready_coroutine> unwinding_;
 };
 
@@ -149,13 +210,14 @@ private:
 }  // namespace detail
 
 template <class T>
-class [[nodiscard]] task {
+class [[nodiscard]] task : private detail::task_base {
 public:
     using promise_type = detail::task_promise<T>;
+    using value_type = T;
 
     class awaiter {
     public:
-        explicit awaiter(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_(coroutine) {}
+        explicit awaiter(const task& awaited) noexcept : task_(awaited) {}
 
         bool await_ready() const noexcept { return false; }
 
@@ -165,42 +227,52 @@ public:
         }
 
         /// The same with a context that the task is to have instead of the awaiter's.
-        std::coroutine_handle<> start(std::coroutine_handle<> waiting, detail::task_context* context) noexcept {
-            coroutine_.promise().set_continuation(waiting);
-            coroutine_.promise().set_context(context);
-            return coroutine_.promise().transfer_to(coroutine_);
+        template <class Promise>
+        std::coroutine_handle<> start(std::coroutine_handle<Promise> waiting, detail::task_context* context) noexcept {
+            promise_type& promise = task_.promise();
+            promise.set_awaiter(waiting, task_);
+            promise.set_context(context);
+            return promise.transfer_to(task_.coroutine_);
         }
 
-        T await_resume() { return coroutine_.promise().take(); }
+        T await_resume() { return task_.promise().take(); }
 
     private:
-        std::coroutine_handle<promise_type> coroutine_;
+        const task& task_;
     };
 
     task() = default;
-    task(task&& other) noexcept : coroutine_(std::exchange(other.coroutine_, {})) {}
+    task(task&& other) noexcept : task_base(std::exchange(other.coroutine_, {})) {}
     task& operator=(task&& other) noexcept {
         std::swap(coroutine_, other.coroutine_);
         return *this;
     }
     ~task() {
-        if (coroutine_) { coroutine_.destroy(); }
+        if (!coroutine_) { return; }
+        promise().end_await();
+        if (promise().awaits_task()) [[unlikely]] {
+            destroy_chain(promise());
+        } else {
+            coroutine_.destroy();
+        }
     }
 
     /// Starts the task and completes when it has ended; returns its value or throws its exception. Throws std::system_error
     /// (not_awaitable) at once when the task is empty, was moved away, or has been awaited before.
     [[nodiscard]] awaiter operator co_await() const {
-        if (!coroutine_ || coroutine_.promise().awaited()) [[unlikely]] { detail::throw_not_awaitable(); }
-        return awaiter(coroutine_);
+        if (!coroutine_ || promise().awaited()) [[unlikely]] { detail::throw_not_awaitable(); }
+        return awaiter(*this);
     }
 
     [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(coroutine_); }
 
 private:
     friend promise_type;
-    explicit task(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_(coroutine) {}
+    explicit task(std::coroutine_handle<promise_type> coroutine) noexcept : task_base(coroutine) {}
 
-    std::coroutine_handle<promise_type> coroutine_;  // null, or suspended at its start, or at its end, or waiting
+    [[nodiscard]] promise_type& promise() const noexcept {
+        return std::coroutine_handle<promise_type>::from_address(coroutine_.address()).promise();
+    }
 };
 
 namespace detail {
@@ -214,10 +286,40 @@ inline task<void> task_promise<void>::get_return_object() noexcept {
     return task<void>(std::coroutine_handle<task_promise>::from_promise(*this));
 }
 
-/// Runs a coroutine function object, which lives in this frame until the coroutine has ended.
+template <class Task>
+inline constexpr bool is_task = false;
+template <class T>
+inline constexpr bool is_task<task<T>> = true;
+
+/// A function object that returns a task, of whatever result.
 template <class F>
+concept task_function = std::is_invocable_v<F&> && is_task<std::invoke_result_t<F&>>;
+
+/// Runs a coroutine function object, which lives in this frame until the coroutine has ended. Drops its value.
+template <task_function F>
 task<void> keep_and_run(F function) {
-    co_await function();
+    static_cast<void>(co_await function());
+}
+
+/// Runs a task and drops its value.
+template <class T>
+task<void> drop_value(task<T> work) {
+    static_cast<void>(co_await work);
+}
+
+/// What stands for a task's value: nothing is std::monostate.
+template <class T>
+using value_of = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+
+/// Runs a task and keeps its value at `into`, a pointer of any kind to an optional, which lives until then.
+template <class T, class Pointer>
+task<void> keep_value(task<T> work, Pointer into) {
+    if constexpr (std::is_void_v<T>) {
+        co_await work;
+        into->emplace();
+    } else {
+        into->emplace(co_await work);
+    }
 }
 
 }  // namespace detail

@@ -26,14 +26,30 @@ class operation;
 
 struct task_context : boost::intrusive::list_base_hook<boost::intrusive::tag<struct task_context_tag>,
                                                        boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
-    task_context(executor* on_, std::stop_token stop_, const std::source_location& where_)
-        : stop(std::move(stop_)), where(where_), on(on_) {}
+    task_context(executor* on_, std::stop_token stop_, const std::source_location& where_, task_context* outer_ = nullptr)
+        : stop(std::move(stop_)), where(where_), on(on_), outer(outer_) {}
 
-    const std::stop_token stop;                     // cancels what the strand awaits
-    const std::source_location where;               // it was spawned
-    std::atomic<executor*> on;                      // whose thread it is on; changed there
-    const operation* awaiting = nullptr;            // null while it runs, or is about to
-    std::chrono::steady_clock::time_point since{};  // it awaits that; as exact as executor::coarse_now()
+    // Moves the strand to another executor: first sets_out() on the thread that it leaves, then arrives() on the other.
+
+    void sets_out(executor& target, const operation& on_its_way) noexcept {
+        for (task_context* each = this; each != nullptr; each = each->outer) {
+            each->travelling.store(&on_its_way, std::memory_order_relaxed);
+            each->on.store(&target, std::memory_order_release);
+        }
+    }
+    void arrives() noexcept {
+        for (task_context* each = this; each != nullptr; each = each->outer) {
+            each->travelling.store(nullptr, std::memory_order_relaxed);
+        }
+    }
+
+    const std::stop_token stop;                         // cancels what the strand awaits
+    const std::source_location where;                   // it was spawned
+    std::atomic<executor*> on;                          // whose thread it is on, or on its way to
+    std::atomic<const operation*> travelling{nullptr};  // what takes it there; null when it is there
+    task_context* const outer;                          // around this one, when that is part of a strand with one already
+    const operation* awaiting = nullptr;                // null while it runs, or is about to
+    std::chrono::steady_clock::time_point since{};      // it awaits that; as exact as executor::coarse_now()
 };
 
 /// The context of the coroutine that a handle names; null when it takes no part.

@@ -10,7 +10,9 @@ std::string to_text(std::span<const task_info> tasks) {
     for (const task_info& task : tasks) {
         text += task.where.file_name();
         text += ':' + std::to_string(task.where.line()) + " in " + task.where.function_name() + ": ";
-        if (task.elsewhere) {
+        if (task.travelling) {
+            text += "travelling to another executor";
+        } else if (task.elsewhere) {
             text += "on another executor";
         } else if (task.awaiting.empty()) {
             text += "ready";

@@ -15,6 +15,7 @@ struct task_info {
     std::string_view awaiting;                ///< "async_rx::recv"; empty while it runs or is about to.
     std::chrono::nanoseconds waiting_for{0};  ///< How long it has awaited that, to within 64 turns.
     bool elsewhere = false;                   ///< It has gone to another executor, which knows what it awaits.
+    bool travelling = false;                  ///< It is between two executors, by schedule_on() or the like.
 };
 
 /// One line for each task: "main.cpp:42 in serve(...): async_rx::recv for 1.204 s".

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `timeout`, `deadline`: cancel a task when its time is over.
+// `timeout`, `deadline`: cancel what is awaited when its time is over.
 //
-// The task runs in place, as if it were awaited directly; only what cancels it is added. One allocation, for the stop state
-// that stands between the awaiting coroutine's and the task's.
+//     const timed<io_result> got = co_await timeout(100ms, rx.recv(burst));
+//     if (got.expired && got.value.n == 0) { ... }
+//
+// What is awaited runs in place, as if it were awaited directly; only what cancels it is added. It may move to another
+// executor: when it has ended, the awaiting coroutine goes on where it was. One allocation, for the stop state that stands
+// between the awaiting coroutine's and the one awaited, and a frame.
 #pragma once
 
+#include "fluxnet/runtime/core/detail/there_and_back.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/core/task_context.hpp"
@@ -22,26 +27,32 @@ namespace fluxnet {
 /// What a task came to under a time limit. `expired`: the time passed before its end and it was cancelled; what it returned
 /// then is there all the same, so that nothing that it had received is lost.
 template <class T>
-struct timed {
+struct [[nodiscard]] timed {
     T value;
     bool expired = false;
 };
 
 template <>
-struct timed<void> {
+struct [[nodiscard]] timed<void> {
     bool expired = false;
 };
+
+namespace detail {
+
+/// When a limit is: at a time, or some time after an await begins.
+struct time_limit {
+    std::chrono::steady_clock::time_point until{};
+    std::optional<std::chrono::nanoseconds> duration;
+};
+
+}  // namespace detail
 
 template <class T>
 class [[nodiscard]] timeout_awaiter final : private detail::timer_node {
 public:
-    using time_point = std::chrono::steady_clock::time_point;
-
-    timeout_awaiter(time_point until, task<T> work) noexcept : until_(until), work_(std::move(work)) {}
-    timeout_awaiter(std::chrono::nanoseconds duration, task<T> work) noexcept
-        : duration_(duration), work_(std::move(work)) {}
-    timeout_awaiter(timeout_awaiter&& other) noexcept
-        : until_(other.until_), duration_(other.duration_), work_(std::move(other.work_)) {}
+    timeout_awaiter(const detail::time_limit& limit, task<T> work) noexcept : limit_(limit), work_(std::move(work)) {}
+    timeout_awaiter(const timeout_awaiter&) = delete;
+    timeout_awaiter& operator=(const timeout_awaiter&) = delete;
 
     bool await_ready() const noexcept { return false; }
 
@@ -50,11 +61,11 @@ public:
         executor* const here = executor::current();
         if (here == nullptr) [[unlikely]] { detail::throw_no_executor(); }
         detail::task_context* const outer = detail::context_of(waiting);
-        context_.emplace(here, stop_.get_token(), outer != nullptr ? outer->where : std::source_location());
+        context_.emplace(here, stop_.get_token(), outer != nullptr ? outer->where : std::source_location(), outer);
         detail::inside(*here).add_context(*context_);
         if (outer != nullptr) { forward_.emplace(outer->stop, stopper{*this}); }
-        if (duration_) { until_ = detail::time_after(here->now(), *duration_); }
-        detail::inside(*here).add_timer(*this, until_);
+        if (limit_.duration) { limit_.until = detail::time_after(here->now(), *limit_.duration); }
+        detail::inside(*here).add_timer(*this, limit_.until);
         running_.emplace(work_.operator co_await());
         return running_->start(waiting, &*context_);
     }
@@ -81,8 +92,7 @@ private:
         stop_.request_stop();
     }
 
-    time_point until_{};  // unless there is a duration
-    std::optional<std::chrono::nanoseconds> duration_;
+    detail::time_limit limit_;
     bool expired_ = false;
     std::stop_source stop_;
     std::optional<detail::task_context> context_;
@@ -91,17 +101,49 @@ private:
     std::optional<typename task<T>::awaiter> running_;
 };
 
-/// Completes when `work` has ended, which is cancelled at `until`. It must end on the executor that it began on.
-template <class Duration, class T>
-[[nodiscard]] timeout_awaiter<T> deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> until,
-                                          task<T> work) noexcept {
-    return {detail::saturated(until), std::move(work)};
+/// Work that has a time limit; to be awaited once. `Borrows`: it refers to an awaiter that may be a temporary, so it has to
+/// be awaited in the expression that makes it.
+template <class T, bool Borrows = false>
+class [[nodiscard]] timed_work {
+public:
+    timed_work(const detail::time_limit& limit, task<T> work) noexcept : limit_(limit), work_(std::move(work)) {}
+
+    [[nodiscard]] timeout_awaiter<T> operator co_await() && noexcept { return timeout_awaiter<T>(limit_, std::move(work_)); }
+    [[nodiscard]] timeout_awaiter<T> operator co_await() & noexcept requires(!Borrows) {
+        return timeout_awaiter<T>(limit_, std::move(work_));
+    }
+
+private:
+    detail::time_limit limit_;
+    task<T> work_;
+};
+
+namespace detail {
+
+template <class A>
+auto with_limit(const time_limit& limit, A&& work) {
+    if constexpr (std::is_lvalue_reference_v<A>) {
+        return timed_work<awaited_value<A>>(limit, there_and_back<A>(work));
+    } else if constexpr (!std::is_move_constructible_v<A>) {
+        return timed_work<awaited_value<A>, true>(limit, there_and_back<A&>(work));
+    } else {
+        return timed_work<awaited_value<A>>(limit, there_and_back<A>(std::move(work)));
+    }
+}
+
+}  // namespace detail
+
+/// Completes when `work`, a task or whatever else can be awaited, has ended; cancels it at `until`. Throws what that throws.
+/// What cannot be moved, as most awaiters cannot, is referred to: await both in one expression.
+template <class Duration, detail::awaitable A>
+[[nodiscard]] auto deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> until, A&& work) {
+    return detail::with_limit({detail::saturated(until), std::nullopt}, std::forward<A>(work));
 }
 
 /// The same, `duration` after the await began.
-template <class Rep, class Period, class T>
-[[nodiscard]] timeout_awaiter<T> timeout(std::chrono::duration<Rep, Period> duration, task<T> work) noexcept {
-    return {detail::saturated(duration), std::move(work)};
+template <class Rep, class Period, detail::awaitable A>
+[[nodiscard]] auto timeout(std::chrono::duration<Rep, Period> duration, A&& work) {
+    return detail::with_limit({{}, detail::saturated(duration)}, std::forward<A>(work));
 }
 
 }  // namespace fluxnet

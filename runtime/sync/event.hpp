@@ -61,7 +61,7 @@ public:
         });
     }
 
-    std::error_code await_resume() noexcept { return finish(); }
+    wait_result await_resume() noexcept { return finish(); }
 
 private:
     [[nodiscard]] const char* name() const noexcept override { return "event::wait"; }

@@ -109,7 +109,7 @@ public:
         return wait_.emplace(semaphore_, units_).wait(waiting);
     }
 
-    std::error_code await_resume() noexcept { return wait_ ? wait_->take() : no_error; }
+    wait_result await_resume() noexcept { return wait_ ? wait_->take() : no_error; }
 
 private:
     semaphore& semaphore_;

@@ -48,7 +48,7 @@ task<void> echo(async_sockets& sockets, proto::echo_host& host, run_state& state
             if (length && burst[i].set_len(*length)) { burst[replies++] = std::move(burst[i]); }
         }
         state.dropped += got.n - replies;
-        co_await sockets.tx.send(std::span(burst).first(replies));
+        static_cast<void>(co_await sockets.tx.send(std::span(burst).first(replies)));
         if (!watch && state.received >= warm_up) { watch.emplace(); }
     }
     if (watch) {

@@ -36,7 +36,7 @@ void pipeline::finish() {
     }
 }
 
-std::uint64_t pipeline::total(fluxnet::detail::counter flow_treatment::* what) const noexcept {
+std::uint64_t pipeline::total(fluxnet::detail::counter flow_treatment::*what) const noexcept {
     std::uint64_t sum = 0;
     for (const flow_worker& each : workers_) { sum += (each.*what).get(); }
     return sum;

@@ -7,9 +7,9 @@
 // order. Nothing allocates once packets flow.
 #pragma once
 
+#include "fluxnet/xsk/builder.hpp"
 #include "tests/e2e/pipeline_middle.hpp"
 #include "tests/e2e/pipeline_worker.hpp"
-#include "fluxnet/xsk/builder.hpp"
 
 #include <array>
 #include <atomic>
@@ -39,7 +39,7 @@ public:
     [[nodiscard]] std::uint64_t received() const noexcept override { return received_.get(); }
     [[nodiscard]] std::uint64_t refused() const noexcept override { return refused_.get(); }
     [[nodiscard]] std::uint64_t sent() const noexcept override { return sent_.get(); }
-    [[nodiscard]] std::uint64_t total(fluxnet::detail::counter flow_treatment::* what) const noexcept override;
+    [[nodiscard]] std::uint64_t total(fluxnet::detail::counter flow_treatment::*what) const noexcept override;
     [[nodiscard]] rx& receiver() noexcept override { return sockets_.rx; }
     [[nodiscard]] tx& sender() noexcept override { return sockets_.tx; }
 

@@ -106,7 +106,7 @@ public:
             return std::noop_coroutine();
         }
         if (threat_ == threat::timeout) {
-            timed_.emplace(from_.moment(), value_of(make_));
+            timed_.emplace(fluxnet::detail::time_limit{{}, from_.moment()}, value_of(make_));
             return timed_->await_suspend(waiting);
         }
         stop_.emplace();

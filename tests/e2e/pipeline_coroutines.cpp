@@ -89,7 +89,7 @@ void coroutine_pipeline::abandon() noexcept {
     group_.request_stop();
 }
 
-std::uint64_t coroutine_pipeline::total(fluxnet::detail::counter flow_treatment::* what) const noexcept {
+std::uint64_t coroutine_pipeline::total(fluxnet::detail::counter flow_treatment::*what) const noexcept {
     std::uint64_t sum = 0;
     for (const worker& each : workers_) { sum += (each.flows.*what).get(); }
     return sum;

@@ -8,15 +8,15 @@
 // third nothing is cancelled and nothing allocates.
 #pragma once
 
+#include "fluxnet/runtime/core/executor_group.hpp"
+#include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/packets/async_rx.hpp"
 #include "fluxnet/runtime/packets/async_tx.hpp"
 #include "fluxnet/runtime/sync/channel.hpp"
-#include "fluxnet/runtime/core/executor_group.hpp"
-#include "fluxnet/runtime/core/task.hpp"
+#include "fluxnet/xsk/builder.hpp"
 #include "tests/e2e/pipeline_cancels.hpp"
 #include "tests/e2e/pipeline_middle.hpp"
 #include "tests/e2e/pipeline_orders.hpp"
-#include "fluxnet/xsk/builder.hpp"
 
 #include <array>
 #include <atomic>
@@ -51,7 +51,7 @@ public:
     [[nodiscard]] std::uint64_t received() const noexcept override { return received_.get(); }
     [[nodiscard]] std::uint64_t refused() const noexcept override { return refused_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t sent() const noexcept override { return sent_.get(); }
-    [[nodiscard]] std::uint64_t total(fluxnet::detail::counter flow_treatment::* what) const noexcept override;
+    [[nodiscard]] std::uint64_t total(fluxnet::detail::counter flow_treatment::*what) const noexcept override;
     [[nodiscard]] rx& receiver() noexcept override { return rx_->socket(); }
     [[nodiscard]] tx& sender() noexcept override { return tx_->socket(); }
 

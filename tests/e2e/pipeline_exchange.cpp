@@ -89,7 +89,7 @@ bool exchange::wait(patience& idle, clock::time_point& last_progress) {
 }
 
 void exchange::report(const char* where, const exchange_outcome& outcome) const {
-    const auto count = [&](fluxnet::detail::counter flow_treatment::* what) {
+    const auto count = [&](fluxnet::detail::counter flow_treatment::*what) {
         return static_cast<unsigned long long>(through_.total(what));
     };
     std::printf(

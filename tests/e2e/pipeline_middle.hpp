@@ -5,9 +5,9 @@
 // Owned by a test case. Functions without a word about threads are called on its thread.
 #pragma once
 
-#include "tests/e2e/pipeline_treatment.hpp"
 #include "fluxnet/xsk/rx.hpp"
 #include "fluxnet/xsk/tx.hpp"
+#include "tests/e2e/pipeline_treatment.hpp"
 
 #include <cstdint>
 
@@ -44,7 +44,7 @@ public:
     [[nodiscard]] virtual std::uint64_t sent() const noexcept = 0;
 
     /// Over all workers.
-    [[nodiscard]] virtual std::uint64_t total(fluxnet::detail::counter flow_treatment::* what) const noexcept = 0;
+    [[nodiscard]] virtual std::uint64_t total(fluxnet::detail::counter flow_treatment::*what) const noexcept = 0;
 
     /// The handles, for their observers; while no thread runs.
     [[nodiscard]] virtual rx& receiver() noexcept = 0;

@@ -149,7 +149,7 @@ TEST_CASE("a cancelled raw receive has taken nothing and the next one gets the p
         co_await receive_once(port.raw, second);
     });
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         port.arrive(1);
         source.request_stop();
     });
@@ -181,10 +181,10 @@ TEST_CASE("another coroutine may receive in the turn in which a raw receive was 
         co_await under;
     });
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         source.request_stop();
         port.loop.spawn([&]() -> task<void> {
-            co_await sleep_for(2ms);
+            static_cast<void>(co_await sleep_for(2ms));
             port.arrive(1);
         });
         co_await receive_once(port.raw, second);
@@ -239,7 +239,7 @@ TEST_CASE("the kernel is woken before a sleep when it asks for that and frames w
         io_result outcome;
         port.loop.spawn(receive_once(port.raw, outcome));
         port.loop.spawn([&]() -> task<void> {
-            co_await sleep_for(2ms);
+            static_cast<void>(co_await sleep_for(2ms));
             CHECK((port.kernel.calls(fake_call::kick_rx) != 0) == one.expect_kick);
             port.loop.request_stop();
         });
@@ -268,9 +268,9 @@ TEST_CASE("a ring that is corrupted under a waiting raw receive ends it") {
     io_result outcome;
     port.loop.spawn(receive_once(port.raw, outcome));
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         port.kernel.write_producer(fake_ring::rx, 10'000);
-        co_await sleep_for(50ms);
+        static_cast<void>(co_await sleep_for(50ms));
         port.loop.request_stop();
     });
     port.loop.run();
@@ -283,7 +283,7 @@ TEST_CASE("a raw handle may be moved while a coroutine awaits it") {
     std::optional<async_raw> moved;
     port.loop.spawn(receive_once(port.raw, outcome));
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         moved.emplace(std::move(port.raw));
         const std::uint64_t one = 1;
         REQUIRE(port.kernel.deliver(numbered_frame(1)));
@@ -303,7 +303,7 @@ TEST_CASE("a raw handle that is destroyed under a waiting receive ends it with c
         io_result outcome;
         loop.spawn(receive_once(*raw, outcome));
         loop.spawn([&]() -> task<void> {
-            co_await sleep_for(2ms);
+            static_cast<void>(co_await sleep_for(2ms));
             if (while_running) {
                 raw.reset();
             } else {
@@ -326,9 +326,9 @@ TEST_CASE("a raw handle that is destroyed between the completion of a receive an
     io_result outcome;
     loop.spawn(receive_once(*raw, outcome));
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         REQUIRE(kernel.deliver(numbered_frame(1)));
-        co_await sleep_for(0ns);  // at the end of this turn the receive completes and is queued
+        static_cast<void>(co_await sleep_for(0ns));  // at the end of this turn the receive completes and is queued
         raw.reset();
     });
     loop.run();
@@ -348,7 +348,7 @@ TEST_CASE("a raw handle that lives in a coroutine ends with an executor that is 
             co_await receive_once(raw, outcome);
         });
         loop.spawn([&]() -> task<void> {
-            co_await sleep_for(2ms);
+            static_cast<void>(co_await sleep_for(2ms));
             loop.stop();
         });
         loop.run();
@@ -364,7 +364,7 @@ TEST_CASE("two coroutines that await one raw handle and a batch without room fai
         io_result outcome;
         for (int i = 0; i < 2; ++i) { port.loop.spawn(receive_once(port.raw, outcome)); }
         port.loop.spawn([&]() -> task<void> {
-            co_await sleep_for(100ms);
+            static_cast<void>(co_await sleep_for(100ms));
             port.loop.request_stop();
         });
         port.loop.run();
@@ -373,7 +373,7 @@ TEST_CASE("two coroutines that await one raw handle and a batch without room fai
         raw_port port;
         port.loop.spawn([&]() -> task<void> {
             std::span<xdp_desc> nothing;
-            co_await port.raw.recv_batch(nothing);
+            static_cast<void>(co_await port.raw.recv_batch(nothing));
         });
         port.loop.run();
     }));

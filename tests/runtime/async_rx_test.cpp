@@ -149,7 +149,7 @@ TEST_CASE("a receive drops what its span held before it waits") {
         CHECK(std::none_of(burst.begin() + 1, burst.end(), [](const packet& one) { return static_cast<bool>(one); }));
     });
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         const frame_census census = port.sockets.rx.socket().pool().census();
         CHECK(census.user == 0);
         CHECK(census.sum() == census.frames);
@@ -177,7 +177,7 @@ TEST_CASE("a cancelled receive takes nothing and the next one gets the packet") 
         CHECK(n == 1);
     });
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         arrive(port, 1);
         source.request_stop();
     });
@@ -254,9 +254,9 @@ TEST_CASE("a ring that is corrupted under a waiting receive ends it") {
         seen = ec;
     });
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         port.kernel.write_producer(fake_ring::rx, 10'000);
-        co_await sleep_for(50ms);
+        static_cast<void>(co_await sleep_for(50ms));
         port.loop.request_stop();
     });
     port.loop.run();
@@ -274,7 +274,7 @@ TEST_CASE("a handle may be moved while a coroutine awaits it") {
     });
     std::optional<async_rx> moved;
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         moved.emplace(std::move(port.sockets.rx));
         REQUIRE(port.kernel.deliver(numbered_frame(1)));
         const std::uint64_t one = 1;
@@ -290,7 +290,7 @@ TEST_CASE("a handle is replaced by another while its executor runs") {
     fake_kernel second;
     fake_port port;
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
         port.sockets = fake_port::open(port.loop, second);
         REQUIRE(second.deliver(numbered_frame(5)));
         std::array<packet, 8> burst;
@@ -316,7 +316,7 @@ TEST_CASE("a handle that is destroyed under a waiting receive ends it with close
             seen = ec;
         });
         loop.spawn([&]() -> task<void> {
-            co_await sleep_for(2ms);
+            static_cast<void>(co_await sleep_for(2ms));
             if (while_running) {
                 sockets.reset();
             } else {
@@ -342,9 +342,10 @@ TEST_CASE("a handle that is destroyed between the completion of a receive and it
         seen = ec;
     });
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         sockets->rx.socket().fail(errc::interface_gone);
-        co_await sleep_for(0ns);  // at the end of this turn the receive completes and is queued behind this task
+        static_cast<void>(
+            co_await sleep_for(0ns));  // at the end of this turn the receive completes and is queued behind this task
         sockets.reset();
     });
     loop.run();
@@ -358,14 +359,14 @@ TEST_CASE("handles that are declared after their executor may unwind under corou
         async_sockets sockets = fake_port::open(loop, kernel);
         loop.spawn([&]() -> task<void> {
             std::array<packet, 8> burst;
-            co_await sockets.rx.recv(burst);
+            static_cast<void>(co_await sockets.rx.recv(burst));
         });
         loop.spawn([&]() -> task<void> {
             auto packets = numbered_packets(sockets.tx, 100);
-            co_await sockets.tx.send(packets);
+            static_cast<void>(co_await sockets.tx.send(packets));
         });
         loop.spawn([]() -> task<void> {
-            co_await sleep_for(2ms);
+            static_cast<void>(co_await sleep_for(2ms));
             throw 1;
         });
         loop.run();
@@ -390,11 +391,11 @@ TEST_CASE("another coroutine may receive in the turn in which a receive was canc
         co_await under;
     });
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         source.request_stop();
         std::array<packet, 8> burst;
         port.loop.spawn([&]() -> task<void> {
-            co_await sleep_for(2ms);
+            static_cast<void>(co_await sleep_for(2ms));
             arrive(port, 1);
         });
         const auto [ec, n] = co_await port.sockets.rx.recv(burst);
@@ -413,10 +414,10 @@ TEST_CASE("handles that live in a coroutine end with an executor that is destroy
         loop.spawn([&]() -> task<void> {
             async_sockets sockets = fake_port::open(loop, kernel);
             std::array<packet, 8> burst;
-            co_await sockets.rx.recv(burst);
+            static_cast<void>(co_await sockets.rx.recv(burst));
         });
         loop.spawn([&]() -> task<void> {
-            co_await sleep_for(2ms);
+            static_cast<void>(co_await sleep_for(2ms));
             loop.stop();
         });
         loop.run();
@@ -440,10 +441,10 @@ TEST_CASE("a socket that ends while another descriptor becomes ready does not ma
     loop.spawn([&]() -> task<void> {
         std::stop_source source;
         std::array<packet, 8> burst;
-        const auto receive = [&]() -> task<void> { co_await ending->rx.recv(burst); };
+        const auto receive = [&]() -> task<void> { static_cast<void>(co_await ending->rx.recv(burst)); };
         stoppable under = run_under(source.get_token(), receive());
         loop.spawn([&]() -> task<void> {
-            co_await sleep_for(2ms);
+            static_cast<void>(co_await sleep_for(2ms));
             source.request_stop();
         });
         co_await under;
@@ -521,11 +522,11 @@ TEST_CASE("two coroutines that await one handle fail an assertion") {
         for (int i = 0; i < 2; ++i) {
             port.loop.spawn([&]() -> task<void> {
                 std::array<packet, 8> burst;
-                co_await port.sockets.rx.recv(burst);
+                static_cast<void>(co_await port.sockets.rx.recv(burst));
             });
         }
         port.loop.spawn([&]() -> task<void> {
-            co_await sleep_for(100ms);
+            static_cast<void>(co_await sleep_for(100ms));
             port.loop.request_stop();
         });
         port.loop.run();

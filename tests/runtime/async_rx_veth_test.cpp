@@ -135,7 +135,7 @@ TEST_CASE("a cancelled receive on a real socket takes nothing and makes no syste
     });
     port.loop.spawn([&]() -> task<void> {
         for (int round = 1; round <= 2; ++round) {
-            co_await sleep_for(20ms);
+            static_cast<void>(co_await sleep_for(20ms));
             calls.reset();
             const std::uint64_t first = port.loop.turns();
             sources[round - 1].request_stop();
@@ -145,7 +145,7 @@ TEST_CASE("a cancelled receive on a real socket takes nothing and makes no syste
             looks = reactor_calls(calls);
             turns = port.loop.turns() - first;
         }
-        co_await sleep_for(5ms);
+        static_cast<void>(co_await sleep_for(5ms));
         port.peer.send(numbered_frame(1));
     });
     port.loop.run();
@@ -308,7 +308,7 @@ TEST_CASE("packets outlive their sockets and the queue is free again") {
             REQUIRE_FALSE(ec);
             count += n;
         }
-        co_await sleep_for(5ms);  // a poll is armed while the handle goes
+        static_cast<void>(co_await sleep_for(5ms));  // a poll is armed while the handle goes
     });
     port.loop.run();
     for (int round = 0; round < 3; ++round) {
@@ -329,10 +329,10 @@ TEST_CASE("a handle that is destroyed inside run with its poll armed frees the q
             std::stop_source source;
             const auto receive = [&]() -> task<void> {
                 std::array<packet, 8> burst;
-                co_await port.sockets.rx.recv(burst);
+                static_cast<void>(co_await port.sockets.rx.recv(burst));
             };
             port.loop.spawn([&]() -> task<void> {
-                co_await sleep_for(3ms);
+                static_cast<void>(co_await sleep_for(3ms));
                 source.request_stop();
             });
             stoppable under = run_under(source.get_token(), receive());

@@ -114,7 +114,7 @@ TEST_CASE("a send that waits for a frame to copy into goes on when a completion 
         sent = true;
     });
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(50ms);
+        static_cast<void>(co_await sleep_for(50ms));
         CHECK_FALSE(sent);
         port.kernel.hold_completions(false);
         released = true;
@@ -180,7 +180,7 @@ TEST_CASE("a send that waits for a frame to copy into is cancelled with its pack
         co_await under;
     });
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(5ms);
+        static_cast<void>(co_await sleep_for(5ms));
         source.request_stop();
     });
     port.loop.run();

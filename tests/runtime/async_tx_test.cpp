@@ -76,12 +76,12 @@ TEST_CASE("sends without credit wait and complete in the order in which they ask
     port.loop.spawn(send(2, 1, 100));  // would fit soon, and must wait all the same
     port.loop.spawn(send(3, 40, 101));
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         CHECK(order.empty());
         CHECK(port.sockets.tx.socket().in_flight() == fake_port::ring_size);
         while (order.size() < 3) {
             port.kernel.release_completions(10);
-            co_await sleep_for(1ms);
+            static_cast<void>(co_await sleep_for(1ms));
         }
         port.kernel.hold_completions(false);
         port.kernel.release_completions();
@@ -107,7 +107,7 @@ TEST_CASE("a send that waits is cancelled with what it has sent so far") {
     port.loop.spawn([&]() -> task<void> {
         packets = numbered_packets(port.sockets.tx, 100);
         stoppable under = run_under(source.get_token(), send());
-        co_await under;
+        static_cast<void>(co_await under);
     });
     port.loop.spawn([&]() -> task<void> {
         auto other = numbered_packets(port.sockets.tx, 1, 500);
@@ -116,9 +116,9 @@ TEST_CASE("a send that waits is cancelled with what it has sent so far") {
         second_sent = true;
     });
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         source.request_stop();
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         CHECK_FALSE(second_sent);
         port.kernel.hold_completions(false);
         port.kernel.release_completions();
@@ -201,7 +201,7 @@ TEST_CASE("a waiting send that meets a packet it cannot send ends and lets the n
         second = co_await port.sockets.tx.send(packets);
     });
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
         port.kernel.hold_completions(false);
         port.kernel.release_completions();
     });
@@ -220,7 +220,7 @@ TEST_CASE("an error of a kick surfaces at the next send and at every one after i
         auto packets = numbered_packets(port.sockets.tx, 3);
         const auto first = co_await port.sockets.tx.send(packets[0]);
         CHECK_FALSE(first.ec);
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
         for (int i = 0; i < 2; ++i) {
             const auto later = co_await port.sockets.tx.send(packets[1]);
             CHECK(later.ec == errc::interface_gone);
@@ -245,7 +245,7 @@ TEST_CASE("an error ends every send that waits") {
     port.loop.spawn(send(80));
     port.loop.spawn(send(1));
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         port.kernel.remove_interface();
         port.kernel.release_completions(10);  // makes room for some, and so a kick
         co_await sleep_for(20ms);
@@ -263,7 +263,7 @@ TEST_CASE("a packet that the kernel drops does not hold up those behind it") {
         const auto [ec, n] = co_await port.sockets.tx.send(packets);
         CHECK_FALSE(ec);
         CHECK(n == 5);
-        co_await sleep_for(20ms);
+        static_cast<void>(co_await sleep_for(20ms));
     });
     port.loop.run();
     CHECK(port.take_sent() == numbers(1, 4));
@@ -277,7 +277,7 @@ TEST_CASE("kicks that move nothing are repeated with growing pauses until the ke
         auto packets = numbered_packets(port.sockets.tx, 5);
         const io_result sent = co_await port.sockets.tx.send(packets);
         CHECK_FALSE(sent.ec);
-        co_await sleep_for(50ms);
+        static_cast<void>(co_await sleep_for(50ms));
     });
     port.loop.run();
     CHECK(port.take_sent() == numbers(0, 5));
@@ -292,7 +292,7 @@ TEST_CASE("a link that is down costs no kicks while packets wait") {
         auto packets = numbered_packets(port.sockets.tx, 5);
         const io_result sent = co_await port.sockets.tx.send(packets);
         CHECK_FALSE(sent.ec);
-        co_await sleep_for(50ms);
+        static_cast<void>(co_await sleep_for(50ms));
         CHECK(port.sockets.tx.socket().link_down());
     });
     port.loop.run();
@@ -309,8 +309,8 @@ TEST_CASE("an executor whose packets are slow to complete sleeps most of the tim
     port.kernel.hold_completions(true);
     port.loop.spawn([&]() -> task<void> {
         auto packets = numbered_packets(port.sockets.tx, 1);
-        co_await port.sockets.tx.send(packets);
-        co_await sleep_for(200ms);
+        static_cast<void>(co_await port.sockets.tx.send(packets));
+        static_cast<void>(co_await sleep_for(200ms));
         port.kernel.hold_completions(false);
         port.kernel.release_completions();
     });
@@ -328,7 +328,7 @@ TEST_CASE("progress brings the pauses between looks at the completions back to t
     port.loop.spawn([&]() -> task<void> {
         auto packets = numbered_packets(port.sockets.tx, 80);
         port.loop.spawn([&]() -> task<void> {
-            co_await sleep_for(30ms);
+            static_cast<void>(co_await sleep_for(30ms));
             port.kernel.hold_completions(false);
             port.kernel.release_completions();
         });
@@ -350,7 +350,7 @@ TEST_CASE("a sending handle may be moved while a send waits") {
         seen = co_await port.sockets.tx.send(packets);
     });
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
         moved.emplace(std::move(port.sockets.tx));
         port.kernel.hold_completions(false);
         port.kernel.release_completions();
@@ -376,7 +376,7 @@ TEST_CASE("a handle that is destroyed under waiting sends ends them with closed"
     loop.spawn(send(80));
     loop.spawn(send(1));
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         sockets.reset();
     });
     loop.run();
@@ -409,13 +409,13 @@ TEST_CASE("the sending half may end before the receiving half and after it") {
         std::optional<async_tx> tx = std::move(opened->tx);
         std::vector<packet> kept = numbered_packets(*tx, 3);
         loop.spawn([&]() -> task<void> {
-            co_await sleep_for(1ms);
+            static_cast<void>(co_await sleep_for(1ms));
             if (tx_first) {
                 tx.reset();
             } else {
                 rx.reset();
             }
-            co_await sleep_for(1ms);
+            static_cast<void>(co_await sleep_for(1ms));
         });
         loop.run();
         CHECK(kernel.live_fds() == 1);
@@ -450,14 +450,14 @@ TEST_CASE("on a busy executor packets wait for company up to the number of the f
     spinner busy(port.loop);
     port.loop.spawn([&]() -> task<void> {
         auto packets = numbered_packets(port.sockets.tx, 9);
-        co_await port.sockets.tx.send(std::span(packets).first(7));
-        co_await sleep_for(5ms);
+        static_cast<void>(co_await port.sockets.tx.send(std::span(packets).first(7)));
+        static_cast<void>(co_await sleep_for(5ms));
         CHECK(port.kernel.calls(fake_call::kick_tx) == 0);
-        co_await port.sockets.tx.send(packets[7]);
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await port.sockets.tx.send(packets[7]));
+        static_cast<void>(co_await sleep_for(1ms));
         CHECK(port.kernel.calls(fake_call::kick_tx) == 1);
-        co_await port.sockets.tx.send(packets[8]);
-        co_await sleep_for(5ms);
+        static_cast<void>(co_await port.sockets.tx.send(packets[8]));
+        static_cast<void>(co_await sleep_for(5ms));
         CHECK(port.kernel.calls(fake_call::kick_tx) == 1);
         busy.spinning = false;  // nothing else is ready now: no reason to wait
         co_await sleep_for(5ms);
@@ -475,13 +475,13 @@ TEST_CASE("on a busy executor packets wait for the delay of the flush policy and
     port.loop.spawn([&]() -> task<void> {
         auto packets = numbered_packets(port.sockets.tx, 2);
         const auto queued = port.loop.now();
-        co_await port.sockets.tx.send(packets[0]);
-        while (port.kernel.calls(fake_call::kick_tx) == 0) { co_await sleep_for(1ms); }
+        static_cast<void>(co_await port.sockets.tx.send(packets[0]));
+        while (port.kernel.calls(fake_call::kick_tx) == 0) { static_cast<void>(co_await sleep_for(1ms)); }
         CHECK(port.loop.now() - queued >= 20ms);
         CHECK(port.kernel.calls(fake_call::kick_tx) == 1);
         port.sockets.tx.set_flush_policy({.packets = 1000, .delay = 0ns});
-        co_await port.sockets.tx.send(packets[1]);
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await port.sockets.tx.send(packets[1]));
+        static_cast<void>(co_await sleep_for(1ms));
         CHECK(port.kernel.calls(fake_call::kick_tx) == 2);
         busy.spinning = false;
     });

@@ -62,7 +62,7 @@ TEST_CASE("sends on a link that is down wait and go on when it is up") {
         over = true;
     });
     port.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(50ms);
+        static_cast<void>(co_await sleep_for(50ms));
         CHECK_FALSE(over);
         CHECK(port.loop.turns() < 30);
         std::thread([&] {
@@ -108,7 +108,7 @@ TEST_CASE("a packet above the MTU is dropped by the kernel and its frame comes b
         const auto [ec, n] = co_await port.sockets.tx.send(packets);
         CHECK_FALSE(ec);
         CHECK(n == 5);
-        co_await sleep_for(20ms);
+        static_cast<void>(co_await sleep_for(20ms));
     });
     port.loop.run();
     CHECK(port.take_sent(4) == std::vector<std::uint32_t>{0, 2, 3, 4});

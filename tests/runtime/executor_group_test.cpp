@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -103,6 +104,40 @@ TEST_CASE("tasks spread over executors are destroyed with the group") {
             });
         }
         group.run();
+        CHECK(alive.use_count() > 1);
+    }
+    CHECK(alive.use_count() == 1);
+}
+
+TEST_CASE("a group takes plain tasks and function objects that can only be moved, of any result") {
+    executor_group group({.size = 2, .pinned = false});
+    std::atomic<int> sum = 0;
+    const auto add = [&](int value) -> task<int> {
+        sum += value;
+        co_return value;
+    };
+    group.spawn(0, add(1));
+    group.spawn(1, [&]() -> task<void> {
+        sum += 10;
+        co_return;
+    }());
+    group.spawn(1, [&, owned = std::make_unique<int>(100)]() -> task<int> {
+        const wait_result slept = co_await sleep_for(1ms);  // the function object is kept meanwhile
+        CHECK_FALSE(slept);
+        CHECK(executor::current() == &group[1]);
+        sum += *owned;
+        co_return *owned;
+    });
+    group.run();
+    CHECK(sum == 111);
+}
+
+TEST_CASE("a group that never runs destroys what was spawned on it") {
+    auto alive = std::make_shared<int>(0);
+    {
+        executor_group group({.size = 1, .pinned = false});
+        group.spawn(0, [alive]() -> task<void> { co_return; });
+        group.spawn(0, [](std::shared_ptr<int>) -> task<void> { co_return; }(alive));
         CHECK(alive.use_count() > 1);
     }
     CHECK(alive.use_count() == 1);

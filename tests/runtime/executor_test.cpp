@@ -40,7 +40,7 @@ struct counting_node final : ready_node {
 
 /// Keeps an executor alive and counts down to its end.
 task<void> wait_for(const std::atomic<bool>& done) {
-    while (!done.load()) { co_await sleep_for(1ms); }
+    while (!done.load()) { static_cast<void>(co_await sleep_for(1ms)); }
 }
 
 }  // namespace
@@ -70,9 +70,9 @@ TEST_CASE("run returns when everything spawned has ended and not before") {
     executor loop;
     int ended = 0;
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         loop.spawn([&]() -> task<void> {
-            co_await sleep_for(2ms);
+            static_cast<void>(co_await sleep_for(2ms));
             ++ended;
         });
         ++ended;
@@ -103,7 +103,7 @@ TEST_CASE("an exception that leaves a task comes out of run and the rest goes on
         co_return;
     });
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
         ended = true;
     });
     CHECK_THROWS_WITH_AS(loop.run(), "first", std::runtime_error);
@@ -131,7 +131,7 @@ TEST_CASE("stop from a task ends run and the next run goes on") {
     loop.spawn([&]() -> task<void> {
         ++steps;
         loop.stop();
-        co_await sleep_for(0ns);
+        static_cast<void>(co_await sleep_for(0ns));
         ++steps;
     });
     loop.run();
@@ -144,7 +144,7 @@ TEST_CASE("stop before run makes the next run return and only that one") {
     executor loop;
     bool ended = false;
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
         ended = true;
     });
     loop.stop();
@@ -186,7 +186,7 @@ TEST_CASE("request_stop cancels what tasks await now and later") {
         seen.push_back(co_await sleep_for(1h));
     });
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
         loop.request_stop();
     });
     loop.run();
@@ -264,7 +264,7 @@ TEST_CASE("a post wakes a sleeping executor") {
     std::atomic<bool> done = false;
     std::atomic<int> arrived = 0;
     loop.spawn([&]() -> task<void> {
-        while (!done) { co_await sleep_for(1h); }
+        while (!done) { static_cast<void>(co_await sleep_for(1h)); }
     });
     std::thread other([&] {
         for (int i = 0; i < rounds; ++i) {
@@ -312,7 +312,7 @@ TEST_CASE("an executor that never ran can be destroyed with tasks in it") {
     auto held = std::make_shared<int>(0);
     {
         executor loop;
-        loop.spawn([held]() -> task<void> { co_await sleep_for(1h); });
+        loop.spawn([held]() -> task<void> { static_cast<void>(co_await sleep_for(1h)); });
     }
     CHECK(held.use_count() == 1);
 }
@@ -321,15 +321,15 @@ TEST_CASE("an executor is destroyed with suspended tasks of every kind") {
     auto held = std::make_shared<int>(0);
     {
         executor loop;
-        loop.spawn([held]() -> task<void> { co_await sleep_for(1h); });
+        loop.spawn([held]() -> task<void> { static_cast<void>(co_await sleep_for(1h)); });
         loop.spawn([held]() -> task<void> { co_await never(); });
         loop.spawn([held]() -> task<void> {
             for (;;) { co_await requeue(); }
         });
         loop.spawn([held, &loop]() -> task<void> {
-            co_await sleep_for(2ms);
+            static_cast<void>(co_await sleep_for(2ms));
             loop.stop();
-            co_await sleep_for(0ms);
+            static_cast<void>(co_await sleep_for(0ms));
         });
         loop.run();
         CHECK(held.use_count() == 5);
@@ -343,7 +343,7 @@ TEST_CASE("an executor that ran on one thread can be destroyed on another") {
     std::thread([&] {
         loop->spawn([held, &loop]() -> task<void> {
             loop->stop();
-            co_await sleep_for(1h);
+            static_cast<void>(co_await sleep_for(1h));
         });
         loop->run();
     }).join();
@@ -378,7 +378,7 @@ TEST_CASE("executors on several threads run side by side") {
             executor loop;
             loop.spawn([&]() -> task<void> {
                 for (int round = 0; round < 20; ++round) {
-                    co_await sleep_for(1ms);
+                    static_cast<void>(co_await sleep_for(1ms));
                     if (executor::current() == &loop) { ++right; }
                 }
             });
@@ -407,8 +407,8 @@ TEST_CASE("tasks that are always ready starve neither timers nor posts nor each 
         loop.post([&] { posted = true; });
     });
     loop.spawn([&]() -> task<void> {
-        for (int i = 0; i < 10; ++i) { co_await sleep_for(1ms); }
-        while (!posted) { co_await sleep_for(1ms); }
+        for (int i = 0; i < 10; ++i) { static_cast<void>(co_await sleep_for(1ms)); }
+        while (!posted) { static_cast<void>(co_await sleep_for(1ms)); }
         done = true;
     });
     loop.run();
@@ -453,7 +453,7 @@ TEST_CASE("wake before run costs a turn and no more") {
     loop.wake();
     bool ended = false;
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
         ended = true;
     });
     loop.run();

@@ -85,7 +85,7 @@ public:
     using children_world::children_world;
     task<ending> await_once() override {
         const auto first = co_await when_any(child(), endless());
-        co_return of_first(first.index, std::visit([](std::error_code ec) { return ec; }, first.value));
+        co_return of_first(first.index, first.index == 0 ? *std::get<0>(first.values) : *std::get<1>(first.values));
     }
 };
 
@@ -94,7 +94,7 @@ public:
     using children_world::children_world;
     task<ending> await_once() override {
         const auto first = co_await when_any(both(endless()));
-        co_return of_first(first.index, first.value);
+        co_return of_first(first.index, *first.values[first.index]);
     }
 };
 

@@ -143,7 +143,7 @@ TEST_CASE("what wants a cache line of its own has it in a coroutine") {
         loop.spawn([&]() -> task<void> {
             line here;
             channel<int> items(2);
-            co_await yield();
+            static_cast<void>(co_await yield());
             here.value = 1;
             misplaced += reinterpret_cast<std::uintptr_t>(&here) % alignof(line) == 0 ? 0 : 1;
             misplaced += reinterpret_cast<std::uintptr_t>(&items) % alignof(channel<int>) == 0 ? 0 : 1;

@@ -58,7 +58,7 @@ TEST_CASE("a listener learns at once that its interface is there or not") {
     recorder nobody(0x7000'0000);
     loop.use_service<fluxnet::detail::link_monitors>().here().add(loopback);
     loop.use_service<fluxnet::detail::link_monitors>().here().add(nobody);
-    loop.spawn([]() -> task<void> { co_await sleep_for(20ms); });
+    loop.spawn([]() -> task<void> { static_cast<void>(co_await sleep_for(20ms)); });
     loop.run();
     CHECK(loopback.gone == 0);
     CHECK(loopback.up.size() >= 1);
@@ -94,7 +94,7 @@ TEST_CASE("a listener hears its link go down and up and its interface disappear"
         bed.delete_link();
     });
     loop.spawn([&]() -> task<void> {
-        while (ours.gone == 0) { co_await sleep_for(5ms); }
+        while (ours.gone == 0) { static_cast<void>(co_await sleep_for(5ms)); }
     });
     loop.run();
     other.join();
@@ -119,7 +119,7 @@ TEST_CASE("a monitor survives more messages than its socket holds") {
     }
     bed.delete_link();
     loop.spawn([&]() -> task<void> {
-        while (ours.gone == 0) { co_await sleep_for(5ms); }
+        while (ours.gone == 0) { static_cast<void>(co_await sleep_for(5ms)); }
     });
     loop.run();
     CHECK(ours.gone >= 1);
@@ -140,10 +140,10 @@ TEST_CASE("a program that somebody else detached ends a waiting receive at the n
             port.loop.request_stop();
         });
         port.loop.spawn([&]() -> task<void> {
-            co_await sleep_for(20ms);
+            static_cast<void>(co_await sleep_for(20ms));
             detach_link_of(port.sockets.rx.socket().redirect()->id());
             CHECK(port.bed.run(side::host, {"ip", "link", "set", "dev", "flux0", "alias", "news"}, 5s).success());
-            co_await sleep_for(1h);
+            static_cast<void>(co_await sleep_for(1h));
         });
         port.loop.run();
         CHECK(seen[0] == errc::program_detached);

@@ -39,49 +39,49 @@ inline int three() {
 
 // Coroutines that suspend while they hold their parameters.
 inline task<int> by_value(tracked item) {
-    co_await yield();
+    static_cast<void>(co_await yield());
     co_return item.get();
 }
 inline task<int> by_reference(const tracked& item) {
-    co_await yield();
+    static_cast<void>(co_await yield());
     co_return item.get();
 }
 inline task<int> with_text(tracked item, std::string note) {
-    co_await yield();
+    static_cast<void>(co_await yield());
     co_return note == text(item.get()) ? item.get() : -1;
 }
 inline task<int> by_request(request all) {
-    co_await yield();
+    static_cast<void>(co_await yield());
     co_return all.note == text(all.item.get()) ? all.item.get() : -1;
 }
 inline task<int> by_request_reference(const request& all) {
-    co_await yield();
+    static_cast<void>(co_await yield());
     co_return all.note == text(all.item.get()) ? all.item.get() : -1;
 }
 inline task<int> by_pair(std::pair<tracked, std::string> all) {
-    co_await yield();
+    static_cast<void>(co_await yield());
     co_return all.second == text(all.first.get()) ? all.first.get() : -1;
 }
 inline task<int> by_function(std::function<int()> function) {
-    co_await yield();
+    static_cast<void>(co_await yield());
     co_return function();
 }
 inline task<int> by_vector(std::vector<tracked> all) {
-    co_await yield();
+    static_cast<void>(co_await yield());
     int sum = 0;
     for (const tracked& each : all) { sum += each.get(); }
     co_return sum;
 }
 inline task<tracked> made(tracked item) {
-    co_await yield();
+    static_cast<void>(co_await yield());
     co_return item;
 }
 inline task<void> into(int& result, tracked item) {
-    co_await yield();
+    static_cast<void>(co_await yield());
     result += item.get();
 }
 inline task<int> throws(tracked item) {
-    co_await yield();
+    static_cast<void>(co_await yield());
     throw std::runtime_error(text(item.get()));
 }
 

@@ -79,14 +79,14 @@ TEST_CASE("a task made in a statement of its own takes objects in braces and lam
     check_call(5, []() -> task<int> {
         const tracked item(5);
         const auto function = [&item]() -> task<int> {
-            co_await yield();
+            static_cast<void>(co_await yield());
             co_return item.get();
         };
         co_return co_await function();
     });
     check_call(4, []() -> task<int> {
         co_return co_await [](tracked item) -> task<int> {
-            co_await yield();
+            static_cast<void>(co_await yield());
             co_return item.get();
         }(tracked(4));
     });
@@ -133,10 +133,10 @@ TEST_CASE("natural calls of when_all and when_any keep their arguments until all
         2, []() -> task<int> { co_return std::get<1>(co_await when_all(by_value(tracked(1)), made(tracked(2)))).get(); });
     check_call(1, []() -> task<int> {
         const auto first = co_await when_any(by_value(tracked(1)), by_value(tracked(2)));
-        co_return std::get<0>(first.value);
+        co_return *std::get<0>(first.values);
     });
     check_call(1, []() -> task<int> {
-        co_return std::get<0>((co_await when_any(made(tracked(1)), by_value(tracked(2)))).value).get();
+        co_return std::get<0>((co_await when_any(made(tracked(1)), by_value(tracked(2)))).values)->get();
     });
     check_call(3, []() -> task<int> {
         std::vector<task<int>> all;
@@ -178,23 +178,23 @@ TEST_CASE("natural calls of spawn keep functions and their captures until the ta
         scope children;
         children.spawn(into(result, tracked(1)));
         children.spawn([&result, item = tracked(2)]() -> task<void> {
-            co_await yield();
+            static_cast<void>(co_await yield());
             result += item.get();
         });
         children.spawn([](int& sum, tracked item) -> task<void> {
-            co_await yield();
+            static_cast<void>(co_await yield());
             sum += item.get();
         }(result, tracked(3)));
-        co_await children.join();
+        static_cast<void>(co_await children.join());
         co_return result;
     });
     check_call(3, []() -> task<int> {
         auto result = std::make_shared<int>(0);
         executor::current()->spawn([result, item = tracked(3)]() -> task<void> {
-            co_await yield();
+            static_cast<void>(co_await yield());
             *result = item.get();
         });
-        while (*result == 0) { co_await yield(); }
+        while (*result == 0) { static_cast<void>(co_await yield()); }
         co_return *result;
     });
 }
@@ -204,7 +204,7 @@ TEST_CASE("natural calls of channels and locks give and take what they should") 
         channel<tracked> items(2);
         for (int i = 1; i <= 2; ++i) {
             tracked item(i);
-            co_await items.send(item);
+            static_cast<void>(co_await items.send(item));
         }
         int sum = 0;
         for (int i = 1; i <= 2; ++i) {

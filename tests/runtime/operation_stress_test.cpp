@@ -154,7 +154,7 @@ TEST_CASE("frames that are destroyed while another thread cancels them leave not
         std::stop_source source;
         {
             executor loop;
-            const auto sleeper = []() -> task<void> { co_await sleep_for(1h); };
+            const auto sleeper = []() -> task<void> { static_cast<void>(co_await sleep_for(1h)); };
             loop.spawn([&]() -> task<void> {
                 stoppable under = run_under(source.get_token(), sleeper());
                 co_await under;
@@ -177,7 +177,7 @@ TEST_CASE("two threads that post and wake keep an executor that sleeps between t
     std::atomic<int> answered = 0;
     std::atomic<bool> done = false;
     loop.spawn([&]() -> task<void> {
-        while (!done) { co_await sleep_for(1h); }
+        while (!done) { static_cast<void>(co_await sleep_for(1h)); }
     });
     std::thread waker([&] {
         while (!done) {

@@ -25,9 +25,9 @@ struct flow_entry {
 };
 
 task<void> expire(flow_entry& entry) {
-    co_await sleep_for(idle_time);
+    static_cast<void>(co_await sleep_for(idle_time));
     while (entry.journaled != fields) {
-        co_await yield();
+        static_cast<void>(co_await yield());
         ++entry.journaled;
     }
     entry.known = false;
@@ -40,7 +40,7 @@ task<void> forward(async_rx& rx, const flow_entry& entry, outcome& result) {
     const io_result got = co_await rx.recv(std::span(&one, 1));
     result.packets += got.n;
     if (!entry.known) { co_return; }
-    co_await yield();
+    static_cast<void>(co_await yield());
     if (!entry.known) { result.problems += "a packet went the way of a flow that had expired\n"; }
 }
 
@@ -48,7 +48,7 @@ task<void> send_one(async_tx& tx) {
     packet one;
     static_cast<void>(tx.allocate(std::span(&one, 1)));
     static_cast<void>(one.set_len(60));
-    co_await tx.send(one);
+    static_cast<void>(co_await tx.send(one));
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ std::string said_by(reactor_kind kind) {
         executor loop({}, kind);
         bool ran = false;
         loop.spawn([&]() -> task<void> {
-            co_await sleep_for(1ms);
+            static_cast<void>(co_await sleep_for(1ms));
             ran = true;
         });
         loop.run();

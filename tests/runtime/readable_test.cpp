@@ -88,15 +88,15 @@ TEST_CASE("an eventfd wakes the coroutine that awaits it and no other") {
     const file_descriptor second = make_eventfd();
     std::vector<int> order;
     const auto wait = [&order](int fd, int name) -> task<void> {
-        co_await readable(fd);
+        static_cast<void>(co_await readable(fd));
         order.push_back(name);
     };
     loop.spawn(wait(first.get(), 1));
     loop.spawn(wait(second.get(), 2));
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         signal_eventfd(second);
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         CHECK(order == std::vector<int>{2});
         signal_eventfd(first);
     });
@@ -111,7 +111,7 @@ TEST_CASE("two coroutines that await the same descriptor both complete") {
     loop.spawn(read_once(event.get(), seen[0]));
     loop.spawn(read_once(event.get(), seen[1]));
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         signal_eventfd(event);
     });
     loop.run();
@@ -130,7 +130,7 @@ TEST_CASE("a descriptor whose peer has closed is readable") {
     loop.spawn(read_once(pipe.read.get(), seen[0]));
     loop.spawn(read_once(socket.get(), seen[1]));
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         pipe.write.reset();
         peer.reset();
     });
@@ -171,9 +171,9 @@ TEST_CASE("a wait that is cancelled while it sleeps ends with operation_canceled
         again = co_await readable(pipe.read.get());
     });
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         source.request_stop();
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         pipe.put();
     });
     loop.run();
@@ -208,7 +208,7 @@ TEST_CASE("a stop that comes after the wait has ended changes nothing") {
         stoppable under = run_under(source.get_token(), read_once(pipe.read.get(), seen));
         co_await under;
         source.request_stop();
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
     });
     loop.run();
     CHECK_FALSE(seen);
@@ -221,7 +221,7 @@ TEST_CASE("an executor is destroyed while descriptors are awaited") {
         std::error_code seen[300];
         for (std::error_code& one : seen) { loop.spawn(read_once(pipe.read.get(), one)); }
         loop.spawn([&]() -> task<void> {
-            co_await sleep_for(1ms);
+            static_cast<void>(co_await sleep_for(1ms));
             loop.stop();
         });
         loop.run();
@@ -235,7 +235,7 @@ TEST_CASE("an executor is destroyed on another thread while descriptors are awai
     std::thread([&] {
         for (std::error_code& one : seen) { loop->spawn(read_once(pipe.read.get(), one)); }
         loop->spawn([&]() -> task<void> {
-            co_await sleep_for(1ms);
+            static_cast<void>(co_await sleep_for(1ms));
             loop->stop();
         });
         loop->run();
@@ -250,7 +250,7 @@ TEST_CASE("waits outlive a run that was stopped and complete in the next one") {
     std::error_code seen = errc::closed;
     loop.spawn(read_once(pipe.read.get(), seen));
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
         loop.stop();
     });
     loop.run();
@@ -275,7 +275,7 @@ TEST_CASE("more descriptors than the ring has entries are awaited and become rea
         loop.spawn(read_once(events.back().get(), seen[i]));
     }
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(10ms);
+        static_cast<void>(co_await sleep_for(10ms));
         for (const file_descriptor& event : events) { signal_eventfd(event); }
     });
     loop.run();
@@ -288,7 +288,7 @@ TEST_CASE("more waits than the ring has entries are cancelled by one request") {
     std::vector<std::error_code> seen(1500, errc::closed);
     for (std::error_code& one : seen) { loop.spawn(read_once(pipe.read.get(), one)); }
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(10ms);
+        static_cast<void>(co_await sleep_for(10ms));
         loop.request_stop();
     });
     loop.run();

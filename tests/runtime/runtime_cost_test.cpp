@@ -47,12 +47,12 @@ TEST_CASE("sleeping and waiting for descriptors allocates nothing") {
     std::uint64_t waiting = ~std::uint64_t{0};
     std::uint64_t around = ~std::uint64_t{0};
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(1us);
-        co_await readable(event.get());
+        static_cast<void>(co_await sleep_for(1us));
+        static_cast<void>(co_await readable(event.get()));
         const allocation_watch watch;
-        for (int i = 0; i < 100; ++i) { co_await sleep_for(1us); }
+        for (int i = 0; i < 100; ++i) { static_cast<void>(co_await sleep_for(1us)); }
         sleeping = watch.allocations();
-        for (int i = 0; i < 100; ++i) { co_await readable(event.get()); }
+        for (int i = 0; i < 100; ++i) { static_cast<void>(co_await readable(event.get())); }
         waiting = watch.allocations() - sleeping;
         for (int i = 0; i < 1000; ++i) { co_await requeue(); }
         around = watch.allocations() - sleeping - waiting;
@@ -68,7 +68,7 @@ TEST_CASE("posting a node allocates nothing on either thread") {
     counting_node node;
     std::uint64_t allocations = ~std::uint64_t{0};
     loop.spawn([&]() -> task<void> {
-        while (node.runs.load() < 100) { co_await sleep_for(1ms); }
+        while (node.runs.load() < 100) { static_cast<void>(co_await sleep_for(1ms)); }
     });
     std::thread other([&] {
         std::this_thread::sleep_for(5ms);
@@ -144,9 +144,9 @@ TEST_CASE("a turn in which a hundred timers are due enters the kernel once") {
     std::map<long, std::uint64_t> after;
     for (int i = 0; i < 100; ++i) {
         loop.spawn([&, i]() -> task<void> {
-            co_await sleep_until(first);
+            static_cast<void>(co_await sleep_until(first));
             if (i == 0) { before = counter.snapshot(); }
-            co_await sleep_until(first + 20ms);
+            static_cast<void>(co_await sleep_until(first + 20ms));
             if (i == 0) { after = counter.snapshot(); }
         });
     }

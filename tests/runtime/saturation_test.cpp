@@ -97,7 +97,9 @@ private:
 /// What is asked of a saturated executor. After `over` was called, each of the three has been asked for `samples` times.
 class probes final : private fluxnet::detail::turn_handler {
 public:
-    probes(executor& loop, std::function<void()> over) : loop_(loop), over_(std::move(over)) { fluxnet::detail::inside(loop_).add_handler(*this); }
+    probes(executor& loop, std::function<void()> over) : loop_(loop), over_(std::move(over)) {
+        fluxnet::detail::inside(loop_).add_handler(*this);
+    }
     ~probes() {
         if (asking_.joinable()) { asking_.join(); }
     }

@@ -49,7 +49,7 @@ TEST_CASE("a coroutine sleeps until a signal is sent to the process") {
     });
     loop.spawn([]() -> task<void> {
         for (const int number : {SIGUSR1, SIGUSR2, SIGUSR1}) {
-            co_await sleep_for(2ms);
+            static_cast<void>(co_await sleep_for(2ms));
             ::kill(::getpid(), number);
         }
     });
@@ -104,9 +104,9 @@ TEST_CASE("a cancelled wait for a signal gives 0 and the set goes on") {
         co_await wait();
     });
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         source.request_stop();
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         ::raise(SIGUSR1);
     });
     loop.run();
@@ -117,7 +117,7 @@ TEST_CASE("a set of no signals waits until it is cancelled") {
     executor loop;
     signal_set signals{};
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         loop.request_stop();
     });
     CHECK(sync_wait(loop, signals.next()) == 0);

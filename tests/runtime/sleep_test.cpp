@@ -32,7 +32,7 @@ TEST_CASE("sleeps end in the order of their deadlines") {
     std::vector<int> order;
     for (const int ms : {8, 2, 6, 4}) {
         loop.spawn([&order, ms]() -> task<void> {
-            co_await sleep_for(std::chrono::milliseconds(ms));
+            static_cast<void>(co_await sleep_for(std::chrono::milliseconds(ms)));
             order.push_back(ms);
         });
     }
@@ -46,7 +46,7 @@ TEST_CASE("sleeps with the same deadline end in the order in which they began") 
     const auto deadline = clock_type::now() + 5ms;
     for (int i = 0; i < 100; ++i) {
         loop.spawn([&order, deadline, i]() -> task<void> {
-            co_await sleep_until(deadline);
+            static_cast<void>(co_await sleep_until(deadline));
             order.push_back(i);
         });
     }
@@ -96,8 +96,8 @@ TEST_CASE("a deadline of now or of the past completes in a later turn") {
 TEST_CASE("the earliest time that can be named has passed") {
     executor loop;
     loop.spawn([]() -> task<void> {
-        co_await sleep_until(clock_type::time_point::min());
-        co_await sleep_for(std::chrono::nanoseconds::min());
+        static_cast<void>(co_await sleep_until(clock_type::time_point::min()));
+        static_cast<void>(co_await sleep_for(std::chrono::nanoseconds::min()));
     });
     loop.run();
 }
@@ -108,7 +108,7 @@ TEST_CASE("the latest time that can be named does not come") {
     loop.spawn([&]() -> task<void> { seen.push_back(co_await sleep_until(clock_type::time_point::max())); });
     loop.spawn([&]() -> task<void> { seen.push_back(co_await sleep_for(std::chrono::nanoseconds::max())); });
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(5ms);
+        static_cast<void>(co_await sleep_for(5ms));
         CHECK(seen.empty());
         loop.request_stop();
     });
@@ -126,7 +126,7 @@ TEST_CASE("a cancelled sleep ends at once with operation_canceled") {
         co_await under;
     });
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(2ms);
+        static_cast<void>(co_await sleep_for(2ms));
         source.request_stop();
     });
     loop.run();
@@ -164,7 +164,7 @@ TEST_CASE("a stop that comes after the time and before the resumption changes no
     const auto deadline = clock_type::now() + 3ms;
     const auto sleeper = [&]() -> task<void> { seen = co_await sleep_until(deadline); };
     loop.spawn([&]() -> task<void> {
-        co_await sleep_until(deadline);
+        static_cast<void>(co_await sleep_until(deadline));
         source.request_stop();
     });
     loop.spawn([&]() -> task<void> {
@@ -187,7 +187,7 @@ TEST_CASE("ten thousand timers fire once each and never early") {
         random = random * 1664525U + 1013904223U;
         const auto deadline = start + std::chrono::microseconds(random >> 12 & 0x3fff);
         loop.spawn([&, deadline]() -> task<void> {
-            co_await sleep_until(deadline);
+            static_cast<void>(co_await sleep_until(deadline));
             ++fired;
             if (clock_type::now() < deadline) { ++early; }
             if (deadline < last && last - deadline > 20ms) { ++out_of_order; }
@@ -210,7 +210,7 @@ TEST_CASE("ten thousand sleeps are cancelled by one request") {
         });
     }
     loop.spawn([&loop]() -> task<void> {
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
         loop.request_stop();
     });
     loop.run();

@@ -6,15 +6,18 @@
 #include "fluxnet/runtime/core/when.hpp"
 
 #include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/sync/channel.hpp"
 #include "tests/runtime/coroutines.hpp"
 
 #include <doctest/doctest.h>
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 using namespace fluxnet;
@@ -137,30 +140,60 @@ TEST_CASE("when_all gives every value in order") {
 }
 
 TEST_CASE("when_any gives the first value and cancels the rest") {
-    const auto first = sync_wait([]() -> task<first_of<std::variant<int, std::monostate>>> {
+    const auto first = sync_wait([]() -> task<first_of<std::tuple<std::optional<int>, std::optional<std::monostate>>>> {
         auto any = when_any(answer(7, 1ms), fail_after(1h));
         co_return co_await any;
     }());
     CHECK(first.index == 0);
-    CHECK(std::get<0>(first.value) == 7);
+    CHECK(std::get<0>(first.values) == 7);
 }
 
-TEST_CASE("a task that is not done in time is cancelled and what it returns is kept") {
+TEST_CASE("when_any hands out what all of its tasks had received and loses nothing") {
     executor loop;
+    channel<int> one(1);
+    channel<int> other(1);
+    const auto receive = [](channel<int>& from) -> task<std::optional<int>> {
+        int value = 0;
+        const auto [ec, n] = co_await from.recv(value);
+        if (n == 0) { co_return std::nullopt; }
+        co_return value;
+    };
+    int received = 0;
     loop.spawn([&]() -> task<void> {
-        const timed<int> late = co_await timeout(1ms, answer(1, 10s));
-        CHECK(late.expired);
-        CHECK(late.value == -1);
-        const timed<int> early = co_await timeout(10s, answer(2, 1ms));
-        CHECK_FALSE(early.expired);
-        CHECK(early.value == 2);
-        const timed<void> past = co_await fluxnet::deadline(loop.now() - 1s, []() -> task<void> {
-            const std::error_code ended = co_await sleep_for(10s);
-            CHECK(ended == errc::operation_canceled);
-        }());
-        CHECK(past.expired);
+        // Both values are there before either task resumes.
+        int value = 1;
+        static_cast<void>(co_await one.send(value));
+        static_cast<void>(co_await other.send(++value));
+        auto any = when_any(receive(one), receive(other));
+        const auto first = co_await any;
+        for (const auto& each : {std::get<0>(first.values), std::get<1>(first.values)}) {
+            REQUIRE(each);  // returned, cancelled or not
+            received += each->value_or(0);
+        }
     });
     loop.run();
+    CHECK(received == 3);
+}
+
+TEST_CASE("when_any of many hands out every value and leaves those empty that threw") {
+    const auto fails = []() -> task<int> {
+        const wait_result ended = co_await sleep_for(10s);
+        if (ended) { throw std::runtime_error("cancelled"); }
+        co_return 0;
+    };
+    const auto first = sync_wait([](task<int> failing) -> task<first_of<std::vector<std::optional<int>>>> {
+        std::vector<task<int>> work;
+        work.push_back(answer(1, 10s));
+        work.push_back(std::move(failing));
+        work.push_back(answer(3, 1ms));
+        auto any = when_any(std::move(work));
+        auto result = co_await any;
+        co_return result;
+    }(fails()));
+    CHECK(first.index == 2);
+    CHECK(first.values[0] == -1);
+    CHECK_FALSE(first.values[1]);
+    CHECK(first.values[2] == 3);
 }
 
 TEST_CASE("a coroutine that moves to another executor goes on there and comes back") {

@@ -4,11 +4,13 @@
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/schedule.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/stack_span.hpp"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -129,7 +131,7 @@ TEST_CASE("an exception passes through tasks that do not catch it and unwinds th
     int alive = 0;
     int alive_when_caught = -1;
     const auto fail = []() -> task<void> {
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
         throw std::logic_error("deep");
     };
     const auto pass = [&]() -> task<void> {
@@ -270,4 +272,93 @@ TEST_CASE("a task that took the detour through the ready queue still returns its
     }
     loop.run();
     CHECK(order == std::vector<int>{0, 1});
+}
+
+namespace {
+
+/// Notes the order and the stack of destructors.
+struct noted_end {
+    stack_span& stack;
+    std::vector<int>* order;
+    int depth;
+    ~noted_end() {
+        stack.note();
+        if (order != nullptr) { order->push_back(depth); }
+    }
+};
+
+task<int> descend(int depth, stack_span& stack, std::vector<int>* order) {
+    const noted_end here{stack, order, depth};
+    if (depth == 0) {
+        static_cast<void>(co_await sleep_for(std::chrono::hours(1)));
+        co_return 0;
+    }
+    task<int> deeper = descend(depth - 1, stack, order);
+    const int below = co_await deeper;
+    co_return below + 1;
+}
+
+}  // namespace
+
+TEST_CASE("a long chain of tasks that waits is destroyed without a deep stack") {
+    stack_span stack;
+    {
+        executor loop;
+        loop.spawn(descend(100'000, stack, nullptr));
+        CHECK(loop.run_for(std::chrono::milliseconds(0)));
+        while (loop.tasks().front().awaiting.empty()) { static_cast<void>(loop.poll()); }
+        stack = {};
+    }
+    CHECK(stack.highest > 0);  // destructors ran
+    CHECK(stack.bytes() < flat_stack);
+}
+
+TEST_CASE("a long chain of tasks under time limits is destroyed without a deep stack") {
+    stack_span stack;
+    struct chain {
+        static task<int> of(int depth, stack_span& noted) {
+            const noted_end here{noted, nullptr, depth};
+            if (depth == 0) {
+                static_cast<void>(co_await sleep_for(std::chrono::hours(1)));
+                co_return 0;
+            }
+            auto limited = timeout(std::chrono::hours(1), of(depth - 1, noted));
+            const timed<int> below = co_await limited;
+            co_return below.value + 1;
+        }
+    };
+    {
+        executor loop;
+        loop.spawn(chain::of(20'000, stack));
+        CHECK(loop.run_for(std::chrono::milliseconds(0)));
+        while (std::ranges::none_of(loop.tasks(), [](const task_info& each) { return each.awaiting == "sleep"; })) {
+            static_cast<void>(loop.poll());
+        }
+        stack = {};
+    }
+    CHECK(stack.highest > 0);  // destructors ran
+    CHECK(stack.bytes() < flat_stack);
+}
+
+TEST_CASE("the frames of a chain that waits go from the innermost outwards") {
+    stack_span stack;
+    std::vector<int> order;
+    {
+        executor loop;
+        loop.spawn(descend(3, stack, &order));
+        CHECK(loop.run_for(std::chrono::milliseconds(0)));
+    }
+    CHECK(order == std::vector<int>{0, 1, 2, 3});
+}
+
+TEST_CASE("a task that is destroyed while another coroutine awaits it leaves that one waiting") {
+    executor loop;
+    stack_span stack;
+    auto inner = std::make_unique<task<int>>(descend(2, stack, nullptr));
+    loop.spawn([](task<int>& awaited) -> task<void> { static_cast<void>(co_await awaited); }(*inner));
+    CHECK(loop.run_for(std::chrono::milliseconds(0)));
+    inner.reset();
+    CHECK(loop.tasks().size() == 1);
+    loop.discard_tasks();
+    CHECK(loop.tasks().empty());
 }

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <thread>
 
 #include <csignal>
 
@@ -137,5 +138,34 @@ TEST_CASE("a task that has gone to another executor is listed as being elsewhere
     there.run();
     CHECK(here.tasks()[0].elsewhere);
     here.run();
+    CHECK(here.tasks().empty());
+}
+
+TEST_CASE("a task that travels is listed as travelling, and what it awaited is not looked at") {
+    executor here;
+    executor there;
+    unsigned traveller = 0;
+    here.spawn([&]() -> task<void> { static_cast<void>(co_await schedule_on(there)); }), traveller = __LINE__;
+    here.spawn([&]() -> task<void> { static_cast<void>(co_await timeout(1h, schedule_on(there))); });
+    CHECK(here.run_for(0ns));  // both are in the other's inbox, which nobody looks at
+    CHECK(here.tasks().size() == 3);
+    for (const task_info& each : here.tasks()) {
+        CHECK(each.travelling);
+        CHECK(each.elsewhere);
+        CHECK(each.awaiting.empty());
+    }
+    CHECK(to_text(here.tasks()).find(std::to_string(traveller)) != std::string::npos);
+    CHECK(to_text(here.tasks()).find("travelling to another executor") != std::string::npos);
+    CHECK(there.tasks().empty());
+    std::thread other([&] {
+        auto guard = executor::work_guard(there);
+        there.spawn([&]() -> task<void> {
+            static_cast<void>(co_await sleep_for(1ms));
+            guard.release();
+        });
+        there.run();
+    });
+    here.run();
+    other.join();
     CHECK(here.tasks().empty());
 }

@@ -97,7 +97,7 @@ tally exchange(const wire_options& options, std::uint64_t count, std::uint32_t w
         here.request_stop();
     });
     here.spawn([&]() -> task<void> {
-        co_await sleep_for(60s);
+        static_cast<void>(co_await sleep_for(60s));
         here.request_stop();
     });
     here.run();

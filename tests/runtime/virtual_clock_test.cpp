@@ -26,7 +26,7 @@ static_assert(!std::is_copy_constructible_v<virtual_clock> && !std::is_move_cons
 namespace {
 
 task<void> sleep_and_note(std::chrono::nanoseconds time, int who, std::vector<int>& order) {
-    co_await sleep_for(time);
+    static_cast<void>(co_await sleep_for(time));
     order.push_back(who);
 }
 
@@ -39,8 +39,8 @@ TEST_CASE("a thousand hours pass to the nanosecond in few turns") {
     CHECK(loop.now() == virtual_clock::start);
     CHECK(loop.reactor_name() == "virtual");
     loop.spawn([&]() -> task<void> {
-        for (int hour = 0; hour < 1000; ++hour) { co_await sleep_for(1h); }
-        co_await sleep_for(1ns);
+        for (int hour = 0; hour < 1000; ++hour) { static_cast<void>(co_await sleep_for(1h)); }
+        static_cast<void>(co_await sleep_for(1ns));
         CHECK(loop.now() == virtual_clock::start + 1000h + 1ns);
     });
     loop.run();
@@ -69,7 +69,7 @@ TEST_CASE("a packet takes exactly as long as the wire does") {
     options.to_right.delay = 1234567ns;
     small_world world(1, options);
     world.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
         co_await send_one(world.left.tx);
     });
     world.loop.spawn([&]() -> task<void> {
@@ -95,13 +95,13 @@ TEST_CASE("several wires on one clock move together also when one joins late") {
     std::vector<std::chrono::nanoseconds> arrivals;
     const auto note = [&](async_rx& rx) -> task<void> {
         packet one;
-        co_await rx.recv(std::span(&one, 1));
+        static_cast<void>(co_await rx.recv(std::span(&one, 1)));
         arrivals.push_back(world.clock.elapsed());
     };
     world.loop.spawn(note(world.right.rx));
     world.loop.spawn(note(to.rx));
     world.loop.spawn([&]() -> task<void> {
-        co_await sleep_for(5ms);
+        static_cast<void>(co_await sleep_for(5ms));
         world.clock.attach(late);
         co_await send_one(from.tx);
         co_await send_one(world.left.tx);
@@ -157,12 +157,12 @@ TEST_CASE("a packet and a timer of the same time come in either order") {
         world.loop.spawn(send_one(world.left.tx));
         world.loop.spawn([&]() -> task<void> {
             packet one;
-            co_await world.right.rx.recv(std::span(&one, 1));
+            static_cast<void>(co_await world.right.rx.recv(std::span(&one, 1)));
             CHECK(world.clock.elapsed() == 1ms);
             who += 'p';
         });
         world.loop.spawn([&]() -> task<void> {
-            co_await sleep_for(1ms);
+            static_cast<void>(co_await sleep_for(1ms));
             who += 't';
         });
         world.loop.run();
@@ -182,7 +182,7 @@ TEST_CASE("equal seeds have equal digests and another seed has another") {
         executor loop(clock);
         for (int i = 0; i < 10; ++i) {
             loop.spawn([]() -> task<void> {
-                for (int round = 0; round < 10; ++round) { co_await yield(); }
+                for (int round = 0; round < 10; ++round) { static_cast<void>(co_await yield()); }
             });
         }
         loop.run();
@@ -210,7 +210,7 @@ TEST_CASE("a long chain of tasks that never suspend is one resumption with every
     executor loop(clock);
     std::string who;
     loop.spawn([&]() -> task<void> {
-        co_await yield();
+        static_cast<void>(co_await yield());
         who += 'a';
         const auto nothing = []() -> task<void> { co_return; };
         for (int i = 0; i < 1000; ++i) { co_await nothing(); }
@@ -218,7 +218,7 @@ TEST_CASE("a long chain of tasks that never suspend is one resumption with every
     });
     loop.spawn([&]() -> task<void> {
         for (int i = 0; i < 4; ++i) {
-            co_await yield();
+            static_cast<void>(co_await yield());
             who += 'b';
         }
     });
@@ -233,7 +233,7 @@ TEST_CASE("stop and run go on where they were") {
     std::vector<int> order;
     loop.spawn(sleep_and_note(2ms, 2, order));
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
         loop.stop();
     });
     loop.run();
@@ -279,7 +279,7 @@ TEST_CASE("an engine does not sleep over a packet that took no time") {
     async_sockets client = open_async(loop, wire.socket_on(end::left).frames(64)).value();
     std::chrono::nanoseconds seen{-1};
     loop.spawn(send_one(client.tx));
-    loop.spawn([]() -> task<void> { co_await sleep_for(1s); });
+    loop.spawn([]() -> task<void> { static_cast<void>(co_await sleep_for(1s)); });
     loop.run([&](packet_batch&) {
         seen = clock.elapsed();
         loop.stop();

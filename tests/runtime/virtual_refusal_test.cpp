@@ -33,10 +33,10 @@ TEST_CASE("when nothing can ever happen run says what is awaited and by whom") {
     executor loop(clock);
     int value = 0;
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(1500ms);
-        co_await empty.recv(value);
+        static_cast<void>(co_await sleep_for(1500ms));
+        static_cast<void>(co_await empty.recv(value));
     });
-    loop.spawn([]() -> task<void> { co_await sleep_until(virtual_clock::time_point::max()); });
+    loop.spawn([]() -> task<void> { static_cast<void>(co_await sleep_until(virtual_clock::time_point::max())); });
     const std::system_error failure = failure_of(loop);
     CHECK(failure.code() == errc::deadlock);
     const std::string text = failure.what();
@@ -59,7 +59,7 @@ TEST_CASE("a long list of what is awaited is cut") {
     for (int i = 0; i < 20; ++i) {
         loop.spawn([&]() -> task<void> {
             int value = 0;
-            co_await empty.recv(value);
+            static_cast<void>(co_await empty.recv(value));
         });
     }
     const std::string text = failure_of(loop).what();
@@ -76,7 +76,7 @@ TEST_CASE("a packet on a wire that is not attached to the clock is never receive
     async_sockets right = open_async(loop, wire.socket_on(end::right).frames(64)).value();
     packet one;
     loop.spawn(send_one(left.tx));
-    loop.spawn([&]() -> task<void> { co_await right.rx.recv(std::span(&one, 1)); });
+    loop.spawn([&]() -> task<void> { static_cast<void>(co_await right.rx.recv(std::span(&one, 1))); });
     const std::system_error failure = failure_of(loop);
     CHECK(failure.code() == errc::deadlock);
     CHECK(contains(failure.what(), "async_rx::recv"));
@@ -117,9 +117,9 @@ TEST_CASE("a frame is destroyed while its descriptor is armed") {
     pipe_ends pipe;
     loop.spawn([&]() -> task<void> {
         scope children;
-        children.spawn([&]() -> task<void> { co_await readable(pipe.read.get()); });
-        co_await yield();
-        co_await yield();
+        children.spawn([&]() -> task<void> { static_cast<void>(co_await readable(pipe.read.get())); });
+        static_cast<void>(co_await yield());
+        static_cast<void>(co_await yield());
     });
     loop.run();
     CHECK(loop.turns() > 0);
@@ -147,7 +147,7 @@ TEST_CASE("a function posted by another thread is refused there") {
                 loop.post([&] { ran = true; });
             } catch (const std::system_error& failure) { refused = failure.code(); }
         }).join();
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
     });
     loop.run();
     CHECK(refused == errc::not_in_virtual_time);
@@ -170,7 +170,7 @@ TEST_CASE("a node posted by another thread and a wake from there end the run") {
     bool ended = false;
     loop.spawn([&]() -> task<void> {
         std::thread([&] { fluxnet::detail::inside(loop).post(node); }).join();
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
         ended = true;
     });
     CHECK(failure_of(loop).code() == errc::not_in_virtual_time);
@@ -180,7 +180,7 @@ TEST_CASE("a node posted by another thread and a wake from there end the run") {
 
     loop.spawn([&]() -> task<void> {
         std::thread([&] { loop.wake(); }).join();
-        co_await sleep_for(1ms);
+        static_cast<void>(co_await sleep_for(1ms));
     });
     CHECK(failure_of(loop).code() == errc::not_in_virtual_time);
 }
@@ -191,7 +191,7 @@ TEST_CASE("another thread may stop a run in virtual time") {
     std::thread other;
     loop.spawn([&]() -> task<void> {
         other = std::thread([&] { loop.stop(); });
-        for (;;) { co_await yield(); }
+        for (;;) { static_cast<void>(co_await yield()); }
     });
     loop.run();
     other.join();

@@ -23,7 +23,7 @@ inline task<void> send_one(async_tx& tx, unsigned content = 1) {
     packet one;
     CHECK(tx.allocate(std::span(&one, 1)) == 1);
     CHECK(one.assign(payload(60, content)));
-    co_await tx.send(one);
+    static_cast<void>(co_await tx.send(one));
 }
 
 /// A wire with sockets at both ends, on one clock.

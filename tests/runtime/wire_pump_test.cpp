@@ -155,12 +155,12 @@ TEST_CASE("a packet sent after an idle time still travels for as long as the wir
         arrived = std::chrono::steady_clock::now();
     });
     loop.spawn([&]() -> task<void> {
-        co_await sleep_for(30ms);
+        static_cast<void>(co_await sleep_for(30ms));
         packet one;
         CHECK(client.tx.allocate(std::span(&one, 1)) == 1);
         CHECK(one.assign(proto::test::counting(64)));
         sent = std::chrono::steady_clock::now();
-        co_await client.tx.send(one);
+        static_cast<void>(co_await client.tx.send(one));
     });
     loop.run();
     CHECK(arrived - sent >= 5ms);

@@ -31,6 +31,8 @@ class executor;
 
 namespace detail {
 
+class nested_turns;
+
 class scheduler {
 public:
     using time_point = std::chrono::steady_clock::time_point;
@@ -113,6 +115,8 @@ public:
     }
 
 protected:
+    friend class nested_turns;
+
     scheduler(std::unique_ptr<fluxnet::reactor> with, executor_clock* clock) noexcept
         : clock_(clock), reactor_(std::move(with)) {}
     ~scheduler() = default;

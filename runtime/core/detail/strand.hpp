@@ -113,14 +113,25 @@ public:
         inside(home).make_ready(made.coroutine.promise());
     }
 
-    /// Also takes what a dying frame spawns.
+    /// Destroys the frames of all strands, while no thread runs an executor that one of them went to. Also takes what a
+    /// dying frame spawns.
     void clear() noexcept {
-        while (!strands_.empty()) { std::coroutine_handle<strand_promise>::from_promise(strands_.front()).destroy(); }
+        while (!strands_.empty()) { destroy(strands_.front()); }
     }
+
+    /// The same while other threads run: a strand that is on another executor is cancelled by `stop`, and waited for until
+    /// it has ended or come back. Meanwhile the calling thread makes turns of its executor, for such a strand may need what
+    /// goes on there. The other executor has to run.
+    void clear_running(std::stop_source& stop) noexcept;
 
     [[nodiscard]] bool empty() const noexcept { return strands_.empty(); }
 
 private:
+    static void destroy(strand_promise& one) noexcept { std::coroutine_handle<strand_promise>::from_promise(one).destroy(); }
+
+    /// Destroys the strands that no other thread can be running now.
+    void destroy_settled() noexcept;
+
     using hook = boost::intrusive::base_hook<boost::intrusive::list_base_hook<
         boost::intrusive::tag<strand_promise>, boost::intrusive::link_mode<boost::intrusive::auto_unlink>>>;
     boost::intrusive::list<strand_promise, hook, boost::intrusive::constant_time_size<false>> strands_;

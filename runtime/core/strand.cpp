@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/runtime/core/detail/strand.hpp"
+
+#include "fluxnet/runtime/core/detail/nested_turns.hpp"
+#include "fluxnet/runtime/core/operation.hpp"
+
+#include <algorithm>
+
+namespace fluxnet::detail {
+namespace {
+
+/// Tells whether the calling thread alone decides when the strand goes on.
+bool is_settled(const task_context& strand) noexcept {
+    executor& on = *strand.on.load(std::memory_order_acquire);
+    if (!nested_turns::driven_here(on)) { return false; }
+    const operation* const travelling = strand.travelling.load(std::memory_order_relaxed);
+    if (travelling == nullptr) { return true; }
+    inside(on).take_inbox();
+    return travelling->is_linked();  // else the thread that it leaves has still to hand it over
+}
+
+}  // namespace
+
+void strand_list::destroy_settled() noexcept {
+    for (;;) {
+        const auto found = std::ranges::find_if(strands_, is_settled);
+        if (found == strands_.end()) { return; }
+        destroy(*found);
+    }
+}
+
+void strand_list::clear_running(std::stop_source& stop) noexcept {
+    executor* const here = executor::current();
+    if (here == nullptr) {  // frames are being destroyed while no executor runs
+        clear();
+        return;
+    }
+    inside(*here).take_inbox();  // what has ended elsewhere comes home through it
+    destroy_settled();
+    if (strands_.empty()) { return; }
+    stop.request_stop();
+    nested_turns turns(*here);
+    for (;;) {
+        inside(*here).take_inbox();
+        destroy_settled();
+        if (strands_.empty()) { return; }
+        turns.work();
+        destroy_settled();
+        if (strands_.empty()) { return; }
+        turns.rest();
+    }
+}
+
+}  // namespace fluxnet::detail
