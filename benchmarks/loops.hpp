@@ -26,4 +26,7 @@ void run_engine_packets(traffic& from);
 /// co_await async_rx::recv(), whose packets are dropped by the next one; the executor's turns included.
 void run_coroutine(traffic& from);
 
+/// The same on an executor that an epoll loop of the application's own drives by poll(), instead of run().
+void run_coroutine_driven(traffic& from);
+
 }  // namespace benchmark

@@ -25,7 +25,8 @@ constexpr std::array loops{loop{"c", &run_by_hand},
                            loop{"engine_packets", &run_engine_packets},
                            loop{"system", &run_system},
                            loop{"system_reset", &run_system_reset},
-                           loop{"coroutine", &run_coroutine}};
+                           loop{"coroutine", &run_coroutine},
+                           loop{"driven", &run_coroutine_driven}};
 
 }  // namespace
 

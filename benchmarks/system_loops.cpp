@@ -7,6 +7,9 @@
 #include <span>
 #include <utility>
 
+#include <sys/epoll.h>
+#include <unistd.h>
+
 namespace benchmark {
 namespace {
 
@@ -85,6 +88,64 @@ task<void> receive(async_rx& rx, std::uint64_t& received, std::uint64_t& sum) {
     }
 }
 
+/// An epoll loop as an application has of its own: it looks at its descriptors once between two turns of the executor, and
+/// waits for them and for the executor's when that has nothing to do.
+class epoll_loop {
+public:
+    epoll_loop() { require(epoll_ >= 0, "no epoll"); }
+    epoll_loop(const epoll_loop&) = delete;
+    epoll_loop& operator=(const epoll_loop&) = delete;
+    ~epoll_loop() { ::close(epoll_); }
+
+    /// Drives the executor until it is stopped, and forgets that, as run() does.
+    void drive(executor& driven) {
+        for (;;) {
+            const bool again = driven.poll();
+            if (driven.stopped()) { break; }
+            if (again) {
+                wait(0);
+                continue;
+            }
+            if (const auto plan = driven.prepare_sleep()) {
+                watch(plan->fd);
+                wait(-1);  // nothing in the benchmark has a deadline
+                driven.after_sleep();
+            }
+        }
+        driven.restart();
+    }
+
+private:
+    void watch(int descriptor) {
+        if (std::exchange(watched_, descriptor) == descriptor) { return; }
+        epoll_event event{.events = EPOLLIN, .data = {.fd = descriptor}};
+        require(::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) == 0, "the executor cannot be watched");
+    }
+
+    void wait(int limit_ms) {
+        std::array<epoll_event, 16> events;
+        require(::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), limit_ms) >= 0, "the epoll failed");
+    }
+
+    const int epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+    int watched_ = -1;
+};
+
+/// Lets `drive` run an executor with receive() on it until it is stopped.
+template <class F>
+void drive_coroutine(traffic& from, F drive) {
+    std::uint64_t received = 0;
+    std::uint64_t sum = 0;
+    executor loop({.how = poller::busy});
+    burst_each_turn bursts(loop, from);
+    system_sockets sockets = from.receiver().build_system().value();
+    async_rx rx(loop, std::move(sockets.rx));
+    loop.spawn(receive(rx, received, sum));
+    from.run([&] { drive(loop); });
+    from.check(received, sum);
+    check_census(rx.socket().pool(), 0);
+}
+
 }  // namespace
 
 void run_system(traffic& from) {
@@ -121,16 +182,12 @@ void run_engine_packets(traffic& from) {
 }
 
 void run_coroutine(traffic& from) {
-    std::uint64_t received = 0;
-    std::uint64_t sum = 0;
-    executor loop({.how = poller::busy});
-    burst_each_turn bursts(loop, from);
-    system_sockets sockets = from.receiver().build_system().value();
-    async_rx rx(loop, std::move(sockets.rx));
-    loop.spawn(receive(rx, received, sum));
-    from.run([&] { loop.run(); });
-    from.check(received, sum);
-    check_census(rx.socket().pool(), 0);
+    drive_coroutine(from, [](executor& loop) { loop.run(); });
+}
+
+void run_coroutine_driven(traffic& from) {
+    epoll_loop own;
+    drive_coroutine(from, [&](executor& loop) { own.drive(loop); });
 }
 
 }  // namespace benchmark

@@ -60,47 +60,60 @@ std::uint32_t rx::try_recv(std::span<packet> into) noexcept {
     std::uint32_t received = 0;
     if (next.size() >= recycle_batch && into.front().home_ == home_) {
         const auto slots = fill_.writable(static_cast<std::uint32_t>(next.size()));
-        received = exchange(*home_, next.first(slots.size()), into.data(), slots.data());
+        const auto descs = next.first(slots.size());
+        frame_home& home = *home_;
+        received = home.frames().begin == 0 ? exchange<true>(home, descs, into.data(), slots.data())
+                                            : exchange<false>(home, descs, into.data(), slots.data());
         if (received != 0) {
             ring_.release(received);
             fill_.publish(received);
-            home_->count_received(received);
-            home_->count_lent_again(received);
+            home.count_received(received);
+            home.count_lent_again(received);
             wake_fill();
         }
     }
     return received == into.size() ? received : received + accept_all(into.subspan(received));
 }
 
-// Apart from its caller, so that what the loops need has all registers.
+template <bool from_zero>
+[[gnu::always_inline]] inline bool rx::exchange_one(const home_frames& ours, const frame_home& home, const xdp_desc& desc,
+                                                    packet& handle, frame_addr& slot) noexcept {
+    if (handle.home_ != &home) [[unlikely]] {
+        detail::probe<"rx: exchange meets a handle of others">();
+        return false;
+    }
+    const frame_addr addr = desc.addr;
+    const std::uint32_t length = desc.len;
+    if (!ours.holds<from_zero>(addr, length)) [[unlikely]] { return false; }
+    const std::uint64_t frame = ours.number_of(addr);
+    if (!ours.received(frame)) [[unlikely]] { return false; }
+    ours.lend(handle.frame_);
+    slot = ours.addr_of(handle.frame_);
+    handle.data_ = ours.base + addr.value;
+    handle.size_ = length;
+    handle.frame_ = {static_cast<std::uint32_t>(frame)};
+    return true;
+}
+
+// Apart from its caller, so that what the loop needs has all registers.
+template <bool from_zero>
 [[gnu::noinline]] std::uint32_t rx::exchange(const frame_home& home, std::span<const xdp_desc> next, packet* handles,
                                              frame_addr* slots) noexcept {
+    constexpr std::size_t group = 8;  // whose places are constants: no index is counted for each packet
     const home_frames ours = home.frames();
-    home_frames::bounds seen;
+    const xdp_desc* desc = next.data();
+    const xdp_desc* const end = desc + next.size();
+    const xdp_desc* const last_group = end - next.size() % group;
+    for (; desc != last_group; desc += group, handles += group, slots += group) {
 #pragma GCC unroll 8
-    for (std::size_t i = 0; i < next.size(); ++i) {
-        if (handles[i].home_ != &home) [[unlikely]] {
-            detail::probe<"rx: exchange meets a handle of others">();
-            return 0;
+        for (std::size_t i = 0; i < group; ++i) {
+            if (!exchange_one<from_zero>(ours, home, desc[i], handles[i], slots[i])) [[unlikely]] {
+                return static_cast<std::uint32_t>(desc - next.data()) + static_cast<std::uint32_t>(i);
+            }
         }
-        ours.extend(seen, next[i].addr, next[i].len);
     }
-    if (!ours.hold(seen)) [[unlikely]] { return 0; }
-    std::size_t done = 0;
-#pragma GCC unroll 8
-    for (; done < next.size(); ++done) {
-        const frame_addr addr = next[done].addr;
-        const std::uint32_t length = next[done].len;
-        const std::uint64_t frame = ours.number_of(addr);
-        if (!ours.received(frame)) [[unlikely]] { break; }
-        packet& handle = handles[done];
-        ours.lend(handle.frame_);
-        slots[done] = ours.addr_of(handle.frame_);
-        handle.data_ = ours.base + addr.value;
-        handle.size_ = length;
-        handle.frame_ = {static_cast<std::uint32_t>(frame)};
-    }
-    return static_cast<std::uint32_t>(done);
+    while (desc != end && exchange_one<from_zero>(ours, home, *desc, *handles, *slots)) { ++desc, ++handles, ++slots; }
+    return static_cast<std::uint32_t>(desc - next.data());
 }
 
 std::uint32_t rx::accept_all(std::span<packet> into) noexcept {
@@ -177,8 +190,7 @@ void rx::refill_slowly() noexcept {
     }
 }
 
-void rx::wake_fill() noexcept {
-    if (!fill_.needs_wakeup()) { return; }
+void rx::kick_fill() noexcept {
     const std::error_code refused = classify_kick(core_->calls.kick_rx(core_->fd));
     detail::probe<"rx: fill ring kicked">();
     if (refused == errc::interface_gone) { fail(refused); }

@@ -117,13 +117,22 @@ private:
     std::uint32_t accept(std::span<const xdp_desc> next, packet* handle) noexcept;
     std::uint32_t accept_all(std::span<packet> into) noexcept;
 
-    /// Makes packets of descriptors in handles that all hold packets of `home`, and gives their frames to the fill ring
-    /// instead. Returns 0, having done nothing, when something is different.
+    /// Makes packets of descriptors in handles that hold packets of `home`, and gives their frames to the fill ring instead,
+    /// up to the first handle or descriptor that is different. Returns how many. `from_zero`: the home's frames are the
+    /// first of the UMEM.
+    template <bool from_zero>
     static std::uint32_t exchange(const frame_home& home, std::span<const xdp_desc> next, packet* handles,
                                   frame_addr* slots) noexcept;
 
+    template <bool from_zero>
+    static bool exchange_one(const home_frames& ours, const frame_home& home, const xdp_desc& desc, packet& handle,
+                             frame_addr& slot) noexcept;
+
     /// Kicks the fill ring if the kernel asks for it.
-    void wake_fill() noexcept;
+    void wake_fill() noexcept {
+        if (fill_.needs_wakeup()) [[unlikely]] { kick_fill(); }
+    }
+    void kick_fill() noexcept;
 
     /// What a receive that found nothing does about the fill ring.
     void look_at_fill() noexcept {

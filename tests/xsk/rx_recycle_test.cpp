@@ -137,6 +137,39 @@ TEST_CASE("a bad descriptor in a large batch ends the handle behind the packets 
     }
 }
 
+TEST_CASE("a large batch of the second socket over a UMEM takes no frame of the first one") {
+    const std::uint64_t begin = 64 * 2048;  // of the second one's frames
+    for (const std::uint64_t wrong : {std::uint64_t{512}, begin - 1024, 2 * begin + 512, ~std::uint64_t{0}}) {
+        fake_kernel fake;
+        fake.interface.queues = 2;
+        fake.real_queues = 2;
+        const umem memory = umem::create({.frame_count = 128, .fill_ring = 64, .completion_ring = 64}).value();
+        const auto open = [&](std::uint32_t queue) {
+            return sim_builder(fake).over(memory).tx_frames(0).queue(queue).build_system().value();
+        };
+        system_sockets first = open(0);
+        system_sockets second = open(1);
+        REQUIRE(second.rx.home().frames().begin == begin);
+        std::vector<packet> into(30);
+        const auto deliver = [&](unsigned seed) { REQUIRE(fake.deliver(payload(60, seed), second.rx.fd())); };
+        for (unsigned round = 0; round < 3; ++round) {
+            for (unsigned i = 0; i < 30; ++i) { deliver(round + i); }
+            REQUIRE(second.rx.try_recv(into) == 30);
+            for (unsigned i = 0; i < 30; ++i) { CHECK(same(into[i].data(), payload(60, round + i))); }
+            CHECK(memory.pool().census().user == 30);
+            second.rx.refill();  // with what a batch at the end of the rings dropped one by one
+        }
+        for (unsigned i = 0; i < 20; ++i) { deliver(i); }
+        fake.push_rx({{wrong}, 60, 0}, second.rx.fd());
+        deliver(20);
+        CHECK(second.rx.try_recv(into) == 20);
+        CHECK(second.rx.failure() == errc::ring_corruption);
+        CHECK_FALSE(first.rx.failure());
+        into.clear();
+        CHECK(memory.pool().census().user == 0);
+    }
+}
+
 TEST_CASE("a frame that the kernel was not given ends a large batch of a checked build") {
     FLUXNET_SKIP_IF(why_not_checked());
     fixture f;
