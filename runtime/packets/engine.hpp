@@ -19,7 +19,9 @@
 #include <concepts>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <system_error>
 #include <vector>
 
@@ -55,6 +57,13 @@ public:
     /// Why this port has ended; none while it works.
     [[nodiscard]] std::error_code failure() const noexcept;
 
+    /// The steps of the bind ladder that were refused before the port's socket was open, with the reasons: why a port runs
+    /// in generic mode, for one.
+    [[nodiscard]] const std::vector<error>& refusals() const noexcept { return refusals_; }
+
+    /// What is no failure and yet may surprise, in sentences. See raw_socket::notes().
+    [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
+
 private:
     friend class engine;
 
@@ -72,6 +81,8 @@ private:
     packet_batch batch_;
     batch_options options_;
     counters counts_;
+    std::vector<error> refusals_;
+    std::vector<std::string> notes_;
 };
 
 class engine : public executor {
@@ -89,16 +100,20 @@ public:
     /// network namespace of its interface. Errors: invalid_option (batch size, another UMEM, too many ports).
     [[nodiscard]] result<std::uint8_t> add_port(system_sockets sockets, const batch_options& options = {});
 
-    /// Runs until stop() is called, or a port fails, and returns why it failed. `callback` is called with a `packet_batch&`
-    /// (returning nothing), or with each `packet_ref` (returning its `action`). An exception that leaves it, or a spawned
-    /// task, leaves run() when the batch is committed with the marks made so far; run() may be called again then. stop()
-    /// takes effect when the turn ends: after at most 512 packets of each port.
+    /// Runs until stop() is called, or a port fails, and returns why it failed; failed_port() says which one. `callback` is
+    /// called with a `packet_batch&` (returning nothing), or with each `packet_ref` (returning its `action`). An exception
+    /// that leaves it, or a spawned task, leaves run() when the batch is committed with the marks made so far; run() may be
+    /// called again then. stop() takes effect when the turn ends: after at most 512 packets of each port.
     template <class F>
     requires std::invocable<F&, packet_batch&> || std::is_invocable_r_v<action, F&, packet_ref> std::error_code run(
         F callback);
 
     [[nodiscard]] std::size_t ports() const noexcept { return ports_.size(); }
     [[nodiscard]] engine_port& port(std::size_t number) noexcept { return *ports_[number]; }
+
+    /// The number of the port that has failed, the lowest if several have; none while all work. On the thread of run(), or
+    /// while none runs it.
+    [[nodiscard]] std::optional<std::uint8_t> failed_port() const noexcept;
 
 private:
     static constexpr std::uint32_t packets_per_visit = 512;

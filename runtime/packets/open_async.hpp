@@ -7,6 +7,7 @@
 #include "fluxnet/runtime/packets/async_tx.hpp"
 #include "fluxnet/xsk/builder.hpp"
 
+#include <string>
 #include <vector>
 
 namespace fluxnet {
@@ -15,7 +16,8 @@ namespace fluxnet {
 struct async_sockets {
     async_rx rx;
     async_tx tx;
-    std::vector<error> refusals;  ///< Rungs of the bind ladder that were refused, with the reasons.
+    std::vector<error> refusals;     ///< Rungs of the bind ladder that were refused, with the reasons.
+    std::vector<std::string> notes;  ///< What is no failure and yet may surprise: queues that nothing serves, for one.
 };
 
 /// Builds the socket and binds it to `on`, in the network namespace of the interface. Blocks the thread: for milliseconds,
