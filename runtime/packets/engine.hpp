@@ -151,7 +151,7 @@ requires std::invocable<F&, packet_batch&> || std::is_invocable_r_v<action, F&, 
         bool worked = false;
         // By number: what runs may add ports.
         for (std::size_t i = 0; i < ports_.size(); ++i) { worked = serve(*ports_[i], callback) || worked; }
-        end_turn(worked);
+        end_turn(worked || failed_port());  // nothing would end a sleep after a port has failed
         if (stopped()) { return {}; }
         for (const auto& port : ports_) {
             if (port->failed()) [[unlikely]] { return port->failure(); }

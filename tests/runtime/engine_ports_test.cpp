@@ -257,7 +257,17 @@ TEST_CASE("an engine says which of its ports has failed") {
     CHECK(f.loop.run([](packet_batch&) {}) == errc::ring_corruption);
     CHECK(f.loop.failed_port() == 1);
     CHECK_FALSE(f.loop.port(0).failure());
-    f.fake.write_producer(fake_ring::rx, 1000, f.fds[0]);
-    CHECK(f.loop.run([](packet_batch&) {}) == errc::ring_corruption);
-    CHECK(f.loop.failed_port() == 0);
+}
+
+TEST_CASE("an engine with a port that has failed before ends run at once") {
+    for (const poller how : {poller::wait, poller::busy}) {
+        two_ports f({}, 64, how);
+        f.loop.port(1).receiving().fail(errc::interface_gone);
+        CHECK(f.loop.run([](packet_batch&) {}) == errc::interface_gone);
+        CHECK(f.loop.run([](packet_batch&) {}) == errc::interface_gone);
+        CHECK(f.loop.failed_port() == 1);
+        f.loop.port(0).sending().fail(errc::ring_corruption);
+        CHECK(f.loop.run([](packet_batch&) {}) == errc::ring_corruption);
+        CHECK(f.loop.failed_port() == 0);
+    }
 }
