@@ -29,6 +29,10 @@ std::error_code raw_socket::wakeup_tx() noexcept {
     return classify_kick(core_->calls.kick_tx(core_->fd));
 }
 
+std::error_code raw_socket::check() noexcept {
+    return detail::why_ended(*core_, true);
+}
+
 socket_statistics raw_socket::statistics() const noexcept {
     return detail::read_statistics(*core_);
 }
@@ -95,6 +99,13 @@ socket_statistics read_statistics(const socket_core& core) noexcept {
     if (core.calls.get_option(core.fd, XDP_STATISTICS, &answer, &size) < 0) { return {}; }
     return {answer.rx_dropped,   answer.rx_invalid_descs,         answer.tx_invalid_descs,
             answer.rx_ring_full, answer.rx_fill_ring_empty_descs, answer.tx_ring_empty_descs};
+}
+
+std::error_code why_ended(const socket_core& core, bool receiving) noexcept {
+    // The kernel unbinds the sockets of an interface that goes, and answers ENXIO when one of them is kicked.
+    if (classify_kick(core.calls.kick_rx(core.fd)) == errc::interface_gone) { return errc::interface_gone; }
+    if (receiving && core.redirect != nullptr && core.redirect->displaced()) { return errc::program_detached; }
+    return {};
 }
 
 }  // namespace detail

@@ -82,7 +82,14 @@ public:
     /// success does not mean that all were sent: compare tx.pending() with 0.
     std::error_code wakeup_tx() noexcept;
 
-    /// The descriptor, for poll, epoll or io_uring: readable when rx has entries, writable when tx is at most half full.
+    /// Asks whether the interface is still there and still runs the program that directs packets here. Two system calls
+    /// (recvfrom, bpf). A loop that waits for fd() calls it when a second has passed without a packet: nothing makes fd()
+    /// readable when the interface is deleted, or when somebody detaches or replaces the program.
+    /// Errors: interface_gone, for ever; program_detached, until redirect()->attach() has succeeded again.
+    [[nodiscard]] std::error_code check() noexcept;
+
+    /// The descriptor, for poll, epoll or io_uring: readable when rx has entries, writable when tx is at most half full. It
+    /// does not tell of the end of the interface: see check().
     [[nodiscard]] int fd() const noexcept { return core_->fd; }
     [[nodiscard]] const interface_info& interface() const noexcept { return core_->interface; }
 
@@ -141,7 +148,10 @@ private:
 
 namespace detail {
 [[nodiscard]] socket_statistics read_statistics(const socket_core& core) noexcept;
-}
+
+/// Asks the kernel whether the socket has lost its interface, or, when it is `receiving`, its program. No error: it has not.
+[[nodiscard]] std::error_code why_ended(const socket_core& core, bool receiving) noexcept;
+}  // namespace detail
 
 /// Sorts the answer of a kick (0 or a negated errno). No error: done, or to be tried again later.
 /// Errors: interface_gone, link_down, system_failure.

@@ -66,6 +66,13 @@ public:
         return wait_for(detail::saturated(timeout));
     }
 
+    /// Asks whether the interface is still there and still runs our program, and ends the handle if not. Returns failure().
+    /// Two system calls (recvfrom, bpf); none once the handle has failed. A loop that waits for fd() by itself calls it when
+    /// a second has passed without a packet: nothing makes fd() readable when the interface is deleted, or when somebody
+    /// detaches or replaces the program. wait() and the handles of an executor do it by themselves.
+    /// Errors: interface_gone, program_detached, and what failure() was before.
+    std::error_code check() noexcept;
+
     /// Ends this thread's ownership, so that another thread may use the handle.
     void release() noexcept { home_->release(); }
 
@@ -88,7 +95,8 @@ public:
     }
 
     /// The descriptor: readable when packets are there. A program with its own loop waits on it when try_recv() gave 0,
-    /// after refill(); frames that other threads return do not make it readable (they end a wait()).
+    /// after refill(); frames that other threads return do not make it readable (they end a wait()). Nor does the end of the
+    /// interface: see check().
     [[nodiscard]] int fd() const noexcept { return core_->fd; }
     [[nodiscard]] const interface_info& interface() const noexcept { return core_->interface; }
 
@@ -132,9 +140,6 @@ private:
 
     /// By which a thread that returns a frame ends a wait() that is short of frames.
     struct wake_event;
-
-    /// Looks whether the interface still exists and runs our program; fails the handle when not.
-    void check_interface() noexcept;
 
     static constexpr std::uint32_t refill_batch = 64;   // frames worth a look at the fill ring between two receives
     static constexpr std::uint32_t recycle_batch = 16;  // packets to be dropped that are worth one

@@ -189,6 +189,11 @@ std::error_code tx::flush() noexcept {
     return failure_;
 }
 
+std::error_code tx::check() noexcept {
+    if (!failure_) { failure_ = detail::why_ended(*core_, false); }
+    return failure_;
+}
+
 std::error_code tx::finish_within(std::chrono::milliseconds limit) noexcept {
     for (std::chrono::milliseconds waited{0};; ++waited) {
         flush();

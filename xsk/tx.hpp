@@ -114,6 +114,12 @@ public:
         if (!failure_) { failure_ = failure; }
     }
 
+    /// Asks whether the interface is still there, and ends the handle if not. Returns failure(). One system call (recvfrom);
+    /// none once the handle has failed. flush() learns of the end by itself when it kicks: this is for a loop that has had
+    /// nothing to send for a second. The XDP program matters to the receiving half only.
+    /// Errors: interface_gone, and what failure() was before.
+    std::error_code check() noexcept;
+
     /// Tells whether the last kick found the link down.
     [[nodiscard]] bool link_down() const noexcept { return link_down_; }
 
