@@ -52,6 +52,7 @@ namespace fluxnet {
 namespace detail {
 class executor_tasks;
 }
+class dump_on_signal;
 
 /// What a loop that drives an executor has to wait for before it calls poll() again.
 struct sleep_plan {
@@ -262,6 +263,7 @@ protected:
 
 private:
     friend class detail::executor_tasks;
+    friend class dump_on_signal;
     friend detail::scheduler& detail::inside(executor& of) noexcept;
     class posted_function;
 
