@@ -1,9 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `raw_socket`: an AF_XDP socket with its four rings open to the user ("FluxRaw").
 //
-// The user decides where every frame goes: which ones the kernel may receive into (fill), what is sent (tx), and what
-// becomes of those that come back (rx, comp). FluxNet guards the indices and explains failures; it does not track frames of
-// a raw socket. One thread at a time; movable. rx and tx (the handles) are built from it and add ownership of packets.
+// builder::build_raw() makes one. A loop that counts packets and gives each frame back to the kernel:
+//
+//     pollfd readable{socket.fd(), POLLIN, 0};
+//     for (std::error_code ended; !ended;) {
+//         {
+//             auto packets = socket.rx.consume();
+//             auto slots = socket.fill.reserve(packets.size());  // the kernel has just emptied as many
+//             for (; slots.remaining() != 0; ++count) {
+//                 slots.push(socket.umem.addr_of(socket.umem.index_of(packets.next().addr)));
+//             }
+//         }  // the guards publish here
+//         if (socket.needs_wakeup_rx()) { socket.wakeup_rx(); }
+//         if (::poll(&readable, 1, 1000) == 0) { ended = socket.check(); }  // a second without a packet
+//     }
+//
+// The user decides where every frame goes: into which ones the kernel may receive (fill), which ones are sent (tx), and what
+// becomes of those that come back (rx, comp). FluxNet guards the indices and explains failures. It does not track the frames
+// of a raw socket. `rx` and `tx` (the handles) are built from a raw socket and add the ownership of packets.
+// Threads: movable; one thread uses it at a time.
 // Source: Linux Documentation/networking/af_xdp.rst.
 #pragma once
 
@@ -110,7 +126,8 @@ public:
     /// Asks the kernel for its counters (one getsockopt).
     [[nodiscard]] socket_statistics statistics() const noexcept;
 
-    /// To be called before anybody waits for fd(): a simulated wire's descriptor then tells of the next packet.
+    /// Call it before you wait for fd() on a simulated wire: its descriptor tells of a packet only then. On a real socket it
+    /// does nothing.
     void prepare_wait() noexcept { core_->calls.prepare_wait(core_->fd); }
 
     /// Says where the rings stand. No system call. On the thread that uses the socket, with no guard open.
@@ -134,7 +151,7 @@ private:
 /// `in_hand`: how many frames the program has, wherever it keeps them. `sum() == frames` then proves that none is lost and
 /// none is held twice, as far as numbers can: one lost and one doubled cancel out, so count different frames.
 ///
-/// `user` is `in_hand`, and `free` is 0: a raw program's free list is its own affair, the library has no frame to give away.
+/// `user` is `in_hand`, and `free` is 0: the program keeps its own free list, and the library has no frame to give away.
 /// `rx` and `completion` are what stands in these rings. `fill` and `tx` are ledgers over the whole life of the sockets
 /// (produced into fill minus produced into RX, produced into TX minus completed, modulo 2^32), because the kernel may hold
 /// frames out of sight. Frames that builder::prefill() put into the fill ring are in the ledger and not in hand. The sum
