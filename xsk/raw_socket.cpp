@@ -102,10 +102,12 @@ socket_statistics read_statistics(const socket_core& core) noexcept {
 }
 
 std::error_code why_ended(const socket_core& core, bool receiving) noexcept {
-    // The kernel unbinds the sockets of an interface that goes, and answers ENXIO when one of them is kicked.
-    if (classify_kick(core.calls.kick_rx(core.fd)) == errc::interface_gone) { return errc::interface_gone; }
-    if (receiving && core.redirect != nullptr && core.redirect->displaced()) { return errc::program_detached; }
-    return {};
+    // An interface that is being deleted goes down, then loses its program, then unbinds its sockets, which answer ENXIO to
+    // a kick. So the kick comes last: a program that is missing from an interface that is up was detached.
+    const bool detached = receiving && core.redirect != nullptr && core.redirect->displaced();
+    const std::error_code kicked = classify_kick(core.calls.kick_rx(core.fd));
+    if (kicked == errc::interface_gone) { return kicked; }
+    return detached && kicked != errc::link_down ? std::error_code(errc::program_detached) : std::error_code();
 }
 
 }  // namespace detail

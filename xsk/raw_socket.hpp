@@ -52,7 +52,7 @@ struct socket_options {
     std::uint32_t tx_ring = 2048;  ///< Entries; a power of two.
     xdp_mode mode = xdp_mode::automatic;
     bool need_wakeup = true;  ///< XDP_USE_NEED_WAKEUP: the kernel says when it wants a system call.
-    bool attach = true;       ///< Attach our XDP program; else somebody else directs packets here, or nobody does.
+    bool attach = true;       ///< Attach our XDP program. Without it another program directs packets here, or none.
     std::shared_ptr<fluxnet::program> shared_program;  ///< Use this one, for several sockets on one interface.
     std::chrono::milliseconds busy_deadline{1000};     ///< How long a queue that is still being closed is waited for.
     fluxnet::kernel* calls = nullptr;                  ///< Null: system_kernel().
@@ -72,7 +72,7 @@ class raw_socket {
 public:
     /// Opens a socket over `memory` and binds it. When `stock` is not null its free frames fill the fill ring before
     /// the bind, as some drivers demand. The calling thread becomes the owner of `stock`.
-    /// Errors: those of set-up; the message names the value, the step, the cause and the remedy. On failure nothing
+    /// Errors: all that set-up can meet; the message names the value, the step, the cause and the remedy. On failure nothing
     /// remains open or attached.
     [[nodiscard]] static result<raw_socket> open(const fluxnet::umem& memory, const socket_options& options,
                                                  frame_home* stock = nullptr);
@@ -101,7 +101,8 @@ public:
     /// Asks whether the interface is still there and still runs the program that directs packets here. Two system calls
     /// (recvfrom, bpf). A loop that waits for fd() calls it when a second has passed without a packet: nothing makes fd()
     /// readable when the interface is deleted, or when somebody detaches or replaces the program.
-    /// Errors: interface_gone, for ever; program_detached, until redirect()->attach() has succeeded again.
+    /// Errors: interface_gone, for ever; program_detached, until redirect()->attach() has succeeded again. A link that is
+    /// down is no error, and hides that the program is detached: an interface that is being deleted looks the same.
     [[nodiscard]] std::error_code check() noexcept;
 
     /// The descriptor, for poll, epoll or io_uring: readable when rx has entries, writable when tx is at most half full. It

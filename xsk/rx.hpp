@@ -80,7 +80,7 @@ public:
     /// Two system calls (recvfrom, bpf); none once the handle has failed. A loop that waits for fd() by itself calls it when
     /// a second has passed without a packet: nothing makes fd() readable when the interface is deleted, or when somebody
     /// detaches or replaces the program. wait() and the handles of an executor do it by themselves.
-    /// Errors: interface_gone, program_detached, and what failure() was before.
+    /// Errors: interface_gone, program_detached (but not while the link is down), and what failure() was before.
     std::error_code check() noexcept;
 
     /// Ends this thread's ownership, so that another thread may use the handle.

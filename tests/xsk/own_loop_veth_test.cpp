@@ -105,3 +105,14 @@ FLUXNET_VETH_TEST("a link that goes down is no end of a loop") {
     CHECK(receive_numbered(host.rx, 7, 1, side::peer) == 1);
     check_all_home(host);
 }
+
+FLUXNET_VETH_TEST("a program that is detached while the link is down is reported when the link is up again") {
+    veth_pair pair;
+    system_sockets host = pair.open(side::host, mode);
+    pair.bed.set_link(side::host, false);
+    detach_link_of(host.rx.redirect()->id());
+    CHECK_FALSE(host.rx.check());
+    pair.bed.set_link(side::host, true);
+    CHECK(host.rx.check() == errc::program_detached);
+    check_all_home(host);
+}
