@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/rx.hpp"
 
+#include "fluxnet/xsk/base/detail/probe.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
-#include "fluxnet/xsk/base/detail/probe.hpp"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
