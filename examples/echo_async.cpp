@@ -2,6 +2,7 @@
 // A host in user space: answers ARP, ping and UDP echo (port 7) on an interface, with co_await.
 // Usage: echo_async --interface NAME --address IP [--queue N] [--duration SECONDS] [--mode auto|native|generic] [--quiet]
 #include "examples/command_line.hpp"
+#include "examples/opening_report.hpp"
 #include "fluxnet/proto/echo_host.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/signal_set.hpp"
@@ -118,6 +119,7 @@ int main(int argc, char** argv) try {
     const interface_info& port = sockets.rx.socket().interface();
     proto::echo_host host(proto::mac_address(port.mac_address), *address);
     std::printf("reactor: %.*s\n", static_cast<int>(loop.reactor_name().size()), loop.reactor_name().data());
+    print_opening_report(sockets.refusals, sockets.notes);
     std::printf("answering for %s on %s queue %u: %s XDP, %s\n", address_text.c_str(), interface.c_str(), queue,
                 name(sockets.rx.socket().redirect()->mode()), sockets.rx.socket().zero_copy() ? "zero-copy" : "copy");
     std::fflush(stdout);

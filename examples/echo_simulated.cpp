@@ -2,6 +2,7 @@
 // echo_async's host and a client of it, in one process, joined by a simulated wire: no interface, no privilege.
 // Usage: echo_simulated [--count N] [--seed N] [--loss P] [--delay MICROSECONDS]
 #include "examples/command_line.hpp"
+#include "examples/opening_report.hpp"
 #include "fluxnet/proto/echo_host.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/packets/open_async.hpp"
@@ -105,6 +106,7 @@ int main(int argc, char** argv) try {
     wire_pump pump(loop, wire);
     async_sockets client = open_async(loop, wire.socket_on(simulated_wire::end::left)).value();
     async_sockets server = open_async(loop, wire.socket_on(simulated_wire::end::right)).value();
+    for (const async_sockets* side : {&client, &server}) { print_opening_report(side->refusals, side->notes); }
     proto::echo_host host(proto::mac_address(server.rx.socket().interface().mac_address), host_ip);
     client_tally tally;
     loop.spawn(answer(server, host));

@@ -11,6 +11,7 @@
 #include "examples/command_line.hpp"
 #include "examples/firewall/filter.hpp"
 #include "examples/firewall/report.hpp"
+#include "examples/opening_report.hpp"
 #include "fluxnet/runtime/core/signal_set.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/packets/engine.hpp"
@@ -109,6 +110,7 @@ int main(int argc, char** argv) try {
     auto opened = open_engine(ports, idle);
     if (!opened) { return std::fprintf(stderr, "%s\n", opened.error().message().c_str()), 1; }
     engine& loop = **opened;
+    for (std::size_t i = 0; i < loop.ports(); ++i) { print_opening_report(loop.port(i).refusals(), loop.port(i).notes()); }
     std::printf("filtering between %s and %s queue %u by %zu rules: %s and %s XDP\n", given.interfaces[0].c_str(),
                 given.interfaces[1].c_str(), given.queue, rules.rules().size(),
                 name(loop.port(0).receiving().redirect()->mode()), name(loop.port(1).receiving().redirect()->mode()));

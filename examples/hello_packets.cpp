@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdio>
+#include <string>
 
 using namespace fluxnet;
 
@@ -23,6 +24,8 @@ int main(int argc, char** argv) {
     executor loop;
     auto sockets = open_async(loop, builder(argv[1]));
     if (!sockets) { return std::fprintf(stderr, "%s\n", sockets.error().message().c_str()), 1; }
+    for (const error& why : sockets->refusals) { std::fprintf(stderr, "%s\n", why.message().c_str()); }  // not zero-copy?
+    for (const std::string& note : sockets->notes) { std::fprintf(stderr, "%s\n", note.c_str()); }
     std::size_t packets = 0;
     loop.spawn(count_packets(sockets->rx, packets));
     loop.spawn([&]() -> task<void> {

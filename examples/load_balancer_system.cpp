@@ -10,6 +10,7 @@
 //     ip address add IP/32 dev lo; sysctl net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
 #include "examples/command_line.hpp"
 #include "examples/load_balancer/balancer.hpp"
+#include "examples/opening_report.hpp"
 
 #include <algorithm>
 #include <array>
@@ -156,6 +157,7 @@ int main(int argc, char** argv) try {
     backend_board board(std::move(*backends));
     const char* mode = name(sockets->rx.redirect()->mode());
     const char* copying = sockets->rx.zero_copy() ? "zero-copy" : "copy";
+    print_opening_report(sockets->refusals, sockets->notes);
     balancer running(std::move(*sockets), given.balancing, board);
     std::printf("balancing %s on %s queue %u over %zu backends with %u workers: %s XDP, %s\n", given.address.c_str(),
                 given.interface.c_str(), given.queue, board.list()->all().size(), given.balancing.workers, mode, copying);

@@ -4,6 +4,7 @@
 // Usage: manual_packet_pump --interface NAME --address IP [--duration SECONDS] [--mode auto|native|generic]
 //        manual_packet_pump --sim
 #include "examples/command_line.hpp"
+#include "examples/opening_report.hpp"
 #include "examples/raw/generator.hpp"
 #include "fluxnet/proto/echo_host.hpp"
 #include "fluxnet/xsk/builder.hpp"
@@ -33,6 +34,7 @@ struct pump {
     std::vector<frame_index> free_list;
     std::uint64_t received = 0;
     std::uint64_t sent = 0;
+    clock_type::time_point next_check{};  // of what nothing else tells
 
     /// Step 1: completion ring -> free list. The kernel has sent these packets; their frames are ours again. Without this
     /// step the completion ring fills up and the kernel stops sending.
@@ -87,11 +89,18 @@ struct pump {
     }
 
     /// Step 5: sleep until a packet comes. Not when one came meanwhile, and not for long while answers wait in the TX ring:
-    /// the descriptor tells of packets that arrive, and a kick that sent only a part has to be repeated.
+    /// the descriptor tells of packets that arrive, and a kick that sent only a part has to be repeated. It does not tell
+    /// that the interface was deleted, or that somebody took our program off it: when nothing comes, we ask once a second.
     void sleep() {
         if (socket.rx.available() != 0) { return; }
         pollfd readable{socket.fd(), POLLIN, 0};
-        static_cast<void>(::poll(&readable, 1, socket.tx.pending() != 0 ? 1 : 100));
+        if (::poll(&readable, 1, socket.tx.pending() != 0 ? 1 : 100) != 0) { return; }
+        const auto now = clock_type::now();
+        if (now < next_check) { return; }
+        next_check = now + std::chrono::seconds(1);
+        if (const std::error_code ended = socket.check()) {
+            throw std::system_error(ended, "stopped on " + socket.interface().name);
+        }
     }
 
     /// The last step: let everything go out, count, and tell whether every frame is where it should be.
@@ -126,6 +135,7 @@ static int run_on_interface(const builder& options, proto::ipv4_address address,
     for (const int number : {SIGINT, SIGTERM}) {
         std::signal(number, [](int) { stopped = 1; });
     }
+    print_opening_report(socket.refusals(), socket.notes());
     std::printf("answering for %s\n%s", socket.interface().name.c_str(), to_string(socket.rings()).c_str());
     std::fflush(stdout);
     const auto start = clock_type::now();
@@ -141,6 +151,7 @@ static int run_simulated() {
     constexpr std::uint64_t count = 20'000;
     simulated_wire wire;
     raw_socket socket = wire.socket_on(simulated_wire::end::left).frames(frames).prefill(prefilled).build_raw().value();
+    print_opening_report(socket.refusals(), socket.notes());
     proto::echo_host host(proto::mac_address(socket.interface().mac_address), raw_example::example_ip);
     raw_example::generator client(wire, simulated_wire::end::right, 1, host.hardware());
     pump self = make_pump(socket, host);

@@ -173,7 +173,7 @@ private:
             std::optional<error> failure;
             if (!again) {
                 failure = explain_bind(**core, step.name, step.zero_copy, step.share,
-                                       -r);  // while it still shows who holds the queue
+                                       -r);  // while /proc still shows the holder of the queue
                 driver_refused_ = (step.zero_copy || step.share) && failure->code != errc::interface_gone;
             }
             give_up(*core);
@@ -200,7 +200,7 @@ private:
             if (!loaded) { return loaded.error(); }
             program_ = *loaded;
         }
-        error last;  // the caller keeps it when it is the answer
+        error last;  // kept as a refusal once another mode is tried; else the answer
         for (const attach_mode mode : step.attach) {
             if (last.code) { refusals_.push_back(std::move(last)); }
             auto attached = attach_in(mode);

@@ -50,7 +50,7 @@ result<raw_socket> builder::build_raw() const {
         return socket.error();
     }
     socket->core()->receiving = stock;  // which goes back to the pool when the socket closes
-    memory->pool().checker().forget();  // from here on nobody follows these frames
+    memory->pool().checker().forget();  // from here on the user moves these frames, unseen by the checker
     return socket;
 }
 
@@ -96,7 +96,7 @@ result<std::vector<system_sockets>> builder::build_queues(std::uint32_t count) c
         if (!sockets) { return sockets.error(); }
         next.use_program(sockets->rx.redirect()).queue(next.socket().queue + 1);
         built.push_back(std::move(*sockets));
-        // Each new socket knows more of what is served than those before.
+        // Each new socket knows of more queues that are served than the sockets before it.
         std::vector<std::string> latest = std::exchange(built.back().notes, {});
         built.front().notes = std::move(latest);
     }

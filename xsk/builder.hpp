@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `builder`: every option of a socket in one place, and the two ways to build one without a runtime.
 //
-// A value: copy it to open several sockets alike. build_*() may be called on any thread; the handles belong to no thread yet
-// when it returns. On failure nothing remains open, mapped or attached.
+//     auto sockets = builder("eth0").queue(1).frames(4096).build_system();
+//     if (!sockets) { return fail(sockets.error().message()); }            // the step, the cause and the remedy
+//     for (const error& why : sockets->refusals) { log(why.message()); }   // why not zero-copy, or why generic mode
+//     for (const std::string& note : sockets->notes) { log(note); }        // queues that nothing serves, for one
+//     serve(std::move(sockets->rx), std::move(sockets->tx));
+//
+// A value: copy it to open several sockets alike. When a build_*() fails, nothing remains open, mapped or attached.
+// open_async() and open_engine() of the runtime take a builder too.
+// Threads: any thread may build; the handles belong to no thread yet when build_*() returns.
 //
 // fork(). A child inherits the descriptors, the rings and the memory of the frames, all shared with its parent. What the
 // child destroys of them changes nothing for the parent: no queue is taken out of the program's map, no frame moves. A
-// daemon that opens its sockets, forks and lets the parent end (with _exit, as daemon(3) does) goes on with them; the queue
-// is free once both have closed. Only one of the two may use a handle, and the same one ever after.
+// daemon opens its sockets and forks; the parent ends with _exit, as daemon(3) does, and the child goes on with the sockets.
+// The queue is free once both processes have closed it. Only one of the two processes may use a handle, and always the same
+// one.
 #pragma once
 
 #include "fluxnet/xsk/base/detail/duration.hpp"
@@ -48,16 +56,17 @@ public:
         return socket_.busy_deadline = std::chrono::ceil<std::chrono::milliseconds>(detail::saturated(wait)), *this;
     }
 
-    /// Leaves the interface's XDP program alone: for sockets that only send, or whose packets somebody else directs.
+    /// `false` leaves the interface's XDP program alone: for sockets that only send, or whose packets another program
+    /// directs.
     builder& attach(bool wanted) { return socket_.attach = wanted, *this; }
     /// Shares a program with the other sockets on the interface (see rx::redirect()).
     builder& use_program(std::shared_ptr<program> shared) { return socket_.shared_program = std::move(shared), *this; }
     /// Replaces the system calls; `calls` must outlive what is built.
     builder& calls(kernel& calls) { return socket_.calls = &calls, *this; }
 
-    /// Opens the socket over a UMEM that exists already, whose options stand: several queues or interfaces then work on the
-    /// same frames, and a packet received on one is sent on another without copying. frames() is the part that is set aside
-    /// for this socket; a closed socket's part serves the next one. The kernel shares the registration where it can.
+    /// Opens the socket over a UMEM that exists already, and whose options stand. Several queues or interfaces then work on
+    /// the same frames: a packet received on one is sent on another without copying. frames() is the part that is set aside
+    /// for this socket; the part of a closed socket serves the next one. The kernel shares the registration where it can.
     builder& over(umem memory) { return shared_ = std::move(memory), *this; }
 
     builder& frames(std::uint32_t count) { return memory_.frame_count = count, *this; }
@@ -69,7 +78,8 @@ public:
     builder& completion_ring(std::uint32_t entries) { return memory_.completion_ring = entries, *this; }
     builder& huge_pages(bool wanted) { return memory_.huge_pages = wanted, *this; }
     builder& lock_memory(bool wanted) { return memory_.lock_memory = wanted, *this; }
-    /// For engines: packets a batch (a power of two, 64 at most), and what happens to those that a TX ring has no room for.
+    /// For engines: packets a batch (a power of two, 64 at most), and what becomes of packets that a TX ring has no room
+    /// for.
     builder& batch(std::uint32_t packets) { return batch_.size = packets, *this; }
     builder& when_full(congestion what) { return batch_.when_full = what, *this; }
 
@@ -95,8 +105,8 @@ public:
     /// Opens a socket and splits it. The fill ring is stocked.
     [[nodiscard]] result<system_sockets> build_system() const;
 
-    /// Opens one socket for each of `count` queues, from queue() on, over one UMEM and with one program. Each has frames()
-    /// frames, which return to it, so that no queue can starve another. The notes about all are with the first.
+    /// Opens one socket for each of `count` queues, from queue() on, over one UMEM and with one program. Each socket has
+    /// frames() frames, which return to it, so that no queue can starve another. The first socket has the notes about all.
     [[nodiscard]] result<std::vector<system_sockets>> build_queues(std::uint32_t count) const;
 
     /// The UMEM to work over: the one that was given, or a new one with frames() frames for each of `sockets` sockets.

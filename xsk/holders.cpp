@@ -14,9 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// The kernel names no holder of a queue. What can be seen is who has AF_XDP rings mapped: a mapping of a socket whose offset
-// is that of the fill ring (XDP_UMEM_PGOFF_FILL_RING) can be nothing else. A bpf_link tells of itself in the fdinfo of
-// every descriptor of it.
+// The kernel names no holder of a queue. /proc shows which processes have AF_XDP rings mapped: a mapping of a socket at the
+// offset of the fill ring (XDP_UMEM_PGOFF_FILL_RING) can be nothing else. The fdinfo of each descriptor of a bpf_link
+// describes the link.
 
 namespace fluxnet::detail {
 namespace {

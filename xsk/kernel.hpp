@@ -44,7 +44,7 @@ public:
     virtual int kick_tx(int fd) = 0;
     /// recvfrom(fd, NULL, 0, MSG_DONTWAIT): makes the driver look at the fill ring.
     virtual int kick_rx(int fd) = 0;
-    /// Called before somebody waits for `fd` to become readable; for models whose descriptor does not know the RX ring.
+    /// Called before a thread waits for `fd` to become readable; for models whose descriptor does not know the RX ring.
     virtual void prepare_wait(int fd) { static_cast<void>(fd); }
     /// ppoll of `fd` and `wake_fd` (negative: none) for input, for `timeout_ns` nanoseconds. Returns readiness bits; 0 when
     /// the time has passed.

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `packet_batch`: packets just received, lent to a callback, and what is to become of each when the callback returns.
 //
-// For loops that touch every packet for a moment, such as the engine's: packets are not handed over one by one but looked at
-// in place (`packet_ref`), and the whole batch is committed at once: what is not sent or extracted goes straight back into
-// the fill ring. It belongs to the port that made it, on one thread; it and its packet_refs are valid until the callback
-// returns. The checked build asserts that a packet_ref is not used after its batch. No allocation, no lock, no system call.
+//     const std::error_code failed = loop.run([&](packet_batch& batch) {
+//         for (const packet_ref one : batch) {
+//             if (wants_answer(one.data())) { one.send(); }  // by the port that it came in by
+//         }
+//     });  // packets without a mark are dropped: their frames receive again
+//
+// For loops that touch every packet for a moment, such as the engine's. The callback looks at the packets in place
+// (`packet_ref`). When it returns, the whole batch is committed at once: a packet that is neither sent nor extracted goes
+// straight back into the fill ring. The batch belongs to the port that made it. The batch and its packet_refs are valid
+// until the callback returns; the checked build asserts that no packet_ref is used later. No allocation, no lock, no system
+// call.
+// Threads: the thread that uses the port's rx.
 #pragma once
 
 #include "fluxnet/xsk/memory/descriptor.hpp"
@@ -67,7 +75,7 @@ public:
     /// Marks the packet for recycling, which is what becomes of it without a mark.
     void drop() const noexcept { mark(action::drop); }
 
-    /// Marks it as told.
+    /// Marks the packet for `what`. The last mark counts.
     void mark(action what) const noexcept;
 
 private:
@@ -137,7 +145,7 @@ public:
 
     /// What commit() did.
     struct outcome {
-        std::uint32_t recycled = 0;  ///< Those that follow below included.
+        std::uint32_t recycled = 0;  ///< Together with `no_room` and `refused`.
         std::uint32_t sent = 0;
         std::uint32_t extracted = 0;
         std::uint32_t no_room = 0;  ///< Dropped because the sending side had no room.

@@ -90,7 +90,7 @@ error load_failure(const interface_info& interface, int number, const std::strin
     return make_error(errc::system_failure, step, cause, "see bpf(2) for this error");
 }
 
-/// Who attached the program that is on an interface already, and how to get rid of it.
+/// The processes that attached the program which is on an interface already, and how to get rid of it.
 struct in_the_way {
     std::string held_by;
     std::string remedy;

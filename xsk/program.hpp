@@ -68,8 +68,8 @@ public:
     /// Tells whether attach() has succeeded, and detach() has not been called since.
     [[nodiscard]] bool attached() const noexcept { return link_ >= 0; }
 
-    /// Tells whether it was attached and somebody else has since taken it off the interface, or put another program in its
-    /// place. Asks the kernel (one bpf call), which lets nobody wait for this. Any thread.
+    /// Tells whether the program was attached and another process has since taken it off the interface, or put another
+    /// program in its place. Asks the kernel (one bpf call): there is no way to wait for this. Any thread.
     [[nodiscard]] bool displaced() const noexcept;
 
     [[nodiscard]] attach_mode mode() const noexcept { return mode_; }

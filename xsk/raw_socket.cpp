@@ -29,6 +29,10 @@ std::error_code raw_socket::wakeup_tx() noexcept {
     return classify_kick(core_->calls.kick_tx(core_->fd));
 }
 
+std::error_code raw_socket::check() noexcept {
+    return detail::why_ended(*core_, true);
+}
+
 socket_statistics raw_socket::statistics() const noexcept {
     return detail::read_statistics(*core_);
 }
@@ -95,6 +99,15 @@ socket_statistics read_statistics(const socket_core& core) noexcept {
     if (core.calls.get_option(core.fd, XDP_STATISTICS, &answer, &size) < 0) { return {}; }
     return {answer.rx_dropped,   answer.rx_invalid_descs,         answer.tx_invalid_descs,
             answer.rx_ring_full, answer.rx_fill_ring_empty_descs, answer.tx_ring_empty_descs};
+}
+
+std::error_code why_ended(const socket_core& core, bool receiving) noexcept {
+    // An interface that is being deleted goes down, then loses its program, then unbinds its sockets, which answer ENXIO to
+    // a kick. So the kick comes last: a program that is missing from an interface that is up was detached.
+    const bool detached = receiving && core.redirect != nullptr && core.redirect->displaced();
+    const std::error_code kicked = classify_kick(core.calls.kick_rx(core.fd));
+    if (kicked == errc::interface_gone) { return kicked; }
+    return detached && kicked != errc::link_down ? std::error_code(errc::program_detached) : std::error_code();
 }
 
 }  // namespace detail

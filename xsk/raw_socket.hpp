@@ -1,9 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `raw_socket`: an AF_XDP socket with its four rings open to the user ("FluxRaw").
 //
-// The user decides where every frame goes: which ones the kernel may receive into (fill), what is sent (tx), and what
-// becomes of those that come back (rx, comp). FluxNet guards the indices and explains failures; it does not track frames of
-// a raw socket. One thread at a time; movable. rx and tx (the handles) are built from it and add ownership of packets.
+// builder::build_raw() makes one. A loop that counts packets and gives each frame back to the kernel:
+//
+//     pollfd readable{socket.fd(), POLLIN, 0};
+//     for (std::error_code ended; !ended;) {
+//         {
+//             auto packets = socket.rx.consume();
+//             auto slots = socket.fill.reserve(packets.size());  // the kernel has just emptied as many
+//             for (; slots.remaining() != 0; ++count) {
+//                 slots.push(socket.umem.addr_of(socket.umem.index_of(packets.next().addr)));
+//             }
+//         }  // the guards publish here
+//         if (socket.needs_wakeup_rx()) { socket.wakeup_rx(); }
+//         if (::poll(&readable, 1, 1000) == 0) { ended = socket.check(); }  // a second without a packet
+//     }
+//
+// The user decides where every frame goes: into which ones the kernel may receive (fill), which ones are sent (tx), and what
+// becomes of those that come back (rx, comp). FluxNet guards the indices and explains failures. It does not track the frames
+// of a raw socket. `rx` and `tx` (the handles) are built from a raw socket and add the ownership of packets.
+// Threads: movable; one thread uses it at a time.
 // Source: Linux Documentation/networking/af_xdp.rst.
 #pragma once
 
@@ -36,7 +52,7 @@ struct socket_options {
     std::uint32_t tx_ring = 2048;  ///< Entries; a power of two.
     xdp_mode mode = xdp_mode::automatic;
     bool need_wakeup = true;  ///< XDP_USE_NEED_WAKEUP: the kernel says when it wants a system call.
-    bool attach = true;       ///< Attach our XDP program; else somebody else directs packets here, or nobody does.
+    bool attach = true;       ///< Attach our XDP program. Without it another program directs packets here, or none.
     std::shared_ptr<fluxnet::program> shared_program;  ///< Use this one, for several sockets on one interface.
     std::chrono::milliseconds busy_deadline{1000};     ///< How long a queue that is still being closed is waited for.
     fluxnet::kernel* calls = nullptr;                  ///< Null: system_kernel().
@@ -56,7 +72,7 @@ class raw_socket {
 public:
     /// Opens a socket over `memory` and binds it. When `stock` is not null its free frames fill the fill ring before
     /// the bind, as some drivers demand. The calling thread becomes the owner of `stock`.
-    /// Errors: those of set-up; the message names the value, the step, the cause and the remedy. On failure nothing
+    /// Errors: all that set-up can meet; the message names the value, the step, the cause and the remedy. On failure nothing
     /// remains open or attached.
     [[nodiscard]] static result<raw_socket> open(const fluxnet::umem& memory, const socket_options& options,
                                                  frame_home* stock = nullptr);
@@ -82,7 +98,15 @@ public:
     /// success does not mean that all were sent: compare tx.pending() with 0.
     std::error_code wakeup_tx() noexcept;
 
-    /// The descriptor, for poll, epoll or io_uring: readable when rx has entries, writable when tx is at most half full.
+    /// Asks whether the interface is still there and still runs the program that directs packets here. Two system calls
+    /// (recvfrom, bpf). A loop that waits for fd() calls it when a second has passed without a packet: nothing makes fd()
+    /// readable when the interface is deleted, or when somebody detaches or replaces the program.
+    /// Errors: interface_gone, for ever; program_detached, until redirect()->attach() has succeeded again. A link that is
+    /// down is no error, and hides that the program is detached: an interface that is being deleted looks the same.
+    [[nodiscard]] std::error_code check() noexcept;
+
+    /// The descriptor, for poll, epoll or io_uring: readable when rx has entries, writable when tx is at most half full. It
+    /// does not tell of the end of the interface: see check().
     [[nodiscard]] int fd() const noexcept { return core_->fd; }
     [[nodiscard]] const interface_info& interface() const noexcept { return core_->interface; }
 
@@ -103,7 +127,8 @@ public:
     /// Asks the kernel for its counters (one getsockopt).
     [[nodiscard]] socket_statistics statistics() const noexcept;
 
-    /// To be called before anybody waits for fd(): a simulated wire's descriptor then tells of the next packet.
+    /// Call it before you wait for fd() on a simulated wire: its descriptor tells of a packet only then. On a real socket it
+    /// does nothing.
     void prepare_wait() noexcept { core_->calls.prepare_wait(core_->fd); }
 
     /// Says where the rings stand. No system call. On the thread that uses the socket, with no guard open.
@@ -127,7 +152,7 @@ private:
 /// `in_hand`: how many frames the program has, wherever it keeps them. `sum() == frames` then proves that none is lost and
 /// none is held twice, as far as numbers can: one lost and one doubled cancel out, so count different frames.
 ///
-/// `user` is `in_hand`, and `free` is 0: a raw program's free list is its own affair, the library has no frame to give away.
+/// `user` is `in_hand`, and `free` is 0: the program keeps its own free list, and the library has no frame to give away.
 /// `rx` and `completion` are what stands in these rings. `fill` and `tx` are ledgers over the whole life of the sockets
 /// (produced into fill minus produced into RX, produced into TX minus completed, modulo 2^32), because the kernel may hold
 /// frames out of sight. Frames that builder::prefill() put into the fill ring are in the ledger and not in hand. The sum
@@ -141,7 +166,10 @@ private:
 
 namespace detail {
 [[nodiscard]] socket_statistics read_statistics(const socket_core& core) noexcept;
-}
+
+/// Asks the kernel whether the socket has lost its interface, or, when it is `receiving`, its program. No error: it has not.
+[[nodiscard]] std::error_code why_ended(const socket_core& core, bool receiving) noexcept;
+}  // namespace detail
 
 /// Sorts the answer of a kick (0 or a negated errno). No error: done, or to be tried again later.
 /// Errors: interface_gone, link_down, system_failure.

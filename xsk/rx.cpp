@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/rx.hpp"
 
+#include "fluxnet/xsk/base/detail/probe.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
-#include "fluxnet/xsk/base/detail/probe.hpp"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -210,8 +211,7 @@ bool rx::wait_for(std::chrono::nanoseconds timeout) {
         if (failure_ || available() != 0) { return true; }
         const auto left = std::chrono::nanoseconds(deadline - clock::now());
         if (left.count() <= 0) {
-            check_interface();  // no ppoll tells
-            return static_cast<bool>(failure_);
+            return static_cast<bool>(check());  // no ppoll tells
         }
         while (low_on_frames() && !home_->publish_hungry()) { refill(); }
         wake_if_needed();
@@ -228,10 +228,9 @@ bool rx::wait_for(std::chrono::nanoseconds timeout) {
     }
 }
 
-void rx::check_interface() noexcept {
-    // The kernel unbinds the sockets of an interface that goes, and says so to whoever kicks them.
-    if (classify_kick(core_->calls.kick_rx(core_->fd)) == errc::interface_gone) { fail(errc::interface_gone); }
-    if (!failure_ && core_->redirect != nullptr && core_->redirect->displaced()) { fail(errc::program_detached); }
+std::error_code rx::check() noexcept {
+    if (!failure_) { failure_ = detail::why_ended(*core_, true); }
+    return failure_;
 }
 
 std::error_code rx::take_socket_error() noexcept {

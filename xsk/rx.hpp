@@ -1,10 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `rx`: the receiving half of a socket. It owns the RX ring, the fill ring and a home of frames.
 //
-// Movable, not shareable: one thread uses it at a time, and becomes the owner of its home by the first use. To move it to
-// another thread, call release() on the old one first. Packets it hands out may go anywhere and outlive it. Destroy it on
-// the thread that uses it, or after release(). Ring operations make no system call, except the one that the kernel asks for
-// (need_wakeup) for a fill ring that is stocked: after a refill, and when there is nothing to receive.
+// builder::build_system() makes one. A loop of one's own, without a runtime:
+//
+//     pollfd readable{receiver.fd(), POLLIN, 0};
+//     while (!receiver.failure()) {
+//         const std::uint32_t count = receiver.try_recv(burst);  // burst[0] to burst[count - 1] are ours until dropped
+//         receiver.refill();
+//         receiver.wake_if_needed();
+//         if (count == 0 && ::poll(&readable, 1, 1000) == 0) { receiver.check(); }  // a second without a packet
+//     }
+//
+// Or let wait() sleep, which does all of this. Packets may go to any thread and may outlive the rx.
+// System calls: none where packets flow, but for the kick (recvfrom) of a stocked fill ring for which the kernel asks
+// (need_wakeup): after a refill, and when there is nothing to receive.
+// Threads: movable, not shareable. One thread uses the rx at a time; its first use makes it the owner of the home. Before
+// another thread uses the rx, the owner calls release(). Destroy it on the owner's thread, or after release().
 #pragma once
 
 #include "fluxnet/xsk/base/detail/duration.hpp"
@@ -34,8 +45,8 @@ public:
     /// what stood there is dropped. 0 means that the ring is dry, or that failure() tells why not.
     std::uint32_t try_recv(std::span<packet> into) noexcept;
 
-    /// Drops packets. Frames of this handle's home go straight to the kernel to receive into, as those do that try_recv()
-    /// drops: for less than it costs to drop them one by one.
+    /// Drops packets. The frames of this handle's home go straight to the kernel, to be received into; try_recv() does the
+    /// same with what it drops. That costs less than to drop packets one by one.
     void recycle(std::span<packet> packets) noexcept;
 
     /// Takes returned frames back and gives all free ones to the kernel. try_recv() does so by itself when many are free or
@@ -46,8 +57,8 @@ public:
 
     /// Kicks the fill ring (one recvfrom) if frames wait there and the kernel asks for it. A driver may ask late, after the
     /// last refill: ice and ixgbe raise the flag when they have found no frame, and do not look at the ring again by
-    /// themselves. So a loop that is about to sleep calls this after refill(). try_recv() that finds nothing, and wait(), do
-    /// it by themselves.
+    /// themselves. So a loop that is about to sleep calls this after refill(). wait() does it by itself, and so does a
+    /// try_recv() that finds nothing.
     void wake_if_needed() noexcept {
         if (fill_.pending() != 0) { wake_fill(); }
     }
@@ -58,24 +69,31 @@ public:
     /// Waits until packets can be received or the handle has failed, and returns true; or until `timeout` has passed, and
     /// returns false. Frames that other threads return meanwhile go to the kernel when it runs short of them. One ppoll
     /// each time it sleeps. Allocates at the first call. Not for a handle that an executor has. The kernel ends no ppoll
-    /// when the interface is deleted, or when somebody detaches or replaces the XDP program: that is noticed when the time
-    /// has passed, by one call each (recvfrom, bpf).
-    /// Any duration goes: one that is longer than nanoseconds can tell waits for ever.
+    /// when the interface is deleted, or when somebody detaches or replaces the XDP program: wait() calls check() when its
+    /// time has passed. A `timeout` that is longer than nanoseconds can tell waits for ever, and learns of no such end.
     template <class Rep, class Period>
     [[nodiscard]] bool wait(std::chrono::duration<Rep, Period> timeout) {
         return wait_for(detail::saturated(timeout));
     }
 
+    /// Asks whether the interface is still there and still runs our program, and ends the handle if not. Returns failure().
+    /// Two system calls (recvfrom, bpf); none once the handle has failed. A loop that waits for fd() by itself calls it when
+    /// a second has passed without a packet: nothing makes fd() readable when the interface is deleted, or when somebody
+    /// detaches or replaces the program. wait() and the handles of an executor do it by themselves.
+    /// Errors: interface_gone, program_detached (but not while the link is down), and what failure() was before.
+    std::error_code check() noexcept;
+
     /// Ends this thread's ownership, so that another thread may use the handle.
     void release() noexcept { home_->release(); }
 
-    /// To be called before anybody waits for fd(): a simulated wire's descriptor then tells of the next packet.
+    /// Call it before you wait for fd() on a simulated wire: its descriptor tells of a packet only then. On a real socket it
+    /// does nothing.
     void prepare_wait() noexcept { core_->calls.prepare_wait(core_->fd); }
 
     /// The error that ended this handle; none while it works. Errors: ring_corruption, interface_gone, program_detached.
     [[nodiscard]] std::error_code failure() const noexcept { return failure_; }
 
-    /// Ends the handle with an error; the first one stays.
+    /// Ends the handle with an error. The first error stays.
     void fail(std::error_code failure) noexcept {
         if (!failure_) { failure_ = failure; }
     }
@@ -88,7 +106,8 @@ public:
     }
 
     /// The descriptor: readable when packets are there. A program with its own loop waits on it when try_recv() gave 0,
-    /// after refill(); frames that other threads return do not make it readable (they end a wait()).
+    /// after refill(); frames that other threads return do not make it readable (they end a wait()). Nor does the end of the
+    /// interface: see check().
     [[nodiscard]] int fd() const noexcept { return core_->fd; }
     [[nodiscard]] const interface_info& interface() const noexcept { return core_->interface; }
 
@@ -112,8 +131,8 @@ private:
     bool wait_for(std::chrono::nanoseconds timeout);
     void refill_slowly() noexcept;
 
-    /// Takes descriptors out of the ring and puts their packets into handles, dropping what these held, up to the first that
-    /// cannot be, which ends the rx. Returns how many.
+    /// Takes descriptors out of the ring and puts their packets into handles; what the handles held is dropped. A descriptor
+    /// that cannot be ends the rx and is the last one taken. Returns how many packets there are.
     std::uint32_t accept(std::span<const xdp_desc> next, packet* handle) noexcept;
     std::uint32_t accept_all(std::span<packet> into) noexcept;
 
@@ -139,11 +158,8 @@ private:
         if (fill_.wakeup_flag()) [[unlikely]] { wake_if_needed(); }
     }
 
-    /// By which a thread that returns a frame ends a wait() that is short of frames.
+    /// The eventfd by which a thread that returns a frame ends a wait() that is short of frames.
     struct wake_event;
-
-    /// Looks whether the interface still exists and runs our program; fails the handle when not.
-    void check_interface() noexcept;
 
     static constexpr std::uint32_t refill_batch = 64;   // frames worth a look at the fill ring between two receives
     static constexpr std::uint32_t recycle_batch = 16;  // packets to be dropped that are worth one

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/tx.hpp"
 
+#include "fluxnet/xsk/base/detail/probe.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cassert>
 #include <cerrno>
 #include <utility>
-#include "fluxnet/xsk/base/detail/probe.hpp"
 
 namespace fluxnet {
 namespace {
@@ -89,7 +90,7 @@ bool tx::bring_home(packet& foreign) noexcept {
         return false;
     }
     detail::probe<"tx: packet of another UMEM copied">();
-    // A long packet begins earlier in its frame: nobody adds a header to it any more.
+    // A long packet begins earlier in its frame: it needs no room for another header.
     const std::size_t start = std::min<std::size_t>(home_->headroom(), home_->frame_size() - foreign.size());
     packet copy = packet::from_raw(*home_, {home_->addr_of(home_->at(*frame) + start), 0, 0});
     [[maybe_unused]] const bool fits = copy.assign(foreign.data());
@@ -186,6 +187,11 @@ std::error_code tx::flush() noexcept {
         }
     }
     reap();
+    return failure_;
+}
+
+std::error_code tx::check() noexcept {
+    if (!failure_) { failure_ = detail::why_ended(*core_, false); }
     return failure_;
 }
 

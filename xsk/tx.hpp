@@ -1,13 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `tx`: the sending half of a socket. It owns the TX ring, the completion ring and a home of frames for new packets.
 //
-// Movable, not shareable: one thread uses it at a time; call release() there before moving it to another. Packets of any
-// home of the same UMEM can be sent; when the kernel has sent one, its frame returns to the home it came from, with one
-// atomic exchange per home and batch. A packet of another UMEM is refused, or copied when copy_foreign() was asked for.
+// builder::build_system() makes one. A burst of new packets:
 //
-// Credit. What is submitted and not yet reaped never exceeds the completion ring, so that the kernel always has room to
-// complete; a packet beyond that stays with the caller. Completions are reaped before every kick. "All sent" is an empty TX
-// ring, never the return value of a kick: a kick may stop half-way with success, or report an error for one packet only.
+//     std::array<packet, 64> burst;
+//     const std::uint32_t made = sender.allocate(burst);  // fewer when frames are short
+//     for (packet& one : std::span(burst).first(made)) { write_into(one); }
+//     const std::uint32_t taken = sender.try_send(std::span(burst).first(made));  // the others stay in their handles
+//     sender.flush();  // one kick for all of them
+//
+// Packets of every home of the same UMEM can be sent, received ones too. When the kernel has sent a packet, its frame
+// returns to the home it came from; reap() does that with one atomic exchange per home and batch. A packet of another UMEM
+// is refused, or copied when copy_foreign() was asked for.
+//
+// Credit. The packets that are submitted and not yet reaped never exceed the completion ring: so the kernel always has room
+// to complete. A packet beyond that stays with the caller. Completions are reaped before every kick. "All sent" means an
+// empty TX ring. The return value of a kick does not tell it: a kick may stop half-way with success, or report an error for
+// one packet only.
+//
+// Threads: movable, not shareable. One thread uses the tx at a time; it calls release() before another one does.
 #pragma once
 
 #include "fluxnet/xsk/base/detail/duration.hpp"
@@ -59,9 +70,9 @@ public:
         return one;
     }
 
-    /// Sets what becomes of a packet of another UMEM: it is refused (the default), or try_send() copies its bytes into a
-    /// frame of the tx's own home and drops it. While that home has no free frame the packet stays with the caller; a home
-    /// without frames refuses as before.
+    /// Sets what becomes of a packet of another UMEM. By default it is refused. With `wanted`, try_send() copies its bytes
+    /// into a frame of the tx's own home and drops the packet. While that home has no free frame, the packet stays with the
+    /// caller. A tx whose home has no frames at all refuses as before.
     void copy_foreign(bool wanted) noexcept { copy_foreign_ = wanted; }
 
     /// Tells why a packet can never be sent here; no error when it can.
@@ -113,6 +124,12 @@ public:
     void fail(std::error_code failure) noexcept {
         if (!failure_) { failure_ = failure; }
     }
+
+    /// Asks whether the interface is still there, and ends the handle if not. Returns failure(). One system call (recvfrom);
+    /// none once the handle has failed. flush() learns of the end by itself when it kicks: this is for a loop that has had
+    /// nothing to send for a second. The XDP program matters to the receiving half only.
+    /// Errors: interface_gone, and what failure() was before.
+    std::error_code check() noexcept;
 
     /// Tells whether the last kick found the link down.
     [[nodiscard]] bool link_down() const noexcept { return link_down_; }

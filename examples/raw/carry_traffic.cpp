@@ -2,6 +2,7 @@
 #include "examples/raw/carry_traffic.hpp"
 
 #include "examples/command_line.hpp"
+#include "examples/opening_report.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -47,13 +48,18 @@ bool traffic::more(const tally& done) {
     return in_time && (done.received < count_ || generator_->returned() < done.sent);
 }
 
-void traffic::rest(const raw_socket& socket) const {
+void traffic::rest(raw_socket& socket) {
     if (simulated()) {
         std::this_thread::yield();
         return;
     }
     pollfd wait{socket.fd(), POLLIN, 0};
-    static_cast<void>(::poll(&wait, 1, 1));
+    if (::poll(&wait, 1, 1) != 0) { return; }
+    const auto now = std::chrono::steady_clock::now();
+    auto& next = next_check_[static_cast<std::size_t>(&socket - sockets_.data())];
+    if (now < next) { return; }
+    next = now + std::chrono::seconds(1);
+    check(socket.check());
 }
 
 int traffic::conclude(const tally& done, std::span<const frame_index> in_hand) {
@@ -95,8 +101,11 @@ void traffic::open(builder options, std::uint32_t queues) {
         auto opened = builder(options).queue(queue).over(memory_).build_raw();
         if (!opened) { throw std::runtime_error(opened.error().message()); }
         sockets_.push_back(std::move(*opened));
+        print_opening_report(sockets_.back().refusals(), {});
         options.use_program(sockets_[0].redirect());  // one program directs the packets of every queue
     }
+    print_opening_report({}, sockets_.back().notes());  // the last one knows of all queues that are served
+    next_check_.resize(queues);
     if (simulated()) {
         const proto::mac_address mac(sockets_[0].interface().mac_address);
         generator_ = std::make_unique<generator>(*wire_, simulated_wire::end::right, queues, mac);

@@ -63,9 +63,10 @@ public:
     /// Lets the generator send and collect, and tells whether there is more to do.
     [[nodiscard]] bool more(const tally& done);
 
-    /// Sleeps until packets are there, a millisecond at most. On a simulated wire, whose packets come from this process, it
-    /// only lets other threads run.
-    void rest(const raw_socket& socket) const;
+    /// Sleeps until packets are there, a millisecond at most. While none come, it asks once a second whether the interface
+    /// and our program on it are still there, and throws if not: the descriptor does not tell. On a simulated wire, whose
+    /// packets come from this process, it only lets other threads run.
+    void rest(raw_socket& socket);
 
     /// Prints what was done and where every frame is. Returns the exit code: 0 when packets came and became what they
     /// should, and the census of the frames is exact, with those `in_hand` counted.
@@ -88,7 +89,8 @@ private:
     std::chrono::steady_clock::time_point deadline_;
     std::unique_ptr<simulated_wire> wire_;  // null on an interface; outlives the sockets on it
     umem memory_;
-    std::vector<raw_socket> sockets_;  // by queue
+    std::vector<raw_socket> sockets_;                                // by queue
+    std::vector<std::chrono::steady_clock::time_point> next_check_;  // by queue, for the thread of its socket
     std::unique_ptr<generator> generator_;
 };
 

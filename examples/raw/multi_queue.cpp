@@ -91,10 +91,13 @@ int main(int argc, char** argv) try {
             threads.emplace_back([&, queue] {
                 try {
                     serve(run, queue, lanes[queue], ending);
-                } catch (...) { lanes[queue].failure = std::current_exception(); }
+                } catch (...) {
+                    lanes[queue].failure = std::current_exception();
+                    ending = true;
+                }
             });
         }
-        while (run.more(sum_of(lanes))) {
+        while (!ending && run.more(sum_of(lanes))) {
             std::this_thread::sleep_for(std::chrono::microseconds(run.simulated() ? 10 : 1000));
         }
     }

@@ -53,6 +53,7 @@ namespace detail {
 class executor_tasks;
 class nested_turns;
 }  // namespace detail
+class dump_on_signal;
 
 /// What a loop that drives an executor has to wait for before it calls poll() again.
 struct sleep_plan {
@@ -286,6 +287,7 @@ protected:
 private:
     friend class detail::executor_tasks;
     friend class detail::nested_turns;
+    friend class dump_on_signal;
     friend detail::scheduler& detail::inside(executor& of) noexcept;
     class posted_function;
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/core/signal_set.hpp"
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <memory>
 #include <system_error>
@@ -9,6 +11,26 @@
 #include <unistd.h>
 
 namespace fluxnet {
+namespace {
+
+// How many sets have blocked each signal. Lock-free, so that a child of fork() may look at it, whatever the other threads of
+// its parent were doing.
+std::array<std::atomic<unsigned>, _NSIG> sets_blocking;
+static_assert(std::atomic<unsigned>::is_always_lock_free);
+
+template <class Change>
+void for_each_of(const sigset_t& signals, Change change) noexcept {
+    for (int number = 1; number < _NSIG; ++number) {
+        if (::sigismember(&signals, number) == 1) { change(sets_blocking[static_cast<std::size_t>(number)]); }
+    }
+}
+
+void unblock(const sigset_t& signals) noexcept {
+    for_each_of(signals, [](auto& sets) { sets.fetch_sub(1, std::memory_order_relaxed); });
+    ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+}
+
+}  // namespace
 
 signal_set::signal_set(std::initializer_list<int> signals) {
     sigset_t wanted;
@@ -20,17 +42,33 @@ signal_set::signal_set(std::initializer_list<int> signals) {
     for (const int number : signals) {
         if (::sigismember(&former, number) == 0) { ::sigaddset(&ours_, number); }
     }
+    for_each_of(ours_, [](auto& sets) { sets.fetch_add(1, std::memory_order_relaxed); });
     fd_ = ::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd_ < 0) {
         const int number = errno;
-        ::pthread_sigmask(SIG_UNBLOCK, &ours_, nullptr);
+        unblock(ours_);
         throw std::system_error(number, std::generic_category(), "make a signalfd");
     }
 }
 
 signal_set::~signal_set() {
     ::close(fd_);
-    ::pthread_sigmask(SIG_UNBLOCK, &ours_, nullptr);
+    unblock(ours_);
+}
+
+sigset_t signal_set::child_mask() noexcept {
+    sigset_t mask;
+    ::pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+    for (int number = 1; number < _NSIG; ++number) {
+        const unsigned sets = sets_blocking[static_cast<std::size_t>(number)].load(std::memory_order_relaxed);
+        if (sets != 0) { ::sigdelset(&mask, number); }
+    }
+    return mask;
+}
+
+void signal_set::restore_in_child() noexcept {
+    const sigset_t mask = child_mask();
+    ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
 }
 
 int signal_set::take() noexcept {

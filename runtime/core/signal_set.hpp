@@ -1,9 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `signal_set`: signals as something to await, through a signalfd.
 //
-// Owns the descriptor. While it lives, its signals are blocked in the thread that made it (make it before other threads,
-// which inherit the mask); they are restored when it is destroyed, on that thread. One coroutine waits at a time. Source:
-// signalfd(2).
+//     signal_set hangup{SIGHUP};  // before other threads are made
+//     for (;;) {
+//         const int number = co_await hangup.next();
+//         if (number == 0) { co_return; }
+//         read_settings_again();
+//     }
+//
+// Owns the descriptor. While the set lives, its signals are blocked in the thread that made it, and in the threads that this
+// thread makes meanwhile, which inherit the mask. The destructor restores them. One coroutine waits at a time.
+//
+// Child processes inherit the mask too, through exec as well: a child of a program that awaits SIGTERM is not ended by
+// SIGTERM. After fork() the child calls restore_in_child() before it calls exec; for posix_spawn() there is child_mask():
+//
+//     if (const pid_t child = ::fork(); child == 0) {
+//         signal_set::restore_in_child();
+//         ::execvp(argv[0], argv);
+//         ::_exit(127);
+//     }
+//
+// Threads: made and destroyed on one thread; next() on an executor's; the static functions on any.
+// Source: signalfd(2), signal(7), posix_spawnattr_setsigmask(3).
 #pragma once
 
 #include "fluxnet/runtime/core/readable.hpp"
@@ -33,6 +51,15 @@ public:
 
     /// The signalfd, readable when one has arrived.
     [[nodiscard]] int fd() const noexcept { return fd_; }
+
+    /// The signal mask for a child process: the calling thread's, without the signals that the signal sets of this process
+    /// block (those of stop_on() and dump_on_signal too). What the program has blocked by other means stays in it. For
+    /// posix_spawnattr_setsigmask(), with POSIX_SPAWN_SETSIGMASK.
+    [[nodiscard]] static sigset_t child_mask() noexcept;
+
+    /// Sets that mask. For a child of fork(), before it calls exec. Async-signal-safe, as such a child of a program with
+    /// several threads needs. In the parent it would undo the sets.
+    static void restore_in_child() noexcept;
 
 private:
     sigset_t ours_;  // those that were not blocked before: sets may end in any order

@@ -9,7 +9,8 @@ namespace fluxnet {
 
 engine_port::engine_port(executor& on, system_sockets sockets, const batch_options& options, std::uint8_t number)
     : rx_(on, std::move(sockets.rx)), tx_(on, std::move(sockets.tx)), in_(&rx_.socket()), out_(&tx_.socket()),
-      batch_(rx_.socket(), number), options_(options) {
+      batch_(rx_.socket(), number), options_(options), refusals_(std::move(sockets.refusals)),
+      notes_(std::move(sockets.notes)) {
     rx_.listen(true);
 }
 
@@ -54,6 +55,12 @@ result<std::uint8_t> engine::add_port(system_sockets sockets, const batch_option
     ports_.push_back(std::make_unique<engine_port>(*this, std::move(sockets), options, number));
     outs_.push_back(&ports_.back()->sending());
     return number;
+}
+
+std::optional<std::uint8_t> engine::failed_port() const noexcept {
+    const auto found = std::ranges::find_if(ports_, [](const auto& port) { return port->failed(); });
+    if (found == ports_.end()) { return std::nullopt; }
+    return static_cast<std::uint8_t>(found - ports_.begin());
 }
 
 std::uint32_t engine::credit_for(engine_port& port) noexcept {

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `engine`: an executor whose turns hand received packets, in batches, to a callback that the compiler inlines.
 //
-// Has ports: sockets over one UMEM, so that a packet that came in by one port leaves by another without being copied. run()
-// lends each batch to the callback, then commits it as a whole: what is not marked otherwise goes straight back into the
-// fill ring; what is to be sent is kicked once for all batches of the turn. Everything that an executor does goes on beside
-// it: coroutines, timers, posts; tasks need not exist for it to run. A batch costs no allocation, no lock and, apart from
-// the kick, no system call. Threads as for an executor: run() on one, stop() and post() on any. Ports are added before
-// run(), or by what it runs.
+//     auto loop = open_engine(builder("eth0")).value();
+//     const std::error_code failed = loop->run([](packet_batch& batch) {
+//         for (const packet_ref one : batch) {
+//             if (turn_into_answer(one)) { one.send(); }
+//         }
+//     });
+//     if (failed) { report(loop->port(*loop->failed_port()).receiving().interface().name, failed); }
+//
+// An engine has ports: sockets over one UMEM. So a packet that came in by one port leaves by another without being copied.
+// run() lends each batch to the callback and then commits it as a whole. A packet without a mark goes straight back into the
+// fill ring; packets to be sent are kicked once for all batches of the turn. Everything that an executor does goes on beside
+// that: coroutines, timers, posts. run() needs no tasks to go on. A batch costs no allocation, no lock and, apart from the
+// kick, no system call. Ports are added before run(), or by what it runs.
+// Threads: as for an executor. One thread calls run(); any thread may call stop() and post().
 #pragma once
 
 #include "fluxnet/runtime/core/executor.hpp"
@@ -19,14 +27,16 @@
 #include <concepts>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <system_error>
 #include <vector>
 
 namespace fluxnet {
 
-/// What a port has done since it was added. `received` = `recycled` + `sent` + `extracted`, between batches; the last two
-/// are among the recycled.
+/// What a port has done since it was added. Between batches, `received` = `recycled` + `sent` + `extracted`. The packets
+/// that `no_room` and `refused` count are among the recycled.
 struct port_counts {
     std::uint64_t received = 0;
     std::uint64_t recycled = 0;
@@ -55,6 +65,13 @@ public:
     /// Why this port has ended; none while it works.
     [[nodiscard]] std::error_code failure() const noexcept;
 
+    /// The steps of the bind ladder that were refused before the port's socket was open, with the reasons: why a port runs
+    /// in generic mode, for one.
+    [[nodiscard]] const std::vector<error>& refusals() const noexcept { return refusals_; }
+
+    /// What is no failure and yet may surprise, in sentences. See raw_socket::notes().
+    [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
+
 private:
     friend class engine;
 
@@ -72,6 +89,8 @@ private:
     packet_batch batch_;
     batch_options options_;
     counters counts_;
+    std::vector<error> refusals_;
+    std::vector<std::string> notes_;
 };
 
 class engine : public executor {
@@ -89,16 +108,20 @@ public:
     /// network namespace of its interface. Errors: invalid_option (batch size, another UMEM, too many ports).
     [[nodiscard]] result<std::uint8_t> add_port(system_sockets sockets, const batch_options& options = {});
 
-    /// Runs until stop() is called, or a port fails, and returns why it failed. `callback` is called with a `packet_batch&`
-    /// (returning nothing), or with each `packet_ref` (returning its `action`). An exception that leaves it, or a spawned
-    /// task, leaves run() when the batch is committed with the marks made so far; run() may be called again then. stop()
-    /// takes effect when the turn ends: after at most 512 packets of each port.
+    /// Runs until stop() is called, or a port fails. Returns why the port failed; failed_port() says which one. `callback`
+    /// is called with a `packet_batch&` (returning nothing), or with each `packet_ref` (returning its `action`). An
+    /// exception that leaves it, or a spawned task, leaves run() when the batch is committed with the marks made so far;
+    /// run() may be called again then. stop() takes effect when the turn ends: after at most 512 packets of each port.
     template <class F>
     requires std::invocable<F&, packet_batch&> || std::is_invocable_r_v<action, F&, packet_ref> std::error_code run(
         F callback);
 
     [[nodiscard]] std::size_t ports() const noexcept { return ports_.size(); }
     [[nodiscard]] engine_port& port(std::size_t number) noexcept { return *ports_[number]; }
+
+    /// The number of the port that has failed, the lowest if several have; none while all work. On the thread of run(), or
+    /// while none runs it.
+    [[nodiscard]] std::optional<std::uint8_t> failed_port() const noexcept;
 
 private:
     static constexpr std::uint32_t packets_per_visit = 512;
@@ -136,7 +159,7 @@ requires std::invocable<F&, packet_batch&> || std::is_invocable_r_v<action, F&, 
         bool worked = false;
         // By number: what runs may add ports.
         for (std::size_t i = 0; i < ports_.size(); ++i) { worked = serve(*ports_[i], callback) || worked; }
-        end_turn(worked);
+        end_turn(worked || failed_port());  // nothing would end a sleep after a port has failed
         if (stopped()) { return {}; }
         for (const auto& port : ports_) {
             if (port->failed()) [[unlikely]] { return port->failure(); }

@@ -11,7 +11,7 @@ result<async_sockets> open_async(executor& on, const builder& options) {
     if (!built) { return built.error(); }
     try {
         return async_sockets{async_rx(on, std::move(built->rx)), async_tx(on, std::move(built->tx)),
-                             std::move(built->refusals)};
+                             std::move(built->refusals), std::move(built->notes)};
     } catch (const std::system_error& failure) {
         if (failure.code() == errc::not_in_virtual_time) {
             return make_error(errc::not_in_virtual_time, "open interface " + options.socket().interface, failure.what(),

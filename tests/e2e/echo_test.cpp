@@ -108,5 +108,5 @@ TEST_CASE("hello_packets counts what arrives") {
     const auto ended = hello.wait(15s);
     REQUIRE(ended);
     CHECK(ended->success());
-    CHECK_MESSAGE(hello.output() == "100 packets\n", hello.output());
+    CHECK_MESSAGE(hello.output().ends_with("\n100 packets\n"), hello.output());  // behind why there is no zero-copy
 }

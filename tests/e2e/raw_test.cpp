@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The Raw examples with the kernel as the other party: its ping and UDP for manual_packet_pump, its datagrams for the loops.
 #include "tests/e2e/echo_process.hpp"
+#include "tests/support/foreign_program.hpp"
 #include "tests/support/packet_socket.hpp"
 #include "tests/support/skip.hpp"
 
@@ -169,6 +170,38 @@ TEST_CASE("the Raw loops carry the kernel's datagrams and end with an exact cens
 TEST_CASE("the Raw loops do so in generic mode too") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     for (const char* name : {"optimised_loop", "async_batches", "minimal_firewall"}) { carry(name, "generic"); }
+}
+
+TEST_CASE("an example that polls its socket by itself ends with an error when its interface is deleted") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    for (const std::string name : {"minimal_loop", "multi_queue"}) {
+        CAPTURE(name);
+        testbed bed({.queues = name == "multi_queue" ? 2U : 1U});
+        process loop = start_loop(bed, name, "native");
+        bed.delete_link();
+        const auto ended = loop.wait(15s);
+        REQUIRE(ended);
+        CHECK(ended->exit_code == 1);
+        CHECK_MESSAGE(loop.output().find("interface gone") != std::string::npos, loop.output());
+    }
+    testbed bed;
+    process pump = start_echo(bed, {}, {FLUXNET_MANUAL_PACKET_PUMP});
+    bed.delete_link();
+    const auto ended = pump.wait(15s);
+    REQUIRE(ended);
+    CHECK(ended->exit_code == 1);
+    CHECK_MESSAGE(pump.output().find("stopped on flux0: interface gone") != std::string::npos, pump.output());
+}
+
+TEST_CASE("an example that polls its socket by itself ends with an error when its program is detached") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    testbed bed;
+    process pump = start_echo(bed, {}, {FLUXNET_MANUAL_PACKET_PUMP});
+    detach_link_of(bed.xdp_program_id(side::host));
+    const auto ended = pump.wait(15s);
+    REQUIRE(ended);
+    CHECK(ended->exit_code == 1);
+    CHECK_MESSAGE(pump.output().find("stopped on flux0: XDP program detached") != std::string::npos, pump.output());
 }
 
 TEST_CASE("the Raw firewall lets the kernel's datagrams pass and denies its ARP") {

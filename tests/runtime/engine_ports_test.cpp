@@ -231,3 +231,43 @@ TEST_CASE("a ring that the kernel corrupts ends run with the reason") {
     CHECK(loop.run([](packet_batch&) {}) == errc::ring_corruption);
     CHECK(loop.port(0).failure() == errc::ring_corruption);
 }
+
+TEST_CASE("an opened engine keeps for each port what the bind ladder refused and what may surprise") {
+    fake_kernel fake;
+    fake.interface.index = 1;
+    fake.interface.queues = fake.real_queues = 2;
+    fake.interface.mtu = 1522;  // a frame holds 1536 bytes: a VLAN tag is too much
+    const std::array ports{sim_builder(fake).mode(xdp_mode::automatic).tx_frames(8),
+                           sim_builder(fake).tx_frames(8).queue(1)};
+    const auto loop = open_engine(ports).value();
+    REQUIRE(loop->ports() == 2);
+    REQUIRE(loop->port(0).refusals().size() == 1);
+    CHECK(contains(loop->port(0).refusals().front().message(), "zero-copy"));
+    CHECK(loop->port(1).refusals().empty());  // copy mode was asked for
+    for (std::size_t i = 0; i < 2; ++i) {
+        REQUIRE(loop->port(i).notes().size() == 1);
+        CHECK(contains(loop->port(i).notes().front(), "VLAN"));
+    }
+}
+
+TEST_CASE("an engine says which of its ports has failed") {
+    two_ports f;
+    CHECK_FALSE(f.loop.failed_port());
+    f.fake.write_producer(fake_ring::rx, 1000, f.fds[1]);
+    CHECK(f.loop.run([](packet_batch&) {}) == errc::ring_corruption);
+    CHECK(f.loop.failed_port() == 1);
+    CHECK_FALSE(f.loop.port(0).failure());
+}
+
+TEST_CASE("an engine with a port that has failed before ends run at once") {
+    for (const poller how : {poller::wait, poller::busy}) {
+        two_ports f({}, 64, how);
+        f.loop.port(1).receiving().fail(errc::interface_gone);
+        CHECK(f.loop.run([](packet_batch&) {}) == errc::interface_gone);
+        CHECK(f.loop.run([](packet_batch&) {}) == errc::interface_gone);
+        CHECK(f.loop.failed_port() == 1);
+        f.loop.port(0).sending().fail(errc::ring_corruption);
+        CHECK(f.loop.run([](packet_batch&) {}) == errc::ring_corruption);
+        CHECK(f.loop.failed_port() == 0);
+    }
+}

@@ -39,6 +39,17 @@ TEST_CASE("a socket is opened and bound to its executor before run and during it
     CHECK(kernel.live_fds() == 0);
 }
 
+TEST_CASE("an opened socket keeps what the bind ladder refused and what may surprise") {
+    fake_kernel kernel;
+    kernel.interface.mtu = 1522;  // a frame holds 1536 bytes: a VLAN tag is too much
+    executor loop;
+    const async_sockets sockets = fake_port::open(loop, kernel);
+    REQUIRE(sockets.refusals.size() == 1);
+    CHECK(sockets.refusals.front().message().find("zero-copy") != std::string::npos);
+    REQUIRE(sockets.notes.size() == 1);
+    CHECK(sockets.notes.front().find("VLAN") != std::string::npos);
+}
+
 TEST_CASE("an interface that does not exist is named with the step and the remedy") {
     executor loop;
     const auto refused = open_async(loop, builder("nosuch0"));

@@ -9,11 +9,15 @@
 #include <doctest/doctest.h>
 
 #include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -31,7 +35,88 @@ bool blocked(int number) {
     return ::sigismember(&mask, number) == 1;
 }
 
+/// Waits for a child and returns the signal that ended it, or minus its exit code.
+int end_of(pid_t child) {
+    REQUIRE(child > 0);
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : -WEXITSTATUS(status);
+}
+
+/// A program that sends itself a signal, and exits with 3 when it survives that.
+struct self_killer {
+    explicit self_killer(const char* signal) : line(std::string("kill -") + signal + " $$; exit 3") {}
+
+    [[nodiscard]] char* const* argv() { return words.data(); }
+
+    std::string line;
+    std::array<char, 3> shell{"sh"};
+    std::array<char, 3> option{"-c"};
+    std::array<char*, 4> words{shell.data(), option.data(), line.data(), nullptr};
+};
+
+/// How such a program ends that is forked and executed, and first does what `in_child` says.
+int end_of_forked(const char* signal, void (*in_child)()) {
+    self_killer program(signal);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        in_child();
+        ::execv("/bin/sh", program.argv());
+        ::_exit(127);
+    }
+    return end_of(child);
+}
+
+int end_of_spawned(const char* signal) {
+    self_killer program(signal);
+    posix_spawnattr_t attributes;
+    REQUIRE(::posix_spawnattr_init(&attributes) == 0);
+    const sigset_t mask = signal_set::child_mask();
+    REQUIRE(::posix_spawnattr_setsigmask(&attributes, &mask) == 0);
+    REQUIRE(::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK) == 0);
+    pid_t child = -1;
+    REQUIRE(::posix_spawn(&child, "/bin/sh", nullptr, &attributes, program.argv(), environ) == 0);
+    ::posix_spawnattr_destroy(&attributes);
+    return end_of(child);
+}
+
 }  // namespace
+
+TEST_CASE("a child that restores the mask is ended by SIGTERM and one that does not is not") {
+    const signal_set signals{SIGINT, SIGTERM};
+    CHECK(end_of_forked("TERM", [] {}) == -3);
+    CHECK(end_of_forked("TERM", &signal_set::restore_in_child) == SIGTERM);
+    CHECK(end_of_spawned("TERM") == SIGTERM);
+    CHECK(blocked(SIGTERM));  // still, in the parent
+}
+
+TEST_CASE("a child is ended by the signals of every set that lives and of stop_on") {
+    const signal_set first{SIGUSR1};
+    const signal_set second{SIGUSR1, SIGUSR2};
+    const task<void> stopper = stop_on({SIGTERM});
+    for (const char* number : {"USR1", "USR2", "TERM"}) {
+        CHECK(end_of_forked(number, [] {}) == -3);
+        CHECK(end_of_forked(number, &signal_set::restore_in_child) > 0);
+        CHECK(end_of_spawned(number) > 0);
+    }
+}
+
+TEST_CASE("what a program blocks by other means stays blocked in its children") {
+    sigset_t mask;
+    sigset_t former;
+    ::sigemptyset(&mask);
+    ::sigaddset(&mask, SIGUSR1);
+    REQUIRE(::pthread_sigmask(SIG_BLOCK, &mask, &former) == 0);
+    {
+        const signal_set signals{SIGUSR1, SIGUSR2};
+        CHECK(end_of_forked("USR1", &signal_set::restore_in_child) == -3);
+        CHECK(end_of_forked("USR2", &signal_set::restore_in_child) == SIGUSR2);
+    }
+    ::sigaddset(&mask, SIGUSR2);
+    REQUIRE(::pthread_sigmask(SIG_BLOCK, &mask, nullptr) == 0);
+    CHECK(end_of_forked("USR2", &signal_set::restore_in_child) == -3);  // the set is over
+    ::pthread_sigmask(SIG_SETMASK, &former, nullptr);                   // for the cases that run in this process afterwards
+}
 
 TEST_CASE("a raised signal completes next with its number") {
     executor loop;

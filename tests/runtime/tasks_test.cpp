@@ -13,7 +13,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
+#include <stdexcept>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <thread>
 
 #include <csignal>
@@ -119,6 +123,41 @@ TEST_CASE("a signal makes an executor tell its tasks in every temper") {
         loop.run();
         CHECK(std::count(told.begin(), told.end(), '\n') == 2);
         CHECK(told.find("sleep for") != std::string::npos);
+    }
+}
+
+TEST_CASE("a function of dump_on_signal that throws ends run by a named error with the exception in it") {
+    for (const poller how : {poller::wait, poller::adaptive, poller::busy}) {
+        executor loop({.how = how});
+        unsigned told = 0;
+        dump_on_signal tell(loop, SIGUSR2, [&](const std::string&) {
+            if (++told == 1) { throw std::runtime_error("the disk is full"); }
+            if (told == 2) { throw 2; }
+        });
+        bool ended = false;
+        loop.spawn([&]() -> task<void> {
+            while (told < 3) {
+                ::kill(::getpid(), SIGUSR2);
+                static_cast<void>(co_await sleep_for(5ms));
+            }
+            ended = true;
+        });
+        std::string inner;
+        try {
+            loop.run();
+        } catch (const std::system_error& failure) {
+            CHECK(failure.code() == errc::callback_threw);
+            CHECK(std::string_view(failure.what()).find("dump_on_signal threw: the disk is full") != std::string_view::npos);
+            try {
+                std::rethrow_if_nested(failure);
+            } catch (const std::runtime_error& thrown) { inner = thrown.what(); }
+        }
+        CHECK(inner == "the disk is full");
+        CHECK_THROWS_AS(loop.run(), std::system_error);
+        CHECK_FALSE(ended);
+        loop.run();
+        CHECK(ended);
+        CHECK(told == 3);
     }
 }
 

@@ -309,3 +309,12 @@ TEST_CASE("a second socket cannot be given more frames than the first has left")
     const raw_socket second = sim_builder(fake, 8, 8).queue(1).over(memory).build_raw().value();
     CHECK(second.rings().fill.waiting == 2);
 }
+
+TEST_CASE("a check of a raw socket finds the interface gone") {
+    fake_kernel fake;
+    raw_socket socket = sim_builder(fake, 8, 8).build_raw().value();
+    CHECK_FALSE(socket.check());
+    fake.remove_interface();
+    CHECK(socket.check() == errc::interface_gone);
+    CHECK(socket.check() == errc::interface_gone);
+}

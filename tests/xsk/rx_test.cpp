@@ -404,3 +404,23 @@ TEST_CASE("the error of the socket is taken once") {
     f.fake.fail(fake_call::socket_error, 1, EBADF);
     CHECK_FALSE(f.socket->take_socket_error());
 }
+
+TEST_CASE("a check of an rx finds the interface gone and asks no more then") {
+    fixture f;
+    CHECK_FALSE(f.socket->check());
+    f.fake.set_link(false);
+    CHECK_FALSE(f.socket->check());
+    f.fake.remove_interface();
+    CHECK(f.socket->check() == errc::interface_gone);
+    CHECK(f.socket->failure() == errc::interface_gone);
+    const unsigned asked = f.fake.calls(fake_call::kick_rx);
+    CHECK(f.socket->check() == errc::interface_gone);
+    CHECK(f.fake.calls(fake_call::kick_rx) == asked);
+}
+
+TEST_CASE("a check keeps the error by which an rx ended before") {
+    fixture f;
+    f.socket->fail(errc::ring_corruption);
+    f.fake.remove_interface();
+    CHECK(f.socket->check() == errc::ring_corruption);
+}

@@ -641,3 +641,13 @@ TEST_CASE("closing with packets in flight leaves nothing mapped") {
     packets.clear();
     CHECK_FALSE(is_mapped(base));
 }
+
+TEST_CASE("a check of a tx with nothing to send finds the interface gone") {
+    fixture f;
+    CHECK_FALSE(f.sender->check());
+    CHECK(f.fake.calls(fake_call::kick_tx) == 0);
+    f.fake.remove_interface();
+    CHECK_FALSE(f.sender->flush());  // which has nothing to kick for
+    CHECK(f.sender->check() == errc::interface_gone);
+    CHECK(f.sender->failure() == errc::interface_gone);
+}

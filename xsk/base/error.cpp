@@ -42,6 +42,7 @@ public:
             case errc::no_executor: return "no executor runs here";
             case errc::not_awaitable: return "task not awaitable";
             case errc::stopped: return "executor stopped";
+            case errc::callback_threw: return "a callback threw";
             case errc::system_failure: return "system failure";
         }
         return "unknown condition";
@@ -78,6 +79,7 @@ public:
             case errc::stopped: return std::errc::operation_canceled;
             case errc::program_detached:
             case errc::ring_corruption:
+            case errc::callback_threw:
             case errc::system_failure: break;
         }
         return {value, *this};

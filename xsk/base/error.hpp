@@ -45,6 +45,7 @@ enum class errc {
     no_executor,              ///< Something was awaited where no executor runs.
     not_awaitable,            ///< A task was awaited that is empty, was moved away or has been awaited before.
     stopped,                  ///< An executor was stopped before the task had ended that was waited for.
+    callback_threw,           ///< An exception left a function of the program's that was called back.
     system_failure,           ///< A system call failed in a way that has no condition of its own.
 };
 

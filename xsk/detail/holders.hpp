@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Who stands in the way: the processes that hold AF_XDP rings, and those that hold the bpf_link of an XDP program.
+// The holders of what a socket needs: the processes that have AF_XDP rings, or the bpf_link of an XDP program.
 //
 // Read from /proc, for error messages: what the caller may not see is left out. The sockets of this process are known apart,
 // by a list that any thread may use.
@@ -24,7 +24,7 @@ void forget_bound(int fd) noexcept;
 /// The bpf_link by which an XDP program is attached.
 struct link_holder {
     std::uint32_t link_id = 0;  ///< 0: no bpf_link was found.
-    std::string processes;      ///< Who has it open: "name pid 12, ..."; empty when nobody is visible.
+    std::string processes;      ///< That have it open: "name pid 12, ..."; empty when none is visible.
 };
 [[nodiscard]] link_holder find_link_holder(std::uint32_t program_id);
 

@@ -5,9 +5,9 @@
 // taken out of the XSKMAP, the rings are unmapped, the descriptor is closed, in this order (a mapping that remains would
 // keep the queue busy). Then the frames that the kernel had go back to their homes, and the homes to the pool, for sockets
 // that share the UMEM. In copy mode that is safe: nothing is received after close(2), and what was sent had been copied.
-// A packet that the driver has not completed yet is waited for, for close_deadline at most; the frames of those that are not
-// completed by then stay with the kernel for good, and frame_pool::missing_completions() counts them.
-// A zero-copy driver lets go of its frames at a time that nobody tells: they stay where they are until the UMEM ends.
+// The last handle waits for packets that the driver has not completed yet, for close_deadline at most. The frames of packets
+// that are not completed by then stay with the kernel for good, and frame_pool::missing_completions() counts them.
+// A zero-copy driver lets go of its frames at a time that it does not tell: they stay where they are until the UMEM ends.
 // In a child of fork() the last one unmaps and closes the child's copies, and touches nothing that the parent uses.
 // Built on one thread; afterwards only const members are used, from two threads at most.
 #pragma once

@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `packet`: a packet that the program owns, in its frame of the UMEM.
 //
-// Move-only; destroying it returns the frame to its home, on whichever thread, also while an exception unwinds. It may be
-// moved between threads; const access from several threads is safe as long as none of them moves, changes or destroys it.
+//     packet one;
+//     if (receiver.try_recv(std::span(&one, 1)) == 1 && one.adjust_head(-4)) {  // room for a VLAN tag
+//         insert_tag(one.data());
+//         one = sender.send(std::move(one));  // empty now, or the same packet when it was not taken
+//     }  // `one` returns its frame where its handle ends, if it still has one
+//
+// Move-only. Destroying a packet returns its frame to its home, on whichever thread, also while an exception unwinds.
 // A packet keeps the UMEM's memory alive, but not the sockets: it stays readable after they are closed.
 // The frame is laid out as [ headroom | packet | tailroom ]. No copy, no allocation, no lock, no system call.
+// Threads: a packet may move from thread to thread. Several threads may read it at once, as long as none of them moves,
+// changes or destroys it.
 #pragma once
 
 #include "fluxnet/xsk/memory/descriptor.hpp"

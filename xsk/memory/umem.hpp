@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `umem`: the memory that packets live in, shared with the kernel and divided into frames (the kernel's chunks).
 //
-// A umem is a counted handle: copies name the same memory, and sockets hold one each. When the last handle is gone the
-// memory stays for as long as packets of it are held somewhere, and the last of them unmaps it. Handles may be copied and
-// dropped on any thread. After fork() both processes have the same memory, which ends with the last of them. Registering the
-// memory with a socket (XDP_UMEM_REG) is the socket's business.
+// A builder makes one for its socket. Two sockets over one umem send each other's packets without copying a byte:
+//
+//     const umem memory = umem::create({.frame_count = 4096}).value();
+//     auto left = builder("eth0").over(memory).build_system().value();
+//     auto right = builder("eth1").over(memory).build_system().value();
+//     const std::uint32_t count = left.rx.try_recv(burst);
+//     right.tx.try_send(std::span(burst).first(count));
+//
+// A umem is a counted handle: copies name the same memory, and each socket holds one. When the last handle is gone, the
+// memory stays for as long as somebody holds packets of it; the drop of the last packet unmaps it. After fork() both
+// processes have the same memory, which ends with the last of them. A socket registers the memory with the kernel
+// (XDP_UMEM_REG); the umem does not.
+// Threads: any thread may copy and drop handles; each handle is used by one thread at a time.
 #pragma once
 
 #include "fluxnet/xsk/base/error.hpp"
@@ -55,8 +64,8 @@ private:
     ~umem_area();
 
     std::atomic<std::uint32_t> handles_ = 1;
-    // Packets that outlive the handles. Drops subtract before or after the last handle adds what it found to be
-    // outstanding; whoever brings the sum to zero by its own step is the last.
+    // Packets that outlive the handles. A drop of a packet subtracts, before or after the last handle adds what it found to
+    // be outstanding. The thread whose step brings the sum to zero unmaps the memory.
     std::atomic<std::int64_t> outstanding_ = 0;
 };
 
