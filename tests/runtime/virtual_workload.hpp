@@ -24,7 +24,9 @@ struct outcome {
     bool forgets = false;         ///< A driver came to forget what it had sent.
     std::uint64_t forgotten = 0;  ///< Packets whose frames it kept.
     std::uint64_t starved = 0;    ///< Packets that found no frame.
-    std::uint64_t stalls = 0;     ///< Directions in which no packet arrived any more.
+    std::uint64_t reached = 0;    ///< Directions between hosts of which one forgets, in which packets still arrived.
+    std::uint64_t excused = 0;    ///< Directions in which a host had no frame any more, because its driver forgot them.
+    std::uint64_t stalls = 0;     ///< All other directions in which no packet arrived any more.
     std::string problems;         ///< What is not as it must be, one a line; empty when all is well.
 
     [[nodiscard]] bool ok() const noexcept { return problems.empty(); }
@@ -37,7 +39,7 @@ struct outcome {
 /// that make, send, receive, check, keep, echo and drop numbered packets, joined by channels, under time limits, and is
 /// cancelled and started again at random times. The drivers under them are of every kind: copy mode and zero-copy, with
 /// either temper, with completions that are late or come to an end, and with ring indices that wrap. At the end every packet
-/// and every frame is accounted for, and packets still arrive.
+/// and every frame is accounted for, and packets still arrive where there are frames for them.
 [[nodiscard]] outcome mixed_workload(std::uint64_t seed, wake_order order = wake_order::seeded);
 
 /// A program with a bug that few wake-up orders uncover.

@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `fake_kernel`: the kernel's side of AF_XDP sockets, in the memory of the test.
+// `fake_kernel`: the kernel of a simulated wire whose other end is the test, and whose calls fail as they are told.
 //
-// A builder takes it with calls(); the test then plays the network: deliver() is a packet that arrives, sent() are those
-// that left. Nothing moves by itself: packets leave when the socket kicks, and pause_ms() returns at once. Every call can be
-// told to fail. It counts descriptors and mappings, so that a test can ask at the end what was left behind. It must outlive
-// the sockets made with it. Any thread may call any function; one mutex guards them all. Source: net/xdp/xsk.c,
-// net/xdp/xsk_queue.h and net/xdp/xdp_umem.c of Linux 6.18, copy mode, as far as user space can tell.
+// A builder takes it with calls(); the test then plays the network: deliver() is a packet that arrives, take_sent() are
+// those that left. What AF_XDP does is up to detail::simulated_kernel, in copy mode or zero-copy; this decorator adds
+// failures, completions that are held back, ring indices that no kernel would write, and counts of the calls. Nothing moves
+// by itself: packets leave when the socket kicks, pause_ms() returns at once, and arrivals do not make the descriptor
+// readable (it is an eventfd, which the test may write to). It counts descriptors and mappings, so that a test can ask at
+// the end what was left behind. It must outlive the sockets made with it. Any thread may call any function.
 #pragma once
 
 #include "fluxnet/xsk/interface.hpp"
 #include "fluxnet/xsk/kernel.hpp"
 #include "fluxnet/xsk/memory/descriptor.hpp"
-#include "fluxnet/xsk/memory/ring.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <set>
 #include <span>
-#include <string>
 #include <vector>
 
 namespace fluxnet::test {
@@ -66,20 +67,20 @@ public:
     fake_kernel& operator=(const fake_kernel&) = delete;
     ~fake_kernel() override;
 
-    // The world. Set before sockets are opened.
+    // The world. What it is when the first socket is opened counts, but for the MTU, until the last one is closed.
     interface_info interface;       ///< What find_interface() finds: fake0, one queue, MTU 1500, up.
     std::uint32_t real_queues = 1;  ///< Queues that bind() accepts.
     bool zero_copy = false;         ///< Whether bind() accepts XDP_ZEROCOPY; else EOPNOTSUPP.
     bool old_kernel = false;  ///< Before 6.17: no XDP_MAX_TX_SKB_BUDGET, and a kick that ends early hides its progress.
-    std::uint32_t default_tx_budget = 32;  ///< Descriptors that one kick sends while no budget is set.
-    std::uint32_t first_index = 0;         ///< Where the indices of new rings start.
-    std::function<void()> on_bind;         ///< Called before bind() does anything.
-    std::function<void()> on_pause;        ///< Called by pause_ms(): what happens meanwhile.
+    std::uint32_t first_index = 0;   ///< Where the indices of new rings start.
+    std::function<void()> on_bind;   ///< Called before bind() does anything.
+    std::function<void()> on_pause;  ///< Called by pause_ms(): what happens meanwhile.
 
     // What goes wrong.
 
     /// Lets the `nth` call of a kind (counted from 1, from now on) and the `times - 1` after it answer -`number`. A kick
-    /// that is told to answer EBUSY drops the packet at the head of the ring and completes it; other kicks touch nothing.
+    /// that is told to answer EBUSY drops the packet at the head of the ring and completes it; other kicks touch nothing. A
+    /// bind that is told to fail spoils the socket, as every bind does that fails.
     void fail(fake_call which, unsigned nth, int number, unsigned times = 1);
 
     /// Lets the `nth` call of all (counted from 1, from now on) answer -`number`.
@@ -96,7 +97,7 @@ public:
 
     // The network. Without a descriptor the socket that was bound last is meant.
 
-    /// Lets a packet arrive. Returns false, counting why, when the kernel would have dropped it.
+    /// Lets a packet arrive. Returns false, counting why, when the kernel has dropped it.
     bool deliver(std::span<const std::byte> bytes, int fd = -1);
 
     /// Takes the packets that have left since the last call, in order.
@@ -116,6 +117,8 @@ public:
 
     /// Raises or clears XDP_RING_NEED_WAKEUP. TX rings start with it raised, fill rings without.
     void set_needs_wakeup(fake_ring which, bool needed, int fd = -1);
+    /// How many descriptors a kick sends from now on.
+    void set_tx_budget(std::uint32_t budget, int fd = -1);
 
     // Faults: what no kernel should write.
     void write_producer(fake_ring which, std::uint32_t index, int fd = -1);
@@ -128,7 +131,7 @@ public:
     // What happened.
     [[nodiscard]] std::vector<bind_record> binds() const;
     [[nodiscard]] std::vector<int> pauses() const;
-    [[nodiscard]] std::uint32_t tx_budget_set(int fd = -1) const;  ///< 0: none was.
+    [[nodiscard]] std::uint32_t tx_budget(int fd = -1) const;  ///< 0: none was set.
     [[nodiscard]] std::uint32_t ring_size(fake_ring which, int fd = -1) const;
     [[nodiscard]] std::uint32_t headroom(int fd = -1) const;
 
@@ -151,27 +154,7 @@ public:
     void pause_ms(int milliseconds) override;
 
 private:
-    struct ring {
-        std::byte* memory = nullptr;  // null until mapped, and after
-        std::uint32_t size = 0;       // 0: not made
-        std::uint32_t index = 0;      // the kernel's own
-        std::uint32_t flags = 0;      // of rings that are not mapped yet
-    };
-
-    struct socket {
-        std::byte* umem = nullptr;
-        std::uint64_t length = 0;
-        std::uint32_t chunk = 0;
-        std::uint32_t headroom = 0;
-        std::array<ring, 4> rings;
-        std::uint32_t budget = 0;
-        bool bound = false;
-        bool poisoned = false;  // a bind failed
-        std::uint32_t queue = 0;
-        std::deque<std::uint64_t> out_of_sight;     // frames taken from the fill ring for packets that found RX full
-        std::deque<std::uint64_t> held;             // completions kept back
-        std::array<std::uint64_t, 6> statistics{};  // as in xdp_statistics
-    };
+    struct machine;
 
     struct plan {
         bool any = false;  // of any kind
@@ -182,22 +165,16 @@ private:
     };
 
     int refuse(fake_call which);
-    socket* find(int fd);
-    socket& chosen(int fd);
-    const socket& chosen(int fd) const { return const_cast<fake_kernel*>(this)->chosen(fd); }
-    int judge_bind(const socket& it, const bind_request& where);
-    int judge_sharing(const socket& it, const bind_request& where);
-    int make_ring(socket& it, fake_ring which, const void* value, std::uint32_t size);
-    int register_umem(socket& it, const void* value, std::uint32_t size);
-    bool next_fill(socket& it, std::uint64_t& addr);
-    bool has_room_to_complete(socket& it);
-    void complete(socket& it, std::uint64_t addr);
-    void write_completion(socket& it, std::uint64_t addr);
-    int drop_head(socket& it);
-    int transmit(socket& it);
+    void change_link(wire_link state);
+    bool leaves(std::span<const std::byte> bytes);
+    template <class Action>
+    auto with_socket(int fd, Action action) const;
+    template <class Action>
+    auto with_ring(fake_ring which, int fd, Action action) const;
 
-    mutable std::mutex mutex_;
-    std::map<int, socket> sockets_;
+    mutable std::mutex mutex_;  // guards everything but what leaves
+    std::unique_ptr<machine> machine_;
+    std::set<int> fds_;
     std::map<void*, std::size_t> mappings_;
     int last_bound_ = -1;
     std::vector<plan> plans_;
@@ -205,11 +182,13 @@ private:
     unsigned failures_ = 0;
     std::vector<bind_record> binds_;
     std::vector<int> pauses_;
-    std::vector<std::vector<std::byte>> sent_;
-    bool holding_ = false;
-    bool link_up_ = true;
-    bool gone_ = false;
     int socket_error_ = 0;
+    bool holds_ = false;
+    wire_link link_ = wire_link::up;
+
+    mutable std::mutex kernel_mutex_;  // the simulated kernel's; taken after the other
+    std::vector<std::vector<std::byte>> sent_;
+    bool drops_next_ = false;  // the next packet does not leave
 };
 
 }  // namespace fluxnet::test

@@ -506,7 +506,7 @@ TEST_CASE("a kernel without the transmit budget is used as it is") {
     fake.old_kernel = true;
     const attempt old(fake, make_options(fake));
     REQUIRE(old.socket.has_value());
-    CHECK(fake.tx_budget_set() == 0);
+    CHECK(fake.tx_budget() == 0);
     CHECK(old.socket->refusals().empty() == false);
 }
 
@@ -514,7 +514,7 @@ TEST_CASE("the transmit budget is the whole ring") {
     fake_kernel fake;
     const attempt tried(fake, make_options(fake));
     REQUIRE(tried.socket.has_value());
-    CHECK(fake.tx_budget_set() == 32);
+    CHECK(fake.tx_budget() == 32);
 }
 
 TEST_CASE("a program that cannot be loaded is an error on the last rung too") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What real drivers do differently, on a simulated wire: flags that rise late, completions that are late or never come, and
 // ring indices that wrap.
+#include "fluxnet/xsk/packet_batch.hpp"
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include "tests/xsk/bare_pair.hpp"
@@ -11,10 +12,13 @@
 
 #include <cerrno>
 #include <chrono>
+#include <span>
+#include <vector>
 
 using namespace fluxnet;
 using namespace fluxnet::test;
 using namespace std::chrono_literals;
+using end = simulated_wire::end;
 
 namespace {
 
@@ -60,6 +64,58 @@ TEST_CASE("a driver that is kicked before it has raised the fill flag does not r
     p.queue();
     p.left.kick_tx();
     CHECK(p.counts().delivered == 1);
+}
+
+TEST_CASE("a driver that waits for kicks stands still for ever unless its rx looks at the flag with the ring dry") {
+    wire_line pair(waiting_wire(), 16, 16);  // 12 frames to receive into
+    rx& receiver = pair.right->rx;
+    const auto time_passes = [&] { pair.wire.advance_to(pair.wire.now() + 1us); };
+    const auto delivered = [&] { return pair.wire.counts(end::left).delivered; };
+    const auto send_some = [&](unsigned count) {
+        for (unsigned i = 0; i < count; ++i) {
+            REQUIRE(pair.send(payload(60, i)));
+            REQUIRE(pair.left->tx.drain(5ms));
+        }
+    };
+    // The fill ring runs dry and is refilled before the driver raises the flag: no refill kicks, then or later.
+    const auto ask_late = [&](std::vector<packet>& held) {
+        const std::uint64_t before = delivered();
+        send_some(12);
+        REQUIRE(pair.send(payload(60, 12)));
+        REQUIRE(delivered() == before + 12);
+        REQUIRE(receiver.try_recv(held) == 12);
+        for (packet& one : held) { one.reset(); }
+        receiver.refill();
+        time_passes();
+        REQUIRE(pair.left->tx.drain(5ms));
+        REQUIRE(receiver.home().free_count() == 0);
+    };
+    std::vector<packet> held(12);
+    packet none;
+    for (int look = 0; look < 4; ++look) {
+        CAPTURE(look);
+        ask_late(held);
+        // What a loop does that refills and never looks: nothing arrives, however long it goes on.
+        const std::uint64_t before = delivered();
+        for (int turn = 0; turn < 100; ++turn) {
+            send_some(1);
+            receiver.refill();
+            time_passes();
+            REQUIRE(receiver.available() == 0);
+        }
+        REQUIRE(delivered() == before);
+        switch (look) {
+            case 0: REQUIRE(receiver.try_recv(std::span(&none, 1)) == 0); break;
+            case 1: REQUIRE(packet_batch(receiver, 0).receive(16) == 0); break;
+            case 2: receiver.wake_if_needed(); break;
+            default: REQUIRE_FALSE(receiver.wait(1ns)); break;
+        }
+        send_some(1);
+        CHECK(delivered() == before + 1);
+        CHECK(receiver.try_recv(std::span(&none, 1)) == 1);
+        none.reset();
+        receiver.refill();
+    }
 }
 
 TEST_CASE("the TX flag of a driver that waits for kicks never goes down") {

@@ -169,27 +169,25 @@ TEST_CASE("low water is a quarter of what the fill ring can hold") {
 TEST_CASE("the kernel is called after a refill only when it asks for it") {
     fixture f(32, 32);
     std::vector<packet> into(32);
-    const auto turn = [&] {
+    const auto turn = [&](auto after_arrival) {
         f.deliver(4);
+        after_arrival();
         REQUIRE(f.socket->try_recv(into) == 4);
         for (packet& one : into) { one.reset(); }
         f.socket->refill();
     };
-    turn();
+    turn([] {});
     CHECK(f.fake.calls(fake_call::kick_rx) == 0);
-    f.fake.set_needs_wakeup(fake_ring::fill, true);
-    turn();
+    turn([&] { f.fake.set_needs_wakeup(fake_ring::fill, true); });
     CHECK(f.fake.calls(fake_call::kick_rx) == 1);
     f.socket->refill();  // nothing was stocked
     CHECK(f.fake.calls(fake_call::kick_rx) == 1);
-    f.fake.set_link(false);
-    turn();
+    turn([&] { f.fake.set_link(false); });
     CHECK_FALSE(f.socket->failure());
-    f.fake.fail(fake_call::kick_rx, 1, EAGAIN);
-    turn();
+    f.fake.set_link(true);
+    turn([&] { f.fake.fail(fake_call::kick_rx, 1, EAGAIN); });
     CHECK_FALSE(f.socket->failure());
-    f.fake.remove_interface();
-    turn();
+    turn([&] { f.fake.remove_interface(); });
     CHECK(f.socket->failure() == errc::interface_gone);
 }
 

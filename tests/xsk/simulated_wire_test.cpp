@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
+#include "tests/xsk/bare_pair.hpp"
 #include "tests/xsk/sim.hpp"
 #include "tests/xsk/wire_line.hpp"
 
 #include <doctest/doctest.h>
 
 #include <array>
+#include <cerrno>
 #include <deque>
 #include <optional>
 #include <vector>
@@ -130,6 +132,140 @@ TEST_CASE("a packet above the MTU is dropped on the wire and its frame comes bac
     CHECK(pair.receive().size() == 1);
     CHECK(pair.left->tx.in_flight() == 0);
     check_census(pair.left->tx.pool());
+}
+
+TEST_CASE("a kick ends at the packet that the interface does not send, and tells of it") {
+    bare_pair p(XDP_COPY);
+    const auto queue = [&](std::uint32_t length) { REQUIRE(p.left.tx.reserve(1).push({{0}, length, 0})); };
+    for (const std::uint32_t length : {13U, 1515U}) {
+        CAPTURE(length);
+        queue(length);
+        queue(60);
+        CHECK(p.left.kick_tx() == -EBUSY);
+        CHECK(p.left.comp.consume(1).remaining() == 1);
+        CHECK(p.left.tx.pending() == 2);  // the TX ring does not tell that one of them is gone
+        CHECK(p.left.kick_tx() == 0);
+        CHECK(p.left.tx.pending() == 0);
+    }
+    CHECK(p.counts().oversized == 2);
+    CHECK(p.sent() == 4);
+}
+
+TEST_CASE("a kick ends at an invalid descriptor and the next one goes on") {
+    bare_pair p(XDP_COPY);
+    REQUIRE(p.left.tx.reserve(1).push({{1ULL << 40}, 60, 0}));
+    p.queue();
+    CHECK(p.left.kick_tx() == 0);
+    CHECK(p.sent() == 0);
+    CHECK(p.left.comp.available() == 1);
+    CHECK(p.left.kick_tx() == 0);
+    CHECK(p.sent() == 1);
+}
+
+TEST_CASE("a kick that ends early shows how far it came unless the wire hides it") {
+    for (const bool hides : {false, true}) {
+        CAPTURE(hides);
+        wire_options options;
+        options.hides_progress = hides;
+        bare_pair p(XDP_COPY, options);
+        p.queue();
+        REQUIRE(p.left.tx.reserve(1).push({{0}, 13, 0}));
+        CHECK(p.left.kick_tx() == -EBUSY);
+        CHECK(p.left.tx.pending() == (hides ? 2 : 0));
+        CHECK(p.left.comp.available() == 2);
+        CHECK(p.left.kick_tx() == 0);
+        CHECK(p.left.tx.pending() == 0);
+    }
+}
+
+TEST_CASE("a packet that finds the RX ring full leaves its frame to the next one") {
+    bare_pair p(XDP_COPY);
+    p.give(8);
+    for (int i = 0; i < 8; ++i) { p.send(); }
+    p.give(2);
+    for (int i = 0; i < 3; ++i) { p.send(); }
+    CHECK(p.counts().rx_ring_full == 3);
+    CHECK(p.right.fill.pending() == 1);  // one is out of sight
+    const std::uint64_t first = p.right.rx.consume(1).next().addr.value;
+    p.send();
+    CHECK(p.right.fill.pending() == 1);
+    std::uint64_t last = 0;
+    {
+        auto arrived = p.right.rx.consume();
+        CHECK(arrived.remaining() == 8);
+        while (arrived.remaining() != 0) { last = arrived.next().addr.value; }
+    }
+    CHECK(last == first);  // give() goes round
+}
+
+TEST_CASE("while a link is not up kicks and binds say so and nothing arrives") {
+    wire_line pair;
+    const auto bytes = payload(60, 1);
+    pair.wire.set_link(end::left, wire_link::down);
+    REQUIRE(pair.send(bytes));
+    CHECK(pair.wire.counts(end::left).offered == 0);
+    CHECK(pair.left->tx.pending() == 1);
+    interface_info found;
+    REQUIRE(pair.wire.side(end::left).find_interface("left", found) == 0);
+    CHECK_FALSE(found.up);
+    pair.wire.set_link(end::left, wire_link::up);
+    CHECK_FALSE(pair.left->tx.flush());
+    CHECK(pair.receive().size() == 1);
+
+    pair.wire.set_link(end::right, wire_link::down);
+    REQUIRE(pair.send(bytes));
+    CHECK(pair.wire.counts(end::left).no_socket == 1);
+    pair.right.reset();
+    const auto down = pair.wire.socket_on(end::right).build_system();
+    REQUIRE_FALSE(down.has_value());
+    CHECK(contains(down.error().cause, "ENETDOWN"));
+
+    pair.wire.set_link(end::left, wire_link::gone);
+    CHECK_FALSE(pair.send(bytes));
+    CHECK(pair.left->tx.failure() == errc::interface_gone);
+    pair.left.reset();
+    CHECK(pair.wire.socket_on(end::left).build_system().error().code == errc::interface_not_found);
+}
+
+TEST_CASE("a zero-copy driver whose link is down completes what it cannot send") {
+    bare_pair p(with_flags);
+    p.queue();
+    CHECK(p.left.kick_tx() == 0);
+    p.queue();
+    p.wire.set_link(end::left, wire_link::down);
+    while (p.wire.next_arrival()) { p.wire.advance_to(p.wire.now()); }
+    CHECK(p.sent() == 1);
+    CHECK(p.left.comp.available() == 2);
+    CHECK(p.left.kick_tx() == -ENETDOWN);
+}
+
+TEST_CASE("what the kernel would refuse of a UMEM and of a transmit budget is refused") {
+    simulated_wire wire;
+    const umem memory = small_umem();
+    bare_socket one(wire.side(end::left));
+    fluxnet::detail::umem_registration request;
+    request.addr = reinterpret_cast<std::uintptr_t>(memory.base());
+    request.len = 16 * 2048;
+    request.chunk_size = 2048;
+    const auto registers = [&](auto change) {
+        fluxnet::detail::umem_registration changed = request;
+        change(changed);
+        return wire.side(end::left).set_option(one.fd(), XDP_UMEM_REG, &changed, sizeof changed);
+    };
+    CHECK(registers([](auto& it) { it.chunk_size = 1024; }) == -EINVAL);
+    CHECK(registers([](auto& it) { it.chunk_size = 3000; }) == -EINVAL);
+    CHECK(registers([](auto& it) { it.chunk_size = 8192; }) == -EINVAL);
+    CHECK(registers([](auto& it) { it.headroom = 2048 - 256; }) == -EINVAL);
+    CHECK(registers([](auto& it) { it.addr += 64; }) == -EINVAL);
+    CHECK(registers([](auto& it) { it.len = 1024; }) == -EINVAL);
+    CHECK(registers([](auto&) {}) == 0);
+    REQUIRE(one.make(XDP_TX_RING, 64) == 0);
+    const auto budget = [&](std::uint32_t count) {
+        return wire.side(end::left).set_option(one.fd(), fluxnet::detail::xdp_max_tx_skb_budget, &count, sizeof count);
+    };
+    CHECK(budget(31) == -EACCES);
+    CHECK(budget(65) == -EACCES);
+    CHECK(budget(64) == 0);
 }
 
 TEST_CASE("a full wire drops what comes on top") {

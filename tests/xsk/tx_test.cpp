@@ -134,7 +134,7 @@ TEST_CASE("what is in flight never exceeds the completion ring") {
     f.fake.hold_completions(false);
     f.sender->flush();
     f.fake.release_completions();
-    CHECK(f.sender->reap() == 5);
+    CHECK(f.sender->reap() == 8);
     CHECK(f.sender->try_send(std::span(packets).subspan(11)) == 8);
     f.sender->flush();
     CHECK(f.sender->try_send(std::span(packets).subspan(19)) == 1);
@@ -269,7 +269,7 @@ TEST_CASE("one flush sends the whole ring whatever one kick sends") {
             CAPTURE(old_kernel);
             CAPTURE(budget);
             fixture f(16, 64, old_kernel);  // too small a ring for a budget of its own
-            f.fake.default_tx_budget = budget;
+            f.fake.set_tx_budget(budget);
             auto packets = f.make(16);
             CHECK(f.sender->try_send(packets) == 16);
             CHECK_FALSE(f.sender->flush());

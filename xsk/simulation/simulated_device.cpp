@@ -11,6 +11,7 @@ namespace fluxnet::detail {
 namespace {
 
 constexpr std::uint32_t xdp_packet_headroom = 256;
+constexpr std::uint32_t default_tx_budget = 32;
 constexpr auto never = std::chrono::nanoseconds::max();
 
 // In the checked build under the address sanitizer, frames that are not the user's are poisoned. This code stands for the
@@ -27,24 +28,30 @@ __attribute__((no_sanitize("address"))) void copy_bytes(std::byte* to, const std
 }  // namespace
 
 simulated_device::simulated_device(const simulated_interface& interface, sender send, simulated_driver::waker awake)
-    : interface_(interface.info), zero_copy_(interface.zero_copy), outgoing_(interface.outgoing), now_(interface.now),
-      chance_(interface.seed), send_(std::move(send)), awake_(awake),
+    : interface_(interface.info), zero_copy_(interface.zero_copy), hides_progress_(interface.hides_progress),
+      outgoing_(interface.outgoing), now_(interface.now), chance_(interface.seed), send_(std::move(send)), awake_(awake),
       driver_(
           interface.temper, [this](simulated_socket& from, const xdp_desc& desc) { send_one(from, desc); },
           [this](simulated_socket& from, frame_addr sent) { complete(from, sent); }, std::move(awake)),
       by_queue_(interface_.queues, nullptr), staging_(4096) {}
 
 int simulated_device::bind(simulated_socket& self, const bind_request& where) {
-    if (self.umem.len == 0 || !self.has_umem_rings()) { return -EINVAL; }
-    const bool forced = (where.flags & XDP_ZEROCOPY) != 0;
-    if (forced && (where.flags & XDP_COPY) != 0) { return -EINVAL; }
-    if (const int r = vacant(where.queue); r < 0) { return r; }
-    const int zero_copy = (where.flags & XDP_COPY) != 0 ? -EOPNOTSUPP : zero_copy_possible(self, where);
-    if (forced && zero_copy < 0) { return zero_copy; }
-    self.zero_copy = zero_copy == 0;
+    if (self.umem.len == 0 || self.spoilt || !self.has_umem_rings()) { return -EINVAL; }
+    if (const int r = judge_bind(self, where); r < 0) {
+        self.spoilt = true;
+        return r;
+    }
+    self.zero_copy = (where.flags & XDP_COPY) == 0 && zero_copy_possible(self, where) == 0;
     self.need_wakeup = (where.flags & XDP_USE_NEED_WAKEUP) != 0;
     take(self, where.queue);
     return 0;
+}
+
+int simulated_device::judge_bind(const simulated_socket& self, const bind_request& where) const noexcept {
+    const bool forced = (where.flags & XDP_ZEROCOPY) != 0;
+    if (forced && (where.flags & XDP_COPY) != 0) { return -EINVAL; }
+    if (const int r = vacant(where.queue); r < 0) { return r; }
+    return forced ? zero_copy_possible(self, where) : 0;
 }
 
 int simulated_device::bind_shared(simulated_socket& self, std::uint32_t queue, const simulated_socket& other) {
@@ -88,38 +95,77 @@ int simulated_device::zero_copy_possible(const simulated_socket& self, const bin
     return interface_.mtu + framing > room ? -EINVAL : 0;
 }
 
+void simulated_device::set_link(wire_link state) noexcept {
+    link_ = state;
+    interface_.up = state == wire_link::up;
+}
+
+int simulated_device::link_failure() const noexcept {
+    switch (link_) {
+        case wire_link::up: return 0;
+        case wire_link::down: return -ENETDOWN;
+        case wire_link::gone: break;
+    }
+    return -ENXIO;
+}
+
 int simulated_device::kick_tx(simulated_socket& self) {
-    if (self.zero_copy) { return driver_.kick_tx(self), 0; }
-    if (self.tx.readable() == 0) {
-        if (!self.has(simulated_socket::tx_ring)) { return -ENOBUFS; }
-        ++self.statistics.tx_ring_empty_descs;
-        return 0;
-    }
-    for (std::uint32_t sent = 0; self.tx.readable() != 0; ++sent) {
-        if (sent == self.tx_budget || self.completion_room() == 0) { return -EAGAIN; }
-        const xdp_desc desc = self.tx.take();
-        send_one(self, desc);
-        complete(self, desc.addr);  // invalid descriptors are completed too
-    }
+    if (const int failure = link_failure(); failure < 0) { return failure; }
+    if (!self.zero_copy) { return transmit(self); }
+    driver_.kick_tx(self);
     return 0;
 }
 
-void simulated_device::send_one(simulated_socket& from, const xdp_desc& desc) {
-    if (!from.valid(desc)) {
-        ++from.statistics.tx_invalid_descs;
-        return;
+/// One pass of copy mode over the TX ring. It ends at an invalid descriptor and at a packet that the interface does not
+/// send; both are completed. User space sees in the TX ring how far the pass has come when it has sent something or has
+/// found the ring empty.
+int simulated_device::transmit(simulated_socket& self) {
+    if (!self.has(simulated_socket::tx_ring)) { return -ENOBUFS; }
+    bool sent = false;
+    int answer = 0;
+    for (std::uint32_t budget = self.tx_budget != 0 ? self.tx_budget : default_tx_budget;; --budget) {
+        if (self.tx.readable() == 0) {
+            if (!sent) { ++self.statistics.tx_ring_empty_descs; }
+            self.tx.show_taken();
+            return 0;
+        }
+        if (budget == 0 || self.completion_room() == 0) {
+            answer = -EAGAIN;
+            break;
+        }
+        const xdp_desc desc = self.tx.take_unseen();
+        if (!self.valid(desc)) {
+            ++self.statistics.tx_invalid_descs;
+            self.comp.put(desc.addr);
+            break;
+        }
+        if (!send_one(self, desc)) {
+            self.comp.put(desc.addr);
+            answer = -EBUSY;
+            break;
+        }
+        complete(self, desc.addr);
+        sent = true;
     }
-    copy_bytes(staging_.data(), from.at(desc.addr.value), desc.len);
-    send_(std::span<const std::byte>(staging_).first(desc.len));
+    if (sent && !hides_progress_) { self.tx.show_taken(); }
+    return answer;
 }
 
-void simulated_device::kick_rx(simulated_socket& self) {
+bool simulated_device::send_one(simulated_socket& from, const xdp_desc& desc) {
+    if (link_ != wire_link::up) { return false; }
+    copy_bytes(staging_.data(), from.at(desc.addr.value), desc.len);
+    return send_(std::span<const std::byte>(staging_).first(desc.len));
+}
+
+int simulated_device::kick_rx(simulated_socket& self) {
+    if (const int failure = link_failure(); failure < 0) { return failure; }
     if (self.zero_copy) { driver_.kick_rx(self); }
+    return 0;
 }
 
 arrival simulated_device::receive(std::uint32_t queue, std::span<const std::byte> bytes, xdp_desc& placed) noexcept {
     simulated_socket* const self = queue < by_queue_.size() ? by_queue_[queue] : nullptr;
-    if (self == nullptr) { return arrival::no_socket; }
+    if (self == nullptr || link_ != wire_link::up) { return arrival::no_socket; }
     const std::uint32_t start = xdp_packet_headroom + self->umem.headroom;
     if (bytes.size() > self->umem.chunk_size - start) {
         ++self->statistics.rx_dropped;
@@ -129,24 +175,18 @@ arrival simulated_device::receive(std::uint32_t queue, std::span<const std::byte
         probe<"device: packet for a starved driver">();
         return arrival::fill_ring_empty;
     }
-    for (;;) {
-        if (self->fill.readable() == 0) {
-            find_no_frame(*self);
-            return arrival::fill_ring_empty;
-        }
-        if (self->rx.writable() == 0) {
-            ++self->statistics.rx_ring_full;
-            return arrival::rx_ring_full;
-        }
-        const frame_addr frame = self->fill.take();
-        if (frame.value < self->umem.len) {
-            placed = {{(frame.value & ~std::uint64_t{self->umem.chunk_size - 1}) + start},
-                      static_cast<std::uint32_t>(bytes.size()),
-                      0};
-            break;
-        }
-        ++self->statistics.rx_invalid_descs;
+    const std::optional<frame_addr> frame = next_frame(*self);
+    if (!frame) {
+        find_no_frame(*self);
+        return arrival::fill_ring_empty;
     }
+    if (self->rx.writable() == 0) {
+        ++self->statistics.rx_ring_full;
+        self->spare = frame;
+        return arrival::rx_ring_full;
+    }
+    self->spare.reset();
+    placed = {{frame->value + start}, static_cast<std::uint32_t>(bytes.size()), 0};
     copy_bytes(self->at(placed.addr.value), bytes.data(), bytes.size());
     self->rx.put(placed);
     if (self->wait_announced) {
@@ -154,6 +194,17 @@ arrival simulated_device::receive(std::uint32_t queue, std::span<const std::byte
         self->signal();
     }
     return arrival::delivered;
+}
+
+/// The beginning of the frame for the next packet.
+std::optional<frame_addr> simulated_device::next_frame(simulated_socket& of) noexcept {
+    if (of.spare) { return of.spare; }
+    while (of.fill.readable() != 0) {
+        const frame_addr frame = of.fill.take();
+        if (frame.value < of.umem.len) { return frame_addr{frame.value & ~std::uint64_t{of.umem.chunk_size - 1}}; }
+        ++of.statistics.rx_invalid_descs;
+    }
+    return std::nullopt;
 }
 
 void simulated_device::find_no_frame(simulated_socket& of) noexcept {
@@ -170,7 +221,7 @@ void simulated_device::complete(simulated_socket& of, frame_addr sent) noexcept 
     const auto now = *now_;
     auto due = chance_.happens(outgoing_.withheld) ? now + outgoing_.withheld_for : now;
     if (!of.late.empty()) { due = std::max(due, of.late.back().due); }
-    if (due >= outgoing_.completions_end) { due = never; }
+    if (holds_ || due >= outgoing_.completions_end) { due = never; }
     if (due <= now) {
         of.comp.put(sent);
     } else {
@@ -178,6 +229,14 @@ void simulated_device::complete(simulated_socket& of, frame_addr sent) noexcept 
         of.late.push_back({sent, due});
         if (due != never) { awake_(); }
     }
+}
+
+std::uint32_t simulated_device::release_completions(simulated_socket& of, std::uint32_t count) noexcept {
+    const auto end = of.late.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(count, of.late.size()));
+    const auto released = static_cast<std::uint32_t>(end - of.late.begin());
+    std::for_each(of.late.begin(), end, [&](const auto& each) { of.comp.put(each.addr); });
+    of.late.erase(of.late.begin(), end);
+    return released;
 }
 
 void simulated_device::complete_late() noexcept {

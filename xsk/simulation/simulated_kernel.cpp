@@ -70,6 +70,28 @@ int simulated_kernel::make_ring(simulated_socket& of, std::size_t which, std::ui
     return 0;
 }
 
+int simulated_kernel::register_umem(simulated_socket& of, const void* value, std::uint32_t size) {
+    umem_registration request;
+    if (of.bound() || of.umem.len != 0) { return -EBUSY; }
+    if (size != sizeof request) { return -EINVAL; }
+    std::memcpy(&request, value, sizeof request);
+    constexpr std::uint32_t page = 4096;
+    constexpr std::uint32_t xdp_packet_headroom = 256;
+    const bool sized = request.chunk_size >= 2048 && request.chunk_size <= page && std::has_single_bit(request.chunk_size);
+    if (!sized || request.headroom >= request.chunk_size - xdp_packet_headroom || request.addr % page != 0 ||
+        request.flags != 0 || request.len < request.chunk_size) {
+        return -EINVAL;
+    }
+    of.umem = request;
+    return 0;
+}
+
+int simulated_kernel::set_tx_budget(simulated_socket& of, std::uint32_t budget) {
+    if (budget < 32 || budget > of.tx.memory().size) { return -EACCES; }
+    of.tx_budget = budget;
+    return 0;
+}
+
 int simulated_kernel::set_option(int fd, int name, const void* value, std::uint32_t size) {
     const auto guard = lock();
     simulated_socket* const self = find(fd);
@@ -77,16 +99,12 @@ int simulated_kernel::set_option(int fd, int name, const void* value, std::uint3
     std::uint32_t number = 0;
     if (size == sizeof number) { std::memcpy(&number, value, sizeof number); }
     switch (name) {
-        case XDP_UMEM_REG:
-            if (self->bound() || self->umem.len != 0) { return -EBUSY; }
-            if (size != sizeof self->umem) { return -EINVAL; }
-            std::memcpy(&self->umem, value, size);
-            return 0;
+        case XDP_UMEM_REG: return register_umem(*self, value, size);
         case XDP_UMEM_FILL_RING: return make_ring(*self, simulated_socket::fill_ring, number);
         case XDP_UMEM_COMPLETION_RING: return make_ring(*self, simulated_socket::completion_ring, number);
         case XDP_RX_RING: return make_ring(*self, simulated_socket::rx_ring, number);
         case XDP_TX_RING: return make_ring(*self, simulated_socket::tx_ring, number);
-        case xdp_max_tx_skb_budget: return self->tx_budget = number, 0;
+        case xdp_max_tx_skb_budget: return set_tx_budget(*self, number);
         default: return -ENOPROTOOPT;
     }
 }
@@ -162,6 +180,7 @@ int simulated_kernel::bind(int fd, const bind_request& where) {
     const auto device =
         std::ranges::find(devices_, where.interface_index, [](const auto* each) { return each->info().index; });
     if (device == devices_.end()) { return -ENODEV; }
+    if (const int failure = (*device)->link_failure(); failure < 0) { return failure == -ENXIO ? -ENODEV : failure; }
     if (!self->has(simulated_socket::rx_ring) && !self->has(simulated_socket::tx_ring)) { return -EINVAL; }
     const bool shared = (where.flags & XDP_SHARED_UMEM) != 0;
     return shared ? bind_shared(*self, where, **device) : (*device)->bind(*self, where);
@@ -183,9 +202,7 @@ int simulated_kernel::kick_tx(int fd) {
 int simulated_kernel::kick_rx(int fd) {
     const auto guard = lock();
     simulated_socket* const self = find(fd);
-    if (self == nullptr || !self->bound()) { return -ENXIO; }
-    self->bound_to->kick_rx(*self);
-    return 0;
+    return self == nullptr || !self->bound() ? -ENXIO : self->bound_to->kick_rx(*self);
 }
 
 void simulated_kernel::prepare_wait(int fd) {
@@ -211,8 +228,9 @@ int simulated_kernel::close(int fd) {
 }
 
 int simulated_kernel::find_interface(const char* name, interface_info& found) {
+    const auto guard = lock();
     for (const simulated_device* device : devices_) {
-        if (device->info().name == name) {
+        if (device->info().name == name && device->link_failure() != -ENXIO) {
             found = device->info();
             return 0;
         }

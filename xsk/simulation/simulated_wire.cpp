@@ -59,9 +59,9 @@ public:
                       detail::wire_direction(options.to_left, options.seed * 2 + 1, options.transit_capacity, options.mtu)},
           kernel_(options.threaded ? &mutex_ : nullptr, options.first_index),
           devices_{detail::simulated_device(
-                       describe(end::left), [this](auto bytes) { offer(0, bytes); }, [this] { driver_awake(); }),
+                       describe(end::left), [this](auto bytes) { return offer(0, bytes); }, [this] { driver_awake(); }),
                    detail::simulated_device(
-                       describe(end::right), [this](auto bytes) { offer(1, bytes); }, [this] { driver_awake(); })} {
+                       describe(end::right), [this](auto bytes) { return offer(1, bytes); }, [this] { driver_awake(); })} {
         for (detail::simulated_device& device : devices_) { kernel_.add(device); }
         completes_late_ = options.to_right.withheld > 0 || options.to_left.withheld > 0;
         if (options.threaded &&
@@ -93,6 +93,11 @@ public:
         return next_work();
     }
 
+    void set_link(end which, wire_link state) noexcept {
+        const auto lock = kernel_.lock();
+        devices_[index(which)].set_link(state);
+    }
+
     void advance_to(time when) noexcept {
         assert(!options_.threaded && "a threaded wire's clock is the real one");
         if (options_.threaded) { return; }
@@ -116,6 +121,7 @@ private:
                 options_.zero_copy,
                 options_.temper,
                 left ? options_.to_right : options_.to_left,
+                options_.hides_progress,
                 ~(options_.seed * 2 + (left ? 0 : 1)),
                 &now_};
     }
@@ -167,11 +173,12 @@ private:
     }
 
     /// A packet leaves end `from`.
-    void offer(std::size_t from, std::span<const std::byte> bytes) noexcept {
+    bool offer(std::size_t from, std::span<const std::byte> bytes) noexcept {
         if (options_.threaded) { move_clock(real_time()); }
-        directions_[from].offer(bytes, now_);
+        const bool taken = directions_[from].offer(bytes, now_);
         move_clock(now_);
         if (options_.threaded) { hurry_clock(); }
+        return taken;
     }
 
     /// The next packet of a direction reaches the other end.
@@ -249,6 +256,10 @@ bool simulated_wire::threaded() const noexcept {
 
 kernel& simulated_wire::side(end) noexcept {
     return model_->kernel();
+}
+
+void simulated_wire::set_link(end which, wire_link state) noexcept {
+    model_->set_link(which, state);
 }
 
 simulated_wire::time simulated_wire::now() const noexcept {

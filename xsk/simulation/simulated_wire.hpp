@@ -57,6 +57,13 @@ enum class driver_temper {
                      ///< and does not look again.
 };
 
+/// The state of an interface's link.
+enum class wire_link {
+    up,
+    down,  ///< Kicks and binds answer ENETDOWN; descriptors stay in the TX ring.
+    gone   ///< The interface is deleted: kicks answer ENXIO, and nobody finds it any more.
+};
+
 struct wire_options {
     std::uint64_t seed = 1;
     wire_profile to_right{};
@@ -66,6 +73,8 @@ struct wire_options {
     bool threaded = false;     ///< For sockets on several threads, and in real time.
     bool zero_copy = false;    ///< The drivers of both interfaces have it: bind accepts XDP_ZEROCOPY.
     driver_temper temper = driver_temper::looks_again;  ///< Of these drivers.
+    bool hides_progress =
+        false;  ///< As before Linux 6.17: a kick that ends early does not show in the TX ring how far it came.
     std::uint32_t first_index = 0;          ///< Where the indices of new rings start; just below 2^32 they soon wrap.
     bool hash_traffic = true;               ///< Keep digest(); costs a few instructions a byte.
     std::uint32_t transit_capacity = 4096;  ///< Packets under way in one direction; more are dropped, as by a full switch.
@@ -82,7 +91,7 @@ struct wire_counts {
     std::uint64_t lost = 0;       ///< By the profile's `loss`.
     std::uint64_t oversized = 0;  ///< Longer than the MTU, or shorter than an Ethernet header.
     std::uint64_t transit_full = 0;
-    std::uint64_t no_socket = 0;  ///< Nobody had the queue bound.
+    std::uint64_t no_socket = 0;  ///< Nobody had the queue bound, or the link was not up.
     std::uint64_t rx_ring_full = 0;
     std::uint64_t fill_ring_empty = 0;
     std::uint64_t too_large = 0;  ///< Did not fit into a frame.
@@ -114,6 +123,9 @@ public:
 
     /// The options of a socket on one end; queue 0, unless changed.
     [[nodiscard]] builder socket_on(end which) { return builder(name(which)).calls(side(which)).attach(false); }
+
+    /// Changes the link of one end; packets under way arrive if it is up by then. A receiver is not told, as in Linux.
+    void set_link(end which, wire_link state) noexcept;
 
     [[nodiscard]] bool threaded() const noexcept;
 

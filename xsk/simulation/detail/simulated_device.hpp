@@ -33,14 +33,16 @@ struct simulated_interface {
     bool zero_copy = false;  // its driver has zero-copy
     driver_temper temper = driver_temper::looks_again;
     wire_profile outgoing;                          // how late completions are
+    bool hides_progress = false;                    // see wire_options
     std::uint64_t seed = 1;                         // of the dice for that
     const std::chrono::nanoseconds* now = nullptr;  // the wire's clock
 };
 
 class simulated_device {
 public:
-    /// Called for each packet that leaves; its bytes are valid during the call.
-    using sender = std::function<void(std::span<const std::byte>)>;
+    /// Called for each packet that leaves; its bytes are valid during the call. Returns false, and drops the packet, when
+    /// the interface does not send packets of that size.
+    using sender = std::function<bool(std::span<const std::byte>)>;
 
     /// `awake` is called when a driver has become awake and wants to be polled, or a completion is late.
     simulated_device(const simulated_interface& interface, sender send, simulated_driver::waker awake);
@@ -49,16 +51,26 @@ public:
 
     [[nodiscard]] const interface_info& info() const noexcept { return interface_; }
 
+    /// While the link is not up nothing leaves or arrives, and calls answer as link_failure().
+    void set_link(wire_link state) noexcept;
+    /// What a kick answers because of the link, as 0 or a negated errno.
+    [[nodiscard]] int link_failure() const noexcept;
+
     /// Binds a socket with a UMEM of its own, or with that of `other` and its bind flags. Returns 0 or a negated errno.
     int bind(simulated_socket& self, const bind_request& where);
     int bind_shared(simulated_socket& self, std::uint32_t queue, const simulated_socket& other);
     void unbind(simulated_socket& self) noexcept;
 
     int kick_tx(simulated_socket& self);
-    void kick_rx(simulated_socket& self);
+    int kick_rx(simulated_socket& self);
 
     /// Puts a packet into the RX ring of the socket on `queue`; on delivery `placed` is its descriptor.
     arrival receive(std::uint32_t queue, std::span<const std::byte> bytes, xdp_desc& placed) noexcept;
+
+    /// Keeps the completions of what is sent from now on back, like a device that is slow to send; or hands out the first
+    /// `count` of a socket that are late, and returns how many there were.
+    void hold_completions(bool hold) noexcept { holds_ = hold; }
+    std::uint32_t release_completions(simulated_socket& of, std::uint32_t count) noexcept;
 
     /// Hands out the late completions that are due, and tells when the next one is.
     void complete_late() noexcept;
@@ -73,16 +85,22 @@ public:
 private:
     int zero_copy_possible(const simulated_socket& self, const bind_request& where) const noexcept;
     int vacant(std::uint32_t queue) const noexcept;
+    int judge_bind(const simulated_socket& self, const bind_request& where) const noexcept;
     void take(simulated_socket& self, std::uint32_t queue);
+    int transmit(simulated_socket& self);
+    static std::optional<frame_addr> next_frame(simulated_socket& of) noexcept;
     void find_no_frame(simulated_socket& of) noexcept;
     void complete(simulated_socket& of, frame_addr sent) noexcept;
-    void send_one(simulated_socket& from, const xdp_desc& desc);
+    bool send_one(simulated_socket& from, const xdp_desc& desc);
 
-    const interface_info interface_;
+    interface_info interface_;
+    wire_link link_ = wire_link::up;
     const bool zero_copy_;
+    const bool hides_progress_;
     const wire_profile outgoing_;
     const std::chrono::nanoseconds* const now_;
     wire_dice chance_;
+    bool holds_ = false;  // what is completed now comes when it is released
     sender send_;
     simulated_driver::waker awake_;
     simulated_driver driver_;

@@ -35,6 +35,9 @@ public:
         return mutex_ == nullptr ? std::unique_lock<std::mutex>() : std::unique_lock(*mutex_);
     }
 
+    /// The socket of a descriptor, or null. For callers that hold the lock.
+    [[nodiscard]] simulated_socket* find(int fd) noexcept;
+
     int open_socket() override;
     int set_option(int fd, int name, const void* value, std::uint32_t size) override;
     int get_option(int fd, int name, void* value, std::uint32_t* size) override;
@@ -51,7 +54,8 @@ public:
     void pause_ms(int milliseconds) override;
 
 private:
-    [[nodiscard]] simulated_socket* find(int fd) noexcept;
+    static int register_umem(simulated_socket& of, const void* value, std::uint32_t size);
+    static int set_tx_budget(simulated_socket& of, std::uint32_t budget);
     int make_ring(simulated_socket& of, std::size_t which, std::uint32_t entries);
     int bind_shared(simulated_socket& self, const bind_request& where, simulated_device& device);
 

@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include <unistd.h>
@@ -35,12 +36,16 @@ public:
     [[nodiscard]] std::uint32_t readable() const noexcept { return load(memory_.producer) - own_; }
     [[nodiscard]] std::uint32_t writable() const noexcept { return memory_.size - (own_ - load(memory_.consumer)); }
     [[nodiscard]] std::uint32_t unread() const noexcept { return own_ - load(memory_.consumer); }
+    [[nodiscard]] const ring_memory<T>& memory() const noexcept { return memory_; }
 
     T take() noexcept {
-        const T value = memory_.entries[own_ & (memory_.size - 1)];
-        std::atomic_ref(*memory_.consumer).store(++own_, std::memory_order_release);
+        const T value = take_unseen();
+        show_taken();
         return value;
     }
+    /// Takes an entry, which user space learns by the next show_taken().
+    T take_unseen() noexcept { return memory_.entries[own_++ & (memory_.size - 1)]; }
+    void show_taken() noexcept { std::atomic_ref(*memory_.consumer).store(own_, std::memory_order_release); }
     void put(const T& value) noexcept {
         memory_.entries[own_ & (memory_.size - 1)] = value;
         std::atomic_ref(*memory_.producer).store(++own_, std::memory_order_release);
@@ -90,13 +95,15 @@ struct simulated_socket {
     kernel_ring<xdp_desc> rx;
     kernel_ring<xdp_desc> tx;
     xdp_statistics statistics{};
-    std::uint32_t tx_budget = 32;
+    std::uint32_t tx_budget = 0;           // descriptors that a kick sends in copy mode; 0: as many as Linux does by itself
     simulated_device* bound_to = nullptr;  // the interface whose `queue` it holds
     std::uint32_t queue = 0;
+    bool spoilt = false;          // a bind failed, and took the rings of the UMEM with it
     bool need_wakeup = false;     // bound with XDP_USE_NEED_WAKEUP, or shares with one that is
     bool zero_copy = false;       // likewise
     bool wait_announced = false;  // the next arrival signals the descriptor
 
+    std::optional<frame_addr> spare;    // taken from the fill ring for a packet that found the RX ring full
     std::vector<late_completion> late;  // in their order; a place in `comp` is kept for each
 
     // What the driver keeps of a socket in zero-copy mode.

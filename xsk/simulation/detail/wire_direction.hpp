@@ -64,8 +64,8 @@ public:
 
     wire_direction(const wire_profile& profile, std::uint64_t seed, std::uint32_t capacity, std::uint32_t mtu);
 
-    /// A packet leaves at `now`. `counts` says what became of it.
-    void offer(std::span<const std::byte> bytes, time now) noexcept;
+    /// A packet leaves at `now`. `counts` says what became of it. Returns false when the interface does not send its size.
+    bool offer(std::span<const std::byte> bytes, time now) noexcept;
 
     /// Tells whether packets are under way, and when the next of them arrives.
     [[nodiscard]] bool empty() const noexcept { return travellers_.empty(); }
@@ -118,15 +118,15 @@ inline wire_direction::wire_direction(const wire_profile& profile, std::uint64_t
     for (std::uint32_t i = capacity; i != 0; --i) { free_slots_.push_back(i - 1); }
 }
 
-inline void wire_direction::offer(std::span<const std::byte> bytes, time now) noexcept {
+inline bool wire_direction::offer(std::span<const std::byte> bytes, time now) noexcept {
     ++counts.offered;
     if (bytes.size() < ethernet_header || bytes.size() > largest_packet_) {
         ++counts.oversized;
-        return;
+        return false;
     }
     if (chance_.happens(profile_.loss)) {
         ++counts.lost;
-        return;
+        return true;
     }
     const bool twice = chance_.happens(profile_.duplication);
     depart(bytes, now);
@@ -134,6 +134,7 @@ inline void wire_direction::offer(std::span<const std::byte> bytes, time now) no
         ++counts.duplicated;
         depart(bytes, now);
     }
+    return true;
 }
 
 inline void wire_direction::depart(std::span<const std::byte> bytes, time now) noexcept {
