@@ -8,6 +8,7 @@
 #pragma once
 
 #include "fluxnet/xsk/base/error.hpp"
+#include "fluxnet/xsk/memory/detail/outstanding_count.hpp"
 #include "fluxnet/xsk/memory/frame_pool.hpp"
 
 #include <atomic>
@@ -55,9 +56,7 @@ private:
     ~umem_area();
 
     std::atomic<std::uint32_t> handles_ = 1;
-    // Packets that outlive the handles. Drops subtract before or after the last handle adds what it found to be
-    // outstanding; whoever brings the sum to zero by its own step is the last.
-    std::atomic<std::int64_t> outstanding_ = 0;
+    outstanding_count outstanding_;  // packets that outlive the handles
 };
 
 }  // namespace detail
