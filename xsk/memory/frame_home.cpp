@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/memory/frame_home.hpp"
 
-#include <algorithm>
-#include <thread>
 #include "fluxnet/xsk/base/detail/probe.hpp"
+
+#include <thread>
 
 namespace fluxnet {
 namespace {
@@ -13,7 +13,7 @@ constexpr char census_token = 0;
 
 }  // namespace
 
-frame_home::frame_home(const place& where) noexcept : place_(where) {
+frame_home::frame_home(const place& where) noexcept : place_(where), returns_(where.links) {
     // The lowest frame lies on top, so that a fresh home hands frames out in the order of their addresses.
     const std::uint32_t count = frame_count();
     for (std::uint32_t i = 0; i < count; ++i) { place_.free_slots[i] = place_.first_frame + count - 1 - i; }
@@ -89,41 +89,17 @@ void frame_home::give_back(const frame_chain& chain) noexcept {
 }
 
 void frame_home::push(const frame_chain& chain) noexcept {
-    std::uint64_t seen = returns_.load(std::memory_order_relaxed);
-    do {
-        if ((seen & closed_bit) != 0) {
-            detail::probe<"frame_home: push meets closed">();
-            detail::frames_outlived(*place_.area, chain.count);
-            return;
-        }
-        place_.links[chain.last] = static_cast<std::uint32_t>(seen & top_mask);
-    } while (!returns_.compare_exchange_weak(seen, std::uint64_t{chain.first} + 1, std::memory_order_acq_rel,
-                                             std::memory_order_relaxed));
-    if ((seen & hungry_bit) != 0) {
-        detail::probe<"frame_home: hungry wake">();
-        if (waker_.wake != nullptr) { waker_.wake(waker_.context); }
-        wakes_done_.fetch_add(1, std::memory_order_release);
-    }
-}
-
-void frame_home::push(frame_index frame) noexcept {
-    push(frame_chain{frame.value, frame.value, 1});
+    if (!returns_.push(chain)) { detail::frames_outlived(*place_.area, chain.count); }
 }
 
 std::uint32_t frame_home::drain_slowly() noexcept {
     const bool counting = owner_.load(std::memory_order_relaxed) == &census_token;
     assert(owned_here() || counting);
     // Hunger means an empty stack. A census leaves it to the owner, which sleeps and counts on it.
-    if (counting && returns_.load(std::memory_order_relaxed) == hungry_bit) { return 0; }
-    withdraw_hungry();
-    const std::uint64_t word = returns_.exchange(0, std::memory_order_acquire);
+    if (counting && returns_.hungry()) { return 0; }
     const std::uint32_t count = free_count_.load(std::memory_order_relaxed);
-    std::uint32_t drained = 0;
-    for (std::uint64_t top = word & top_mask; top != 0; ++drained) {
-        const auto frame = static_cast<std::uint32_t>(top - 1);
-        place_.free_slots[count + drained] = frame;
-        top = place_.links[frame];
-    }
+    std::uint32_t* next = place_.free_slots.data() + count;
+    const std::uint32_t drained = returns_.take_all([&next](std::uint32_t frame) { *next++ = frame; });
     free_count_.store(count + drained, std::memory_order_relaxed);
     returned_.add(drained);
     return drained;
@@ -167,43 +143,10 @@ void frame_home::reclaim() noexcept {
     given_.add(std::uint64_t{0} - (count - before));
 }
 
-void frame_home::set_waker(frame_waker waker) noexcept {
-    assert(!hungry_);
-    settle();
-    waker_ = waker;
-}
-
-bool frame_home::publish_hungry() noexcept {
-    assert(owned_here());
-    std::uint64_t expected = 0;
-    if (returns_.compare_exchange_strong(expected, hungry_bit, std::memory_order_acq_rel, std::memory_order_relaxed)) {
-        hungry_ = true;
-        return true;
-    }
-    if (expected != hungry_bit) { detail::probe<"frame_home: frames returned before hunger was published">(); }
-    return expected == hungry_bit;
-}
-
-void frame_home::withdraw_hungry() noexcept {
-    if (!hungry_) { return; }
-    hungry_ = false;
-    std::uint64_t expected = hungry_bit;
-    if (!returns_.compare_exchange_strong(expected, 0, std::memory_order_relaxed)) { ++wakes_granted_; }
-}
-
-void frame_home::settle() noexcept {
-    while (wakes_done_.load(std::memory_order_acquire) != wakes_granted_) { std::this_thread::yield(); }
-}
-
 std::uint32_t frame_home::close() noexcept {
-    withdraw_hungry();
+    returns_.withdraw_hungry();
     owner_.store(nullptr, std::memory_order_relaxed);  // from now on everybody returns through the closed stack
-    const std::uint64_t word = returns_.exchange(closed_bit, std::memory_order_acq_rel);
-    settle();
-    std::uint32_t stacked = 0;
-    if ((word & top_mask) != 0) { detail::probe<"frame_home: returns on the stack at close">(); }
-    for (std::uint64_t top = word & top_mask; top != 0; ++stacked) { top = place_.links[top - 1]; }
-    return stacked;
+    return returns_.close();
 }
 
 }  // namespace fluxnet

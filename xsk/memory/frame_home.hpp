@@ -9,21 +9,14 @@
 // writes null, so a thread that reads its own token knows that it is the owner; any other value sends it to the stack.
 // A census holds an ownerless home by a token that is no thread's, for microseconds: adopt() waits for its end.
 //
-// The return stack is one 64-bit word: the number of the top frame plus one (0: empty), a `hungry` bit and a `closed` bit.
-//   push (any thread)   top -> frame, clears hungry; the thread whose push cleared hungry calls the waker.
-//   take all (owner)    word -> 0. There is no pop of a single frame, hence no ABA.
-//   hungry (owner)      empty word -> hungry, only when the stack is empty; withdrawn by hungry -> 0.
-//   close (last handle) word -> closed, for ever. A push that meets closed counts its frame out of the UMEM instead.
-// Because frames and hunger share a word, a frame returned before the owner sleeps makes the owner's exchange fail, and one
-// returned afterwards sees the bit: there is no moment in which both miss. After a push that did not clear hungry the
-// pusher touches the home no more, so the home may be freed at once. A pusher that did clear it still calls the waker; the
-// owner learns of it when it fails to withdraw the bit, and settle() waits for those calls to end.
-// A push is acq_rel: release hands over the frame's bytes and its link, acquire makes the waker's fields visible.
+// Returns of other threads. What the stack's word may be, and why nothing is lost, says return_stack.hpp. The stack is
+// closed with the UMEM's last handle; a thread that finds it closed counts its frame out of the UMEM instead.
 #pragma once
 
 #include "fluxnet/xsk/base/detail/counter.hpp"
 #include "fluxnet/xsk/memory/descriptor.hpp"
 #include "fluxnet/xsk/memory/detail/checked.hpp"
+#include "fluxnet/xsk/memory/detail/return_stack.hpp"
 #include "fluxnet/xsk/memory/home_frames.hpp"
 #include "fluxnet/xsk/memory/ring.hpp"
 
@@ -50,17 +43,10 @@ void frames_outlived(umem_area& area, std::uint32_t frames) noexcept;
 }  // namespace detail
 
 /// Frames linked through the pool's side array, to be returned with one push.
-struct frame_chain {
-    std::uint32_t first = 0;
-    std::uint32_t last = 0;
-    std::uint32_t count = 0;
-};
+using frame_chain = detail::return_chain;
 
 /// What the thread that ends a home's hunger calls. Must not throw; may run on any thread.
-struct frame_waker {
-    void (*wake)(void* context) noexcept = nullptr;
-    void* context = nullptr;
-};
+using frame_waker = detail::return_waker;
 
 class frame_home {
 public:
@@ -114,7 +100,7 @@ public:
         if (owned_here()) [[likely]] {
             put(frame);
         } else {
-            push(frame);
+            push({frame.value, frame.value, 1});
         }
     }
 
@@ -123,12 +109,10 @@ public:
 
     /// Moves all frames of the return stack to the free list and returns how many. Withdraws hunger, except for a census.
     /// Owner only.
-    std::uint32_t drain() noexcept { return returns_.load(std::memory_order_relaxed) == 0 ? 0 : drain_slowly(); }
+    std::uint32_t drain() noexcept { return returns_.idle() ? 0 : drain_slowly(); }
 
     /// Tells whether the calling thread is the owner and no frame is free or waits on the return stack.
-    [[nodiscard]] bool owned_and_empty() const noexcept {
-        return owned_here() && free_count() == 0 && returns_.load(std::memory_order_relaxed) == 0;
-    }
+    [[nodiscard]] bool owned_and_empty() const noexcept { return owned_here() && free_count() == 0 && returns_.idle(); }
 
     /// Gives free frames to a fill ring, as many as both allow, and returns how many. Owner only.
     std::uint32_t refill(producer_ring<frame_addr>& fill) noexcept;
@@ -156,17 +140,20 @@ public:
     }
 
     /// Sets who is to be woken; only while no hunger is published. Owner only.
-    void set_waker(frame_waker waker) noexcept;
+    void set_waker(frame_waker waker) noexcept { returns_.set_waker(waker); }
 
     /// Asks to be woken by the next return. Returns false, publishing nothing, when frames wait on the stack already.
     /// Owner only.
-    [[nodiscard]] bool publish_hungry() noexcept;
+    [[nodiscard]] bool publish_hungry() noexcept {
+        assert(owned_here());
+        return returns_.publish_hungry();
+    }
 
     /// Takes the request back. Owner only; does nothing when there is none.
-    void withdraw_hungry() noexcept;
+    void withdraw_hungry() noexcept { returns_.withdraw_hungry(); }
 
     /// Waits for waker calls that are under way on other threads: microseconds unless such a thread is preempted.
-    void settle() noexcept;
+    void settle() noexcept { returns_.settle(); }
 
     /// Closes the stack and returns how many frames were on it. Called once, with no owner and no handle left.
     [[nodiscard]] std::uint32_t close() noexcept;
@@ -207,14 +194,9 @@ public:
     [[nodiscard]] std::uint64_t returned() const noexcept { return returned_.get(); }
 
 private:
-    static constexpr std::uint64_t top_mask = 0xffff'ffffU;
-    static constexpr std::uint64_t hungry_bit = std::uint64_t{1} << 32;
-    static constexpr std::uint64_t closed_bit = std::uint64_t{1} << 33;
-
     bool adopt_slowly() noexcept;
     std::uint32_t drain_slowly() noexcept;
     void push(const frame_chain& chain) noexcept;
-    void push(frame_index frame) noexcept;
 
     void put(frame_index frame) noexcept {
         const std::uint32_t count = free_count_.load(std::memory_order_relaxed);
@@ -232,13 +214,8 @@ private:
     detail::counter taken_;                      // free -> user
     detail::counter received_;                   // RX -> user
     detail::counter returned_;                   // user or completion -> free
-    frame_waker waker_;
-    bool hungry_ = false;              // we published hungry and have not withdrawn it
-    std::uint32_t wakes_granted_ = 0;  // times another thread cleared hungry
 
-    // What other threads write.
-    alignas(64) std::atomic<std::uint64_t> returns_ = 0;
-    std::atomic<std::uint32_t> wakes_done_ = 0;  // <= wakes_granted_ once the owner has looked
+    detail::return_stack returns_;
 };
 
 }  // namespace fluxnet

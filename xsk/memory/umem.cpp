@@ -96,12 +96,11 @@ umem_area::~umem_area() {
 
 void umem_area::drop_handle() noexcept {
     if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) { return; }
-    const std::int64_t held = pool.close();
-    if (outstanding_.fetch_add(held, std::memory_order_acq_rel) + held == 0) { delete this; }
+    if (outstanding_.close(pool.close())) { delete this; }
 }
 
 void umem_area::outlived(std::uint32_t frames) noexcept {
-    if (outstanding_.fetch_sub(frames, std::memory_order_acq_rel) == std::int64_t{frames}) { delete this; }
+    if (outstanding_.returned(frames)) { delete this; }
 }
 
 void frames_outlived(umem_area& area, std::uint32_t frames) noexcept {

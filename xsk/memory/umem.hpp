@@ -17,6 +17,7 @@
 #pragma once
 
 #include "fluxnet/xsk/base/error.hpp"
+#include "fluxnet/xsk/memory/detail/outstanding_count.hpp"
 #include "fluxnet/xsk/memory/frame_pool.hpp"
 
 #include <atomic>
@@ -64,9 +65,7 @@ private:
     ~umem_area();
 
     std::atomic<std::uint32_t> handles_ = 1;
-    // Packets that outlive the handles. A drop of a packet subtracts, before or after the last handle adds what it found to
-    // be outstanding. The thread whose step brings the sum to zero unmaps the memory.
-    std::atomic<std::int64_t> outstanding_ = 0;
+    outstanding_count outstanding_;  // packets that outlive the handles
 };
 
 }  // namespace detail
