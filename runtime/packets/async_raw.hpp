@@ -45,7 +45,8 @@ public:
     /// `into` is not empty and must stay valid until it completes. Resumes on the bound executor. Allocates nothing.
     /// Fairness: a coroutine that has received its share of packets this turn lets others run first. Errors:
     /// operation_canceled (nothing was taken from the ring), interface_gone, program_detached (noticed with the next news of
-    /// the interface), ring_corruption, closed. A link that is down is no error: it stays pending.
+    /// the interface), ring_corruption, closed, wrong_executor (it would have to wait on another executor than the bound
+    /// one). A link that is down is no error: it stays pending.
     [[nodiscard]] recv_awaiter recv_batch(std::span<xdp_desc> into) noexcept;
 
     /// The socket with its four rings.

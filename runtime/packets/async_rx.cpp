@@ -14,7 +14,7 @@ class rx_service final : public receive_service {
 public:
     rx_service(executor& on, rx socket)
         : receive_service(on, socket.interface(), socket.link_announced(), socket.redirect().get()), rx_(std::move(socket)) {
-        rx_.home().set_waker({&wake_executor, &executor_});
+        rx_.home().set_waker({&wake_executor, &on});
     }
 
     ~rx_service() {
@@ -26,15 +26,16 @@ public:
     /// Tells whether a receive can complete now.
     [[nodiscard]] bool ready() noexcept {
         if (!vacant()) { return false; }
-        return rx_.failure() || (inside(executor_).has_packet_budget() && rx_.available() != 0);
+        if (rx_.failure()) [[unlikely]] { return draw_here(); }
+        return inside(*executor_).has_packet_budget() && rx_.available() != 0;
     }
 
     io_result take(std::span<packet> into) noexcept {
         const std::uint32_t count = rx_.try_recv(into);
         if (count != into.size()) { rx_.recycle(into.subspan(count)); }
-        inside(executor_).spend_packet_budget(count);
-        const std::error_code failure = rx_.failure();
-        return {failure && count != 0 ? no_error : failure, count};
+        inside(*executor_).spend_packet_budget(count);
+        if (count != 0) [[likely]] { return {no_error, count}; }
+        return {executor::current() == executor_ ? rx_.failure() : make_error_code(errc::wrong_executor), 0};
     }
 
     void listen(bool wanted) noexcept { listening_ = wanted; }

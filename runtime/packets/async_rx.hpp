@@ -41,9 +41,10 @@ public:
     /// they arrive. Drops what `into` held, at the end of the turn at the latest, so that no frame is kept while waiting.
     /// One coroutine waits at a time. `into` is not empty and must stay valid until it completes. Resumes on the bound
     /// executor. Fairness: a coroutine that has received its share of packets this turn lets others run first. Errors:
-    /// operation_canceled (nothing was taken from the ring), interface_gone, program_detached, ring_corruption, closed. A
-    /// detached program is noticed with the next news of the interface: the kernel announces deletions and link changes, not
-    /// that. A link that is down is no error: it stays pending and goes on when the link is up again.
+    /// operation_canceled (nothing was taken from the ring), interface_gone, program_detached, ring_corruption, closed,
+    /// wrong_executor (it would have to wait on another executor than the bound one). A detached program is noticed with the
+    /// next news of the interface: the kernel announces deletions and link changes, not that. A link that is down is no
+    /// error: it stays pending and goes on when the link is up again.
     [[nodiscard]] recv_awaiter recv(std::span<packet> into) noexcept;
 
     /// The receiving half itself, for its observers.

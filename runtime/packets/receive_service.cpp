@@ -8,11 +8,11 @@
 namespace fluxnet::detail {
 
 receive_service::receive_service(executor& on, const interface_info& interface, bool announced, const program* redirect)
-    : executor_(on), links_(announced ? &on.use_service<link_monitors>().here() : nullptr) {
+    : executor_(&on), links_(announced ? &on.use_service<link_monitors>().here() : nullptr) {
     interface_index = interface.index;
     program_id = redirect != nullptr ? redirect->id() : 0;
     if (links_ != nullptr) { links_->add(*this); }
-    inside(executor_).add_handler(*this);
+    inside(on).add_handler(*this);
 }
 
 void receive_service::close() noexcept {
@@ -20,7 +20,7 @@ void receive_service::close() noexcept {
 }
 
 void receive_service::disarm() noexcept {
-    if (armed()) { inside(executor_).reactor().disarm_now(*this); }
+    if (armed()) { inside(*executor_).reactor().disarm_now(*this); }
 }
 
 void receive_service::on_ready(int result) noexcept {
@@ -43,6 +43,11 @@ receive_operation::~receive_operation() {
 }
 
 void receive_operation::wait() noexcept {
+    if (!service_->is_on(home_executor())) {
+        service_ = nullptr;
+        complete(errc::wrong_executor);
+        return;
+    }
     service_->wait(*this);
 }
 

@@ -195,6 +195,46 @@ private:
     std::optional<async_sockets> sockets_;
 };
 
+/// Frames of a socket whose own are all in hand; one is dropped each time.
+template <class Below>
+class frames_world final : public fault_world {
+public:
+    explicit frames_world(fault_place& place)
+        : below_(place, true), sockets_(below_.open()), hoard_(numbered_packets(sockets_->tx, fake_port::sending)) {
+        sockets_->tx.socket().release();
+    }
+
+    task<ending> await_once() override {
+        std::array<packet, 4> fresh;
+        const io_result made = co_await sockets_->tx.allocate(fresh);
+        if ((made.n != 0) == static_cast<bool>(made.ec)) { co_return ending::failed; }
+        for (std::size_t i = 0; i < fresh.size(); ++i) {
+            if (static_cast<bool>(fresh[i]) != (i < made.n)) { co_return ending::failed; }
+        }
+        for (packet& one : std::span(fresh).first(made.n)) { hoard_.push_back(std::move(one)); }
+        taken_ += static_cast<int>(made.n);
+        co_return ending_of(made.ec);
+    }
+    void complete() override { hoard_.pop_back(); }
+    void check_handles(const fault_tally& tally) override {
+        const auto held = static_cast<int>(hoard_.size());
+        CHECK(held == static_cast<int>(fake_port::sending) - tally.completions + taken_);
+        hoard_.clear();
+        check_nothing_lost(*sockets_);
+    }
+    void let_go() noexcept override {
+        sockets_.reset();
+        hoard_.clear();
+    }
+    void check(const fault_tally&) override { below_.check(); }
+
+private:
+    Below below_;
+    std::optional<async_sockets> sockets_;
+    std::vector<packet> hoard_;
+    int taken_ = 0;
+};
+
 template <class Below>
 class raw_world final : public fault_world {
 public:
@@ -250,6 +290,10 @@ std::span<const fault_entry> socket_faults() {
                     .why_not_in_virtual_time = "the model of the kernel knows real time only"},
         fault_entry{
             .file = "async_tx.hpp", .awaiter = "async_tx::send_awaiter", .what = "room to send", .make = make<tx_world>},
+        fault_entry{.file = "async_tx.hpp",
+                    .awaiter = "async_tx::allocate_awaiter",
+                    .what = "frames to send",
+                    .make = make<frames_world>},
         fault_entry{
             .file = "async_raw.hpp", .awaiter = "async_raw::recv_awaiter", .what = "descriptors", .make = make<raw_world>},
     };

@@ -25,6 +25,8 @@ namespace fluxnet::detail {
 
 class receive_service : protected turn_handler, private poll_operation, private link_listener {
 public:
+    [[nodiscard]] bool is_on(const executor& here) const noexcept { return &here == executor_; }
+
     void wait(receive_operation& waiter) noexcept {
         assert(waiter_ == nullptr && "two coroutines await one handle");
         waiter_ = &waiter;  // out of budget, not out of packets: end_turn() makes it ready for the next turn
@@ -60,22 +62,22 @@ protected:
     /// that are there already, as `available` has it, forbid the sleep.
     template <class Socket, class Available>
     void watch(Socket& socket, Available available) {
-        if (inside(executor_).clock() != nullptr) {
-            if (available() != 0) { executor_.wake(); }
+        if (inside(*executor_).clock() != nullptr) {
+            if (available() != 0) { executor_->wake(); }
         } else if (!armed()) {
             socket.prepare_wait();
-            inside(executor_).reactor().arm(*this, socket.fd(), POLLIN);
+            inside(*executor_).reactor().arm(*this, socket.fd(), POLLIN);
         }
     }
 
     void after_sleep() noexcept override {
-        if (inside(executor_).clock() != nullptr) { serve(); }  // ready together with the timers of this time
+        if (inside(*executor_).clock() != nullptr) { serve(); }  // ready together with the timers of this time
     }
 
     /// Takes the poll back from the kernel, if it is armed.
     void disarm() noexcept;
 
-    executor& executor_;
+    executor* executor_;
 
 private:
     /// Finishes the receive that is pending when there are packets for it, or never will be.
