@@ -89,6 +89,10 @@ async_raw::recv_awaiter async_raw::recv_batch(std::span<xdp_desc> into) noexcept
     return {*service_, into};
 }
 
+move_awaiter async_raw::move_to(executor& target) noexcept {
+    return {*service_, target};
+}
+
 raw_socket& async_raw::socket() noexcept {
     return service_->socket();
 }

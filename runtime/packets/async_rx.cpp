@@ -14,7 +14,7 @@ class rx_service final : public receive_service {
 public:
     rx_service(executor& on, rx socket)
         : receive_service(on, socket.interface(), socket.link_announced(), socket.redirect().get()), rx_(std::move(socket)) {
-        rx_.home().set_waker({&wake_executor, &on});
+        rx_service::after_arriving();
     }
 
     ~rx_service() {
@@ -81,6 +81,15 @@ private:
         rx_.release();
     }
 
+    void after_leaving() noexcept override {
+        rx_.home().set_waker({});
+        receive_service::after_leaving();
+    }
+    void after_arriving() noexcept override {
+        rx_.home().set_waker({&wake_executor, executor_});
+        receive_service::after_arriving();
+    }
+
     void serve() noexcept override {
         if (pending() && (rx_.available() != 0 || rx_.failure())) { finish(); }
     }
@@ -109,6 +118,10 @@ rx& async_rx::socket() noexcept {
 
 const rx& async_rx::socket() const noexcept {
     return service_->socket();
+}
+
+move_awaiter async_rx::move_to(executor& target) noexcept {
+    return {*service_, target};
 }
 
 void async_rx::listen(bool wanted) noexcept {

@@ -32,6 +32,10 @@ void async_tx::set_flush_policy(const flush_policy& policy) noexcept {
     service_->set_policy(policy);
 }
 
+move_awaiter async_tx::move_to(executor& target) noexcept {
+    return {*service_, target};
+}
+
 void async_tx::limit_completions(std::chrono::nanoseconds limit) noexcept {
     service_->set_completion_limit(limit);
 }

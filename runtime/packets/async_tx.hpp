@@ -17,6 +17,7 @@
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
+#include "fluxnet/runtime/packets/move_awaiter.hpp"
 #include "fluxnet/xsk/base/detail/duration.hpp"
 #include "fluxnet/xsk/tx.hpp"
 
@@ -104,6 +105,10 @@ public:
     void set_completion_limit(std::chrono::duration<Rep, Period> limit) noexcept {
         limit_completions(detail::saturated(limit));
     }
+
+    /// Hands the handle over to `target` and goes on there, as async_rx::move_to() does, with the same errors. Queued
+    /// packets are kicked before; completions are looked for on the target from then on.
+    [[nodiscard]] move_awaiter move_to(executor& target) noexcept;
 
     /// The sending half itself, for its observers.
     [[nodiscard]] tx& socket() noexcept;

@@ -22,11 +22,10 @@ void wake_executor(void* context) noexcept {
 
 }  // namespace
 
-tx_service::tx_service(executor& on, tx socket) : executor_(&on), tx_(std::move(socket)), back_off_(shortest_back_off) {
-    interface_index = tx_.interface().index;
-    if (tx_.link_announced()) { on.use_service<link_monitors>().here().add(*this); }
-    tx_.home().set_waker({&wake_executor, &on});
-    inside(on).add_handler(*this);
+tx_service::tx_service(executor& on, tx socket)
+    : handle_service(on, socket.interface(), socket.link_announced(), 0), tx_(std::move(socket)),
+      back_off_(shortest_back_off) {
+    after_arriving();
 }
 
 tx_service::~tx_service() {
@@ -152,7 +151,7 @@ std::uint32_t tx_service::try_allocate(std::span<packet> into) noexcept {
     if (!allocating_.empty()) { return 0; }
     const std::uint32_t count = tx_.allocate(into);
     // Packets made before run(): the thread that runs the executor is to own the home.
-    if (executor::current() != executor_) { tx_.release(); }
+    if (executor_ == nullptr || executor::current() != executor_) { tx_.release(); }
     return count;
 }
 
@@ -222,6 +221,10 @@ void tx_service::end_run() noexcept {
     tx_.home().settle();
     if (tx_.in_flight() != 0) { tx_.flush(); }
     tx_.release();
+}
+
+void tx_service::after_arriving() noexcept {
+    tx_.home().set_waker({&wake_executor, executor_});
 }
 
 void tx_service::on_time() noexcept {

@@ -18,6 +18,8 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -268,6 +270,69 @@ private:
     int received_ = 0;
 };
 
+/// A handle that goes to another executor, which runs on a thread of its own from complete() on, until it has had its
+/// visitor.
+template <class Handle>
+class move_world final : public fault_world {
+public:
+    explicit move_world(fault_place& place) {
+        kernel_.interface.index = 1;
+        handle_.emplace(open(place.loop()));
+    }
+    ~move_world() override { join(); }
+
+    task<ending> await_once() override {
+        const result<void> moved = co_await handle_->move_to(other_);
+        if (!moved) { co_return ending_of(moved.error().code); }
+        CHECK(executor::current() == &other_);
+        co_return ending::completed;
+    }
+    void complete() override {
+        if (thread_.joinable()) { return; }
+        thread_ = std::thread([this] { other_.run(); });
+    }
+    void check_handles(const fault_tally&) override {
+        join();
+        CHECK_FALSE(handle_->socket().interface().name.empty());
+    }
+    void let_go() noexcept override {
+        join();
+        handle_.reset();
+    }
+    void check(const fault_tally&) override { check_nothing_left(kernel_); }
+
+private:
+    Handle open(executor& loop) {
+        if constexpr (std::is_same_v<Handle, async_raw>) {
+            return async_raw(loop, sim_builder(kernel_, 32, 32).build_raw().value());
+        } else if constexpr (std::is_same_v<Handle, async_rx>) {
+            return std::move(fake_port::open(loop, kernel_).rx);
+        } else {
+            return std::move(fake_port::open(loop, kernel_).tx);
+        }
+    }
+    void join() noexcept {
+        if (thread_.joinable()) { thread_.join(); }
+    }
+
+    fake_kernel kernel_;
+    executor other_;
+    std::optional<Handle> handle_;
+    std::thread thread_;
+};
+
+template <class Handle>
+fault_entry moved_row(const char* what) {
+    return {.file = "move_awaiter.hpp",
+            .awaiter = "move_awaiter",
+            .what = what,
+            .make = [](fault_place& place) -> std::unique_ptr<fault_world> {
+                return std::make_unique<move_world<Handle>>(place);
+            },
+            .cancellable = false,
+            .why_not_in_virtual_time = "the other executor would run on another thread"};
+}
+
 template <template <class> class World>
 std::unique_ptr<fault_world> make(fault_place& place) {
     if (place.in_virtual_time()) { return std::make_unique<World<wire_below>>(place); }
@@ -296,6 +361,9 @@ std::span<const fault_entry> socket_faults() {
                     .make = make<frames_world>},
         fault_entry{
             .file = "async_raw.hpp", .awaiter = "async_raw::recv_awaiter", .what = "descriptors", .make = make<raw_world>},
+        moved_row<async_rx>("the way of a receiving handle"),
+        moved_row<async_tx>("the way of a sending handle"),
+        moved_row<async_raw>("the way of a raw handle"),
     };
     return all;
 }

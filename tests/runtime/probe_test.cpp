@@ -221,6 +221,20 @@ void wait_for_completions_that_never_come() {
     loop.run();
 }
 
+task<void> move(async_rx& rx, executor& target) {
+    static_cast<void>(co_await rx.move_to(target));
+}
+
+void go_on_the_way_to_another_executor() {
+    simulated_wire wire;
+    executor there;
+    executor here;
+    async_sockets sockets = open_async(here, wire.socket_on(simulated_wire::end::left)).value();
+    here.spawn(move(sockets.rx, there));
+    here.poll();
+    here.discard_tasks();
+}
+
 void close_while_a_send_waits() {
     wire_options options;
     options.to_right.completions_end = 0ns;
@@ -295,6 +309,7 @@ TEST_CASE("every rare path that a probe marks is taken") {
     send_to_a_kernel_at_fault();
     close_while_a_send_waits();
     wait_for_completions_that_never_come();
+    go_on_the_way_to_another_executor();
     cancel_against_a_completion();
     post_to_a_sleeper();
     unsigned probes = 0;

@@ -8,7 +8,7 @@
 #pragma once
 
 #include "fluxnet/runtime/core/executor.hpp"
-#include "fluxnet/runtime/packets/detail/link_monitor.hpp"
+#include "fluxnet/runtime/packets/detail/handle_service.hpp"
 #include "fluxnet/runtime/packets/receive_operation.hpp"
 #include "fluxnet/runtime/reactor/reactor.hpp"
 #include "fluxnet/xsk/base/error.hpp"
@@ -23,10 +23,8 @@
 
 namespace fluxnet::detail {
 
-class receive_service : protected turn_handler, private poll_operation, private link_listener {
+class receive_service : public handle_service, private poll_operation {
 public:
-    [[nodiscard]] bool is_on(const executor& here) const noexcept { return &here == executor_; }
-
     void wait(receive_operation& waiter) noexcept {
         assert(waiter_ == nullptr && "two coroutines await one handle");
         waiter_ = &waiter;  // out of budget, not out of packets: end_turn() makes it ready for the next turn
@@ -77,9 +75,17 @@ protected:
     /// Takes the poll back from the kernel, if it is armed.
     void disarm() noexcept;
 
-    executor* executor_;
+    void after_leaving() noexcept override { waiter_ = &nobody(); }
+    void after_arriving() noexcept override { waiter_ = nullptr; }
 
 private:
+    class no_operation;
+
+    /// Stands where the waiter would while the handle belongs to no executor, so that no await begins without a look.
+    [[nodiscard]] static receive_operation& nobody() noexcept;
+
+    [[nodiscard]] bool in_use() const noexcept override { return waiter_ != nullptr && waiter_ != &nobody(); }
+
     /// Finishes the receive that is pending when there are packets for it, or never will be.
     virtual void serve() noexcept = 0;
     /// Ends the handle for a reason that the link monitor found.
@@ -93,7 +99,6 @@ private:
     void on_link(bool) noexcept override {}
     void lose(errc why) noexcept;
 
-    link_monitor* links_;                  // null for an interface that rtnetlink does not know
     receive_operation* waiter_ = nullptr;  // from its suspension until it resumes, is cancelled or is destroyed
     std::uint64_t wakeups_ = 0;
 };

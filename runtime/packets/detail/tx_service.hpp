@@ -16,7 +16,7 @@
 #include "fluxnet/runtime/core/detail/turn.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/packets/async_tx.hpp"
-#include "fluxnet/runtime/packets/detail/link_monitor.hpp"
+#include "fluxnet/runtime/packets/detail/handle_service.hpp"
 #include "fluxnet/xsk/tx.hpp"
 
 #include <boost/intrusive/list.hpp>
@@ -28,7 +28,7 @@
 
 namespace fluxnet::detail {
 
-class tx_service final : private turn_handler, private timer_node, private link_listener {
+class tx_service final : public handle_service, private timer_node {
 public:
     /// Throws std::system_error when no rtnetlink socket can be had.
     tx_service(executor& on, tx socket);
@@ -38,7 +38,7 @@ public:
 
     /// Nobody overtakes a send that waits. What takes no room draws on the turn's budget of awaits instead.
     [[nodiscard]] bool start(async_tx::send_awaiter& send) noexcept {
-        if (!sending_.empty()) { return false; }
+        if (executor_ == nullptr || !sending_.empty()) { return false; }
         send.sent_ = tx_.try_send(send.packets_);
         if (send.sent_ == send.packets_.size()) [[likely]] { return send.sent_ != 0 || draw_here(); }
         send.failure_ = tx_.refusal(send.packets_[send.sent_]);
@@ -82,6 +82,11 @@ private:
     void on_program_lost() noexcept override {}
     void on_link(bool up) noexcept override;
 
+    // handle_service
+    [[nodiscard]] bool in_use() const noexcept override { return !sending_.empty() || !allocating_.empty(); }
+    void after_leaving() noexcept override { tx_.home().set_waker({}); }
+    void after_arriving() noexcept override;
+
     /// Tells whether the kernel has packets of ours, or a send waits.
     [[nodiscard]] bool busy() const noexcept { return tx_.in_flight() != 0 || !sending_.empty(); }
 
@@ -98,7 +103,6 @@ private:
     void serve_allocations() noexcept;
     void withdraw_hunger() noexcept;
 
-    executor* executor_;
     tx tx_;
     line<async_tx::send_awaiter> sending_;
     line<async_tx::allocate_awaiter> allocating_;
