@@ -62,7 +62,7 @@ static task<void> ask(async_sockets& sockets, std::uint64_t count, proto::mac_ad
     std::array<packet, 32> burst;
     while (tally.sent < count) {
         const std::size_t made =
-            sockets.tx.allocate(std::span(burst).first(std::min<std::uint64_t>(32, count - tally.sent)));
+            sockets.tx.try_allocate(std::span(burst).first(std::min<std::uint64_t>(32, count - tally.sent)));
         for (std::size_t i = 0; i < made; ++i) { write_request(burst[i], from, to); }
         const io_result put = co_await sockets.tx.send(std::span(burst).first(made));
         tally.sent += put.n;

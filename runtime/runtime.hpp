@@ -26,6 +26,7 @@
 #include "fluxnet/runtime/packets/async_tx.hpp"
 #include "fluxnet/runtime/packets/engine.hpp"
 #include "fluxnet/runtime/packets/metrics.hpp"
+#include "fluxnet/runtime/packets/move_awaiter.hpp"
 #include "fluxnet/runtime/packets/open_async.hpp"
 #include "fluxnet/runtime/packets/receive_operation.hpp"
 #include "fluxnet/runtime/reactor/io_operation.hpp"

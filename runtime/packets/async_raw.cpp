@@ -24,7 +24,8 @@ public:
     /// Tells whether a receive can complete now.
     [[nodiscard]] bool ready() noexcept {
         if (!vacant()) { return false; }
-        return failure_ || (inside(executor_).has_packet_budget() && available() != 0);
+        if (failure_) [[unlikely]] { return draw_here(); }
+        return inside(*executor_).has_packet_budget() && available() != 0;
     }
 
     io_result take(std::span<xdp_desc> into) noexcept {
@@ -32,7 +33,7 @@ public:
         auto claim = socket_.rx.consume(static_cast<std::uint32_t>(into.size()));
         const std::uint32_t count = claim.size();
         for (xdp_desc& desc : into.first(count)) { desc = claim.next(); }
-        inside(executor_).spend_packet_budget(count);
+        inside(*executor_).spend_packet_budget(count);
         return {count == 0 ? failure_ : no_error, count};
     }
 
@@ -86,6 +87,10 @@ async_raw::~async_raw() = default;
 
 async_raw::recv_awaiter async_raw::recv_batch(std::span<xdp_desc> into) noexcept {
     return {*service_, into};
+}
+
+move_awaiter async_raw::move_to(executor& target) noexcept {
+    return {*service_, target};
 }
 
 raw_socket& async_raw::socket() noexcept {

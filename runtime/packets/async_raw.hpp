@@ -10,6 +10,7 @@
 
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
+#include "fluxnet/runtime/packets/move_awaiter.hpp"
 #include "fluxnet/runtime/packets/receive_operation.hpp"
 #include "fluxnet/xsk/raw_socket.hpp"
 
@@ -45,8 +46,20 @@ public:
     /// `into` is not empty and must stay valid until it completes. Resumes on the bound executor. Allocates nothing.
     /// Fairness: a coroutine that has received its share of packets this turn lets others run first. Errors:
     /// operation_canceled (nothing was taken from the ring), interface_gone, program_detached (noticed with the next news of
-    /// the interface), ring_corruption, closed. A link that is down is no error: it stays pending.
+    /// the interface), ring_corruption, closed, wrong_executor (it would have to wait on another executor than the bound
+    /// one). A link that is down is no error: it stays pending.
     [[nodiscard]] recv_awaiter recv_batch(std::span<xdp_desc> into) noexcept;
+
+    /// Hands the handle over to `target` and goes on there, on its thread: the poll is taken back from the kernel, frames
+    /// that come back wake the target, and so does the news of the interface. No other coroutine may await the handle, nor
+    /// use it before this completes. The former executor need not outlive the handle any more. Blocks for microseconds;
+    /// allocates when the target first hears of a network namespace. `target` must run until the task has ended or gone
+    /// elsewhere. Errors: operation_canceled, when the task was asked to stop before, and then nothing has changed;
+    /// handle_in_use, wrong_executor (awaited on another than the bound one), likewise. interface_not_found, when the
+    /// target's thread is in another network namespace, not_in_virtual_time, system_failure: the task goes on there, but the
+    /// handle belongs to no executor; see move_awaiter.hpp for what that means. Before Linux 5.14 namespaces cannot be told
+    /// apart: a handle that goes to a thread in another one does not hear of its interface's end then.
+    [[nodiscard]] move_awaiter move_to(executor& target) noexcept;
 
     /// The socket with its four rings.
     [[nodiscard]] raw_socket& socket() noexcept;

@@ -14,7 +14,7 @@ class rx_service final : public receive_service {
 public:
     rx_service(executor& on, rx socket)
         : receive_service(on, socket.interface(), socket.link_announced(), socket.redirect().get()), rx_(std::move(socket)) {
-        rx_.home().set_waker({&wake_executor, &executor_});
+        rx_service::after_arriving();
     }
 
     ~rx_service() {
@@ -26,15 +26,16 @@ public:
     /// Tells whether a receive can complete now.
     [[nodiscard]] bool ready() noexcept {
         if (!vacant()) { return false; }
-        return rx_.failure() || (inside(executor_).has_packet_budget() && rx_.available() != 0);
+        if (rx_.failure()) [[unlikely]] { return draw_here(); }
+        return inside(*executor_).has_packet_budget() && rx_.available() != 0;
     }
 
     io_result take(std::span<packet> into) noexcept {
         const std::uint32_t count = rx_.try_recv(into);
         if (count != into.size()) { rx_.recycle(into.subspan(count)); }
-        inside(executor_).spend_packet_budget(count);
-        const std::error_code failure = rx_.failure();
-        return {failure && count != 0 ? no_error : failure, count};
+        inside(*executor_).spend_packet_budget(count);
+        if (count != 0) [[likely]] { return {no_error, count}; }
+        return {executor::current() == executor_ ? rx_.failure() : make_error_code(errc::wrong_executor), 0};
     }
 
     void listen(bool wanted) noexcept { listening_ = wanted; }
@@ -80,6 +81,15 @@ private:
         rx_.release();
     }
 
+    void after_leaving() noexcept override {
+        rx_.home().set_waker({});
+        receive_service::after_leaving();
+    }
+    void after_arriving() noexcept override {
+        rx_.home().set_waker({&wake_executor, executor_});
+        receive_service::after_arriving();
+    }
+
     void serve() noexcept override {
         if (pending() && (rx_.available() != 0 || rx_.failure())) { finish(); }
     }
@@ -108,6 +118,10 @@ rx& async_rx::socket() noexcept {
 
 const rx& async_rx::socket() const noexcept {
     return service_->socket();
+}
+
+move_awaiter async_rx::move_to(executor& target) noexcept {
+    return {*service_, target};
 }
 
 void async_rx::listen(bool wanted) noexcept {

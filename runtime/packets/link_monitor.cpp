@@ -201,13 +201,32 @@ void link_monitor::gone(int index) noexcept {
 }
 
 link_monitor& link_monitors::here() {
+    auto made = make();
+    link_monitor* const known = find(made->cookie());
+    return known != nullptr ? *known : keep(std::move(made));
+}
+
+link_monitor* link_monitors::of(std::uint64_t cookie) {
+    if (link_monitor* const known = find(cookie)) { return known; }
+    auto made = make();
+    return made->cookie() == cookie ? &keep(std::move(made)) : nullptr;
+}
+
+link_monitor* link_monitors::find(std::uint64_t cookie) const noexcept {
+    for (const auto& known : monitors_) {
+        if (known->cookie() == cookie) { return known.get(); }
+    }
+    return nullptr;
+}
+
+std::unique_ptr<link_monitor> link_monitors::make() const {
     if (inside(owner_).clock() != nullptr) {
         throw std::system_error(make_error_code(errc::not_in_virtual_time), "an interface of the kernel");
     }
-    auto made = std::make_unique<link_monitor>(owner_);
-    for (const auto& known : monitors_) {
-        if (known->same_namespace(*made)) { return *known; }
-    }
+    return std::make_unique<link_monitor>(owner_);
+}
+
+link_monitor& link_monitors::keep(std::unique_ptr<link_monitor> made) {
     monitors_.push_back(std::move(made));
     return *monitors_.back();
 }

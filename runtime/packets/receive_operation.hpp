@@ -18,6 +18,7 @@ class receive_service;
 class receive_operation : public operation {
 protected:
     explicit receive_operation(receive_service& service) noexcept : service_(&service) {}
+    receive_operation() noexcept : service_(nullptr) {}  // waits nowhere, ever
     virtual ~receive_operation();
 
     /// The body of await_suspend().

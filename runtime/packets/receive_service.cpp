@@ -8,19 +8,24 @@
 namespace fluxnet::detail {
 
 receive_service::receive_service(executor& on, const interface_info& interface, bool announced, const program* redirect)
-    : executor_(on), links_(announced ? &on.use_service<link_monitors>().here() : nullptr) {
-    interface_index = interface.index;
-    program_id = redirect != nullptr ? redirect->id() : 0;
-    if (links_ != nullptr) { links_->add(*this); }
-    inside(executor_).add_handler(*this);
+    : handle_service(on, interface, announced, redirect != nullptr ? redirect->id() : 0) {}
+
+class receive_service::no_operation final : public receive_operation {
+public:
+    [[nodiscard]] const char* name() const noexcept override { return "nothing"; }
+};
+
+receive_operation& receive_service::nobody() noexcept {
+    static no_operation instance;
+    return instance;
 }
 
 void receive_service::close() noexcept {
-    if (waiter_ != nullptr) { std::exchange(waiter_, nullptr)->lose_handle(); }
+    if (in_use()) { std::exchange(waiter_, nullptr)->lose_handle(); }
 }
 
 void receive_service::disarm() noexcept {
-    if (armed()) { inside(executor_).reactor().disarm_now(*this); }
+    if (armed()) { inside(*executor_).reactor().disarm_now(*this); }
 }
 
 void receive_service::on_ready(int result) noexcept {
@@ -28,7 +33,7 @@ void receive_service::on_ready(int result) noexcept {
     // An error on the socket: the interface may be gone, or only down. The monitor finds out.
     if (result < 0 || (static_cast<unsigned>(result) & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
         take_socket_error();
-        if (links_ != nullptr) { links_->query(interface_index); }
+        query_link();
     }
     serve();
 }
@@ -43,6 +48,11 @@ receive_operation::~receive_operation() {
 }
 
 void receive_operation::wait() noexcept {
+    if (!service_->is_on(home_executor())) {
+        service_ = nullptr;
+        complete(errc::wrong_executor);
+        return;
+    }
     service_->wait(*this);
 }
 

@@ -48,7 +48,7 @@ inline std::vector<std::uint32_t> numbers(std::uint32_t first, std::uint32_t cou
 /// Makes `count` packets with the numbers from `first` on.
 inline std::vector<packet> numbered_packets(async_tx& tx, std::size_t count, std::uint32_t first = 0) {
     std::vector<packet> made(count);
-    REQUIRE(tx.allocate(made) == count);
+    REQUIRE(tx.try_allocate(made) == count);
     for (packet& one : made) { REQUIRE(one.assign(numbered_frame(first++))); }
     return made;
 }

@@ -18,6 +18,8 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -195,6 +197,46 @@ private:
     std::optional<async_sockets> sockets_;
 };
 
+/// Frames of a socket whose own are all in hand; one is dropped each time.
+template <class Below>
+class frames_world final : public fault_world {
+public:
+    explicit frames_world(fault_place& place)
+        : below_(place, true), sockets_(below_.open()), hoard_(numbered_packets(sockets_->tx, fake_port::sending)) {
+        sockets_->tx.socket().release();
+    }
+
+    task<ending> await_once() override {
+        std::array<packet, 4> fresh;
+        const io_result made = co_await sockets_->tx.allocate(fresh);
+        if ((made.n != 0) == static_cast<bool>(made.ec)) { co_return ending::failed; }
+        for (std::size_t i = 0; i < fresh.size(); ++i) {
+            if (static_cast<bool>(fresh[i]) != (i < made.n)) { co_return ending::failed; }
+        }
+        for (packet& one : std::span(fresh).first(made.n)) { hoard_.push_back(std::move(one)); }
+        taken_ += static_cast<int>(made.n);
+        co_return ending_of(made.ec);
+    }
+    void complete() override { hoard_.pop_back(); }
+    void check_handles(const fault_tally& tally) override {
+        const auto held = static_cast<int>(hoard_.size());
+        CHECK(held == static_cast<int>(fake_port::sending) - tally.completions + taken_);
+        hoard_.clear();
+        check_nothing_lost(*sockets_);
+    }
+    void let_go() noexcept override {
+        sockets_.reset();
+        hoard_.clear();
+    }
+    void check(const fault_tally&) override { below_.check(); }
+
+private:
+    Below below_;
+    std::optional<async_sockets> sockets_;
+    std::vector<packet> hoard_;
+    int taken_ = 0;
+};
+
 template <class Below>
 class raw_world final : public fault_world {
 public:
@@ -228,6 +270,69 @@ private:
     int received_ = 0;
 };
 
+/// A handle that goes to another executor, which runs on a thread of its own from complete() on, until it has had its
+/// visitor.
+template <class Handle>
+class move_world final : public fault_world {
+public:
+    explicit move_world(fault_place& place) {
+        kernel_.interface.index = 1;
+        handle_.emplace(open(place.loop()));
+    }
+    ~move_world() override { join(); }
+
+    task<ending> await_once() override {
+        const result<void> moved = co_await handle_->move_to(other_);
+        if (!moved) { co_return ending_of(moved.error().code); }
+        CHECK(executor::current() == &other_);
+        co_return ending::completed;
+    }
+    void complete() override {
+        if (thread_.joinable()) { return; }
+        thread_ = std::thread([this] { other_.run(); });
+    }
+    void check_handles(const fault_tally&) override {
+        join();
+        CHECK_FALSE(handle_->socket().interface().name.empty());
+    }
+    void let_go() noexcept override {
+        join();
+        handle_.reset();
+    }
+    void check(const fault_tally&) override { check_nothing_left(kernel_); }
+
+private:
+    Handle open(executor& loop) {
+        if constexpr (std::is_same_v<Handle, async_raw>) {
+            return async_raw(loop, sim_builder(kernel_, 32, 32).build_raw().value());
+        } else if constexpr (std::is_same_v<Handle, async_rx>) {
+            return std::move(fake_port::open(loop, kernel_).rx);
+        } else {
+            return std::move(fake_port::open(loop, kernel_).tx);
+        }
+    }
+    void join() noexcept {
+        if (thread_.joinable()) { thread_.join(); }
+    }
+
+    fake_kernel kernel_;
+    executor other_;
+    std::optional<Handle> handle_;
+    std::thread thread_;
+};
+
+template <class Handle>
+fault_entry moved_row(const char* what) {
+    return {.file = "move_awaiter.hpp",
+            .awaiter = "move_awaiter",
+            .what = what,
+            .make = [](fault_place& place) -> std::unique_ptr<fault_world> {
+                return std::make_unique<move_world<Handle>>(place);
+            },
+            .cancellable = false,
+            .why_not_in_virtual_time = "the other executor would run on another thread"};
+}
+
 template <template <class> class World>
 std::unique_ptr<fault_world> make(fault_place& place) {
     if (place.in_virtual_time()) { return std::make_unique<World<wire_below>>(place); }
@@ -250,8 +355,15 @@ std::span<const fault_entry> socket_faults() {
                     .why_not_in_virtual_time = "the model of the kernel knows real time only"},
         fault_entry{
             .file = "async_tx.hpp", .awaiter = "async_tx::send_awaiter", .what = "room to send", .make = make<tx_world>},
+        fault_entry{.file = "async_tx.hpp",
+                    .awaiter = "async_tx::allocate_awaiter",
+                    .what = "frames to send",
+                    .make = make<frames_world>},
         fault_entry{
             .file = "async_raw.hpp", .awaiter = "async_raw::recv_awaiter", .what = "descriptors", .make = make<raw_world>},
+        moved_row<async_rx>("the way of a receiving handle"),
+        moved_row<async_tx>("the way of a sending handle"),
+        moved_row<async_raw>("the way of a raw handle"),
     };
     return all;
 }

@@ -33,7 +33,7 @@ TEST_CASE("counters are written as Prometheus reads them") {
     loop.spawn([&]() -> task<void> {
         std::array<packet, 10> burst;
         for (int i = 0; i < 3; ++i) {
-            CHECK(left.tx.allocate(burst) == 10);
+            CHECK(left.tx.try_allocate(burst) == 10);
             for (packet& one : burst) { CHECK(one.set_len(60)); }
             static_cast<void>(co_await left.tx.send(burst));
             static_cast<void>(co_await sleep_for(1ms));

@@ -46,7 +46,7 @@ task<void> forward(async_rx& rx, const flow_entry& entry, outcome& result) {
 
 task<void> send_one(async_tx& tx) {
     packet one;
-    static_cast<void>(tx.allocate(std::span(&one, 1)));
+    static_cast<void>(tx.try_allocate(std::span(&one, 1)));
     static_cast<void>(one.set_len(60));
     static_cast<void>(co_await tx.send(one));
 }

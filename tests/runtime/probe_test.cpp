@@ -165,7 +165,7 @@ void send_to_a_kernel_at_fault() {
 task<void> send_many(async_tx& tx) {
     packet one;
     for (int i = 0; i < 12; ++i) {
-        REQUIRE(tx.allocate(std::span(&one, 1)) == 1);
+        REQUIRE(tx.try_allocate(std::span(&one, 1)) == 1);
         REQUIRE(one.assign(payload(60, 1)));
         const io_result put = co_await tx.send(one);
         if (put.ec) {
@@ -179,6 +179,60 @@ task<void> send_many(async_tx& tx) {
 task<void> close_soon(std::optional<async_sockets>& sockets) {
     static_cast<void>(co_await sleep_for(10ms));
     sockets.reset();
+}
+
+/// Sends until a send gives up, and then waits for frames until it is cancelled.
+task<void> wait_in_vain(async_tx& tx) {
+    packet one;
+    io_result put;
+    while (!put.ec) {
+        const io_result made = co_await tx.allocate(std::span(&one, 1));
+        REQUIRE(made.n == 1);
+        REQUIRE(one.assign(payload(60, 1)));
+        put = co_await tx.send(one);
+    }
+    CHECK(put.ec == errc::completions_missing);
+    std::array<packet, 16> all;
+    const io_result rest = co_await tx.allocate(all);
+    CHECK(rest.n != 0);
+    packet more;
+    const io_result none = co_await tx.allocate(std::span(&more, 1));
+    CHECK(none.ec == errc::operation_canceled);
+}
+
+task<void> stop_later(executor& loop) {
+    static_cast<void>(co_await sleep_for(1min));
+    loop.request_stop();
+}
+
+void wait_for_completions_that_never_come() {
+    wire_options options;
+    options.zero_copy = true;
+    options.to_right.completions_end = 0ns;
+    simulated_wire wire(options);
+    virtual_clock clock(1);
+    clock.attach(wire);
+    executor loop(clock);
+    builder small = wire.socket_on(simulated_wire::end::left);
+    small.frames(32).tx_frames(16).rx_ring(8).tx_ring(8).fill_ring(8).completion_ring(8);
+    async_sockets sockets = open_async(loop, small).value();
+    loop.spawn(wait_in_vain(sockets.tx));
+    loop.spawn(stop_later(loop));
+    loop.run();
+}
+
+task<void> move(async_rx& rx, executor& target) {
+    static_cast<void>(co_await rx.move_to(target));
+}
+
+void go_on_the_way_to_another_executor() {
+    simulated_wire wire;
+    executor there;
+    executor here;
+    async_sockets sockets = open_async(here, wire.socket_on(simulated_wire::end::left)).value();
+    here.spawn(move(sockets.rx, there));
+    here.poll();
+    here.discard_tasks();
 }
 
 void close_while_a_send_waits() {
@@ -254,6 +308,8 @@ TEST_CASE("every rare path that a probe marks is taken") {
     send_through_kicks_that_fail();
     send_to_a_kernel_at_fault();
     close_while_a_send_waits();
+    wait_for_completions_that_never_come();
+    go_on_the_way_to_another_executor();
     cancel_against_a_completion();
     post_to_a_sleeper();
     unsigned probes = 0;

@@ -48,7 +48,7 @@ task<void> ask(async_sockets& sockets, std::uint64_t count, std::uint32_t window
     std::array<packet, 64> burst;
     std::array<packet, 64> got;
     for (std::uint64_t sent = 0; sent < count;) {
-        const std::uint32_t made = sockets.tx.allocate(std::span(burst).first(window));
+        const std::uint32_t made = sockets.tx.try_allocate(std::span(burst).first(window));
         for (std::uint32_t i = 0; i < made; ++i) {
             std::array<std::byte, 64> bytes{};
             const std::uint64_t number = sent + i;

@@ -133,7 +133,7 @@ public:
         const std::uint64_t before = wire_.counts(which_).delivered;
         for (int tries = 0; tries != 40 && wire_.counts(which_).delivered == before && !cannot_send(); ++tries) {
             packet one;
-            static_cast<void>(sockets_.tx.allocate(std::span(&one, 1)));
+            static_cast<void>(sockets_.tx.try_allocate(std::span(&one, 1)));
             stamp(one, 0);
             const io_result put = co_await sockets_.tx.send(one);
             sent_ += put.n;
@@ -218,7 +218,7 @@ private:
             const std::error_code ended = co_await sleep_for(chance_.ticks(44, 116));
             if (ended) { co_return; }
             const std::uint64_t count = is_behind() ? burst.size() : 1 + chance_.below(burst.size());
-            const std::uint32_t made = sockets_.tx.allocate(std::span(burst).first(count));
+            const std::uint32_t made = sockets_.tx.try_allocate(std::span(burst).first(count));
             for (packet& one : std::span(burst).first(made)) { stamp(one, flow); }
             const io_result put = co_await outbox_.send(std::span(burst).first(made));
             queued_ += put.n;

@@ -21,7 +21,7 @@ namespace fluxnet::test {
 /// Sends one packet of 60 bytes.
 inline task<void> send_one(async_tx& tx, unsigned content = 1) {
     packet one;
-    CHECK(tx.allocate(std::span(&one, 1)) == 1);
+    CHECK(tx.try_allocate(std::span(&one, 1)) == 1);
     CHECK(one.assign(payload(60, content)));
     static_cast<void>(co_await tx.send(one));
 }

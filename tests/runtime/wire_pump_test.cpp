@@ -64,7 +64,7 @@ task<void> ask(async_sockets& sockets, std::span<const std::byte> request, excha
             if (calls) { calls->reset(); }
             allocations.emplace();
         }
-        const std::uint32_t made = sockets.tx.allocate(burst);
+        const std::uint32_t made = sockets.tx.try_allocate(burst);
         for (packet& one : std::span(burst).first(made)) { static_cast<void>(one.assign(request)); }
         const io_result put = co_await sockets.tx.send(std::span(burst).first(made));
         if (put.ec) { co_return; }
@@ -157,7 +157,7 @@ TEST_CASE("a packet sent after an idle time still travels for as long as the wir
     loop.spawn([&]() -> task<void> {
         static_cast<void>(co_await sleep_for(30ms));
         packet one;
-        CHECK(client.tx.allocate(std::span(&one, 1)) == 1);
+        CHECK(client.tx.try_allocate(std::span(&one, 1)) == 1);
         CHECK(one.assign(proto::test::counting(64)));
         sent = std::chrono::steady_clock::now();
         static_cast<void>(co_await client.tx.send(one));

@@ -39,6 +39,7 @@ public:
             case errc::already_running: return "executor already running";
             case errc::wrong_thread: return "wrong thread";
             case errc::wrong_executor: return "wrong executor";
+            case errc::handle_in_use: return "another coroutine awaits the handle";
             case errc::no_executor: return "no executor runs here";
             case errc::not_awaitable: return "task not awaitable";
             case errc::stopped: return "executor stopped";
@@ -60,6 +61,7 @@ public:
             case errc::not_in_virtual_time:
             case errc::kernel_not_supported: return std::errc::operation_not_supported;
             case errc::queue_busy:
+            case errc::handle_in_use:
             case errc::program_conflict: return std::errc::device_or_resource_busy;
             case errc::permission_denied: return std::errc::permission_denied;
             case errc::out_of_memory:

@@ -42,6 +42,7 @@ enum class errc {
     already_running,          ///< An executor was run inside its own run().
     wrong_thread,             ///< An executor, or what belongs to it, was used on another thread than its own.
     wrong_executor,           ///< A handle was awaited on another executor than it is bound to.
+    handle_in_use,            ///< A handle was to be moved while another coroutine awaited it.
     no_executor,              ///< Something was awaited where no executor runs.
     not_awaitable,            ///< A task was awaited that is empty, was moved away or has been awaited before.
     stopped,                  ///< An executor was stopped before the task had ended that was waited for.

@@ -43,7 +43,8 @@ public:
     explicit link_monitor(executor& owner);
     ~link_monitor();
 
-    [[nodiscard]] bool same_namespace(const link_monitor& other) const noexcept { return cookie_ == other.cookie_; }
+    /// Identifies the network namespace that it watches. 0 before Linux 5.14, where nothing does.
+    [[nodiscard]] std::uint64_t cookie() const noexcept { return cookie_; }
 
     /// Adds a listener and asks at once whether its interface is still there.
     void add(link_listener& listener) noexcept;
@@ -83,7 +84,15 @@ public:
     /// std::system_error: the kernel's refusal, or not_in_virtual_time.
     [[nodiscard]] link_monitor& here();
 
+    /// The monitor of the network namespace with that cookie: one that there is, or a new one if the calling thread is in
+    /// that namespace. Null when it is not. Throws as here() does.
+    [[nodiscard]] link_monitor* of(std::uint64_t cookie);
+
 private:
+    [[nodiscard]] link_monitor* find(std::uint64_t cookie) const noexcept;
+    [[nodiscard]] std::unique_ptr<link_monitor> make() const;
+    link_monitor& keep(std::unique_ptr<link_monitor> made);
+
     executor& owner_;
     std::vector<std::unique_ptr<link_monitor>> monitors_;
 };

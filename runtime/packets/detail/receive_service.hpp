@@ -8,7 +8,7 @@
 #pragma once
 
 #include "fluxnet/runtime/core/executor.hpp"
-#include "fluxnet/runtime/packets/detail/link_monitor.hpp"
+#include "fluxnet/runtime/packets/detail/handle_service.hpp"
 #include "fluxnet/runtime/packets/receive_operation.hpp"
 #include "fluxnet/runtime/reactor/reactor.hpp"
 #include "fluxnet/xsk/base/error.hpp"
@@ -23,7 +23,7 @@
 
 namespace fluxnet::detail {
 
-class receive_service : protected turn_handler, private poll_operation, private link_listener {
+class receive_service : public handle_service, private poll_operation {
 public:
     void wait(receive_operation& waiter) noexcept {
         assert(waiter_ == nullptr && "two coroutines await one handle");
@@ -60,24 +60,32 @@ protected:
     /// that are there already, as `available` has it, forbid the sleep.
     template <class Socket, class Available>
     void watch(Socket& socket, Available available) {
-        if (inside(executor_).clock() != nullptr) {
-            if (available() != 0) { executor_.wake(); }
+        if (inside(*executor_).clock() != nullptr) {
+            if (available() != 0) { executor_->wake(); }
         } else if (!armed()) {
             socket.prepare_wait();
-            inside(executor_).reactor().arm(*this, socket.fd(), POLLIN);
+            inside(*executor_).reactor().arm(*this, socket.fd(), POLLIN);
         }
     }
 
     void after_sleep() noexcept override {
-        if (inside(executor_).clock() != nullptr) { serve(); }  // ready together with the timers of this time
+        if (inside(*executor_).clock() != nullptr) { serve(); }  // ready together with the timers of this time
     }
 
     /// Takes the poll back from the kernel, if it is armed.
     void disarm() noexcept;
 
-    executor& executor_;
+    void after_leaving() noexcept override { waiter_ = &nobody(); }
+    void after_arriving() noexcept override { waiter_ = nullptr; }
 
 private:
+    class no_operation;
+
+    /// Stands where the waiter would while the handle belongs to no executor, so that no await begins without a look.
+    [[nodiscard]] static receive_operation& nobody() noexcept;
+
+    [[nodiscard]] bool in_use() const noexcept override { return waiter_ != nullptr && waiter_ != &nobody(); }
+
     /// Finishes the receive that is pending when there are packets for it, or never will be.
     virtual void serve() noexcept = 0;
     /// Ends the handle for a reason that the link monitor found.
@@ -91,7 +99,6 @@ private:
     void on_link(bool) noexcept override {}
     void lose(errc why) noexcept;
 
-    link_monitor* links_;                  // null for an interface that rtnetlink does not know
     receive_operation* waiter_ = nullptr;  // from its suspension until it resumes, is cancelled or is destroyed
     std::uint64_t wakeups_ = 0;
 };

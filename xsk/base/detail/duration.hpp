@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `saturated`, `time_after`: durations of every type and length, without overflow.
+// `saturated`, `time_after`, `any_duration`: durations of every type and length, without overflow.
 //
 // std::chrono converts hours to nanoseconds by a multiplication that wraps. A wait that wraps ends at once, or never. What
 // is too long for a std::chrono::nanoseconds becomes its longest value here, which means "never by itself".
@@ -40,5 +40,17 @@ template <class Duration>
     std::chrono::time_point<std::chrono::steady_clock, Duration> time) noexcept {
     return std::chrono::steady_clock::time_point(saturated(time.time_since_epoch()));
 }
+
+/// What an option is that takes a duration of any type: it is made of one and keeps it saturated.
+class any_duration {
+public:
+    template <class Rep, class Period>
+    constexpr any_duration(std::chrono::duration<Rep, Period> duration) noexcept : value_(saturated(duration)) {}
+
+    [[nodiscard]] constexpr operator std::chrono::nanoseconds() const noexcept { return value_; }
+
+private:
+    std::chrono::nanoseconds value_;
+};
 
 }  // namespace fluxnet::detail
