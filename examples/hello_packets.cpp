@@ -24,7 +24,9 @@ int main(int argc, char** argv) {
     executor loop;
     auto sockets = open_async(loop, builder(argv[1]));
     if (!sockets) { return std::fprintf(stderr, "%s\n", sockets.error().message().c_str()), 1; }
-    for (const error& why : sockets->refusals) { std::fprintf(stderr, "%s\n", why.message().c_str()); }  // not zero-copy?
+    for (const error& why : sockets->refusals) {  // not zero-copy, or not native
+        std::fprintf(stderr, "%s: %s\n", why.step.c_str(), why.cause.c_str());
+    }
     for (const std::string& note : sockets->notes) { std::fprintf(stderr, "%s\n", note.c_str()); }
     std::size_t packets = 0;
     loop.spawn(count_packets(sockets->rx, packets));

@@ -14,8 +14,11 @@
 #include <vector>
 
 /// Prints a line for each step of the bind ladder that was refused, which says why the socket is not zero-copy, or why it
-/// runs in generic mode; and a line for each note. Prints nothing when there are none.
+/// runs in generic mode; and a line for each note. Prints nothing when there are none. It leaves the remedies of the
+/// refusals out: they are for a user whose socket could not be opened at all.
 inline void print_opening_report(const std::vector<fluxnet::error>& refusals, const std::vector<std::string>& notes) {
-    for (const fluxnet::error& refusal : refusals) { std::printf("refused: %s\n", refusal.message().c_str()); }
+    for (const fluxnet::error& refusal : refusals) {
+        std::printf("refused: %s: %s\n", refusal.step.c_str(), refusal.cause.c_str());
+    }
     for (const std::string& note : notes) { std::printf("note: %s\n", note.c_str()); }
 }
