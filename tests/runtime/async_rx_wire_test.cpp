@@ -88,8 +88,8 @@ TEST_CASE("a driver that asks for a kick only after the last refill is kicked be
     std::size_t received = 0;
     here.loop.spawn(ask_late(here, received));
     here.loop.run();
-    // The first packets find the driver without frames still. Without the kick all of them would: none comes back that would
-    // have it refilled.
+    // The first packets still find the driver without frames. Without the kick the others would too, for ever: the right end
+    // gets no packet, so it gives no frame back, and no refill kicks.
     CHECK(received >= 8);
     CHECK(received == here.counts().delivered - 12);
 }
