@@ -51,7 +51,7 @@ public:
     class [[nodiscard]] send_awaiter;
     class [[nodiscard]] allocate_awaiter;
 
-    /// What set_completion_limit() begins with: as long as Linux lets a transmit queue of a driver stand still before it
+    /// What set_completion_limit() begins with: as long as Linux by default lets a transmit queue stand still before it
     /// resets the driver (dev_watchdog() in net/sched/sch_generic.c).
     static constexpr std::chrono::seconds default_completion_limit{5};
 

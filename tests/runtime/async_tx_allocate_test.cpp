@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How an async_tx waits for free frames, and who ends that wait.
+// How an async_tx waits for free frames. Who ends its sleep is in async_tx_hungry_test.cpp.
 #include "fluxnet/runtime/packets/async_tx.hpp"
 
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/simulation/virtual_clock.hpp"
 #include "tests/runtime/coroutines.hpp"
-#include "tests/runtime/drive.hpp"
-#include "tests/runtime/fake_port.hpp"
+#include "tests/runtime/drained_port.hpp"
 #include "tests/runtime/reactor_tests.hpp"
 
 #include <doctest/doctest.h>
 
 #include <array>
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -30,28 +28,6 @@ using namespace fluxnet::test;
 using namespace std::chrono_literals;
 
 static_assert(!std::is_move_constructible_v<async_tx::allocate_awaiter>);
-
-namespace {
-
-/// A socket whose sending frames are all in hand, over either reactor.
-struct drained_port {
-    explicit drained_port(reactor_kind kind, reactor_threads threads = reactor_threads::one)
-        : loop({}, kind, threads), sockets(fake_port::open(loop, kernel)),
-          hoard(numbered_packets(sockets.tx, fake_port::sending)) {}
-
-    fake_kernel kernel;
-    executor loop;
-    async_sockets sockets;
-    std::vector<packet> hoard;
-};
-
-/// Waits for the sleep of an executor that nothing but the test ends.
-void wait_for_sleep(const executor& loop, std::uint64_t sleeps = 1) {
-    while (loop.sleeps() < sleeps) { std::this_thread::yield(); }
-    std::this_thread::sleep_for(2ms);  // it counts before it sleeps
-}
-
-}  // namespace
 
 FLUXNET_REACTOR_TEST("an allocation completes at once with as many packets as there are free frames") {
     executor loop({}, kind);
@@ -117,58 +93,6 @@ FLUXNET_REACTOR_TEST("an allocation that waits completes when a coroutine drops 
     port.loop.run();
     CHECK_FALSE(made.ec);
     CHECK(made.n == 1);
-    port.hoard.clear();
-    check_nothing_lost(port.sockets);
-}
-
-FLUXNET_REACTOR_TEST("an allocation that waits completes when another thread drops a packet and needs no timer for it") {
-    drained_port port(kind);
-    io_result made;
-    port.loop.spawn([&]() -> task<void> {
-        std::array<packet, 4> into;
-        made = co_await port.sockets.tx.allocate(into);
-    });
-    port.sockets.tx.socket().release();
-    std::thread dropping([&] {
-        wait_for_sleep(port.loop);
-        port.hoard.pop_back();
-    });
-    port.loop.run();
-    dropping.join();
-    CHECK_FALSE(made.ec);
-    CHECK(made.n == 1);
-    CHECK(port.loop.turns() < 8);
-    port.hoard.clear();
-    check_nothing_lost(port.sockets);
-}
-
-FLUXNET_REACTOR_TEST("allocations that wait are served in the order in which they asked, as packets are dropped elsewhere") {
-    drained_port port(kind);
-    std::vector<int> order;
-    const auto allocate = [&](int name) -> task<void> {
-        packet one;
-        const io_result made = co_await port.sockets.tx.allocate(std::span(&one, 1));
-        CHECK(made.n == 1);
-        order.push_back(name);
-        port.hoard.push_back(std::move(one));  // not for the others
-    };
-    port.hoard.reserve(2 * fake_port::sending);
-    for (const int name : {1, 2, 3}) { port.loop.spawn(allocate(name)); }
-    std::vector<packet> spare;
-    for (int i = 0; i < 3; ++i) {
-        spare.push_back(std::move(port.hoard.back()));
-        port.hoard.pop_back();
-    }
-    port.sockets.tx.socket().release();
-    std::thread dropping([&] {
-        for (packet& one : spare) {
-            std::this_thread::sleep_for(1ms);
-            one.reset();
-        }
-    });
-    port.loop.run();
-    dropping.join();
-    CHECK(order == std::vector<int>{1, 2, 3});
     port.hoard.clear();
     check_nothing_lost(port.sockets);
 }
@@ -411,63 +335,6 @@ TEST_CASE("an executor goes while an allocation waits") {
     loop.reset();
     hoard.clear();
     CHECK(kernel.live_mappings() == 0);
-}
-
-namespace {
-
-/// Sleeps as a loop of the user's does, and lets go of a packet meanwhile, on the thread that drives the executor.
-void drop_between_polls(reactor_kind kind, reactor_threads threads) {
-    drained_port port(kind, threads);
-    io_result made;
-    port.loop.spawn([&]() -> task<void> {
-        packet one;
-        made = co_await port.sockets.tx.allocate(std::span(&one, 1));
-    });
-    epoll_waiter waiter;
-    while (port.loop.poll()) {}
-    std::optional<sleep_plan> plan;
-    while (!plan) {
-        plan = port.loop.prepare_sleep();
-        if (!plan) { port.loop.poll(); }
-    }
-    CHECK_FALSE(plan->deadline.has_value());
-    port.hoard.pop_back();
-    waiter.wait(*plan);  // for ever, if the drop did not end the sleep
-    port.loop.after_sleep();
-    while (port.loop.has_work()) { port.loop.poll(); }
-    CHECK(made.n == 1);
-    port.loop.release();
-    port.hoard.clear();
-    check_nothing_lost(port.sockets);
-}
-
-}  // namespace
-
-FLUXNET_REACTOR_TEST("a packet that the driving loop drops while the executor sleeps ends the wait for a frame") {
-    drop_between_polls(kind, reactor_threads::one);
-    drop_between_polls(kind, reactor_threads::changing);
-}
-
-TEST_CASE("an allocation waits and completes while two threads drive the executor in turn") {
-    drained_port port(reactor_kind::automatic, reactor_threads::changing);
-    port.sockets.tx.socket().release();
-    io_result made;
-    bool over = false;
-    port.loop.spawn([&]() -> task<void> {
-        std::array<packet, 2> into;
-        made = co_await port.sockets.tx.allocate(into);
-        over = true;
-    });
-    std::thread dropping([&] {
-        wait_for_sleep(port.loop);
-        port.hoard.pop_back();
-    });
-    drive_by_turns(port.loop, [&] { return over; });
-    dropping.join();
-    CHECK(made.n == 1);
-    port.loop.release();
-    port.hoard.clear();
-    check_nothing_lost(port.sockets);
 }
 
 TEST_CASE("in virtual time an allocation waits for completions, and a deadlock names it") {

@@ -159,6 +159,33 @@ TEST_CASE("a send that waits for a frame to copy into goes on when another threa
     check_nothing_lost(port.sockets);
 }
 
+TEST_CASE("a send that waits for a frame to copy into while nothing is in flight is under no completion limit") {
+    fake_port port;
+    port.sockets.tx.socket().copy_foreign(true);
+    port.sockets.tx.set_completion_limit(1ms);
+    elsewhere other(1);
+    auto own = numbered_packets(port.sockets.tx, fake_port::sending);
+    port.sockets.tx.socket().release();
+    bool sent = false;
+    port.loop.spawn([&]() -> task<void> {
+        auto foreign = other.numbered(1, 7);
+        const auto [ec, n] = co_await port.sockets.tx.send(foreign);
+        CHECK_FALSE(ec);
+        CHECK(n == 1);
+        sent = true;
+    });
+    port.loop.spawn([&]() -> task<void> {
+        static_cast<void>(co_await sleep_for(30ms));
+        CHECK_FALSE(sent);
+        own[3].reset();
+    });
+    port.loop.run();
+    CHECK(sent);
+    own.clear();
+    other.check_all_home();
+    check_nothing_lost(port.sockets);
+}
+
 TEST_CASE("a send that waits for a frame to copy into is cancelled with its packet unharmed") {
     fake_port port;
     port.sockets.tx.socket().copy_foreign(true);
