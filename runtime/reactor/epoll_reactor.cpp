@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/reactor/reactor.hpp"
 
+#include "fluxnet/runtime/reactor/detail/buffer_pool.hpp"
 #include "fluxnet/runtime/reactor/detail/io_attempts.hpp"
 
 #include <algorithm>
@@ -107,6 +108,7 @@ public:
 
     void submit(io_operation& operation, const io_request& request) override {
         attempts_.add(operation);
+        if (request.pool != nullptr) { request.pool->let_reactor_choose(); }
         io().hold(operation, request);
     }
 

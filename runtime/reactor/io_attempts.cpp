@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/reactor/detail/io_attempts.hpp"
 
+#include "fluxnet/runtime/reactor/detail/buffer_pool.hpp"
 #include "fluxnet/runtime/reactor/reactor.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -22,7 +25,7 @@ void io_operation::readiness::on_ready(int result) noexcept {
 namespace detail {
 namespace {
 
-constexpr int accepts_at_once = 16;
+constexpr int shots_at_once = 16;
 
 short events_of(const io_request& request) noexcept {
     return request.what == io_request::call::write ? POLLOUT : POLLIN;
@@ -55,13 +58,14 @@ int transfer(const io_request& request, int flags) noexcept {
     return count >= 0 ? static_cast<int>(count) : -errno;
 }
 
-/// The same, without blocking: EAGAIN when the descriptor is not ready.
-int make_call(const io_request& request, bool told) noexcept {
-    if (request.what == io_request::call::accept) {
-        if (!is_ready(request)) { return why_not_ready(request.fd); }
-        const int accepted = ::accept4(request.fd, nullptr, nullptr, SOCK_CLOEXEC);
-        return accepted >= 0 ? accepted : -errno;
-    }
+int accept(const io_request& request) noexcept {
+    if (!is_ready(request)) { return why_not_ready(request.fd); }
+    const int accepted = ::accept4(request.fd, nullptr, nullptr, SOCK_CLOEXEC);
+    return accepted >= 0 ? accepted : -errno;
+}
+
+/// Makes a transfer without blocking: EAGAIN when the descriptor is not ready.
+int try_transfer(const io_request& request, bool told) noexcept {
     const int result = transfer(request, RWF_NOWAIT);
     // A file that knows no such flag is asked first. One on a disk is always ready, and may have to wait all the same.
     if (result == -EOPNOTSUPP) { return is_ready(request) ? transfer(request, 0) : -EAGAIN; }
@@ -69,16 +73,53 @@ int make_call(const io_request& request, bool told) noexcept {
     return result;
 }
 
+/// Tells whether a multi-shot request goes on after a call that returned `result`.
+bool goes_on(const io_request& request, int result) noexcept {
+    if (!request.multishot) { return false; }
+    return request.what == io_request::call::receive ? result > 0 : result >= 0;
+}
+
 }  // namespace
+
+io_attempts::outcome io_attempts::make_call(const io_request& request, bool told) noexcept {
+    if (request.what == io_request::call::accept) { return {accept(request), 0}; }
+    if (request.what != io_request::call::receive) { return {try_transfer(request, told), 0}; }
+    // The buffer first, as io_uring does: a receive that has none ends, be there something to receive or not.
+    const std::optional<std::uint32_t> buffer = request.pool->take();
+    if (!buffer) { return {-ENOBUFS, 0}; }
+    const ssize_t count = ::recv(request.fd, request.pool->at(*buffer), request.pool->buffer_size(), MSG_DONTWAIT);
+    if (count > 0) { return {static_cast<int>(count), with_buffer(*buffer)}; }
+    const int result = count == 0 ? 0 : -errno;
+    request.pool->untake(*buffer);
+    return {result, 0};
+}
 
 void io_attempts::add(io_operation& operation) {
     next_.push_back(&operation);
     operation.readiness_.attempts = this;
 }
 
+void io_attempts::try_now(io_operation& operation) noexcept {
+    only_watches_ = true;
+    operation.readiness_.attempts = this;
+    attempt(operation, false);
+}
+
+void io_attempts::watch(io_operation& operation) noexcept {
+    owner_.arm(operation.readiness_, operation.request_.fd, static_cast<unsigned>(events_of(operation.request_)));
+}
+
 void io_attempts::remove(io_operation& operation) noexcept {
     std::replace(next_.begin(), next_.end(), &operation, static_cast<io_operation*>(nullptr));
     if (operation.readiness_.armed()) { owner_.disarm_now(operation.readiness_); }
+}
+
+void io_attempts::end_all() noexcept {
+    auto& held = completions_.held();
+    for (auto next = held.begin(); next != held.end();) {
+        io_operation& operation = *next++;
+        if (has(operation)) { completions_.add(operation, -ECANCELED, false); }
+    }
 }
 
 void io_attempts::try_all() noexcept {
@@ -92,16 +133,21 @@ void io_attempts::try_all() noexcept {
 void io_attempts::attempt(io_operation& operation, bool told) noexcept {
     const io_request& request = operation.request_;
     for (int calls = 1;; ++calls) {
-        const int result = make_call(request, told);
-        if (result == -EINTR || result == -ECONNABORTED) { continue; }
+        const auto [result, buffer] = make_call(request, told);
+        if (result == -EINTR) { continue; }
+        if (result == -ECONNABORTED && request.what == io_request::call::accept) { continue; }
         if (result == -EAGAIN) {
-            owner_.arm(operation.readiness_, request.fd, static_cast<unsigned>(events_of(request)));
+            watch(operation);
             return;
         }
-        const bool more = request.multishot && result >= 0;
-        completions_.add(operation, result, more);
+        const bool more = goes_on(request, result);
+        completions_.add(operation, result, more, buffer);
         if (!more) { return; }
-        if (calls == accepts_at_once) {
+        if (calls == shots_at_once && only_watches_) {
+            watch(operation);
+            return;
+        }
+        if (calls == shots_at_once) {
             next_.push_back(&operation);
             return;
         }

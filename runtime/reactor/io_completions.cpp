@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/reactor/detail/io_completions.hpp"
 
+#include "fluxnet/runtime/reactor/detail/buffer_pool.hpp"
+
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include <unistd.h>
 
@@ -13,13 +16,14 @@ void io_completions::hold(io_operation& operation, const io_request& request) {
     operation.request_ = request;
     operation.state_ = io_operation::state::held;
     operation.cancelled_ = operation.owed_ = false;
+    if (request.pool != nullptr) { request.pool->add_user(); }
     held_.push_back(operation);
 }
 
-void io_completions::add(io_operation& operation, int result, bool more) noexcept {
+void io_completions::add(io_operation& operation, int result, bool more, unsigned buffer) noexcept {
     assert(is_held(operation));
     ++operation.queued_;
-    queue_.push_back({&operation, result, more ? io_more : 0});
+    queue_.push_back({&operation, result, (more ? io_more : 0) | buffer});
     if (more) { return; }
     operation.state_ = io_operation::state::fired;
     operation.unlink();
@@ -31,7 +35,7 @@ void io_completions::drop(io_operation& operation) noexcept {
         if (queue_[i].operation != &operation) { continue; }
         queue_[i].operation = nullptr;
         --operation.queued_;
-        discard(operation, queue_[i].result);
+        discard(operation, queue_[i].result, queue_[i].flags);
     }
     make_idle(operation);
 }
@@ -49,7 +53,7 @@ std::size_t io_completions::dispatch(std::size_t limit) noexcept {
         if (operation == nullptr) { continue; }
         --operation->queued_;
         const bool adopted = operation->adopted_;
-        if (adopted) { discard(*operation, result); }
+        if (adopted) { discard(*operation, result, flags); }
         if ((flags & io_more) == 0) { make_idle(*operation); }  // destroys it if it is adopted
         if (!adopted) { operation->on_result(result, flags); }
     }
@@ -65,7 +69,10 @@ std::size_t io_completions::dispatch(std::size_t limit) noexcept {
 
 void io_completions::forget(bool in_use) noexcept {
     while (!held_.empty()) {
-        if (in_use) { held_.front().adopted_ = false; }
+        if (in_use) {
+            held_.front().adopted_ = false;
+            held_.front().request_.pool = nullptr;
+        }
         drop(held_.front());
     }
     while (!fired_.empty()) { drop(fired_.front()); }
@@ -73,13 +80,17 @@ void io_completions::forget(bool in_use) noexcept {
     first_ = 0;
 }
 
-void io_completions::discard(const io_operation& operation, int result) noexcept {
-    if (operation.request_.what == io_request::call::accept && result >= 0) { ::close(result); }
+void io_completions::discard(const io_operation& operation, int result, unsigned flags) noexcept {
+    const io_request& request = operation.request_;
+    if (request.what == io_request::call::accept && result >= 0) { ::close(result); }
+    if ((flags & io_with_buffer) != 0 && request.pool != nullptr) { request.pool->give_back(buffer_in(flags)); }
 }
 
 void io_completions::make_idle(io_operation& operation) noexcept {
     operation.state_ = io_operation::state::idle;
     operation.unlink();
+    operation.readiness_.attempts = nullptr;
+    if (buffer_pool* const pool = std::exchange(operation.request_.pool, nullptr)) { pool->drop_user(); }
     if (operation.adopted_) { delete &operation; }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `io_operation`: a call that the kernel carries out for an executor, and whose result it tells: read, write, accept.
+// `io_operation`: a call that the kernel carries out for an executor, and whose result it tells: read, write, accept,
+// receive.
 //
 // A request is data. io_uring hands it to the kernel; epoll makes the call when the descriptor is ready; virtual time
 // refuses it. Nobody above the reactor knows which. Used on the executor's thread.
@@ -24,6 +25,7 @@
 namespace fluxnet {
 
 namespace detail {
+class buffer_pool;
 class io_attempts;
 class io_completions;
 }  // namespace detail
@@ -31,9 +33,20 @@ class io_completions;
 /// In the flags of on_result(): this was not the last completion.
 inline constexpr unsigned io_more = 1;
 
+namespace detail {
+/// In the flags of on_result(): what was received lies in a buffer of the pool, whose number the upper half of the flags is.
+inline constexpr unsigned io_with_buffer = 2;
+inline constexpr unsigned with_buffer(std::uint32_t number) noexcept {
+    return io_with_buffer | number << 16;
+}
+inline constexpr std::uint32_t buffer_in(unsigned flags) noexcept {
+    return flags >> 16;
+}
+}  // namespace detail
+
 /// What is to be done. Descriptors are blocking ones: where O_NONBLOCK is set io_uring answers EAGAIN in place of waiting.
 struct io_request {
-    enum class call : std::uint8_t { read, write, accept };
+    enum class call : std::uint8_t { read, write, accept, receive };
 
     /// The file's own position; for pipes and sockets too.
     static constexpr std::uint64_t no_offset = std::numeric_limits<std::uint64_t>::max();
@@ -55,12 +68,18 @@ struct io_request {
     /// connection, when it has no room for more completions: submit it again then.
     static io_request accept_many(int fd) noexcept { return {call::accept, true, fd, nullptr, 0, no_offset}; }
 
+    /// Multi-shot, each piece in a buffer of the pool; only for a receive_many_operation: see buffer_ring.hpp.
+    static io_request receive_many(int fd, detail::buffer_pool& into) noexcept {
+        return {call::receive, true, fd, nullptr, 0, no_offset, &into};
+    }
+
     call what = call::read;
     bool multishot = false;
     int fd = -1;
     std::byte* data = nullptr;  // not written to by a write
     std::size_t size = 0;
     std::uint64_t offset = no_offset;
+    detail::buffer_pool* pool = nullptr;  // one of whose users the operation is while it is pending
 };
 
 class io_operation : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {

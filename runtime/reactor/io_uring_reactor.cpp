@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/reactor/reactor.hpp"
 
+#include "fluxnet/runtime/reactor/detail/io_attempts.hpp"
+#include "fluxnet/runtime/reactor/detail/ring_buffers.hpp"
+#include "fluxnet/runtime/reactor/detail/ring_enter.hpp"
 #include "fluxnet/runtime/reactor/detail/ring_requests.hpp"
 #include "fluxnet/runtime/reactor/detail/ring_setup.hpp"
 
@@ -9,6 +12,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <liburing.h>
@@ -97,6 +101,11 @@ public:
 
     void cancel(io_operation& operation) override {
         if (!io().is_held(operation)) { return; }
+        if (attempts_.has(operation)) {
+            attempts_.remove(operation);
+            if (io().is_held(operation)) { io().add(operation, -ECANCELED, false); }
+            return;
+        }
         io().mark_cancelled(operation, !cancel_request(tag_of(operation)));
     }
 
@@ -106,29 +115,26 @@ public:
         while (io().is_held(operation)) {
             if (!reap_next()) { return; }
         }
-        io().drop(operation);
+        if (operation.pending()) { io().drop(operation); }
     }
 
     void poll() override {
-        const bool to_submit = io_uring_sq_ready(&ring_) != 0 || has_deferred();
+        const bool to_submit = io_uring_sq_ready(&ring_) != 0 || detail::has_deferred(ring_);
         if (to_submit || io_uring_cq_ready(&ring_) != 0 || !nothing_fired(fired_)) { poll_ring(to_submit); }
     }
 
     void wait(std::optional<time_point> deadline) override {
         if (cancels_owed_) [[unlikely]] { cancel_owed(); }
         read_wake();
+        buffers_.refill();
         // What disarm_now() reaped beside its own completion has not fired yet: that is no time to sleep.
         if (nothing_fired(fired_) && !woken_ && io_uring_cq_ready(&ring_) == 0) {
             io_uring_cqe* first = nullptr;
             if (deadline) {
-                // Compared before they are subtracted: the earliest time there is lies further back than a duration reaches.
-                const time_point now = std::chrono::steady_clock::now();
-                const auto left = *deadline > now ? *deadline - now : time_point::duration::zero();
-                const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
-                __kernel_timespec timeout{seconds.count(), std::chrono::nanoseconds(left - seconds).count()};
-                check(io_uring_submit_and_wait_timeout(&ring_, &first, 1, &timeout, nullptr));
+                __kernel_timespec timeout = detail::time_until(*deadline);
+                detail::check_enter(io_uring_submit_and_wait_timeout(&ring_, &first, 1, &timeout, nullptr));
             } else {
-                check(io_uring_submit_and_wait(&ring_, 1));
+                detail::check_enter(io_uring_submit_and_wait(&ring_, 1));
             }
         }
         if (io().has_room()) { reap(); }
@@ -139,14 +145,15 @@ public:
     prepared_wait prepare_wait() override {
         if (!notifies_ || signalled_) { register_eventfd(); }
         if (cancels_owed_) [[unlikely]] { cancel_owed(); }
-        if (io_uring_sq_ready(&ring_) != 0) { check(io_uring_submit(&ring_)); }
-        notify(true);
-        told_ready_ = !nothing_fired(fired_) || woken_ || io_uring_cq_ready(&ring_) != 0 || has_deferred();
+        buffers_.refill();
+        if (io_uring_sq_ready(&ring_) != 0) { detail::check_enter(io_uring_submit(&ring_)); }
+        detail::notify_eventfd(ring_, true);
+        told_ready_ = !nothing_fired(fired_) || woken_ || io_uring_cq_ready(&ring_) != 0 || detail::has_deferred(ring_);
         return {wake_fd_, told_ready_};
     }
 
     void finish_wait() override {
-        notify(false);
+        detail::notify_eventfd(ring_, false);
         std::uint64_t count = 0;
         const iovec into{&count, sizeof count};
         // Emptied before completions are taken, so that what comes later is told anew. The eventfd is a blocking one for the
@@ -168,6 +175,7 @@ public:
         closed_ = true;
         const bool all_returned = cancel_everything();
         io().forget(!all_returned);
+        buffers_.forget();
         forget(held_);
         forget(lost_);
         forget(fired_);
@@ -180,34 +188,19 @@ private:
     // Apart from poll(), which finds nothing to do in most turns of a busy executor.
     [[gnu::noinline]] void poll_ring(bool to_submit) {
         if (to_submit) {
-            check(io_uring_submit_and_get_events(&ring_));
+            detail::check_enter(io_uring_submit_and_get_events(&ring_));
             if (cancels_owed_) [[unlikely]] { cancel_owed(); }  // owed while the queue was full; there is room now
         }
         if (io_uring_cq_ready(&ring_) != 0 && io().has_room()) { reap(); }
         if (!nothing_fired(fired_)) { fire(fired_); }
     }
 
-    /// Tells whether the kernel has completions that only an enter brings into the queue.
-    [[nodiscard]] bool has_deferred() const noexcept {
-        return (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
-    }
-
-    /// Gives the ring the eventfd to count in; again after each time that it has counted. Where a completion comes from a
-    /// write to another eventfd the kernel counts later, and Linux 6.18 does that once only for each registration.
+    /// Gives the ring the eventfd to count in; again after each time that it has counted.
     void register_eventfd() {
-        if (notifies_) { io_uring_unregister_eventfd(&ring_); }
-        notifies_ = false;
-        const int answer = io_uring_register_eventfd(&ring_, wake_fd_);
-        if (answer < 0) { throw std::system_error(-answer, std::generic_category(), "give the io_uring an eventfd"); }
+        if (std::exchange(notifies_, false)) { io_uring_unregister_eventfd(&ring_); }
+        detail::register_eventfd(ring_, wake_fd_);
         notifies_ = true;
         signalled_ = false;
-    }
-
-    /// Has completions counted in the eventfd, or not. An exchange, so that the kernel sees the flag before the caller looks
-    /// for completions: either the caller finds one or the kernel tells it.
-    void notify(bool on) noexcept {
-        if (ring_.cq.kflags == nullptr) { return; }  // Linux before 5.8 always tells
-        __atomic_exchange_n(ring_.cq.kflags, on ? 0U : unsigned{IORING_CQ_EVENTFD_DISABLED}, __ATOMIC_SEQ_CST);
     }
 
     static std::uint64_t tag_of(const io_operation& operation) noexcept {
@@ -226,7 +219,10 @@ private:
     }
 
     void hand_over(io_operation& operation) noexcept {
-        if (io_uring_sqe* entry = next_entry(cancel_entries)) {
+        detail::buffer_pool* const pool = io().request_of(operation).pool;
+        if (pool != nullptr && !buffers_.provide(*pool)) {
+            attempts_.try_now(operation);
+        } else if (io_uring_sqe* entry = next_entry(cancel_entries)) {
             detail::prepare_request(*entry, io().request_of(operation));
             entry->user_data = tag_of(operation);
         } else {
@@ -284,12 +280,6 @@ private:
         wake_read_ = true;
     }
 
-    static void check(int answer) {
-        // ETIME: the deadline; EINTR: a signal; EAGAIN and EBUSY: the kernel wants completions reaped first.
-        if (answer >= 0 || answer == -ETIME || answer == -EINTR || answer == -EAGAIN || answer == -EBUSY) { return; }
-        throw std::system_error(-answer, std::generic_category(), "io_uring_enter");
-    }
-
     static void prepare_poll(io_uring_sqe& entry, poll_operation& operation, int fd, unsigned events) noexcept {
         io_uring_prep_poll_add(&entry, fd, events);
         entry.user_data = reinterpret_cast<std::uintptr_t>(&operation);
@@ -319,7 +309,9 @@ private:
         if (changing_ && completion.res == -ECANCELED && !io().is_cancelled(operation)) [[unlikely]] {
             lost_io_.push_back(&operation);
         } else {
-            io().add(operation, completion.res, (completion.flags & IORING_CQE_F_MORE) != 0);
+            detail::buffer_pool* const pool = io().request_of(operation).pool;
+            const unsigned buffer = pool != nullptr ? buffers_.take(*pool, completion) : 0;
+            io().add(operation, completion.res, (completion.flags & IORING_CQE_F_MORE) != 0, buffer);
         }
     }
 
@@ -358,6 +350,7 @@ private:
     /// writes to no buffer any more. Returns whether that is so.
     bool cancel_everything() noexcept {
         if (!attached_) { return true; }
+        attempts_.end_all();
         for (int round = 0; wake_read_ || !held_.empty() || !io().held().empty(); ++round) {
             // Again and again, because the kernel does not find what it is only starting. Completion operations are waited
             // for without a bound: their buffers are in use.
@@ -394,6 +387,8 @@ private:
     operation_list held_;  // the kernel holds these
     operation_list lost_;  // cancelled by the kernel, to be armed anew
     std::vector<io_operation*> lost_io_;
+    detail::ring_buffers buffers_{ring_};
+    detail::io_attempts attempts_{*this, io()};
     operation_list fired_;  // completed, not yet dispatched
 };
 

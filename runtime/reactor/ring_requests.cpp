@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/reactor/detail/ring_requests.hpp"
 
+#include "fluxnet/runtime/reactor/detail/buffer_pool.hpp"
+
 #include <algorithm>
 #include <cstddef>
 
@@ -24,6 +26,11 @@ void prepare_request(io_uring_sqe& entry, const io_request& request) noexcept {
             } else {
                 io_uring_prep_accept(&entry, request.fd, nullptr, nullptr, SOCK_CLOEXEC);
             }
+            break;
+        case io_request::call::receive:
+            io_uring_prep_recv_multishot(&entry, request.fd, nullptr, 0, 0);
+            entry.flags |= IOSQE_BUFFER_SELECT;
+            entry.buf_group = request.pool->group();
             break;
     }
 }

@@ -3,7 +3,8 @@
 //
 // Part of a reactor and used on its thread. Operations are in one of two lists: held by the backend, or fired with their
 // last result queued here. Results wait in one queue for all operations, in the order in which they came. An adopted
-// operation is destroyed after its last result; what it is told nobody hears, so a descriptor among its results is closed.
+// operation is destroyed after its last result; what it is told nobody hears, so a descriptor among its results is closed
+// and a buffer returned.
 #pragma once
 
 #include "fluxnet/runtime/reactor/io_operation.hpp"
@@ -27,8 +28,9 @@ public:
     /// The operation goes from idle to held.
     void hold(io_operation& operation, const io_request& request);
 
-    /// Queues a result of a held operation; without `more` it is the last one, and the operation is fired.
-    void add(io_operation& operation, int result, bool more) noexcept;
+    /// Queues a result of a held operation; without `more` it is the last one, and the operation is fired. `buffer`: 0, or
+    /// with_buffer() of the one that it is in.
+    void add(io_operation& operation, int result, bool more, unsigned buffer = 0) noexcept;
 
     /// The operation, which the backend no longer holds, becomes idle; its results are dropped.
     void drop(io_operation& operation) noexcept;
@@ -66,7 +68,7 @@ private:
         unsigned flags;
     };
 
-    static void discard(const io_operation& operation, int result) noexcept;
+    static void discard(const io_operation& operation, int result, unsigned flags) noexcept;
     static void make_idle(io_operation& operation) noexcept;
 
     list held_;

@@ -10,7 +10,7 @@
 
 namespace fluxnet::detail {
 
-/// Fills in all but user_data.
+/// Fills in all but user_data. The kernel has been given the pool of a receive.
 void prepare_request(io_uring_sqe& entry, const io_request& request) noexcept;
 
 }  // namespace fluxnet::detail

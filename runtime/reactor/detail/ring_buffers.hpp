@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `ring_buffers`: the pools of receive buffers from which the kernel chooses for one io_uring.
+//
+// Part of the io_uring reactor and used on its thread. A pool is handed over at its first receive, and taken back when it
+// has no user any more. Its free buffers are given to the kernel when a receive is submitted, when a filled one is taken
+// out, and before the reactor sleeps. Sources: io_uring_setup_buf_ring(3), io_uring_register_buf_ring(3).
+#pragma once
+
+#include "fluxnet/runtime/reactor/detail/buffer_pool.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <liburing.h>
+
+namespace fluxnet::detail {
+
+class ring_buffers final : public buffer_provider {
+public:
+    explicit ring_buffers(io_uring& ring) noexcept : ring_(ring) {}
+    ring_buffers(const ring_buffers&) = delete;
+    ring_buffers& operator=(const ring_buffers&) = delete;
+    ~ring_buffers() { forget(); }
+
+    /// Gives the kernel what is free in the pool. False when the kernel does not choose from it: it takes no buffer rings,
+    /// or has no multi-shot receive.
+    [[nodiscard]] bool provide(buffer_pool& pool) noexcept;
+
+    /// Takes note of the buffer that a completion names, and gives the kernel what has come back meanwhile. Returns
+    /// with_buffer() of it; 0 for a completion without one, or without a byte in it.
+    [[nodiscard]] unsigned take(buffer_pool& pool, const io_uring_cqe& completion) noexcept;
+
+    /// Gives the kernel what has come back, of every pool.
+    void refill() noexcept;
+
+    void withdraw(buffer_pool& pool) noexcept override;
+
+    /// For the end of the ring: the kernel will not read any pool any more.
+    void forget() noexcept;
+
+private:
+    /// A group of buffers, as the kernel numbers them.
+    struct group {
+        buffer_pool* pool = nullptr;
+        bool spoilt = false;  // the kernel did not take it back
+    };
+
+    bool hand_over(buffer_pool& pool) noexcept;
+    std::size_t free_group();
+    void fill(buffer_pool& pool) noexcept;
+
+    io_uring& ring_;
+    std::vector<group> groups_;
+};
+
+}  // namespace fluxnet::detail
