@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `packet_batch`: packets just received, lent to a callback, and what is to become of each when the callback returns.
 //
-// For loops that touch every packet for a moment, such as the engine's: packets are not handed over one by one but looked at
-// in place (`packet_ref`), and the whole batch is committed at once: what is not sent or extracted goes straight back into
-// the fill ring. It belongs to the port that made it, on one thread; it and its packet_refs are valid until the callback
-// returns. The checked build asserts that a packet_ref is not used after its batch. No allocation, no lock, no system call.
+// For loops that touch every packet for a moment, such as the engine's. The callback looks at packets in place, through
+// `packet_ref`. When it returns, the whole batch is committed at once: a packet that is neither sent nor extracted goes
+// straight back into the fill ring. The batch belongs to the port that made it. The batch and its packet_refs are valid
+// until the callback returns; the checked build asserts that. No allocation, no lock, no system call.
+//
+// Threads: that of the port.
 #pragma once
 
 #include "fluxnet/xsk/memory/descriptor.hpp"

@@ -113,7 +113,7 @@ public:
     }
 
     /// Starts `work` likewise, as something that goes on beside the program's work and does not keep run() from returning.
-    /// Suspended then, it goes on when the executor is run again, or goes when the executor does.
+    /// If it is suspended when run() returns, it goes on when the executor is run again; it is destroyed with the executor.
     void spawn_background(task<void> work, const std::source_location& where = std::source_location::current());
     template <class F>
     requires std::is_invocable_r_v<task<void>, F&> void spawn_background(
@@ -139,7 +139,7 @@ public:
         return run_to(detail::time_after(now(), detail::saturated(limit)));
     }
 
-    // For a loop of somebody else's: poll() until it returns false; then prepare_sleep(), and if that gives a plan, wait for
+    // For a loop of the user's own: poll() until it returns false; then prepare_sleep(), and if that gives a plan, wait for
     // its descriptor or deadline and call after_sleep(); then poll() again. Handles keep their frames and armed polls
     // between these calls. With reactor_threads::one it is always the same thread; with `changing` each call may come from
     // another, one at a time, and the handles belong to no thread between two calls. An eventfd that a task awaits ends such
@@ -187,7 +187,7 @@ public:
     }
 
     /// Destroys the frames of all tasks that have not ended, so that nothing of them is left in any executor. Not inside
-    /// run(), and while no thread runs an executor that one of them went to.
+    /// run(). A task may have moved to another executor (schedule_on): no thread runs that executor meanwhile.
     void discard_tasks() noexcept;
 
     /// Lists the tasks that were spawned here, by scopes and the like too, and have not ended. On the executor's thread, or
@@ -240,7 +240,7 @@ protected:
 
     private:
         executor& self_;
-        executor* const outer_;  // whose turn waits meanwhile
+        executor* const outer_;  // the executor that the thread drove before; its turn waits meanwhile
     };
 
     /// A visit at whose end the executor lets go of the thread, and forgets stop().
@@ -256,8 +256,8 @@ protected:
     /// The first half of a turn: what was posted, what is due, what is ready.
     void start_turn();
 
-    /// The second half: the handles tidy up; then a look at the reactor, or a rest if nobody has anything to do. `worked`:
-    /// the caller had. Throws what left a spawned task.
+    /// The second half: the handles tidy up; then the executor looks at the reactor, or rests if there is nothing to do.
+    /// `worked`: the caller has done something in this turn. Throws the exception that left a spawned task.
     void end_turn(bool worked);
 
 private:
@@ -292,7 +292,7 @@ private:
     const idle_policy idle_;
     const reactor_threads threads_;
     bool driven_ = false;     // a visit is under way
-    std::thread::id thread_;  // that drives it, or drove it last
+    std::thread::id thread_;  // the thread that drives the executor, or drove it last
     std::unique_ptr<detail::executor_tasks> tasks_;
     std::atomic<std::uint32_t> guards_ = 0;
     std::stop_source stop_source_;

@@ -197,7 +197,7 @@ void frame_home::settle() noexcept {
 
 std::uint32_t frame_home::close() noexcept {
     withdraw_hungry();
-    owner_.store(nullptr, std::memory_order_relaxed);  // from now on everybody returns through the closed stack
+    owner_.store(nullptr, std::memory_order_relaxed);  // from now on every thread returns frames through the closed stack
     const std::uint64_t word = returns_.exchange(closed_bit, std::memory_order_acq_rel);
     settle();
     std::uint32_t stacked = 0;

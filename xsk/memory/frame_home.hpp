@@ -13,12 +13,13 @@
 //   push (any thread)   top -> frame, clears hungry; the thread whose push cleared hungry calls the waker.
 //   take all (owner)    word -> 0. There is no pop of a single frame, hence no ABA.
 //   hungry (owner)      empty word -> hungry, only when the stack is empty; withdrawn by hungry -> 0.
-//   close (last handle) word -> closed, for ever. A push that meets closed counts its frame out of the UMEM instead.
-// Because frames and hunger share a word, a frame returned before the owner sleeps makes the owner's exchange fail, and one
-// returned afterwards sees the bit: there is no moment in which both miss. After a push that did not clear hungry the
-// pusher touches the home no more, so the home may be freed at once. A pusher that did clear it still calls the waker; the
-// owner learns of it when it fails to withdraw the bit, and settle() waits for those calls to end.
-// A push is acq_rel: release hands over the frame's bytes and its link, acquire makes the waker's fields visible.
+//   close (last handle) word -> closed, for ever. A push onto a closed stack calls frames_outlived() instead; the last such
+//                       call unmaps the UMEM.
+// Frames and hunger share a word. So a frame that is returned before the owner sleeps makes the owner's exchange fail, and a
+// thread that returns one afterwards sees the bit: there is no moment in which both miss. If a push did not clear hungry,
+// the pushing thread touches the home no more, and the home may be freed at once. If it did, the pushing thread still calls
+// the waker. The owner learns of that when it fails to withdraw the bit; settle() waits for such calls to end. A push is
+// acq_rel: release hands over the frame's bytes and its link, acquire makes the waker's fields visible.
 #pragma once
 
 #include "fluxnet/xsk/base/detail/counter.hpp"
@@ -155,7 +156,7 @@ public:
         return place_.checker->arrive(frame, detail::frame_state::tx, detail::frame_state::free);
     }
 
-    /// Sets who is to be woken; only while no hunger is published. Owner only.
+    /// Sets what a return calls that ends hunger; only while no hunger is published. Owner only.
     void set_waker(frame_waker waker) noexcept;
 
     /// Asks to be woken by the next return. Returns false, publishing nothing, when frames wait on the stack already.

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `packet`: a packet that the program owns, in its frame of the UMEM.
 //
-// Move-only; destroying it returns the frame to its home, on whichever thread, also while an exception unwinds. It may be
-// moved between threads; const access from several threads is safe as long as none of them moves, changes or destroys it.
-// A packet keeps the UMEM's memory alive, but not the sockets: it stays readable after they are closed.
-// The frame is laid out as [ headroom | packet | tailroom ]. No copy, no allocation, no lock, no system call.
+//     packet one;
+//     auto [ec, n] = co_await rx.recv(std::span(&one, 1));   // the program owns one frame
+//     if (ec) { co_return; }
+//     answer(one.data());                                    // the bytes, in place; see also adjust_head(), set_len()
+//     co_await tx.send(one);                                 // the frame goes to the kernel; left in `one` if that fails
+//
+// Move-only. Destroying it returns the frame to its home, also while an exception unwinds. A packet keeps the UMEM's memory
+// alive, but not the sockets: it stays readable after they are closed. The frame is laid out as
+// [ headroom | packet | tailroom ]. No copy, no allocation, no lock, no system call.
+//
+// Threads: a packet may be moved to, and destroyed on, any thread. Several threads may read one packet at the same time, as
+// long as none of them moves, changes or destroys it.
 #pragma once
 
 #include "fluxnet/xsk/memory/descriptor.hpp"

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `umem`: the memory that packets live in, shared with the kernel and divided into frames (the kernel's chunks).
 //
-// A umem is a counted handle: copies name the same memory, and sockets hold one each. When the last handle is gone the
-// memory stays for as long as packets of it are held somewhere, and the last of them unmaps it. Handles may be copied and
-// dropped on any thread. After fork() both processes have the same memory, which ends with the last of them. Registering the
-// memory with a socket (XDP_UMEM_REG) is the socket's business.
+//     umem_config config;
+//     config.frame_count = 4096;
+//     auto memory = umem::create(config);                         // 4096 frames of 2048 bytes
+//     if (!memory) { return fail(memory.error().message()); }     // names the step, the cause and the remedy
+//     auto port = builder("eth0").over(*memory).build_system();   // sockets of several interfaces may share it
+//
+// A umem is a counted handle: copies name the same memory, and each socket holds one. When the last handle is gone, the
+// memory stays for as long as the program holds packets in it; the last packet unmaps it. After fork() both processes have
+// the same memory; it ends when both have let go of it. A socket registers the memory with the kernel (XDP_UMEM_REG) when it
+// is opened.
+//
+// Threads: handles may be copied and dropped on any thread. What each frame's bytes hold belongs to the frame's holder.
 #pragma once
 
 #include "fluxnet/xsk/base/error.hpp"
@@ -55,8 +63,9 @@ private:
     ~umem_area();
 
     std::atomic<std::uint32_t> handles_ = 1;
-    // Packets that outlive the handles. Drops subtract before or after the last handle adds what it found to be
-    // outstanding; whoever brings the sum to zero by its own step is the last.
+    // Packets that outlive the handles. The last handle adds the number of packets that it finds outstanding. Each packet
+    // that is dropped on a closed stack subtracts one, before or after that. The step that brings the sum to zero is the
+    // last one, and its thread unmaps the memory.
     std::atomic<std::int64_t> outstanding_ = 0;
 };
 
