@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // ARP for IPv4 over Ethernet: `arp_view` reads a packet, `mutable_arp_view` also writes it, `arp_repr` makes one.
 //
-// A view is a span and owns nothing: the bytes outlive it, and whoever may touch the bytes may use the view. parse() is the
-// entry for bytes off the wire; what it returns can be read without further checks. unchecked() is for bytes that this
-// program makes. Accessors and setters take and give host order.
+// A view is a span and owns nothing: the bytes outlive it. parse() is the entry for bytes off the wire; what it returns can
+// be read without further checks. unchecked() is for bytes that this program makes. Accessors and setters take and give
+// host order.
+//
+// Threads: any that may touch the bytes.
 #pragma once
 
 #include "fluxnet/proto/byte_order.hpp"

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Ethernet II frames: `ethernet_view` reads one, `mutable_ethernet_view` also writes it, `ethernet_repr` makes a header.
 //
-// A view is a span and owns nothing: the bytes outlive it, and whoever may touch the bytes may use the view. parse() is the
-// entry for bytes off the wire; what it returns can be read without further checks. unchecked() is for bytes that this
-// program makes. Accessors and setters take and give host order.
+// A view is a span and owns nothing: the bytes outlive it. parse() is the entry for bytes off the wire; what it returns can
+// be read without further checks. unchecked() is for bytes that this program makes. Accessors and setters take and give
+// host order.
+//
+// Threads: any that may touch the bytes.
 #pragma once
 
 #include "fluxnet/proto/byte_order.hpp"

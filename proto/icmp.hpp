@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // ICMP echo: `icmp_view` reads a message, `mutable_icmp_view` also writes it, `icmp_echo_repr` makes a header.
 //
-// A view is a span and owns nothing: the bytes outlive it, and whoever may touch the bytes may use the view. parse() is the
-// entry for bytes off the wire; what it returns can be read without further checks. unchecked() is for bytes that this
-// program makes. Accessors and setters take and give host order.
+// A view is a span and owns nothing: the bytes outlive it. parse() is the entry for bytes off the wire; what it returns can
+// be read without further checks. unchecked() is for bytes that this program makes. Accessors and setters take and give
+// host order.
+//
+// Threads: any that may touch the bytes.
 #pragma once
 
 #include "fluxnet/proto/byte_order.hpp"
@@ -64,7 +66,7 @@ public:
     }
     [[nodiscard]] std::uint8_t code() const noexcept { return std::to_integer<std::uint8_t>(bytes_[icmp_offset::code]); }
     [[nodiscard]] std::uint16_t checksum() const noexcept { return load_be16(bytes_.data() + icmp_offset::checksum); }
-    /// Who asked, in an echo. Means nothing in other types.
+    /// In an echo, a number by which the asking program knows its own. Means nothing in other types.
     [[nodiscard]] std::uint16_t identifier() const noexcept { return load_be16(bytes_.data() + icmp_offset::identifier); }
     /// Which of the questions, in an echo. Means nothing in other types.
     [[nodiscard]] std::uint16_t sequence() const noexcept { return load_be16(bytes_.data() + icmp_offset::sequence); }

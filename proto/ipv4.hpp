@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // IPv4 with options: `ipv4_view` reads a datagram, `mutable_ipv4_view` also writes it, `ipv4_repr` makes a header.
 //
-// A view is a span and owns nothing: the bytes outlive it, and whoever may touch the bytes may use the view. parse() is the
-// entry for bytes off the wire; what it returns can be read without further checks. unchecked() is for bytes that this
-// program makes. Accessors and setters take and give host order; lengths and offsets are in octets.
+// A view is a span and owns nothing: the bytes outlive it. parse() is the entry for bytes off the wire; what it returns can
+// be read without further checks. unchecked() is for bytes that this program makes. Accessors and setters take and give
+// host order; lengths and offsets are in octets.
+//
+// Threads: any that may touch the bytes.
 #pragma once
 
 #include "fluxnet/proto/byte_order.hpp"

@@ -17,7 +17,7 @@
 
 namespace fluxnet::proto {
 
-/// The reasons. "This host" is whoever checks more than the form of a header: see `echo_host`.
+/// The reasons. "This host" is the code that checks more than the form of a header: see `echo_host`.
 enum class reason : std::uint8_t {
     ethernet_truncated,         ///< The frame ends inside its Ethernet header.
     ethernet_length_field,      ///< An IEEE 802.3 length (< 0x0600) stands where a type is wanted.

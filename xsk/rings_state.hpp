@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `ring_state`, `raw_rings_state`: where the rings of a raw socket stand at one moment, as numbers and as text.
 //
-// Plain values without an owner, for logs, debuggers and tests. Taken by raw_socket::rings() on the thread that uses the
-// socket; the kernel may move its own indices at any time, so what waits is a lower bound where it produces and an upper
-// bound where it consumes.
+// Plain values without an owner, for logs, debuggers and tests. The kernel may move its own indices at any time. So
+// `waiting` is a lower bound for a ring that the kernel produces into, and an upper bound for one that it consumes from.
+//
+// Threads: raw_socket::rings() is called on the thread that uses the socket; the values may go to any.
 #pragma once
 
 #include "fluxnet/xsk/memory/ring.hpp"

@@ -135,7 +135,8 @@ socket_core::~socket_core() {
     if (fd >= 0) { calls.close(fd); }
     if (forked) { return; }
     if (receiving != nullptr) {
-        // An rx that was dropped on a thread that did not own it leaves its home without a future.
+        // If the rx was dropped on a thread that does not own its home, adopt() fails and the frames lent to the kernel are
+        // never reclaimed.
         if (!zero_copy && receiving->adopt()) {
             receiving->reclaim();
             receiving->release();

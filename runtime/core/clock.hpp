@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `executor_clock`: a time of its own that an executor goes by instead of the real one.
 //
-// The seam between an executor and a simulation: an executor that has a clock asks it whom to resume next, and lets it pass
-// time when nothing is ready. `virtual_clock` (fluxnet/runtime/simulation/virtual_clock.hpp) is the one that there is.
-// Owned by the user; made before its executor and destroyed after it. Threads: only the thread that made it.
+// The seam between an executor and a simulation. An executor that has a clock asks it which coroutine to resume next, and
+// lets it pass time when none is ready. `virtual_clock` (fluxnet/runtime/simulation/virtual_clock.hpp) implements it.
+// Owned by the user; made before its executor and destroyed after it.
+//
+// Threads: only the thread that made it.
 #pragma once
 
 #include "fluxnet/runtime/core/ready_node.hpp"

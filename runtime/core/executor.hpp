@@ -119,7 +119,7 @@ public:
     }
 
     /// Starts `work` likewise, as something that goes on beside the program's work and does not keep run() from returning.
-    /// Suspended then, it goes on when the executor is run again, or goes when the executor does.
+    /// If it is suspended when run() returns, it goes on when the executor is run again; it is destroyed with the executor.
     void spawn_background(task<void> work, const std::source_location& where = std::source_location::current());
     template <class T>
     requires(!std::is_void_v<T>) void spawn_background(task<T> work,
@@ -162,7 +162,7 @@ public:
         return run_to(detail::time_after(now(), detail::saturated(limit)));
     }
 
-    // For a loop of somebody else's: poll() until it returns false; then prepare_sleep(), and if that gives a plan, wait for
+    // For a loop of the user's own: poll() until it returns false; then prepare_sleep(), and if that gives a plan, wait for
     // its descriptor or deadline and call after_sleep(); then poll() again. Such a loop ends when has_work() is false, or
     // stopped() is true: poll() does nothing then, and prepare_sleep() gives no plan. Handles keep their frames and armed
     // polls between these calls. With reactor_threads::one it is always the same thread; with `changing` each call may come
@@ -211,7 +211,7 @@ public:
     }
 
     /// Destroys the frames of all tasks that have not ended, so that nothing of them is left in any executor. Not inside
-    /// run(), and while no thread runs an executor that one of them went to.
+    /// run(). A task may have moved to another executor (schedule_on): no thread runs that executor meanwhile.
     void discard_tasks() noexcept;
 
     /// Lists the tasks that were spawned here, by scopes and the like too, and have not ended. On the executor's thread, or
@@ -264,7 +264,7 @@ protected:
 
     private:
         executor& self_;
-        executor* const outer_;  // whose turn waits meanwhile
+        executor* const outer_;  // the executor that the thread drove before; its turn waits meanwhile
     };
 
     /// A visit at whose end the executor lets go of the thread, and forgets stop().
@@ -280,8 +280,8 @@ protected:
     /// The first half of a turn: what was posted, what is due, what is ready.
     void start_turn();
 
-    /// The second half: the handles tidy up; then a look at the reactor, or a rest if nobody has anything to do. `worked`:
-    /// the caller had. Throws what left a spawned task.
+    /// The second half: the handles tidy up; then the executor looks at the reactor, or rests if there is nothing to do.
+    /// `worked`: the caller has done something in this turn. Throws the exception that left a spawned task.
     void end_turn(bool worked);
 
 private:

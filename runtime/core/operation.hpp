@@ -81,8 +81,8 @@ protected:
         suspend(waiting, start, [] {});
     }
 
-    /// The same for operations that a stop hurries but does not end: begins whether or not a stop was requested, and calls
-    /// cancel() at once in that case.
+    /// For operations (join) that cannot return early on a stop: they pass the stop on and still wait. Calls `start` even
+    /// when the coroutine was asked to stop already, and then cancel() at once.
     template <class Promise, class Start>
     void begin(std::coroutine_handle<Promise> waiting, Start start) {
         context_ = context_of(waiting);

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `readable`: wait until a descriptor has something to read. For kernel sockets, pipes, signalfds and the like.
 //
+//     if (const std::error_code ec = co_await readable(fd)) { co_return; }   // cancelled, or the kernel refuses it
+//
 // The descriptor stays the caller's and must stay open until the await has ended. Being readable is a hint: another reader
 // may be faster, so read without blocking.
+//
+// Threads: awaited on an executor, which resumes the coroutine.
 #pragma once
 
 #include "fluxnet/runtime/core/executor.hpp"

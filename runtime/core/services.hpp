@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `service`: something that an executor has one of and need not know: the monitor of links, a resolver, a pool of buffers.
 //
-// A class derived from `service`, with a constructor that takes the executor, becomes one by `loop.use_service<T>()`: made
-// at first use, the same object from then on. The executor owns its services and destroys them in the reverse order of their
-// making, after all tasks' frames and before its reactor; a service may use others, made before it, to its own end.
-// Threads: used on the executor's thread, or while no thread runs the executor.
+// A service is a class derived from `service` with a constructor that takes the executor. The first `use_service<T>()` of an
+// executor makes it; later calls return the same object. The executor owns its services. It destroys them in the reverse
+// order of their making, after the frames of all tasks and before its reactor. So a service may use services that were made
+// before it until its own end.
+//
+// Threads: that of the executor, or any while no thread runs it.
 #pragma once
 
 #include <memory>

@@ -23,21 +23,22 @@
 #include <time.h>
 #include <unistd.h>
 
-// A table leads from a descriptor to the operations armed on it. The kernel is told the union of their events, for one
-// event (EPOLLONESHOT), at the next poll() or wait(). Entries of the table stay, so that arming again allocates nothing; the
-// lowest free number being used first, there are as many as descriptors were ever open at a time.
+// A table leads from a descriptor to the operations armed on it. The reactor asks the kernel for the union of their events,
+// and for one report of them (EPOLLONESHOT), at the next poll() or wait(). Entries of the table stay, so that arming again
+// allocates nothing. The kernel gives the lowest free number to a new descriptor, so the table has no more entries than
+// descriptors were ever open at a time.
 //
 // What differs from io_uring:
 // - poll() asks the kernel whenever something is armed: one epoll_wait a turn. wait() needs one epoll_ctl more for each
 //   descriptor that fired since. With nothing armed a turn makes no system call.
-// - Disarming makes no system call. The kernel goes on watching until it has told, once, what nobody wants to know any more.
+// - Disarming makes no system call. The kernel goes on watching until it has reported once; that report is dropped.
 // - epoll knows an open file by its number, and forgets it when it is closed. A descriptor that is closed too early, with an
-//   operation armed, does not fire any more (io_uring keeps the file open and fires); disarming does what it should. Its
-//   successor under the same number gets a generation of its own, because a duplicate of the closed one may still report.
-//   Therefore nothing is taken as known of a descriptor on which nothing is armed.
+//   operation armed, does not fire any more (io_uring keeps the file open and fires); disarming does what it should. The
+//   next file with that number gets a generation of its own, because a duplicate of the closed descriptor may still report.
+//   Therefore the reactor trusts nothing that it knew of a descriptor on which no operation is armed.
 // - A socket that reports an error once and then looks idle (AF_XDP on an interface that has just been deleted) fires with
 //   io_uring, which believes the wake-up, and not here, where the kernel looks again: the link monitor notices.
-// - Any thread may drive it, one at a time: the kernel does not notice who does.
+// - Any thread may drive it, one at a time: epoll does not care which thread calls.
 //
 // A wake-up is a write to an eventfd watched edge-triggered: it needs no reading.
 
@@ -132,7 +133,7 @@ public:
 
     void wait(std::optional<time_point> deadline) override {
         hand_over();
-        // Goes round when the kernel has told of what was disarmed.
+        // Goes round when the kernel's reports were of disarmed operations only.
         while (nothing_to_do()) {
             const int count = sleep_until(deadline);
             if (count <= 0) { break; }
@@ -177,10 +178,10 @@ private:
 
         const int fd;
         operation_list operations;
-        unsigned wanted = 0;           // no less than these want
-        unsigned told = 0;             // what the kernel will tell of, once, as far as these are concerned
-        std::uint32_t generation = 0;  // counts what the kernel was asked, so that it is clear what an event answers
-        bool known = false;            // the kernel had an entry when it was asked last
+        unsigned wanted = 0;           // at least the union of the operations' events
+        unsigned told = 0;             // events of the last epoll_ctl that have not been reported; 0 after a report
+        std::uint32_t generation = 0;  // counts the calls of epoll_ctl; a report of an earlier one is dropped
+        bool known = false;            // the kernel had an entry after the last epoll_ctl
     };
     using change_list = boost::intrusive::list<watched_fd, boost::intrusive::constant_time_size<false>>;
 
@@ -207,7 +208,7 @@ private:
         fired_.push_back(operation);
     }
 
-    /// Has those operations fire to which `events` mean something; all of them with an errno.
+    /// Fires the operations that want one of `events`. A negative number is an errno, and fires all of them.
     void deliver(watched_fd& watched, int events) noexcept {
         watched.wanted = watched.told = 0;
         for (auto next = watched.operations.begin(); next != watched.operations.end();) {
@@ -258,7 +259,8 @@ private:
         };
         const bool known = watched.known;
         const int answer = change(known);
-        // Another file has got the number meanwhile, or one that had it before has it again.
+        // The descriptor's number belongs to another file than at the last call: the kernel has no entry for that file, or
+        // already has one.
         return answer == ENOENT || answer == EEXIST ? change(!known) : answer;
     }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `poll_operation`: somebody who is told once when a descriptor is ready.
+// `poll_operation`: an object that is told once when a descriptor is ready.
 //
-// Armed at a `reactor`, which says what may be done with it when; lies in an awaiter or a handle.
+// It lies in an awaiter or a handle, and is armed at a `reactor` (reactor.hpp says what may be done with it when).
+// Threads: that of the reactor.
 #pragma once
 
 #include <boost/intrusive/list.hpp>
@@ -35,8 +36,8 @@ private:
 
     state state_ = state::idle;
     int result_ = 0;
-    int fd_ = -1;          // of a backend that keeps the descriptors itself: while it waits for events
-    unsigned events_ = 0;  // what it waits for there
+    int fd_ = -1;          // the descriptor while the operation waits for events; -1 when it is disarmed
+    unsigned events_ = 0;  // the events that it waits for; backends note here too what they still have to do for it
 };
 
 }  // namespace fluxnet

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `reactor`: what an executor asks of the kernel: tell me when a descriptor is ready, wake me at a time or from afar.
 //
-// Owned by one executor and used on its thread, except wake(). The seam is small on purpose: a backend is these functions.
-// A poll operation is one-shot: it is armed, it fires once, it may be armed again. Its object stays alive and in place from
-// arm() until it has fired or disarm_now() has returned, and so does its descriptor. Several operations may be armed on one
-// descriptor. Readiness is a level: what is ready when it is armed fires at the next poll() or wait().
+// Owned by one executor. The seam is small on purpose: a backend is these functions.
+//
+// Threads: that of the executor; wake() on any.
+//
+// A poll operation is one-shot: it is armed, it fires once, it may be armed again. The operation stays in place, and its
+// descriptor open, from arm() until it has fired or disarm_now() has returned. Several operations may be armed on one
+// descriptor. Readiness is a level: if the descriptor is ready already, the operation fires at the next poll() or wait().
 //
 // A poll operation is idle, held or fired. arm() makes it held: the backend waits for its events. It is fired while its
 // result is known and on_ready() has not been called yet. Both of these count as armed, and an armed operation is in a list
-// of the reactor's: nobody arms it again before on_ready(), which finds it idle and in no list.
+// of the reactor's. It is armed again in on_ready() at the earliest, which finds it idle and in no list.
 //
 // Another loop may do the waiting. In place of wait() its thread calls prepare_wait(), waits until the descriptor that it
 // was given is readable, and calls finish_wait().
@@ -139,8 +142,8 @@ protected:
     static int fd_of(const poll_operation& operation) noexcept { return operation.fd_; }
     static unsigned events_of(const poll_operation& operation) noexcept { return operation.events_; }
 
-    /// Calls those of `fired`, and then tells results, as many as one turn may: the rest, and what fires meanwhile, is left
-    /// for the next turn.
+    /// Calls on_ready() of the operations in `fired`, then on_result() of those that have results, up to the number of calls
+    /// that one turn may make. The rest, and what fires meanwhile, is left for the next turn.
     void fire(operation_list& fired) noexcept;
 
     [[nodiscard]] detail::io_completions& io() noexcept { return io_; }

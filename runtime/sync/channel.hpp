@@ -1,14 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `channel<T>`: a bounded queue between coroutines, on one executor or several; any number of senders and receivers.
 //
-// Values are moved, one by one or in batches: packets keep their frames, nothing is copied. A value is received exactly
-// once, in the order in which it was sent; who waits is served first come, first served. Nothing is allocated after
-// construction, and no lock is taken unless somebody has to wait or is waiting. send() and recv() are awaited on an
-// executor; try_send(), try_recv() and close() may be called on any thread. The channel must outlive every call of it and
-// everybody who waits; what it still holds at its end is destroyed with it. See detail/bounded_queue.hpp and
-// detail/wait_list.hpp for the two protocols it is made of. Who succeeds without waiting learns by that whether the other
-// side waits; if so it moves values between queue and waiters under the lock, until no more can be moved. Who begins to wait
-// and finds that somebody who could not know is in the middle of a call looks again until that one is through.
+//     channel<packet> work(256);
+//     packet burst[64];
+//     auto [failure, n] = co_await work.recv(burst);      // a worker: waits until there is a packet
+//     auto [ec, sent] = co_await work.send(packets);      // the receiving coroutine: waits while the channel is full
+//     work.close();                                       // the worker receives what is left, then errc::closed
+//
+// Values are moved, one by one or in batches: packets keep their frames, and nothing is copied. Each value is received
+// exactly once, in the order in which it was sent. Coroutines that wait are served in the order in which they began to wait.
+// Nothing is allocated after construction. No lock is taken unless a coroutine has to wait, or one is waiting.
+//
+// Threads: send() and recv() are awaited on an executor, on any number of them. try_send(), try_recv() and close() may be
+// called on any thread. The channel must outlive every call of it and every coroutine that waits for it. Values that it
+// still holds at its end are destroyed with it.
+//
+// It is made of a queue without a lock (detail/bounded_queue.hpp) and a list of waiters for each side
+// (detail/wait_list.hpp). A push reports whether a receiver was waiting; the sender then takes the lock and moves values
+// from the queue to the receivers until no more can be moved. A pop reports the same of senders. A sender that claimed its
+// slot before the receiver set the bit does not know of the receiver; so a receiver that begins to wait looks again until
+// that slot is filled. A sender that begins to wait does the same until the slots that were being emptied are empty.
 #pragma once
 
 #include "fluxnet/runtime/core/io_result.hpp"
@@ -50,7 +61,8 @@ public:
     [[nodiscard]] recv_awaiter recv(std::span<T> into) noexcept { return {*this, into}; }
     [[nodiscard]] recv_awaiter recv(T& into) noexcept { return {*this, std::span(&into, 1)}; }
 
-    /// Moves in, or out, as many as it can without waiting and without overtaking who waits; returns how many.
+    /// Moves as many values in, or out, as it can without waiting, and returns how many. It does not overtake coroutines
+    /// that wait: while one waits on the same side, none is moved.
     std::size_t try_send(std::span<T> values) noexcept;
     std::size_t try_recv(std::span<T> into) noexcept;
 
@@ -86,8 +98,8 @@ class channel<T>::transfer {
 protected:
     transfer(channel& with, std::span<T> values) noexcept : channel_(with), values_(values) {}
 
-    /// Joins `line`, and looks again until the position `mark()` has `passed`. It is taken when whoever comes next learns of
-    /// the waiter; those before it may belong to somebody who did not.
+    /// Joins `line`, and looks again until the position `mark()` has `passed`. The position is read once the bit is set:
+    /// threads that claim a later position learn of the waiter; threads that claimed an earlier one may not know of it.
     template <class Promise, class Mark, class Passed>
     void wait_in(detail::wait_list& line, const char* name, std::coroutine_handle<Promise> coroutine, Mark mark,
                  Passed passed) {
@@ -232,16 +244,17 @@ void channel<T>::match() noexcept {
     }
 }
 
-// For who has just begun to wait: those who claimed a place in the queue before, and do not know, are a few moves from done.
+// For a coroutine that has just begun to wait. Threads that claimed a place in the queue before it, and do not know of it,
+// are a few moves from done.
 template <class T>
 template <class Settled>
 void channel<T>::match_until(Settled settled) noexcept {
     match();
     for (unsigned looks = 1; !settled(); ++looks) {
-        if (looks > 1000) { std::this_thread::sleep_for(std::chrono::microseconds(50)); }  // its thread lost the CPU
+        if (looks > 1000) { std::this_thread::sleep_for(std::chrono::microseconds(50)); }  // that thread lost the CPU
         match();
     }
-    match();  // by then the last value may have gone to somebody else, and nobody come any more
+    match();  // the last value may have gone to another waiter by then, with no thread to come that would call match()
 }
 
 template <class T>

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `event`, `latch`: everybody waits until something has happened, on any executors.
+// `event`, `latch`: coroutines wait until something has happened, on any executors.
 //
-// An event is set and may be reset; a latch is set for good when it has been counted down to 0. wait() is awaited on an
-// executor; the rest may be called on any thread. Nothing is allocated. They must outlive every call of them and everybody
-// who waits.
+//     event ready;
+//     co_await ready.wait();   // any number of coroutines
+//     ready.set();             // all of them go on
+//
+// An event is set and may be reset. A latch is set for good when it has been counted down to 0. Nothing is allocated. Both
+// must outlive every call of them and every coroutine that waits for them.
+//
+// Threads: wait() is awaited on an executor, on any number of them. The rest may be called on any thread.
 #pragma once
 
 #include "fluxnet/runtime/sync/detail/wait_list.hpp"
@@ -25,10 +30,11 @@ public:
 
     [[nodiscard]] bool is_set() const noexcept { return (state_.load(std::memory_order_acquire) & set_bit) != 0; }
 
-    /// Lets everybody go on who waits, and who waits later. System calls only for executors that sleep.
+    /// Resumes every coroutine that waits; later calls of wait() complete at once. One system call for each executor that
+    /// sleeps.
     void set() noexcept;
 
-    /// Makes those wait who come from now on; a set() under way on another thread may still let some of them go.
+    /// Makes later calls of wait() wait. A set() under way on another thread may still resume some of those coroutines.
     void reset() noexcept { state_.fetch_and(~set_bit, std::memory_order_relaxed); }
 
     /// Completes when the event is or has been set, or with operation_canceled when the task is cancelled first.

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `mutex`: one coroutine at a time, across executors; while it waits its thread does other things.
 //
-// First come, first served. Locked by awaiting lock(), whose guard unlocks when it is destroyed, on whichever thread. It
-// must outlive every call of it. Not recursive.
+//     mutex door;
+//     const auto guard = co_await door.lock();   // unlocks when it is destroyed
+//     if (!guard) { co_return; }                 // the task was cancelled while it waited
+//
+// Coroutines get it in the order in which they asked. Not recursive: a coroutine that holds it and awaits lock() again waits
+// for ever. It must outlive every call of it and every coroutine that waits for it. Nothing is allocated.
+//
+// Threads: lock() is awaited on an executor, on any number of them. try_lock() may be called, and a guard destroyed, on any
+// thread.
 #pragma once
 
 #include "fluxnet/runtime/sync/semaphore.hpp"

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `semaphore`: a number of units that coroutines take and give back, on any executors.
 //
-// First come, first served: nobody overtakes one who waits, also not one who wants fewer. acquire() is awaited on an
-// executor; release() and try_acquire() may be called on any thread. Nothing is allocated. The semaphore must outlive every
-// call of it and everybody who waits.
+//     semaphore connections(100);
+//     if (co_await connections.acquire()) { co_return; }   // cancelled while it waited: no unit was taken
+//     ...
+//     connections.release();
+//
+// Coroutines are served in the order in which they began to wait. None is overtaken, not even by one that wants fewer units.
+// Nothing is allocated. The semaphore must outlive every call of it and every coroutine that waits for it.
+//
+// Threads: acquire() is awaited on an executor, on any number of them. The rest may be called on any thread.
 #pragma once
 
 #include "fluxnet/runtime/sync/detail/wait_list.hpp"
@@ -24,7 +30,7 @@ public:
 
     explicit semaphore(std::uint32_t units) noexcept : units_(units) {}
 
-    /// Takes `units` if they are there and nobody waits for any.
+    /// Takes `units` if they are there and no coroutine waits for any. Returns whether it has.
     [[nodiscard]] bool try_acquire(std::uint32_t units = 1) noexcept { return !waiting_.any() && take(units); }
 
     /// Completes when `units` have been taken, or with operation_canceled when the task is cancelled first: then none were.
@@ -63,13 +69,13 @@ private:
     detail::wait_list waiting_{mutex_, units_, awaited_bit};
 };
 
-/// One who waits, until what was granted is the caller's.
+/// A coroutine that waits for units, until it has resumed and the units are its own.
 class semaphore::waiter final : public detail::waiter {
 public:
     waiter(semaphore& of, std::uint32_t units) noexcept : detail::waiter(of.waiting_), semaphore_(of), units_(units) {}
     ~waiter() {
         if (!abandon()) { return; }
-        if (granted_units_) { semaphore_.release(units_); }  // nobody else will give them back
+        if (granted_units_) { semaphore_.release(units_); }  // the coroutine that was to get them is gone
         semaphore_.serve();
     }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The values that travel through the rings: addresses of frames and packet descriptors.
 //
-// They are plain values without an owner; what they point at is the UMEM of the socket they came from. A frame's address
-// (a byte offset into the UMEM, as the kernel counts) and its number are two types that never mix.
+// They are plain values without an owner. They point into the UMEM of the socket that they came from. A frame's address (a
+// byte offset into the UMEM, as the kernel counts) and its number are two types that never mix.
+//
+// Threads: any.
 #pragma once
 
 #include <compare>

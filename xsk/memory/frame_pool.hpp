@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `frame_pool`: all frames of a UMEM, divided into homes, and the census that proves that none is lost.
 //
-// Owned by its UMEM. Homes are made while sockets are set up and live as long as the pool; those of a closed socket serve
-// the next one. Except home_of(), home() and the observers everything here takes a mutex, and what makes something
-// allocates: they are for set-up and closing. census() may be called on any thread.
+// Owned by its UMEM. A home is made while a socket is set up and lives as long as the pool; the home of a closed socket
+// serves the next socket. All of this is for set-up and closing: functions take a mutex, and those that make something
+// allocate. Only home_of(), home() and the observers do neither.
+//
+// Threads: any. The census is exact on a thread that owns every home, and a snapshot on others.
 #pragma once
 
 #include "fluxnet/xsk/base/detail/counter.hpp"
@@ -34,7 +36,7 @@ struct frame_census {
     std::int64_t completion = 0;
     std::int64_t user = 0;
     std::int64_t frames = 0;  ///< What the six add up to when nothing is lost.
-    bool exact = false;       ///< Taken by the owner of every home with drained stacks; else a snapshot in motion.
+    bool exact = false;       ///< Taken by the owner of every home, after draining the return stacks. Otherwise a snapshot.
 
     [[nodiscard]] std::int64_t sum() const noexcept { return free + fill + rx + tx + completion + user; }
 };
@@ -66,8 +68,8 @@ public:
     frame_pool(const frame_pool&) = delete;
     frame_pool& operator=(const frame_pool&) = delete;
 
-    /// Finds a retired home of `frames` frames, or makes one out of frames that have none, or else finds a larger retired
-    /// one. Returns null when there is none of these, or max_homes exist.
+    /// Gives a home of `frames` frames: a retired home of that size; or a new one, made of frames that have no home yet; or
+    /// a larger retired one. Returns null when there is none of these, or when a new one would exceed max_homes.
     [[nodiscard]] frame_home* make_home(std::uint32_t frames);
 
     /// Takes a home back from a socket that is closed. Frames of it that users hold still return to it.
@@ -76,7 +78,8 @@ public:
     /// Makes a ledger for a tx; it lives as long as the pool.
     [[nodiscard]] tx_ledger& make_ledger();
 
-    /// Lets the census read a socket's rings, and others share its registration, until unwatch() with its descriptor.
+    /// Lets the census read a socket's rings, and other sockets share its registration, until unwatch() is called with its
+    /// descriptor.
     void watch(const bound_socket& bound);
     void unwatch(int fd) noexcept;
 
@@ -93,11 +96,12 @@ public:
         return false;
     }
 
-    /// Counts the frames. On a thread that owns every home (or could: homes without an owner are held for the count, and a
-    /// thread that adopts one meanwhile waits), return stacks are drained first and the result is exact.
+    /// Counts the frames. Where every home is owned by the calling thread or by none, the return stacks are drained first
+    /// and the result is exact. Homes without an owner are held during the count: a thread that adopts one meanwhile waits.
     [[nodiscard]] frame_census census();
 
-    /// Returns the frames that users hold, all stacks being closed by this call. For the last handle of the UMEM.
+    /// Closes the return stacks of all homes, and returns the number of frames that users hold. Called by the last handle of
+    /// the UMEM.
     [[nodiscard]] std::int64_t close() noexcept;
 
     [[nodiscard]] frame_home& home_of(frame_index frame) noexcept { return *by_number_[numbers_[frame.value]]; }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `home_frames`: where the frames of one home lie, and the marks of those that the kernel has to receive into.
 //
-// A value, which a frame_home gives (frames()) and which is good for as long as the home: a loop over packets keeps what it
-// needs of it in registers, where the home itself would be looked up for each. What changes the state of a frame is for the
-// home's owner only.
+// A value. frame_home::frames() makes it, and it is good for as long as the home. A loop over packets keeps what it needs of
+// it in registers; asking the home instead would load the same words again for each packet.
+//
+// Threads: any may ask where a frame lies. Only the home's owner calls what changes the state of a frame.
 #pragma once
 
 #include "fluxnet/xsk/memory/descriptor.hpp"

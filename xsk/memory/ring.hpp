@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The two ends of an AF_XDP ring that user space holds: `producer_ring` (fill, TX) and `consumer_ring` (RX, completion).
 //
-// A ring is a view: the memory belongs to the socket that mapped it and outlives the view. Each end has one user at a time;
-// it may move between threads but never be shared. Slots are written or read through a guard (`reservation`, `claim`) that
-// publishes exactly what was written or read when it goes out of scope, also while an exception unwinds.
+// A ring is a view: the memory belongs to the socket that mapped it and outlives the view. Slots are written or read through
+// a guard (`reservation`, `claim`). When the guard goes out of scope, also while an exception unwinds, it publishes exactly
+// the slots that were written or read.
+//
+// Threads: one at a time for each end. An end may be handed to another thread, but two threads never use it together.
 //
 // Protocol (Linux Documentation/networking/af_xdp.rst, net/xdp/xsk_queue.h). Both sides count in free-running 32-bit
-// indices; an index belongs to the side that writes it. The producer writes entries and then stores its index with release;
-// the consumer loads that index with acquire before it reads entries, and stores its own index with release after the last
-// read; the producer loads that one with acquire before it overwrites a slot. Each end keeps a copy of the other's index
-// and loads the shared one only when the copy promises too little, so that the cache line moves once a batch.
+// indices. Each index is written by one side only.
+//   producer   writes entries, then stores its index with release.
+//   consumer   loads the producer's index with acquire, reads entries, then stores its own index with release.
+//   producer   loads the consumer's index with acquire before it overwrites a slot.
+// Each end keeps a copy of the other end's index. It loads the shared index only when the copy promises too little, so that
+// the cache line moves once a batch.
 #pragma once
 
 #include "fluxnet/xsk/memory/descriptor.hpp"

@@ -67,7 +67,7 @@ private:
     };
     struct shelf {
         frame* first;
-        std::uint32_t room;  // for so many more; 0 also before the first and when the thread ends
+        std::uint32_t room;  // frames this shelf may still keep; 0 before the thread's first use and after its end
     };
     struct ending;
 

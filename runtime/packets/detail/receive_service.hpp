@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `receive_service`: the common part of the receiving handles: who waits, the poll on the socket, and the link's news.
+// `receive_service`: the common part of the receiving handles: the waiting coroutine, the poll on the socket, the link's
+// news.
 //
 // Owned by a handle, at an address that stays while the handle moves; used on the executor's thread, or while no thread runs
 // it. The poll is one-shot and belongs to the service, not to an await: it is armed only when somebody waits, the ring is
@@ -27,7 +28,9 @@ class receive_service : public handle_service, private poll_operation {
 public:
     void wait(receive_operation& waiter) noexcept {
         assert(waiter_ == nullptr && "two coroutines await one handle");
-        waiter_ = &waiter;  // out of budget, not out of packets: end_turn() makes it ready for the next turn
+        // If packets are there already (the coroutine waits only because its turn's budget is spent), end_turn() completes
+        // it.
+        waiter_ = &waiter;
     }
 
     void forget(receive_operation& waiter) noexcept {
@@ -50,8 +53,8 @@ protected:
     [[nodiscard]] bool vacant() const noexcept { return waiter_ == nullptr; }
     [[nodiscard]] bool pending() const noexcept { return waiter_ != nullptr && waiter_->waiting(); }
 
-    /// Ends the wait of whoever is pending. It stays ours until it resumes or is destroyed, because it takes its packets
-    /// from us then.
+    /// Ends the wait of the pending receive, if there is one. It stays `waiter_` until its coroutine resumes or is
+    /// destroyed, because it takes its packets from this service then.
     void finish() noexcept {
         if (waiter_ != nullptr) { waiter_->complete(no_error); }
     }

@@ -3,14 +3,18 @@
 //
 // Allocates once. After D. Vyukov's bounded MPMC queue: each cell has a sequence number that says whose turn it is. For the
 // cell of position p: p means that the producer of p may write, p + 1 that the consumer of p may read; the consumer then
-// leaves p + size for the next round. Positions are claimed by compare-exchange on the index, as many in a row as are wanted
-// and free, so a cell has one user at a time; its number is stored with release when that one is done and loaded with
-// acquire by the next.
+// leaves p + size for the next round. A thread claims positions by compare-exchange on the index, as many in a row as it
+// wants and are free. So a cell has one user at a time. That user stores the cell's number with release when it is done; the
+// next user loads it with acquire.
 //
-// The index of either side has two flags. `closed_bit`, in the producers' only: no position is claimed any more, those that
-// were are delivered. `awaited_bit`: somebody waits for what this side does. Who claims a position learns whether it was set
-// before, so it costs nothing to ask; who sets it knows that positions up to the index may have been claimed by somebody who
-// does not know, and looks after those himself.
+// The index of either side has two flags.
+//   closed_bit    In the producers' index only: no position is claimed any more. Values of claimed positions are delivered.
+//   awaited_bit   A coroutine waits for what this side does. A thread that claims a position learns from the same
+//                 compare-exchange whether the bit was set before, so it costs nothing to ask.
+// After setting awaited_bit, the waiter must itself wait for every position below the index: threads that did not see the
+// bit claimed those.
+//
+// Threads: any, at the same time; the constructor and the destructor alone.
 #pragma once
 
 #include <atomic>
@@ -46,7 +50,7 @@ public:
 
     struct outcome {
         std::size_t count;  ///< How many values were moved.
-        bool awaited;       ///< Some were, and the awaited_bit of this side was set.
+        bool awaited;       ///< Some values were moved, and the awaited_bit of this side was set before.
     };
 
     /// Moves values in from the front of `values`: not all when the queue is full, none when it is closed.
@@ -78,7 +82,8 @@ public:
 
     [[nodiscard]] bool closed() const noexcept { return (head_.load(std::memory_order_acquire) & closed_bit) != 0; }
 
-    /// The next positions to be written and read. Those before have been claimed, and may still be worked on.
+    /// The next positions to be claimed for writing and for reading. The positions before have been claimed; threads may
+    /// still be writing or reading them.
     [[nodiscard]] std::uint64_t head() const noexcept { return head_.load(std::memory_order_acquire) & position_bits; }
     [[nodiscard]] std::uint64_t tail() const noexcept { return tail_.load(std::memory_order_acquire) & position_bits; }
 
@@ -123,7 +128,8 @@ private:
         return static_cast<std::int64_t>(cell_of(at).turn.load(std::memory_order_acquire) - at);
     }
 
-    /// Claims up to `wanted` positions in a row from an index on whose numbers are `ready` ahead of them.
+    /// Claims up to `wanted` positions in a row, beginning at `index`. The cell of each must have the number position +
+    /// `ready`: 0 to be written, 1 to be read.
     claimed claim(std::atomic<std::uint64_t>& index, std::int64_t ready, std::size_t wanted) noexcept {
         std::uint64_t word = index.load(std::memory_order_relaxed);
         for (;;) {

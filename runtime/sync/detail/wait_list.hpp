@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `wait_list`: operations that wait for something that happens on any thread, first come, first served.
 //
-// Owned by the object that they wait for, which outlives them and every call of it. Its mutex, which several lists of one
-// object may share, is taken only where somebody has to wait or is woken.
+// Owned by the object that the operations wait for, which outlives them and every call of it. Several lists of one object
+// may share a mutex. It is taken only where a coroutine has to wait or is woken.
 //
-// Protocol. What is waited for is made available by a read-modify-write on a word of the object, and a bit of that word says
-// that somebody is on the list. A waiter takes the lock, joins the list, which sets the bit, and then looks again. Both are
-// read-modify-writes on one word, hence ordered: either the waiter's comes first, and the other learns that he has to take
-// the lock and serve the list, or the other's does, and the waiter sees what was made available. Under the lock a waiter is
-// either granted or taken off the list, never both.
+// Protocol. A giving thread makes available what is waited for by a read-modify-write on a word of the object. A bit of that
+// word says that the list is not empty. A waiter takes the lock, joins the list, which sets the bit by another
+// read-modify-write, and then looks again. The two read-modify-writes are on one word, hence ordered:
+//   the waiter's first   the giving thread sees the bit; it takes the lock and grants waiters of the list.
+//   the giver's first    the waiter sees what was made available, when it looks again.
+// A waiter leaves the list under the lock, for one reason only: it is granted, or it is cancelled.
 #pragma once
 
 #include "fluxnet/runtime/core/operation.hpp"
@@ -37,12 +38,12 @@ protected:
     explicit waiter(wait_list& line) noexcept : line_(line) {}
     ~waiter() { assert(!hook::is_linked() && "a waiter calls abandon() first in its destructor"); }
 
-    /// Joins the list, and calls `serve` under its lock, which grants whoever can be.
+    /// Joins the list, and calls `serve` under its lock. `serve` grants the waiters that can be granted.
     template <class Serve>
     void line_up(Serve serve) noexcept;
 
-    /// Gives a wait up that is under way, for the destructor of the derived class. Returns whether there was one; nobody
-    /// grants it from then on.
+    /// Gives up a wait that is under way, for the destructor of the derived class. Returns whether there was one. No thread
+    /// grants the waiter from then on.
     bool abandon() noexcept;
 
     /// Leaves the list and completes with operation_canceled, unless it is too late.
@@ -60,14 +61,14 @@ private:
 
 class wait_list {
 public:
-    /// `bit` of `word` is set while somebody is on the list.
+    /// `bit` of `word` is set while a waiter is on the list.
     wait_list(std::mutex& mutex, std::atomic<std::uint64_t>& word, std::uint64_t bit) noexcept
         : mutex_(mutex), word_(word), bit_(bit) {}
     wait_list(const wait_list&) = delete;
     wait_list& operator=(const wait_list&) = delete;
     ~wait_list() { assert(list_.empty() && "destroyed while somebody waits for it"); }
 
-    /// Tells whether somebody waits; a snapshot.
+    /// Tells whether a waiter is on the list; a snapshot.
     [[nodiscard]] bool any() const noexcept { return any_.load(std::memory_order_relaxed); }
 
     // Under the lock:

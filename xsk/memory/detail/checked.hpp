@@ -86,7 +86,7 @@ public:
         return found;
     }
 
-    /// Lifts every poison: before the memory is unmapped, or when frames are handed to somebody who keeps no books.
+    /// Lifts every poison: before the memory is unmapped, or when frames go to code that keeps no states of them.
     void forget() noexcept {
         if constexpr (checked_build) {
             for (std::uint32_t i = 0; i < frames_; ++i) { unpoison({i}); }
