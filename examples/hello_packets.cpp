@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Counts the packets that arrive on an interface, until ten seconds have passed.
 // Usage: hello_packets NAME
-#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
 #include "fluxnet/runtime/packets/open_async.hpp"
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <string>
 
@@ -19,6 +20,12 @@ task<void> count_packets(async_rx& rx, std::size_t& packets) {
     }
 }
 
+task<std::size_t> count_for_ten_seconds(async_rx& rx) {
+    std::size_t packets = 0;
+    static_cast<void>(co_await timeout(std::chrono::seconds(10), count_packets(rx, packets)));
+    co_return packets;
+}
+
 int main(int argc, char** argv) {
     if (argc != 2) { return std::fprintf(stderr, "usage: hello_packets INTERFACE\n"), 2; }
     executor loop;
@@ -28,12 +35,5 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "%s: %s\n", why.step.c_str(), why.cause.c_str());
     }
     for (const std::string& note : sockets->notes) { std::fprintf(stderr, "%s\n", note.c_str()); }
-    std::size_t packets = 0;
-    loop.spawn(count_packets(sockets->rx, packets));
-    loop.spawn([&]() -> task<void> {
-        static_cast<void>(co_await sleep_for(std::chrono::seconds(10)));
-        loop.request_stop();
-    });
-    loop.run();
-    std::printf("%zu packets\n", packets);
+    std::printf("%zu packets\n", loop.run(count_for_ten_seconds(sockets->rx)));
 }
