@@ -21,6 +21,7 @@
 #include "fluxnet/runtime/core/task_info.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
 #include "fluxnet/runtime/core/when.hpp"
+#include "fluxnet/runtime/core/wait_result.hpp"
 #include "fluxnet/runtime/packets/async_raw.hpp"
 #include "fluxnet/runtime/packets/async_rx.hpp"
 #include "fluxnet/runtime/packets/async_tx.hpp"

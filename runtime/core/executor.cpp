@@ -64,21 +64,6 @@ executor::~executor() {
     }
 }
 
-void executor::discard_tasks() noexcept {
-    take_inbox();  // strands that ended elsewhere are in it, and leave the ready queue by themselves
-    tasks_->clear();
-}
-
-void executor::spawn(task<void> work, const std::source_location& where) {
-    tasks_->start(std::move(work), where);
-    if (inbox_.asleep()) { wake(); }  // spawned by the loop that drives it, between prepare_sleep() and after_sleep()
-}
-
-void executor::spawn_background(task<void> work, const std::source_location& where) {
-    tasks_->start_background(std::move(work), where);
-    if (inbox_.asleep()) { wake(); }
-}
-
 bool executor::has_work() const noexcept {
     return tasks_->any() || guards_.load(std::memory_order_acquire) != 0;
 }
@@ -154,28 +139,6 @@ bool executor::run_to(time_point limit) {
         end_turn(!has_work() || at_limit.rung);
     }
     return has_work() || has_ready();
-}
-
-void executor::run_main(task<void> work, std::chrono::nanoseconds rest, const std::source_location& where) {
-    const auto ended = std::make_shared<bool>(false);  // on the heap, for the task may stay suspended
-    const auto body = [](task<void> main, std::shared_ptr<bool> over) -> task<void> {
-        co_await main;
-        *over = true;
-    };
-    {
-        const run_visit here(*this);
-        spawn(body(std::move(work), ended), where);
-        while (!*ended && !failure_ && !stopped()) {
-            start_turn();
-            finish_turn(*ended);
-        }
-        if (!*ended && !failure_) { throw std::system_error(make_error_code(errc::stopped), "run a task to its end"); }
-    }
-    const struct again {
-        executor& of;
-        ~again() { of.restart(); }
-    } at_the_end{*this};
-    static_cast<void>(shut_down_by(detail::time_after(now(), rest)));
 }
 
 bool executor::poll() {
@@ -384,20 +347,6 @@ std::vector<task_info> executor::shut_down_by(time_point limit) {
     }
     throw_failure();
     return tasks();
-}
-
-std::vector<task_info> executor::tasks() const {
-    std::vector<task_info> all;
-    for (const detail::task_context& context : contexts_) {
-        task_info& task = all.emplace_back();
-        task.where = context.where;
-        task.elsewhere = context.on.load(std::memory_order_acquire) != this;
-        task.travelling = context.travelling.load(std::memory_order_relaxed) != nullptr;
-        if (task.elsewhere || task.travelling || context.awaiting == nullptr) { continue; }
-        task.awaiting = context.awaiting->name();
-        task.waiting_for = now() - context.since;
-    }
-    return all;
 }
 
 void executor::keep_failure(std::exception_ptr failure) noexcept {

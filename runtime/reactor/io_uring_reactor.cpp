@@ -127,8 +127,9 @@ public:
         if (cancels_owed_) [[unlikely]] { cancel_owed(); }
         read_wake();
         buffers_.refill();
-        // What disarm_now() reaped beside its own completion has not fired yet: that is no time to sleep.
-        if (nothing_fired(fired_) && !woken_ && io_uring_cq_ready(&ring_) == 0) {
+        // What disarm_now() reaped beside its own completion has not fired yet: that is no time to sleep. Nor is it one
+        // while no READ of the wake-ups could be handed over.
+        if (wake_read_ && nothing_fired(fired_) && !woken_ && io_uring_cq_ready(&ring_) == 0) {
             io_uring_cqe* first = nullptr;
             if (deadline) {
                 __kernel_timespec timeout = detail::time_until(*deadline);

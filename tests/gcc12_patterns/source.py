@@ -164,10 +164,10 @@ class Source:
     def kind_of(self, index):
         outer = self.around(index)
         before = self.text(index - 1)
+        if before == "requires" or before == ")" and self.text(self.tokens[index - 1].match - 1) == "requires":
+            return "requires"
         if outer in ("paren", "initialiser"):
             return "initialiser"
-        if before == "requires":
-            return "requires"
         head = without_template([self.tokens[at] for at in self.head_of(index)])
         words = [token.text for token in head]
         if "namespace" in words or words[:1] == ["extern"] and len(words) == 2:

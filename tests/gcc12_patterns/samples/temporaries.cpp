@@ -159,3 +159,11 @@ task<int> silenced(std::string name) {
     // gcc12-ok: from_elsewhere has a constructor
     co_return co_await ask_any(from_elsewhere{name, 1});
 }
+template <class A>
+auto awaiter_of(A awaitable) {
+    if constexpr (requires { awaitable.operator co_await(); }) {
+        return awaitable.operator co_await();
+    } else if constexpr (requires(A& one) { operator co_await(one); }) {
+        return operator co_await(awaitable);
+    }
+}
