@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `async_rx`: an rx bound to an executor, so that coroutines there can await packets.
 //
-// Owns the rx. Used and destroyed on the executor's thread, or while no thread runs it. While coroutines sleep the executor
-// keeps one one-shot poll armed on the socket; it belongs to the handle, not to an await, and is armed only when the ring is
-// dry and the thread is about to sleep. The executor also stocks the fill ring after every turn, and is woken by the first
-// frame that another thread returns while the fill ring runs low.
+//     auto sockets = open_async(loop, builder("eth0")).value();
+//     std::array<packet, 64> burst;
+//     const auto [ec, n] = co_await sockets.rx.recv(burst);  // burst[0] to burst[n - 1] are the program's until dropped
+//     if (ec) { co_return; }                                 // cancelled, or the interface is gone
+//
+// Threads: used and destroyed on the executor's thread, or while no thread runs the executor.
+//
+// Owns the rx. While coroutines sleep the executor keeps one one-shot poll armed on the socket. The poll belongs to the
+// handle, not to an await, and is armed only when the ring is dry and the thread is about to sleep. The executor also stocks
+// the fill ring after every turn, and is woken by the first frame that another thread returns while the fill ring runs low.
 #pragma once
 
 #include "fluxnet/runtime/core/executor.hpp"
