@@ -248,7 +248,7 @@ TEST_CASE("an error ends every send that waits") {
         static_cast<void>(co_await sleep_for(2ms));
         port.kernel.remove_interface();
         port.kernel.release_completions(10);  // makes room for some, and so a kick
-        co_await sleep_for(20ms);
+        static_cast<void>(co_await sleep_for(20ms));
         port.loop.request_stop();
     });
     port.loop.run();
@@ -460,7 +460,7 @@ TEST_CASE("on a busy executor packets wait for company up to the number of the f
         static_cast<void>(co_await sleep_for(5ms));
         CHECK(port.kernel.calls(fake_call::kick_tx) == 1);
         busy.spinning = false;  // nothing else is ready now: no reason to wait
-        co_await sleep_for(5ms);
+        static_cast<void>(co_await sleep_for(5ms));
         CHECK(port.kernel.calls(fake_call::kick_tx) == 2);
     });
     port.loop.run();

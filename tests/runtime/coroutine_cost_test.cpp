@@ -139,7 +139,7 @@ task<void> call_spawn(cost& spent) {
 task<void> call_spawn_function(cost& spent) {
     executor::current()->spawn([]() -> task<void> { co_return; });
     static_cast<void>(co_await yield());  // it is called when its frame first runs
-    co_await yield();
+    static_cast<void>(co_await yield());
     spent.stop();
 }
 task<void> call_scope(cost& spent) {
