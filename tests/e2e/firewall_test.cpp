@@ -140,6 +140,7 @@ void change_rules_under_load(const char* mode) {
     unsigned round = 0;
     while (pinging.running() || round < 200) {
         reload(wall, rules, ++round);
+        changing.give_up_missing();
         REQUIRE(round < 10'000);
         std::this_thread::sleep_for(5ms);
     }

@@ -72,7 +72,7 @@ numbered_stream::outcome numbered_stream::stop() {
 void numbered_stream::send_all() {
     const sockaddr_in there = address_of(address_, port_);
     while (sending_) {
-        for (unsigned i = 0; i < per_ms_; ++i) {
+        for (unsigned i = 0; i < per_ms_ && sent_ - received_ < given_up_ + window; ++i) {
             const message next = numbered(sent_ + 1);
             const auto done =
                 ::sendto(sender_.get(), &next, sizeof next, 0, reinterpret_cast<const sockaddr*>(&there), sizeof there);

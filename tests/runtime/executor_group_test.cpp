@@ -117,10 +117,10 @@ TEST_CASE("a group takes plain tasks and function objects that can only be moved
         co_return value;
     };
     group.spawn(0, add(1));
-    group.spawn(1, [&]() -> task<void> {
-        sum += 10;
+    group.spawn(1, [](std::atomic<int>& into) -> task<void> {
+        into += 10;
         co_return;
-    }());
+    }(sum));
     group.spawn(1, [&, owned = std::make_unique<int>(100)]() -> task<int> {
         const wait_result slept = co_await sleep_for(1ms);  // the function object is kept meanwhile
         CHECK_FALSE(slept);
