@@ -88,7 +88,10 @@ void executor_group::run() {
         for (std::size_t i = 0; i < executors_.size(); ++i) {
             threads.emplace_back([this, i] { run_one(i); });
         }
-    } catch (...) { keep_failure(std::current_exception()); }
+    } catch (...) {
+        keep_failure(std::current_exception());
+        release_guards();  // what is on an executor without a thread does not end
+    }
     for (std::thread& thread : threads) { thread.join(); }
     if (failure_) { std::rethrow_exception(std::exchange(failure_, nullptr)); }
 }
@@ -106,7 +109,10 @@ void executor_group::run_one(std::size_t i) {
             return;
         } catch (...) { keep_failure(std::current_exception()); }
         const std::size_t now = mine.tasks().size();
-        if (now >= left) { return; }
+        if (now >= left) {
+            release_guards();
+            return;
+        }
         left = now;
     }
 }
@@ -120,8 +126,8 @@ void executor_group::keep_failure(std::exception_ptr failure) noexcept {
 }
 
 void executor_group::request_stop() {
+    // The guards stay until the cancelled tasks have ended: one may be on its way between two executors.
     for (executor& one : executors_) { one.request_stop(); }
-    release_guards();
 }
 
 }  // namespace fluxnet

@@ -2,6 +2,7 @@
 // What an executor does with its tasks: it starts them, runs one as a program's main task, lists and destroys them.
 #include "fluxnet/runtime/core/detail/executor_tasks.hpp"
 
+#include "fluxnet/runtime/core/detail/there_and_back.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 
@@ -12,8 +13,11 @@
 namespace fluxnet {
 
 void executor::discard_tasks() noexcept {
+    // No thread runs the executors where the frames are, whatever this thread runs otherwise.
+    executor* const outer = std::exchange(current_, nullptr);
     take_inbox();  // strands that ended elsewhere are in it, and leave the ready queue by themselves
     tasks_->clear();
+    current_ = outer;
 }
 
 void executor::spawn(task<void> work, const std::source_location& where) {
@@ -29,7 +33,8 @@ void executor::spawn_background(task<void> work, const std::source_location& whe
 void executor::run_main(task<void> work, std::chrono::nanoseconds rest, const std::source_location& where) {
     const auto ended = std::make_shared<bool>(false);  // on the heap, for the task may stay suspended
     const auto body = [](task<void> main, std::shared_ptr<bool> over) -> task<void> {
-        co_await main;
+        auto inner = detail::there_and_back<task<void>>(std::move(main));
+        co_await inner;
         *over = true;
     };
     {
@@ -39,6 +44,7 @@ void executor::run_main(task<void> work, std::chrono::nanoseconds rest, const st
             start_turn();
             finish_turn(*ended);
         }
+        if (stopped()) { rest = std::chrono::nanoseconds::zero(); }
         if (!*ended && !failure_) { throw std::system_error(make_error_code(errc::stopped), "run a task to its end"); }
     }
     const struct again {

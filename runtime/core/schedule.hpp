@@ -2,6 +2,7 @@
 // `yield`, `schedule_on`, `sync_wait`: where and when a coroutine goes on.
 #pragma once
 
+#include "fluxnet/runtime/core/detail/there_and_back.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"
@@ -88,7 +89,7 @@ template <class T>
 T sync_wait(executor& on, task<T> work) {
     // On the heap: a task that stays suspended must find it when it goes on.
     const auto kept = std::make_shared<std::optional<detail::value_of<T>>>();
-    on.spawn(detail::keep_value(std::move(work), kept));
+    on.spawn(detail::keep_value(detail::there_and_back<task<T>>(std::move(work)), kept));
     on.run();
     if (!*kept) { throw std::system_error(make_error_code(errc::stopped), "wait for a task to end"); }
     if constexpr (!std::is_void_v<T>) { return std::move(**kept); }

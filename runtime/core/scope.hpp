@@ -15,7 +15,8 @@
 //
 // A scope that is destroyed before, because an exception unwinds or the executor ends, destroys its children first. A child
 // that is on another executor at that moment is cancelled and comes home first: the destructor makes turns of its own
-// executor until then, so the other one has to run. What such children refer to is therefore declared before the scope.
+// executor until then, so the other one has to run. What such children refer to is therefore declared before the scope, and
+// what goes on meanwhile must not destroy the coroutine that owns the scope.
 #pragma once
 
 #include "fluxnet/runtime/core/detail/strand.hpp"

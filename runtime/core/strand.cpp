@@ -13,6 +13,8 @@ namespace {
 bool is_settled(const task_context& strand) noexcept {
     executor& on = *strand.on.load(std::memory_order_acquire);
     if (!nested_turns::driven_here(on)) { return false; }
+    const executor* const limited = strand.limited_on.load(std::memory_order_relaxed);
+    if (limited != nullptr && !nested_turns::driven_here(*limited)) { return false; }
     const operation* const travelling = strand.travelling.load(std::memory_order_relaxed);
     if (travelling == nullptr) { return true; }
     inside(on).take_inbox();

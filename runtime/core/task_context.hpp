@@ -27,12 +27,15 @@ class operation;
 struct task_context : boost::intrusive::list_base_hook<boost::intrusive::tag<struct task_context_tag>,
                                                        boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
     task_context(executor* on_, std::stop_token stop_, const std::source_location& where_, task_context* outer_ = nullptr)
-        : stop(std::move(stop_)), where(where_), on(on_), outer(outer_) {}
+        : stop(std::move(stop_)), where(where_), on(on_), outer(outer_), began_on(on_) {}
 
     // Moves the strand to another executor: first sets_out() on the thread that it leaves, then arrives() on the other.
 
     void sets_out(executor& target, const operation& on_its_way) noexcept {
+        executor* limit = nullptr;
         for (task_context* each = this; each != nullptr; each = each->outer) {
+            if (each->outer != nullptr && each->began_on != &target) { limit = each->began_on; }
+            each->limited_on.store(limit, std::memory_order_relaxed);
             each->travelling.store(&on_its_way, std::memory_order_relaxed);
             each->on.store(&target, std::memory_order_release);
         }
@@ -48,8 +51,10 @@ struct task_context : boost::intrusive::list_base_hook<boost::intrusive::tag<str
     std::atomic<executor*> on;                          // whose thread it is on, or on its way to
     std::atomic<const operation*> travelling{nullptr};  // what takes it there; null when it is there
     task_context* const outer;                          // around this one, when that is part of a strand with one already
-    const operation* awaiting = nullptr;                // null while it runs, or is about to
-    std::chrono::steady_clock::time_point since{};      // it awaits that; as exact as executor::coarse_now()
+    executor* const began_on;                           // where the strand was then
+    std::atomic<executor*> limited_on{nullptr};  // an executor that it has left with a timer of a time limit there, if any
+    const operation* awaiting = nullptr;         // null while it runs, or is about to
+    std::chrono::steady_clock::time_point since{};  // it awaits that; as exact as executor::coarse_now()
 };
 
 /// The context of the coroutine that a handle names; null when it takes no part.

@@ -9,6 +9,7 @@
 // scope's stop state, and two frames for each task beside its own.
 #pragma once
 
+#include "fluxnet/runtime/core/detail/there_and_back.hpp"
 #include "fluxnet/runtime/core/scope.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 
@@ -34,6 +35,7 @@ struct race_state {
 
 template <class T>
 task<void> race(task<T> work, std::size_t index, race_state& state, std::optional<value_of<T>>& value) {
+    executor& home = *executor::current();
     std::exception_ptr failure;
     try {
         if constexpr (std::is_void_v<T>) {
@@ -43,6 +45,7 @@ task<void> race(task<T> work, std::size_t index, race_state& state, std::optiona
             value.emplace(co_await work);
         }
     } catch (...) { failure = std::current_exception(); }
+    co_await return_awaiter(home);  // the state belongs to its thread
     if (state.winner) { co_return; }
     state.winner = index;
     state.failure = std::move(failure);

@@ -142,3 +142,18 @@ TEST_CASE("a group that never runs destroys what was spawned on it") {
     }
     CHECK(alive.use_count() == 1);
 }
+
+TEST_CASE("a task that waits on another executor than its own ends when the group is asked to stop") {
+    for (int round = 0; round < 50; ++round) {
+        executor_group group({.size = 2, .pinned = false});
+        bool canceled = false;
+        group.spawn(0, [&]() -> task<void> {
+            static_cast<void>(co_await schedule_on(group[1]));
+            group.request_stop();
+            const wait_result slept = co_await sleep_for(1h);
+            canceled = slept == errc::operation_canceled;
+        });
+        group.run();
+        CHECK(canceled);
+    }
+}

@@ -221,3 +221,41 @@ TEST_CASE("joining nobody completes well also in a cancelled task, however often
     loop.run();
     CHECK(all_well);
 }
+
+TEST_CASE("an executor whose tasks have scopes is destroyed inside a coroutine of another") {
+    executor outer;
+    auto alive = std::make_shared<int>(0);
+    outer.spawn([&]() -> task<void> {
+        auto inner = std::make_unique<executor>(idle_policy{}, reactor_kind::automatic, reactor_threads::changing);
+        inner->spawn([alive]() -> task<void> {
+            scope children;
+            children.spawn([alive]() -> task<void> { static_cast<void>(co_await sleep_for(1h)); });
+            static_cast<void>(co_await children.join());
+        });
+        std::thread([&] { static_cast<void>(inner->run_for(1ms)); }).join();
+        CHECK(alive.use_count() > 1);
+        inner->release();
+        inner.reset();
+        co_return;
+    });
+    outer.run();
+    CHECK(alive.use_count() == 1);
+}
+
+TEST_CASE("a child that came back under a time limit from another executor leaves that one's timer in order") {
+    other_thread there;
+    executor home;
+    std::atomic<bool> back = false;
+    bool canceled = false;
+    const auto wait = [&]() -> task<void> {
+        static_cast<void>(co_await schedule_on(there.loop));
+        static_cast<void>(co_await timeout(1h, [](executor& to, std::atomic<bool>& here, bool& ended) -> task<void> {
+            static_cast<void>(co_await schedule_on(to));
+            here = true;
+            const wait_result slept = co_await sleep_for(1h);
+            ended = slept == errc::operation_canceled;
+        }(home, back, canceled)));
+    };
+    CHECK_THROWS_AS(sync_wait(home, leave_by_exception(wait, back)), std::runtime_error);
+    CHECK(canceled);  // it had to go where the timer is first
+}

@@ -234,3 +234,27 @@ TEST_CASE("yield lets everybody else go first") {
     loop.run();
     CHECK(order == "abcabcabc");
 }
+
+TEST_CASE("tasks that end on another executor race on the one where when_any was awaited") {
+    executor here;
+    executor there;
+    auto guard = executor::work_guard(there);
+    std::thread other([&] { there.run(); });
+    const auto go = [&](int value) -> task<int> {
+        static_cast<void>(co_await schedule_on(there));
+        co_return value;
+    };
+    here.spawn([&]() -> task<void> {
+        for (int i = 0; i < 200; ++i) {
+            auto any = when_any(go(1), go(2));
+            const auto first = co_await any;
+            CHECK(executor::current() == &here);
+            CHECK(first.index < 2);
+            CHECK(std::get<0>(first.values) == 1);
+            CHECK(std::get<1>(first.values) == 2);
+        }
+    });
+    here.run();
+    guard.release();
+    other.join();
+}

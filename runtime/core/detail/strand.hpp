@@ -64,6 +64,7 @@ public:
     void unhandled_exception() noexcept { failure_ = std::current_exception(); }
 
     [[nodiscard]] task_context* context() noexcept { return this; }
+    [[nodiscard]] executor& home() const noexcept { return home_; }
 
     void run() noexcept override {
         const auto body = std::coroutine_handle<strand_promise>::from_promise(*this);
@@ -94,7 +95,8 @@ private:
 
 /// The body of every strand.
 inline strand run_strand(strand_owner&, executor&, std::stop_token, std::source_location, task<void> work) {
-    co_await work;
+    task<void> body = std::move(work);  // a local, for it has to go before the promise, which is its context
+    co_await body;
 }
 
 /// The strands of one owner that have not ended. Destroying it destroys their frames, and with them all that they await.
@@ -127,7 +129,11 @@ public:
     [[nodiscard]] bool empty() const noexcept { return strands_.empty(); }
 
 private:
-    static void destroy(strand_promise& one) noexcept { std::coroutine_handle<strand_promise>::from_promise(one).destroy(); }
+    static void destroy(strand_promise& one) noexcept {
+        const auto body = std::coroutine_handle<strand_promise>::from_promise(one);
+        if (body.done()) { inside(one.home()).take_inbox(); }  // it may be in there, having ended elsewhere
+        body.destroy();
+    }
 
     /// Destroys the strands that no other thread can be running now.
     void destroy_settled() noexcept;

@@ -54,7 +54,7 @@ public:
     void await_resume() noexcept { static_cast<void>(finish()); }
 
 private:
-    [[nodiscard]] const char* name() const noexcept override { return "timeout"; }
+    [[nodiscard]] const char* name() const noexcept override { return "return to its executor"; }
     void cancel() noexcept override {}
 
     executor& home_;
