@@ -106,29 +106,20 @@ public:
     /// Starts `work` on this executor, at the next turn. What it awaits is cancelled by request_stop(). An exception that
     /// leaves it comes out of run(); what it returns is dropped. Two frames: its own, and one that joins it to the executor.
     void spawn(task<void> work, const std::source_location& where = std::source_location::current());
-    template <class T>
-    requires(!std::is_void_v<T>) void spawn(task<T> work,
-                                            const std::source_location& where = std::source_location::current()) {
-        spawn(detail::drop_value(std::move(work)), where);
-    }
 
-    /// The same for a coroutine function object, which is kept until the coroutine ends: a lambda's captures stay valid.
-    template <detail::task_function F>
-    void spawn(F function, const std::source_location& where = std::source_location::current()) {
-        spawn(detail::keep_and_run(std::move(function)), where);
+    /// The same for a task of any result, or for a coroutine function object, which is kept until the coroutine ends: a
+    /// lambda's captures stay valid.
+    template <detail::spawnable W>
+    void spawn(W work, const std::source_location& where = std::source_location::current()) {
+        spawn(detail::without_value(std::move(work)), where);
     }
 
     /// Starts `work` likewise, as something that goes on beside the program's work and does not keep run() from returning.
     /// If it is suspended when run() returns, it goes on when the executor is run again; it is destroyed with the executor.
     void spawn_background(task<void> work, const std::source_location& where = std::source_location::current());
-    template <class T>
-    requires(!std::is_void_v<T>) void spawn_background(task<T> work,
-                                                       const std::source_location& where = std::source_location::current()) {
-        spawn_background(detail::drop_value(std::move(work)), where);
-    }
-    template <detail::task_function F>
-    void spawn_background(F function, const std::source_location& where = std::source_location::current()) {
-        spawn_background(detail::keep_and_run(std::move(function)), where);
+    template <detail::spawnable W>
+    void spawn_background(W work, const std::source_location& where = std::source_location::current()) {
+        spawn_background(detail::without_value(std::move(work)), where);
     }
 
     /// Runs until everything spawned has ended and no work_guard is held, or stop() is called. Throws the first exception

@@ -50,17 +50,12 @@ public:
     /// executor may end when no task that was started here is left on any; one that was spawned on an executor itself holds
     /// only that.
     void spawn(std::size_t i, task<void> work, const std::source_location& where = std::source_location::current());
-    template <class T>
-    requires(!std::is_void_v<T>) void spawn(std::size_t i, task<T> work,
-                                            const std::source_location& where = std::source_location::current()) {
-        spawn(i, detail::drop_value(std::move(work)), where);
-    }
 
-    /// The same for a function object that returns a task: the executor's thread calls it. It may be one that can only be
-    /// moved, and is kept until the coroutine ends.
-    template <detail::task_function F>
-    void spawn(std::size_t i, F make, const std::source_location& where = std::source_location::current()) {
-        spawn(i, detail::keep_and_run(std::move(make)), where);
+    /// The same for a task of any result, or for a function object that returns a task: the executor's thread calls it. It
+    /// may be one that can only be moved, and is kept until the coroutine ends.
+    template <detail::spawnable W>
+    void spawn(std::size_t i, W work, const std::source_location& where = std::source_location::current()) {
+        spawn(i, detail::without_value(std::move(work)), where);
     }
 
     /// Runs all executors, once, until every task on every one of them has ended, or request_stop() has made them end. The

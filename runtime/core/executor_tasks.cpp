@@ -7,6 +7,7 @@
 #include "fluxnet/runtime/core/operation.hpp"
 
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -31,18 +32,14 @@ void executor::spawn_background(task<void> work, const std::source_location& whe
 }
 
 void executor::run_main(task<void> work, std::chrono::nanoseconds rest, const std::source_location& where) {
-    const auto ended = std::make_shared<bool>(false);  // on the heap, for the task may stay suspended
-    const auto body = [](task<void> main, std::shared_ptr<bool> over) -> task<void> {
-        auto inner = detail::there_and_back<task<void>>(std::move(main));
-        co_await inner;
-        *over = true;
-    };
+    // On the heap, for the task may stay suspended.
+    const auto ended = std::make_shared<std::optional<detail::value_of<void>>>();
     {
         const run_visit here(*this);
-        spawn(body(std::move(work), ended), where);
+        spawn(detail::keep_value(detail::there_and_back<task<void>>(std::move(work)), ended), where);
         while (!*ended && !failure_ && !stopped()) {
             start_turn();
-            finish_turn(*ended);
+            finish_turn(ended->has_value());
         }
         if (stopped()) { rest = std::chrono::nanoseconds::zero(); }
         if (!*ended && !failure_) { throw std::system_error(make_error_code(errc::stopped), "run a task to its end"); }

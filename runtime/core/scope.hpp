@@ -58,16 +58,11 @@ public:
         home_ = &here;
         ++running_;
     }
-    template <class T>
-    requires(!std::is_void_v<T>) void spawn(task<T> work,
-                                            const std::source_location& where = std::source_location::current()) {
-        spawn(detail::drop_value(std::move(work)), where);
-    }
 
-    /// The same for a coroutine function object, which is kept until the coroutine ends.
-    template <detail::task_function F>
-    void spawn(F function, const std::source_location& where = std::source_location::current()) {
-        spawn(detail::keep_and_run(std::move(function)), where);
+    /// The same for a task of any result, or for a coroutine function object, which is kept until the coroutine ends.
+    template <detail::spawnable W>
+    void spawn(W work, const std::source_location& where = std::source_location::current()) {
+        spawn(detail::without_value(std::move(work)), where);
     }
 
     /// Cancels what the children await, now and later.

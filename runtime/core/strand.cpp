@@ -23,10 +23,11 @@ bool is_settled(const task_context& strand) noexcept {
 
 }  // namespace
 
-void strand_list::destroy_settled() noexcept {
+bool strand_list::destroy_settled(executor& here) noexcept {
+    inside(here).take_inbox();  // what has ended elsewhere comes home through it
     for (;;) {
         const auto found = std::ranges::find_if(strands_, is_settled);
-        if (found == strands_.end()) { return; }
+        if (found == strands_.end()) { return strands_.empty(); }
         destroy(*found);
     }
 }
@@ -37,18 +38,12 @@ void strand_list::clear_running(std::stop_source& stop) noexcept {
         clear();
         return;
     }
-    inside(*here).take_inbox();  // what has ended elsewhere comes home through it
-    destroy_settled();
-    if (strands_.empty()) { return; }
+    if (destroy_settled(*here)) { return; }
     stop.request_stop();
     nested_turns turns(*here);
-    for (;;) {
-        inside(*here).take_inbox();
-        destroy_settled();
-        if (strands_.empty()) { return; }
+    while (!destroy_settled(*here)) {
         turns.work();
-        destroy_settled();
-        if (strands_.empty()) { return; }
+        if (destroy_settled(*here)) { return; }
         turns.rest();
     }
 }

@@ -295,16 +295,20 @@ inline constexpr bool is_task<task<T>> = true;
 template <class F>
 concept task_function = std::is_invocable_v<F&> && is_task<std::invoke_result_t<F&>>;
 
-/// Runs a coroutine function object, which lives in this frame until the coroutine has ended. Drops its value.
-template <task_function F>
-task<void> keep_and_run(F function) {
-    static_cast<void>(co_await function());
-}
+/// What can be spawned: a task, of whatever result, or a function object that returns one.
+template <class W>
+concept spawnable = is_task<W> || task_function<W>;
 
 /// Runs a task and drops its value.
 template <class T>
-task<void> drop_value(task<T> work) {
+task<void> without_value(task<T> work) {
     static_cast<void>(co_await work);
+}
+
+/// The same for the task that a function object returns, which lives in this frame until the coroutine has ended.
+template <task_function F>
+task<void> without_value(F function) {
+    static_cast<void>(co_await function());
 }
 
 /// What stands for a task's value: nothing is std::monostate.

@@ -3,10 +3,10 @@
 //
 // Threads: used and destroyed on the executor's thread, or while no thread runs the executor.
 //
-// Owns the raw_socket. It does for the user only what a sleep needs: while a coroutine waits, the executor keeps one one-shot poll armed on the socket, armed only when the
-// RX ring is dry and the thread is about to sleep, and the kernel is woken then if it asks for that and frames wait in the
-// fill ring. Fill, TX and completion rings are the user's, through socket(), and so is every frame: the handle neither
-// refills, nor kicks TX, nor reaps.
+// Owns the raw_socket. It does for the user only what a sleep needs. While a coroutine waits, the executor keeps one
+// one-shot poll armed on the socket, armed only when the RX ring is dry and the thread is about to sleep. The kernel is
+// woken then if it asks for that and frames wait in the fill ring. Fill, TX and completion rings are the user's, through
+// socket(), and so is every frame: the handle neither refills, nor kicks TX, nor reaps.
 #pragma once
 
 #include "fluxnet/runtime/core/executor.hpp"

@@ -43,8 +43,6 @@ public:
     [[nodiscard]] rx& socket() noexcept { return rx_; }
 
 private:
-    static void wake_executor(void* context) noexcept { static_cast<executor*>(context)->wake(); }
-
     void end_turn() noexcept override {
         rx_.refill();
         serve();
@@ -86,7 +84,7 @@ private:
         receive_service::after_leaving();
     }
     void after_arriving() noexcept override {
-        rx_.home().set_waker({&wake_executor, executor_});
+        rx_.home().set_waker(waker());
         receive_service::after_arriving();
     }
 

@@ -16,10 +16,6 @@ constexpr std::chrono::nanoseconds shortest_back_off = 50us;
 constexpr std::chrono::nanoseconds longest_back_off = 10ms;
 constexpr std::chrono::nanoseconds link_down_back_off = 100ms;  // should the news of the link not come
 
-void wake_executor(void* context) noexcept {
-    static_cast<executor*>(context)->wake();
-}
-
 }  // namespace
 
 tx_service::tx_service(executor& on, tx socket)
@@ -224,7 +220,7 @@ void tx_service::end_run() noexcept {
 }
 
 void tx_service::after_arriving() noexcept {
-    tx_.home().set_waker({&wake_executor, executor_});
+    tx_.home().set_waker(waker());
 }
 
 void tx_service::on_time() noexcept {

@@ -75,7 +75,7 @@ public:
             return;
         }
         set_watch(operation, fd, events);
-        prepare_poll(*entry, operation, fd, events);
+        detail::prepare_poll(*entry, operation, fd, events);
         mark_held(operation);
         held_.push_back(operation);
     }
@@ -281,18 +281,13 @@ private:
         wake_read_ = true;
     }
 
-    static void prepare_poll(io_uring_sqe& entry, poll_operation& operation, int fd, unsigned events) noexcept {
-        io_uring_prep_poll_add(&entry, fd, events);
-        entry.user_data = reinterpret_cast<std::uintptr_t>(&operation);
-    }
-
     /// Arms anew what the kernel cancelled because the thread that had armed it is gone.
     void rearm_lost() noexcept {
         while (!lost_.empty()) {
             poll_operation& operation = lost_.front();
             operation.unlink();
             if (io_uring_sqe* entry = next_entry()) {
-                prepare_poll(*entry, operation, fd_of(operation), events_of(operation));
+                detail::prepare_poll(*entry, operation, fd_of(operation), events_of(operation));
                 held_.push_back(operation);
             } else {
                 mark_fired(operation, -ENOBUFS);

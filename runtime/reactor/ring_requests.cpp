@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include <sys/socket.h>
 
@@ -33,6 +34,11 @@ void prepare_request(io_uring_sqe& entry, const io_request& request) noexcept {
             entry.buf_group = request.pool->group();
             break;
     }
+}
+
+void prepare_poll(io_uring_sqe& entry, poll_operation& operation, int fd, unsigned events) noexcept {
+    io_uring_prep_poll_add(&entry, fd, events);
+    entry.user_data = reinterpret_cast<std::uintptr_t>(&operation);
 }
 
 }  // namespace fluxnet::detail

@@ -135,8 +135,8 @@ private:
         body.destroy();
     }
 
-    /// Destroys the strands that no other thread can be running now.
-    void destroy_settled() noexcept;
+    /// Destroys the strands that no other thread can be running now. Returns whether none is left.
+    bool destroy_settled(executor& here) noexcept;
 
     using hook = boost::intrusive::base_hook<boost::intrusive::list_base_hook<
         boost::intrusive::tag<strand_promise>, boost::intrusive::link_mode<boost::intrusive::auto_unlink>>>;

@@ -11,6 +11,7 @@
 #include "fluxnet/runtime/packets/detail/link_monitor.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 #include "fluxnet/xsk/interface.hpp"
+#include "fluxnet/xsk/memory/frame_home.hpp"
 
 #include <cstdint>
 #include <string>
@@ -51,6 +52,11 @@ protected:
     /// Asks what has become of the interface.
     void query_link() noexcept {
         if (links_ != nullptr) { links_->query(interface_index); }
+    }
+
+    /// Wakes the executor when a frame comes back to a home that is hungry.
+    [[nodiscard]] frame_waker waker() const noexcept {
+        return {[](void* of) noexcept { static_cast<executor*>(of)->wake(); }, executor_};
     }
 
     executor* executor_;  // null: it belongs to none
