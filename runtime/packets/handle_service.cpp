@@ -82,9 +82,11 @@ bool move_awaiter::await_ready() const noexcept {
     return executor::current() == &target_ && handle_->is_on(target_) && detail::draw_here();
 }
 
-bool move_awaiter::leave() {
+bool move_awaiter::begin(bool stopped) {
     executor* const here = executor::current();
     if (here == nullptr) [[unlikely]] { detail::throw_no_executor(); }
+    step_ = handle_->what_is_moved();
+    if (stopped) { return true; }
     refusal_ = handle_->leave(*here, *this);
     left_ = !refusal_;
     return left_;
@@ -100,14 +102,14 @@ result<void> move_awaiter::await_resume() {
         if (auto arrived = handle_->arrive(*executor::current()); !arrived) { return arrived; }
     }
     if (refusal_ == errc::wrong_executor) {
-        return make_error(errc::wrong_executor, handle_->what_is_moved(), "it is bound to another executor than this one",
+        return make_error(errc::wrong_executor, step_, "it is bound to another executor than this one",
                           "await move_to() on the executor that the handle is bound to");
     }
     if (refusal_) {
-        return make_error(errc::handle_in_use, handle_->what_is_moved(), "another coroutine awaits it",
+        return make_error(errc::handle_in_use, step_, "another coroutine awaits it",
                           "cancel that coroutine and let it end first");
     }
-    if (ended) { return make_error(errc::operation_canceled, handle_->what_is_moved(), "the task was asked to stop", ""); }
+    if (ended) { return make_error(errc::operation_canceled, step_, "the task was asked to stop", ""); }
     return {};
 }
 

@@ -21,6 +21,7 @@
 
 #include <coroutine>
 #include <stop_token>
+#include <string>
 #include <system_error>
 
 namespace fluxnet {
@@ -40,7 +41,7 @@ public:
     void await_suspend(std::coroutine_handle<Promise> waiting) {
         const std::stop_token* const stop = detail::stop_token_of(waiting);
         const bool stopped = stop != nullptr && stop->stop_requested();  // then neither it nor the handle goes anywhere
-        if (stopped || leave()) {
+        if (begin(stopped)) {
             travel(waiting, target_);
         } else {
             suspend(waiting, [this] { complete(no_error); });
@@ -55,11 +56,12 @@ private:
     [[nodiscard]] const char* name() const noexcept override { return "move_to"; }
     void cancel() noexcept override {}
 
-    /// Has the handle leave its executor; false when it is refused.
-    [[nodiscard]] bool leave();
+    /// Has the handle leave its executor, unless the task was asked to stop; false when it is refused.
+    [[nodiscard]] bool begin(bool stopped);
 
-    detail::handle_service* handle_;  // null when the handle was destroyed meanwhile
+    detail::handle_service* handle_;  // null when the handle was destroyed on its way; not looked at when it did not leave
     executor& target_;
+    std::string step_;  // names the handle, for an error
     std::error_code refusal_;
     bool left_ = false;  // and has not arrived
 };

@@ -22,6 +22,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -316,6 +317,30 @@ FLUXNET_REACTOR_TEST("a handle stays where it is when the task was asked to stop
     });
     one.run();
     check_nothing_lost(sockets);
+}
+
+FLUXNET_REACTOR_TEST("a handle that does not move may be destroyed before its task is told") {
+    fake_kernel kernel;
+    executor one({}, kind);
+    executor other({}, kind);
+    auto sockets = std::make_unique<async_sockets>(fake_port::open(one, kernel));
+    std::error_code ended;
+    std::string said;
+    one.request_stop();
+    one.run();
+    one.spawn([&]() -> task<void> {
+        const result<void> moved = co_await sockets->rx.move_to(other);
+        REQUIRE_FALSE(moved.has_value());
+        ended = moved.error().code;
+        said = moved.error().step;
+    });
+    one.spawn([&]() -> task<void> {
+        sockets.reset();  // in the turn in which the other task was told to go on
+        co_return;
+    });
+    one.run();
+    CHECK(ended == errc::operation_canceled);
+    CHECK(said.starts_with("move the handle of interface "));
 }
 
 FLUXNET_REACTOR_TEST("a handle is moved only on the executor that it is bound to") {
