@@ -71,8 +71,9 @@ TEST_CASE("packets of the peer complete receives in order") {
         std::thread sender([&] {
             const deadline limit = 10s;
             for (std::uint32_t i = 0; i < 200; ++i) {
-                // Never more on the way than there are frames to receive into: nothing may be lost.
-                while (i - received >= 32 && !limit.passed()) { std::this_thread::yield(); }
+                // Of 48 frames a burst of 16 may still be on its way back to the fill ring, and the kernel sends packets of its own:
+                // with more on the way than this, one could be lost.
+                while (i - received >= 16 && !limit.passed()) { std::this_thread::yield(); }
                 port.peer.send(numbered_frame(i));
                 if (i % 7 == 0) { std::this_thread::sleep_for(300us); }
             }
