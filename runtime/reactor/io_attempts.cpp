@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -28,7 +29,13 @@ namespace {
 constexpr int shots_at_once = 16;
 
 short events_of(const io_request& request) noexcept {
-    return request.what == io_request::call::write ? POLLOUT : POLLIN;
+    switch (request.what) {
+        case io_request::call::write:
+        case io_request::call::connect:
+        case io_request::call::send:
+        case io_request::call::send_message: return POLLOUT;
+        default: return POLLIN;
+    }
 }
 
 bool is_ready(const io_request& request) noexcept {
@@ -73,6 +80,44 @@ int try_transfer(const io_request& request, bool told) noexcept {
     return result;
 }
 
+/// Begins to connect, and looks how that went when the socket is `told` to be ready; EINPROGRESS until then. The socket is
+/// one of the program's, so nobody else sees that it does not block for the length of the call.
+int connect(const io_request& request, bool told) noexcept {
+    int failure = 0;
+    if (told) {
+        socklen_t size = sizeof failure;
+        return ::getsockopt(request.fd, SOL_SOCKET, SO_ERROR, &failure, &size) == 0 ? -failure : -errno;
+    }
+    const int flags = ::fcntl(request.fd, F_GETFL);
+    if (flags < 0 || ::fcntl(request.fd, F_SETFL, flags | O_NONBLOCK) != 0) { return -errno; }
+    const auto* const address = reinterpret_cast<const sockaddr*>(request.data);
+    if (::connect(request.fd, address, static_cast<socklen_t>(request.size)) != 0) { failure = errno; }
+    static_cast<void>(::fcntl(request.fd, F_SETFL, flags));
+    return -failure;
+}
+
+/// Sends or receives without blocking.
+int exchange(const io_request& request) noexcept {
+    auto* const message = reinterpret_cast<msghdr*>(request.data);
+    ssize_t count = 0;
+    switch (request.what) {
+        case io_request::call::send:
+            count = ::send(request.fd, request.data, request.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+            break;
+        case io_request::call::send_message: count = ::sendmsg(request.fd, message, MSG_NOSIGNAL | MSG_DONTWAIT); break;
+        case io_request::call::receive_message:
+            count = ::recvmsg(request.fd, message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT | request.flags);
+            break;
+        default: count = ::recv(request.fd, request.data, request.size, MSG_DONTWAIT); break;
+    }
+    return count >= 0 ? static_cast<int>(count) : -errno;
+}
+
+/// Tells whether the call has to be made again when the descriptor is ready.
+bool has_to_wait(const io_request& request, int result) noexcept {
+    return result == (request.what == io_request::call::connect ? -EINPROGRESS : -EAGAIN);
+}
+
 /// Tells whether a multi-shot request goes on after a call that returned `result`.
 bool goes_on(const io_request& request, int result) noexcept {
     if (!request.multishot) { return false; }
@@ -82,8 +127,14 @@ bool goes_on(const io_request& request, int result) noexcept {
 }  // namespace
 
 io_attempts::outcome io_attempts::make_call(const io_request& request, bool told) noexcept {
-    if (request.what == io_request::call::accept) { return {accept(request), 0}; }
-    if (request.what != io_request::call::receive) { return {try_transfer(request, told), 0}; }
+    switch (request.what) {
+        case io_request::call::read:
+        case io_request::call::write: return {try_transfer(request, told), 0};
+        case io_request::call::accept: return {accept(request), 0};
+        case io_request::call::connect: return {connect(request, told), 0};
+        default: break;
+    }
+    if (request.pool == nullptr) { return {exchange(request), 0}; }
     // The buffer first, as io_uring does: a receive that has none ends, be there something to receive or not.
     const std::optional<std::uint32_t> buffer = request.pool->take();
     if (!buffer) { return {-ENOBUFS, 0}; }
@@ -136,7 +187,7 @@ void io_attempts::attempt(io_operation& operation, bool told) noexcept {
         const auto [result, buffer] = make_call(request, told);
         if (result == -EINTR) { continue; }
         if (result == -ECONNABORTED && request.what == io_request::call::accept) { continue; }
-        if (result == -EAGAIN) {
+        if (has_to_wait(request, result)) {
             watch(operation);
             return;
         }

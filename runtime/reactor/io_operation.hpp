@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `io_operation`: a call that the kernel carries out for an executor, and whose result it tells: read, write, accept,
-// receive.
+// connect, send, receive.
 //
 // A request is data. io_uring hands it to the kernel; epoll makes the call when the descriptor is ready; virtual time
 // refuses it. Nobody above the reactor knows which. Used on the executor's thread.
@@ -21,6 +21,9 @@
 #include <limits>
 #include <memory>
 #include <span>
+
+struct msghdr;
+struct sockaddr;
 
 namespace fluxnet {
 
@@ -46,7 +49,7 @@ inline constexpr std::uint32_t buffer_in(unsigned flags) noexcept {
 
 /// What is to be done. Descriptors are blocking ones: where O_NONBLOCK is set io_uring answers EAGAIN in place of waiting.
 struct io_request {
-    enum class call : std::uint8_t { read, write, accept, receive };
+    enum class call : std::uint8_t { read, write, accept, connect, send, receive, send_message, receive_message };
 
     /// The file's own position; for pipes and sockets too.
     static constexpr std::uint64_t no_offset = std::numeric_limits<std::uint64_t>::max();
@@ -68,6 +71,31 @@ struct io_request {
     /// connection, when it has no room for more completions: submit it again then.
     static io_request accept_many(int fd) noexcept { return {call::accept, true, fd, nullptr, 0, no_offset}; }
 
+    /// The result is 0. The socket may not be used for anything else meanwhile; what is wrong with an attempt that was
+    /// cancelled is wrong with the socket: close it. `address` stays in place. -EAGAIN: a Unix listener's backlog is full.
+    static io_request connect(int fd, const sockaddr& address, std::size_t size) noexcept {
+        return {call::connect, false, fd, reinterpret_cast<std::byte*>(const_cast<sockaddr*>(&address)), size, no_offset};
+    }
+
+    /// The result is the number of bytes, which may be fewer. EPIPE in place of SIGPIPE. Source: send(2).
+    static io_request send(int fd, std::span<const std::byte> from) noexcept {
+        return {call::send, false, fd, const_cast<std::byte*>(from.data()), from.size(), no_offset};
+    }
+
+    /// The result is the number of bytes; 0 at the end of a stream, and for an empty datagram. Source: recv(2).
+    static io_request receive(int fd, std::span<std::byte> into) noexcept {
+        return {call::receive, false, fd, into.data(), into.size(), no_offset};
+    }
+
+    /// As sendmsg(2) and recvmsg(2): the results are those of send() and receive(). The message, and what it points at,
+    /// stays in place; the kernel writes what it tells into it. Descriptors that come with it are close-on-exec.
+    static io_request send_message(int fd, const msghdr& message) noexcept {
+        return {call::send_message, false, fd, reinterpret_cast<std::byte*>(const_cast<msghdr*>(&message)), 0, no_offset};
+    }
+    static io_request receive_message(int fd, msghdr& message, int flags = 0) noexcept {
+        return {call::receive_message, false, fd, reinterpret_cast<std::byte*>(&message), 0, no_offset, nullptr, flags};
+    }
+
     /// Multi-shot, each piece in a buffer of the pool; only for a receive_many_operation: see buffer_ring.hpp.
     static io_request receive_many(int fd, detail::buffer_pool& into) noexcept {
         return {call::receive, true, fd, nullptr, 0, no_offset, &into};
@@ -76,10 +104,11 @@ struct io_request {
     call what = call::read;
     bool multishot = false;
     int fd = -1;
-    std::byte* data = nullptr;  // not written to by a write
+    std::byte* data = nullptr;  // of the bytes, the address or the message; not written to by a write, send or connect
     std::size_t size = 0;
     std::uint64_t offset = no_offset;
     detail::buffer_pool* pool = nullptr;  // one of whose users the operation is while it is pending
+    int flags = 0;                        // MSG_*, beside those that every such call has
 };
 
 class io_operation : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {

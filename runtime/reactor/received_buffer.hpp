@@ -57,6 +57,12 @@ public:
     [[nodiscard]] std::span<std::byte> bytes() noexcept { return {data_, size_}; }
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
 
+    /// Forgets the first bytes, `count` at most size().
+    void drop_front(std::size_t count) noexcept {
+        data_ += count;
+        size_ -= static_cast<std::uint32_t>(count);
+    }
+
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 

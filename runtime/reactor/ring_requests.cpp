@@ -28,7 +28,24 @@ void prepare_request(io_uring_sqe& entry, const io_request& request) noexcept {
                 io_uring_prep_accept(&entry, request.fd, nullptr, nullptr, SOCK_CLOEXEC);
             }
             break;
+        case io_request::call::connect:
+            io_uring_prep_connect(&entry, request.fd, reinterpret_cast<const sockaddr*>(request.data), size);
+            break;
+        case io_request::call::send:
+            io_uring_prep_send(&entry, request.fd, request.data, size, MSG_NOSIGNAL | MSG_WAITALL);
+            break;
+        case io_request::call::send_message:
+            io_uring_prep_sendmsg(&entry, request.fd, reinterpret_cast<const msghdr*>(request.data), MSG_NOSIGNAL);
+            break;
+        case io_request::call::receive_message:
+            io_uring_prep_recvmsg(&entry, request.fd, reinterpret_cast<msghdr*>(request.data),
+                                  MSG_CMSG_CLOEXEC | static_cast<unsigned>(request.flags));
+            break;
         case io_request::call::receive:
+            if (request.pool == nullptr) {
+                io_uring_prep_recv(&entry, request.fd, request.data, size, 0);
+                break;
+            }
             io_uring_prep_recv_multishot(&entry, request.fd, nullptr, 0, 0);
             entry.flags |= IOSQE_BUFFER_SELECT;
             entry.buf_group = request.pool->group();

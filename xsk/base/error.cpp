@@ -33,6 +33,7 @@ public:
             case errc::foreign_packet: return "packet of another UMEM";
             case errc::completions_missing: return "sent packets were not completed in time";
             case errc::operation_canceled: return "operation canceled";
+            case errc::end_of_stream: return "end of the stream";
             case errc::closed: return "closed";
             case errc::not_in_virtual_time: return "not possible in virtual time";
             case errc::deadlock: return "deadlock";
@@ -81,6 +82,7 @@ public:
             case errc::stopped: return std::errc::operation_canceled;
             case errc::program_detached:
             case errc::ring_corruption:
+            case errc::end_of_stream:
             case errc::callback_threw:
             case errc::system_failure: break;
         }

@@ -37,6 +37,7 @@ enum class errc {
     completions_missing,      ///< The kernel took packets and has not given their frames back in time.
     operation_canceled,       ///< The operation was cancelled before it took effect.
     closed,                   ///< The handle was closed or moved away.
+    end_of_stream,            ///< The peer has ended its direction, and everything that it sent was read.
     not_in_virtual_time,      ///< Only the kernel or another thread can do that, and neither takes part in virtual time.
     deadlock,                 ///< Everybody waits and nothing can end that.
     already_running,          ///< An executor was run inside its own run().

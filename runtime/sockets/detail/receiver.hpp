@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `receiver`: the multi-shot receive of a stream, and the pieces that have arrived until the program takes them.
+//
+// Owned by the stream's state, or by the reactor once the stream is gone and the kernel still holds the request. Bound to
+// the executor on which the first coroutine waited. Used on its thread.
+//
+// The kernel receives on its own, so it would fill all buffers for a stream that nobody reads. From `most_pieces` pieces on
+// the receive is cancelled; it begins again when a coroutine waits and nothing is left. When no buffer is free, a timer
+// begins it again, after one millisecond at first.
+#pragma once
+
+#include "fluxnet/runtime/core/detail/turn.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/reactor/buffer_ring.hpp"
+#include "fluxnet/runtime/reactor/received_buffer.hpp"
+#include "fluxnet/xsk/base/error.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <system_error>
+#include <vector>
+
+namespace fluxnet::detail {
+
+/// What is told when pieces have arrived or no more will.
+class receiver_waiter {
+public:
+    virtual void on_arrival() noexcept = 0;
+
+protected:
+    ~receiver_waiter() = default;
+};
+
+class receiver final : public receive_many_operation, private timer_node {
+public:
+    receiver(executor& home, int fd) noexcept : home_(home), fd_(fd) {}
+
+    /// Ends the receive. The kernel may hold the request for longer; then the reactor owns the receiver.
+    static void end(std::unique_ptr<receiver> gone) noexcept;
+
+    [[nodiscard]] bool is_on(const executor& here) const noexcept { return &here == &home_; }
+
+    /// Tells whether there is a piece, or the reason why there will be none any more.
+    [[nodiscard]] bool ready() const noexcept { return first_ != pieces_.size() || ended_; }
+
+    /// Has `waiter` told once when ready() has become true. Throws what buffer_ring::receive_many() throws.
+    void wait(receiver_waiter& waiter);
+    void forget_waiter() noexcept { waiter_ = nullptr; }
+
+    /// Takes the first piece; call it when ready(). It is empty when there is none, and why() tells.
+    [[nodiscard]] received_buffer take() noexcept;
+
+    /// Copies from the first pieces; returns how much.
+    std::size_t copy(std::span<std::byte> into) noexcept;
+
+    /// Why no piece will come, once all have been taken.
+    [[nodiscard]] std::error_code why() const noexcept { return ended_; }
+
+private:
+    static constexpr std::size_t most_pieces = 16;
+
+    void on_received(int result, received_buffer buffer, unsigned flags) noexcept override;
+    void on_time() noexcept override;
+    void begin();
+    void keep(received_buffer buffer) noexcept;
+    void drop_first() noexcept;
+
+    executor& home_;
+    const int fd_;
+    receiver_waiter* waiter_ = nullptr;
+    std::vector<received_buffer> pieces_;  // from first_ on
+    std::size_t first_ = 0;
+    std::size_t copied_ = 0;  // of the first piece
+    std::error_code ended_;
+    std::chrono::milliseconds pause_{1};  // before the next attempt without buffers
+    bool pausing_ = false;                // cancelled because enough has arrived
+};
+
+}  // namespace fluxnet::detail

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How the sockets of this room are made, and what their set-up answers in words.
+//
+// Functions without state. Used on any thread.
+#pragma once
+
+#include "fluxnet/proto/ip_endpoint.hpp"
+#include "fluxnet/runtime/sockets/descriptor.hpp"
+#include "fluxnet/runtime/sockets/detail/socket_address.hpp"
+#include "fluxnet/xsk/base/error.hpp"
+
+#include <string>
+#include <system_error>
+
+namespace fluxnet::detail {
+
+/// An error of a socket's set-up: `step` failed with `code`. The cause and the remedy are those of the code.
+[[nodiscard]] error socket_error(std::error_code code, std::string step);
+[[nodiscard]] error socket_error(int number, std::string step);
+
+/// Makes a blocking socket that is closed on exec. Errors as socket(2).
+[[nodiscard]] result<descriptor> make_socket(int family, int type, int protocol, const std::string& purpose);
+
+/// Sets an option to an int. Errors as setsockopt(2), with the option's name.
+[[nodiscard]] result<void> set_option(int fd, int level, int option, int value, const char* name,
+                                      const std::string& purpose);
+
+/// Binds a socket to an interface (SO_BINDTODEVICE).
+[[nodiscard]] result<void> bind_to_interface(int fd, const std::string& interface, const std::string& purpose);
+
+/// Binds a socket to an address.
+[[nodiscard]] result<void> bind_to(int fd, const socket_address& address, const std::string& purpose);
+
+[[nodiscard]] inline int family_of(const proto::ip_endpoint& endpoint) noexcept {
+    return endpoint.address.is_v4() ? AF_INET : AF_INET6;
+}
+
+/// Asks for a socket's own address or its peer's; 0.0.0.0:0 when there is none.
+[[nodiscard]] proto::ip_endpoint endpoint_of(int fd) noexcept;
+[[nodiscard]] proto::ip_endpoint peer_of(int fd) noexcept;
+
+}  // namespace fluxnet::detail

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `socket_address`: an address in the form in which the kernel takes it.
+//
+// A value. Source: ip(7), ipv6(7), unix(7).
+#pragma once
+
+#include "fluxnet/proto/ip_endpoint.hpp"
+#include "fluxnet/runtime/sockets/unix_address.hpp"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+namespace fluxnet::detail {
+
+class socket_address {
+public:
+    /// Room for an address that the kernel tells: pass data(), room() and size().
+    socket_address() noexcept : size_(room()) {}
+    explicit socket_address(const proto::ip_endpoint& endpoint) noexcept;
+    /// Of at most unix_address::most bytes; what is longer is cut, so check that first.
+    explicit socket_address(const unix_address& address) noexcept;
+
+    /// The endpoint; 0.0.0.0:0 for an address of another family.
+    [[nodiscard]] proto::ip_endpoint endpoint() const noexcept;
+
+    /// The Unix address; empty for a socket that has none, and for an address of another family.
+    [[nodiscard]] unix_address local() const;
+
+    [[nodiscard]] sockaddr* data() noexcept { return &generic_; }
+    [[nodiscard]] const sockaddr& get() const noexcept { return generic_; }
+    [[nodiscard]] socklen_t& size() noexcept { return size_; }
+    [[nodiscard]] socklen_t size() const noexcept { return size_; }
+    [[nodiscard]] static constexpr socklen_t room() noexcept { return sizeof(sockaddr_un); }
+
+private:
+    union {
+        sockaddr generic_;
+        sockaddr_in v4_;
+        sockaddr_in6 v6_;
+        sockaddr_un unix_{};
+    };
+    socklen_t size_;
+};
+
+}  // namespace fluxnet::detail

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/runtime/sockets/kernel_stream.hpp"
+
+#include <cerrno>
+#include <utility>
+
+#include <sys/socket.h>
+
+namespace fluxnet {
+namespace {
+
+/// Why a stream cannot be read here and now, by whichever call.
+std::error_code why_not_read(const detail::stream_state& state) noexcept {
+    if (state.reader != nullptr) { return errc::handle_in_use; }
+    const executor* const here = executor::current();
+    if (state.pieces && here != nullptr && !state.pieces->is_on(*here)) { return errc::wrong_executor; }
+    return no_error;
+}
+
+}  // namespace
+
+kernel_stream::read_awaiter kernel_stream::read(std::span<std::byte> into) noexcept {
+    return {*state_, into};
+}
+
+kernel_stream::write_awaiter kernel_stream::write(std::span<const std::byte> from) noexcept {
+    return {*state_, from};
+}
+
+kernel_stream::borrow_awaiter kernel_stream::read_borrowed() noexcept {
+    return borrow_awaiter(*state_);
+}
+
+kernel_stream::shutdown_awaiter kernel_stream::shutdown_write() noexcept {
+    const bool done = ::shutdown(state_->fd(), SHUT_WR) == 0;
+    return shutdown_awaiter(done ? no_error : std::error_code(errno, std::system_category()));
+}
+
+descriptor kernel_stream::release() noexcept {
+    descriptor socket = state_->release();
+    state_.reset();
+    return socket;
+}
+
+bool kernel_stream::read_awaiter::await_ready() noexcept {
+    refused_ = why_not_read(*state_);
+    if (refused_) { return true; }
+    if (into_.empty()) { return detail::draw_here(); }
+    return state_->pieces && state_->pieces->ready() && detail::draw_here();
+}
+
+void kernel_stream::read_awaiter::start() {
+    if (into_.empty()) {
+        complete(no_error);
+        return;
+    }
+    state_->reader = this;
+    if (state_->pieces == nullptr) {
+        submit(io_request::receive(state_->fd(), into_));
+    } else if (state_->pieces->ready()) {
+        complete(no_error);
+    } else {
+        state_->pieces->wait(*this);
+    }
+}
+
+void kernel_stream::read_awaiter::leave() noexcept {
+    if (state_ == nullptr || state_->reader != this) { return; }
+    state_->reader = nullptr;
+    if (state_->pieces) { state_->pieces->forget_waiter(); }
+}
+
+void kernel_stream::read_awaiter::on_result(int result, unsigned) noexcept {
+    if (result > 0) {
+        n_ = static_cast<std::size_t>(result);
+        complete(no_error);
+    } else if (lost_) {
+        complete(errc::closed);
+    } else {
+        complete(result == 0 ? make_error_code(errc::end_of_stream) : detail::failure_of(result));
+    }
+}
+
+void kernel_stream::read_awaiter::lose_stream() noexcept {
+    state_ = nullptr;
+    lost_ = true;
+    if (io_operation::pending()) {
+        withdraw();
+    } else {
+        complete(errc::closed);
+    }
+}
+
+void kernel_stream::read_awaiter::cancel() noexcept {
+    if (io_operation::pending()) {
+        withdraw();
+    } else {
+        complete(errc::operation_canceled);
+    }
+}
+
+io_result kernel_stream::read_awaiter::await_resume() noexcept {
+    if (refused_) { return {refused_, 0}; }
+    const std::error_code ended = finish();
+    const bool from_pieces = state_ != nullptr && state_->pieces && !into_.empty();
+    leave();
+    if (lost_ && n_ == 0) { return {errc::closed, 0}; }
+    if (ended || !from_pieces || n_ != 0) { return {ended, n_}; }
+    n_ = state_->pieces->copy(into_);
+    return {n_ != 0 ? no_error : state_->pieces->why(), n_};
+}
+
+bool kernel_stream::write_awaiter::await_ready() noexcept {
+    if (state_->writer != nullptr) { refused_ = errc::handle_in_use; }
+    return refused_ || (from_.empty() && detail::draw_here());
+}
+
+void kernel_stream::write_awaiter::start() {
+    if (from_.empty()) {
+        complete(no_error);
+        return;
+    }
+    state_->writer = this;
+    submit(io_request::send(state_->fd(), from_));
+}
+
+void kernel_stream::write_awaiter::leave() noexcept {
+    if (state_ != nullptr && state_->writer == this) { state_->writer = nullptr; }
+}
+
+void kernel_stream::write_awaiter::send_rest() noexcept try {
+    submit(io_request::send(state_->fd(), from_.subspan(n_)));
+} catch (const std::bad_alloc&) { complete(errc::out_of_memory); }
+
+void kernel_stream::write_awaiter::on_result(int result, unsigned) noexcept {
+    if (result < 0) {
+        complete(lost_ ? make_error_code(errc::closed) : detail::failure_of(result));
+        return;
+    }
+    n_ += static_cast<std::size_t>(result);
+    if (n_ == from_.size()) {
+        complete(no_error);
+    } else if (lost_ || stopping_) {
+        complete(lost_ ? errc::closed : errc::operation_canceled);
+    } else {
+        send_rest();
+    }
+}
+
+void kernel_stream::write_awaiter::lose_stream() noexcept {
+    state_ = nullptr;
+    lost_ = true;
+    withdraw();
+}
+
+void kernel_stream::write_awaiter::cancel() noexcept {
+    stopping_ = true;
+    withdraw();
+}
+
+io_result kernel_stream::write_awaiter::await_resume() noexcept {
+    if (refused_) { return {refused_, 0}; }
+    const std::error_code ended = finish();
+    leave();
+    return {ended, n_};
+}
+
+bool kernel_stream::borrow_awaiter::await_ready() noexcept {
+    refused_ = why_not_read(*state_);
+    return refused_ || (state_->pieces && state_->pieces->ready() && detail::draw_here());
+}
+
+void kernel_stream::borrow_awaiter::start() {
+    state_->reader = this;
+    detail::receiver& pieces = state_->borrower();
+    if (pieces.ready()) {
+        complete(no_error);
+    } else {
+        pieces.wait(*this);
+    }
+}
+
+void kernel_stream::borrow_awaiter::leave() noexcept {
+    if (state_ == nullptr || state_->reader != this) { return; }
+    state_->reader = nullptr;
+    if (state_->pieces) { state_->pieces->forget_waiter(); }
+}
+
+void kernel_stream::borrow_awaiter::lose_stream() noexcept {
+    state_ = nullptr;
+    complete(errc::closed);
+}
+
+borrowed_result<received_buffer> kernel_stream::borrow_awaiter::await_resume() noexcept {
+    if (refused_) { return {refused_, {}}; }
+    const std::error_code ended = finish();
+    leave();
+    if (state_ == nullptr) { return {errc::closed, {}}; }
+    if (ended) { return {ended, {}}; }
+    received_buffer piece = state_->pieces->take();
+    return {piece ? no_error : state_->pieces->why(), std::move(piece)};
+}
+
+}  // namespace fluxnet

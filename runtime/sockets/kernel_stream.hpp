@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `kernel_stream`: the common part of streams that are the kernel's: TCP, Unix sockets, pipes of socket pairs.
+//
+//     const io_result got = co_await peer.read(bytes);
+//     const io_result sent = co_await peer.write(std::span(bytes).first(got.n));
+//     auto lent = co_await peer.read_borrowed();  // lent.buffer.bytes() lie in a buffer of the executor's
+//
+// A model of the concept `stream` (stream.hpp). Move-only. Owns its socket, which is a blocking one: a call never waits in
+// the kernel all the same. Destroying it closes it; awaits on it that are under way end with `closed`. The kernel then goes
+// on sending what was written, or resets the connection if something that had arrived was not read (RFC 1122, 4.2.2.13).
+//
+// Threads: used on one thread at a time, that of the executor where it is awaited. It may go to another executor while
+// nobody awaits it, unless somebody has borrowed: the executor of the first read_borrowed() goes on receiving for it.
+// Elsewhere reads say wrong_executor then.
+#pragma once
+
+#include "fluxnet/runtime/core/io_result.hpp"
+#include "fluxnet/runtime/core/stream.hpp"
+#include "fluxnet/runtime/core/wait_result.hpp"
+#include "fluxnet/runtime/reactor/received_buffer.hpp"
+#include "fluxnet/runtime/sockets/descriptor.hpp"
+#include "fluxnet/runtime/sockets/detail/stream_state.hpp"
+
+#include <coroutine>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <system_error>
+
+namespace fluxnet {
+
+class kernel_stream {
+public:
+    class [[nodiscard]] read_awaiter;
+    class [[nodiscard]] write_awaiter;
+    class [[nodiscard]] borrow_awaiter;
+    class [[nodiscard]] shutdown_awaiter;
+
+    /// Owns a connected stream socket, which is a blocking one.
+    explicit kernel_stream(descriptor socket) : state_(std::make_unique<detail::stream_state>(std::move(socket))) {}
+    kernel_stream(kernel_stream&&) noexcept = default;
+    kernel_stream& operator=(kernel_stream&&) noexcept = default;
+
+    /// Completes with what has arrived, n >= 1 bytes, as soon as there is something. `into` stays valid until then; an empty
+    /// one completes at once. No system call of its own on io_uring, where requests go with the turn; recv(2) on epoll.
+    /// Errors: end_of_stream, operation_canceled (nothing was taken), closed, handle_in_use (another coroutine reads),
+    /// wrong_executor, or the kernel's: ECONNRESET, ETIMEDOUT.
+    [[nodiscard]] read_awaiter read(std::span<std::byte> into) noexcept;
+
+    /// Completes when the kernel has taken all of `from`, or with an error; n tells how much it has taken. `from` stays
+    /// valid until then. Errors: operation_canceled, closed, handle_in_use (another coroutine writes), or the kernel's:
+    /// EPIPE (no SIGPIPE is raised), ECONNRESET.
+    [[nodiscard]] write_awaiter write(std::span<const std::byte> from) noexcept;
+
+    /// Completes with what has arrived, in a buffer of the executor's (socket_buffers.hpp), which goes back when the
+    /// received_buffer is destroyed. From the first call on the executor receives ahead, up to 16 buffers, also while nobody
+    /// waits. Without free buffers it waits for one. Errors: as read().
+    [[nodiscard]] borrow_awaiter read_borrowed() noexcept;
+
+    /// Ends this direction: the peer reads what was written, and then end_of_stream. Completes at once. One system call.
+    [[nodiscard]] shutdown_awaiter shutdown_write() noexcept;
+
+    /// The socket's number, for options; it stays the stream's.
+    [[nodiscard]] int fd() const noexcept { return state_->fd(); }
+
+    /// Gives the socket away, which may hold what has not been read. Awaits under way end with `closed`. What was received
+    /// ahead is gone: not after read_borrowed().
+    [[nodiscard]] descriptor release() noexcept;
+
+protected:
+    ~kernel_stream() = default;
+
+    [[nodiscard]] detail::stream_state& state() const noexcept { return *state_; }
+
+private:
+    std::unique_ptr<detail::stream_state> state_;
+};
+
+class [[nodiscard]] kernel_stream::read_awaiter final : private detail::stream_transfer, private detail::receiver_waiter {
+public:
+    read_awaiter(detail::stream_state& state, std::span<std::byte> into) noexcept : state_(&state), into_(into) {}
+    ~read_awaiter() { leave(); }
+
+    [[nodiscard]] bool await_ready() noexcept;
+
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
+        return suspend(waiting, [this] { start(); });
+    }
+
+    io_result await_resume() noexcept;
+
+private:
+    [[nodiscard]] const char* name() const noexcept override { return "kernel_stream::read"; }
+    void start();
+    void leave() noexcept;
+    void on_result(int result, unsigned flags) noexcept override;
+    void on_arrival() noexcept override { complete(no_error); }
+    void lose_stream() noexcept override;
+    void cancel() noexcept override;
+
+    detail::stream_state* state_;  // null once the stream is gone
+    std::span<std::byte> into_;
+    std::size_t n_ = 0;
+    std::error_code refused_ = no_error;  // without waiting
+    bool lost_ = false;
+};
+
+class [[nodiscard]] kernel_stream::write_awaiter final : private detail::stream_transfer {
+public:
+    write_awaiter(detail::stream_state& state, std::span<const std::byte> from) noexcept : state_(&state), from_(from) {}
+    ~write_awaiter() { leave(); }
+
+    [[nodiscard]] bool await_ready() noexcept;
+
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
+        return suspend(waiting, [this] { start(); });
+    }
+
+    io_result await_resume() noexcept;
+
+private:
+    [[nodiscard]] const char* name() const noexcept override { return "kernel_stream::write"; }
+    void start();
+    void leave() noexcept;
+    void send_rest() noexcept;
+    void on_result(int result, unsigned flags) noexcept override;
+    void lose_stream() noexcept override;
+    void cancel() noexcept override;
+
+    detail::stream_state* state_;  // null once the stream is gone
+    std::span<const std::byte> from_;
+    std::size_t n_ = 0;
+    std::error_code refused_ = no_error;
+    bool stopping_ = false;
+    bool lost_ = false;
+};
+
+class [[nodiscard]] kernel_stream::borrow_awaiter final : private detail::stream_transfer, private detail::receiver_waiter {
+public:
+    explicit borrow_awaiter(detail::stream_state& state) noexcept : state_(&state) {}
+    ~borrow_awaiter() { leave(); }
+
+    [[nodiscard]] bool await_ready() noexcept;
+
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
+        return suspend(waiting, [this] { start(); });
+    }
+
+    borrowed_result<received_buffer> await_resume() noexcept;
+
+private:
+    [[nodiscard]] const char* name() const noexcept override { return "kernel_stream::read_borrowed"; }
+    void start();
+    void leave() noexcept;
+    void on_result(int, unsigned) noexcept override {}  // it submits nothing itself
+    void on_arrival() noexcept override { complete(no_error); }
+    void lose_stream() noexcept override;
+    void cancel() noexcept override { complete(errc::operation_canceled); }
+
+    detail::stream_state* state_;  // null once the stream is gone
+    std::error_code refused_ = no_error;
+};
+
+/// Has ended when it is made.
+class [[nodiscard]] kernel_stream::shutdown_awaiter final {
+public:
+    explicit shutdown_awaiter(wait_result ended) noexcept : ended_(ended) {}
+
+    [[nodiscard]] bool await_ready() const noexcept { return true; }
+    void await_suspend(std::coroutine_handle<>) const noexcept {}
+    [[nodiscard]] wait_result await_resume() const noexcept { return ended_; }
+
+private:
+    wait_result ended_;
+};
+
+}  // namespace fluxnet

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `tcp_listener`: where peers connect to by the kernel's TCP.
+//
+//     tcp_listener door = tcp_listener::listen(*proto::ip_endpoint::parse("127.0.0.1:8080")).value();
+//     for (;;) {
+//         result<tcp_stream> next = co_await door.accept();
+//         if (!next) { ... operation_canceled, or no descriptors: that is told once ... }
+//         children.spawn(serve(std::move(*next)));
+//     }
+//
+// A model of the concept `listener`. Owns its socket. From the first accept() on the executor accepts ahead, up to 64
+// connections, by one request for all; these are closed with the listener. A connection that breaks before it is accepted is
+// not told. When there are no descriptors left (EMFILE, ENFILE, ENOBUFS, ENOMEM), accept() says so once and then tries
+// again, after 10 milliseconds at first and every second at last, until it can go on; connections stay in the backlog.
+//
+// Threads: that of the executor of the first accept(), which it is bound to. To serve on several executors give each a
+// listener of its own with tcp_options::reuse_port, or hand accepted streams over.
+#pragma once
+
+#include "fluxnet/proto/ip_endpoint.hpp"
+#include "fluxnet/runtime/core/operation.hpp"
+#include "fluxnet/runtime/sockets/descriptor.hpp"
+#include "fluxnet/runtime/sockets/detail/acceptor.hpp"
+#include "fluxnet/runtime/sockets/tcp_options.hpp"
+#include "fluxnet/runtime/sockets/tcp_stream.hpp"
+#include "fluxnet/xsk/base/error.hpp"
+
+#include <coroutine>
+#include <utility>
+
+namespace fluxnet {
+
+class tcp_listener {
+public:
+    class [[nodiscard]] accept_awaiter;
+
+    /// Listens. Port 0 takes a free one, which local_endpoint() tells. Errors name the step, the address and a remedy:
+    /// EADDRINUSE, EADDRNOTAVAIL, EACCES. A handful of system calls.
+    [[nodiscard]] static result<tcp_listener> listen(const proto::ip_endpoint& at, const tcp_options& options = {});
+
+    /// Owns a listening socket, which is a blocking one: handed over by a service manager, say.
+    explicit tcp_listener(descriptor socket) : acceptor_(std::move(socket)) {}
+
+    /// Completes with the next connection, in the order in which they came. Errors: operation_canceled (none was taken),
+    /// closed, handle_in_use (another coroutine accepts), wrong_executor, no descriptors (told once, see above).
+    [[nodiscard]] accept_awaiter accept() noexcept;
+
+    /// Where it listens. One system call.
+    [[nodiscard]] proto::ip_endpoint local_endpoint() const noexcept;
+
+    /// The socket's number, for options; it stays the listener's.
+    [[nodiscard]] int fd() const noexcept { return acceptor_->fd(); }
+
+private:
+    detail::acceptor_owner acceptor_;
+};
+
+class [[nodiscard]] tcp_listener::accept_awaiter final : private detail::accept_operation {
+public:
+    explicit accept_awaiter(detail::acceptor& of) noexcept : accept_operation(of) {}
+
+    [[nodiscard]] bool await_ready() noexcept { return ready(); }
+
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
+        return suspend(waiting, [this] { start(); });
+    }
+
+    [[nodiscard]] result<tcp_stream> await_resume() {
+        result<descriptor> taken = take();
+        if (!taken) { return std::move(taken).error(); }
+        return tcp_stream(std::move(*taken));
+    }
+
+private:
+    [[nodiscard]] const char* name() const noexcept override { return "tcp_listener::accept"; }
+};
+
+inline tcp_listener::accept_awaiter tcp_listener::accept() noexcept {
+    return accept_awaiter(*acceptor_);
+}
+
+}  // namespace fluxnet

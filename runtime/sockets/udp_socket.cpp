@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/runtime/sockets/udp_socket.hpp"
+
+#include "fluxnet/runtime/sockets/detail/socket.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <sys/socket.h>
+
+namespace fluxnet {
+namespace {
+
+using detail::set_option;
+
+constexpr std::size_t most_at_once = 64;
+
+/// The headers of several messages, for recvmmsg(2) and sendmmsg(2).
+struct message_batch {
+    std::array<mmsghdr, most_at_once> headers;
+    std::array<iovec, most_at_once> parts;
+    std::array<detail::socket_address, most_at_once> addresses;
+
+    void set(std::size_t index, const datagram& one) noexcept {
+        parts[index] = {one.bytes.data(), one.bytes.size()};
+        headers[index] = {};
+        msghdr& header = headers[index].msg_hdr;
+        header.msg_iov = &parts[index];
+        header.msg_iovlen = 1;
+        header.msg_name = addresses[index].data();
+        header.msg_namelen = addresses[index].size();
+    }
+};
+
+}  // namespace
+
+result<udp_socket> udp_socket::bind(const proto::ip_endpoint& at, const udp_options& options) {
+    const std::string purpose = "receive datagrams at " + at.to_string();
+    result<descriptor> socket = detail::make_socket(detail::family_of(at), SOCK_DGRAM, 0, purpose);
+    if (!socket) { return std::move(socket).error(); }
+    const int fd = socket->get();
+    struct entry {
+        bool wanted;
+        int level;
+        int option;
+        int value;
+        const char* name;
+    };
+    const entry entries[] = {
+        {options.reuse_address, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR"},
+        {options.reuse_port, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT"},
+        {options.broadcast, SOL_SOCKET, SO_BROADCAST, 1, "SO_BROADCAST"},
+        {at.address.is_v6(), IPPROTO_IPV6, IPV6_V6ONLY, options.only_ipv6 ? 1 : 0, "IPV6_V6ONLY"},
+        {options.coalesce, SOL_UDP, UDP_GRO, 1, "UDP_GRO"},
+        {options.send_buffer != 0, SOL_SOCKET, SO_SNDBUF, options.send_buffer, "SO_SNDBUF"},
+        {options.receive_buffer != 0, SOL_SOCKET, SO_RCVBUF, options.receive_buffer, "SO_RCVBUF"},
+    };
+    result<void> done;
+    for (const entry& each : entries) {
+        if (done && each.wanted) { done = set_option(fd, each.level, each.option, each.value, each.name, purpose); }
+    }
+    if (done && !options.interface.empty()) { done = detail::bind_to_interface(fd, options.interface, purpose); }
+    if (done) { done = detail::bind_to(fd, detail::socket_address(at), purpose); }
+    if (!done) { return std::move(done).error(); }
+    return udp_socket(std::move(*socket));
+}
+
+result<void> udp_socket::connect(const proto::ip_endpoint& peer) {
+    const detail::socket_address address(peer);
+    if (::connect(fd(), &address.get(), address.size()) == 0) { return {}; }
+    return detail::socket_error(errno, "send datagrams to " + peer.to_string());
+}
+
+result<void> udp_socket::change_membership(const proto::ip_address& group, const std::string& interface, bool join) {
+    const std::string step = (join ? "join the group " : "leave the group ") + group.to_string() +
+                             (interface.empty() ? "" : " on interface " + interface);
+    group_req request{};
+    if (!interface.empty()) {
+        request.gr_interface = ::if_nametoindex(interface.c_str());
+        if (request.gr_interface == 0) { return detail::socket_error(errno, step); }
+    }
+    const detail::socket_address address(proto::ip_endpoint{group, 0});
+    const auto* const bytes = reinterpret_cast<const std::byte*>(&address.get());
+    std::copy_n(bytes, address.size(), reinterpret_cast<std::byte*>(&request.gr_group));
+    const int level = group.is_v4() ? IPPROTO_IP : IPPROTO_IPV6;
+    if (::setsockopt(fd(), level, join ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &request, sizeof request) == 0) { return {}; }
+    return detail::socket_error(errno, step);
+}
+
+result<void> udp_socket::join(const proto::ip_address& group, const std::string& interface) {
+    return change_membership(group, interface, true);
+}
+
+result<void> udp_socket::leave(const proto::ip_address& group, const std::string& interface) {
+    return change_membership(group, interface, false);
+}
+
+proto::ip_endpoint udp_socket::local_endpoint() const noexcept {
+    return detail::endpoint_of(fd());
+}
+
+int udp_socket::recv_many_awaiter::attempt() noexcept {
+    message_batch batch;
+    const std::size_t room = std::min(into_.size(), most_at_once);
+    for (std::size_t i = 0; i != room; ++i) { batch.set(i, into_[i]); }
+    const int count = ::recvmmsg(fd(), batch.headers.data(), static_cast<unsigned>(room), MSG_DONTWAIT | MSG_TRUNC, nullptr);
+    if (count < 0) { return -errno; }
+    n_ = static_cast<std::size_t>(count);
+    for (std::size_t i = 0; i != n_; ++i) {
+        into_[i].size = batch.headers[i].msg_len;
+        into_[i].n = std::min(into_[i].size, into_[i].bytes.size());
+        into_[i].peer = batch.addresses[i].endpoint();
+    }
+    return 0;
+}
+
+int udp_socket::send_many_awaiter::attempt() noexcept {
+    while (n_ != from_.size()) {
+        message_batch batch;
+        const std::size_t count = std::min(from_.size() - n_, most_at_once);
+        for (std::size_t i = 0; i != count; ++i) {
+            batch.addresses[i] = detail::socket_address(from_[n_ + i].peer);
+            batch.set(i, from_[n_ + i]);
+        }
+        const int sent = ::sendmmsg(fd(), batch.headers.data(), static_cast<unsigned>(count), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0) { return -errno; }
+        n_ += static_cast<std::size_t>(sent);
+    }
+    return 0;
+}
+
+}  // namespace fluxnet
