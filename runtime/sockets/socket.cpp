@@ -72,12 +72,13 @@ result<void> set_option(int fd, int level, int option, int value, const char* na
     return socket_error(errno, purpose + ": set " + name + " to " + std::to_string(value));
 }
 
-result<void> bind_to_interface(int fd, const std::string& interface, const std::string& purpose) {
-    const auto size = static_cast<socklen_t>(interface.size() + 1);
-    const int answer = interface.size() < IFNAMSIZ ? ::setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface.c_str(), size)
-                                                   : (errno = ENODEV, -1);
-    if (answer == 0) { return {}; }
-    return socket_error(errno, purpose + ": bind to interface " + interface);
+result<void> bind_to_interface(int fd, std::string_view interface, const std::string& purpose) {
+    const std::string name(interface);
+    const std::string step = purpose + ": bind to interface " + name;
+    if (name.size() >= IFNAMSIZ) { return socket_error(ENODEV, step); }
+    const auto size = static_cast<socklen_t>(name.size() + 1);
+    if (::setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name.c_str(), size) == 0) { return {}; }
+    return socket_error(errno, step);
 }
 
 result<void> bind_to(int fd, const socket_address& address, const std::string& purpose) {

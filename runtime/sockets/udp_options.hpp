@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `udp_options`: what is asked of the kernel for a UDP socket. A plain value. Source: udp(7), ip(7), ipv6(7), socket(7).
+// `udp_options`: what is asked of the kernel for a UDP socket. A plain value without a destructor, so that g++ 12
+// takes it in braces within a co_await expression. Source: udp(7), ip(7), ipv6(7), socket(7).
 #pragma once
 
-#include <string>
+#include <string_view>
+#include <type_traits>
 
 namespace fluxnet {
 
@@ -14,7 +16,9 @@ struct udp_options {
     bool coalesce = false;       ///< UDP_GRO (Linux 5.0): recv_segments() may get several datagrams of one sender at once.
     int send_buffer = 0;         ///< SO_SNDBUF in bytes; 0 leaves it to the kernel.
     int receive_buffer = 0;      ///< SO_RCVBUF likewise; what does not fit is lost.
-    std::string interface = {};  ///< SO_BINDTODEVICE; empty for any.
+    std::string_view interface = {};  ///< SO_BINDTODEVICE; empty for any. Its text outlives the call.
 };
+
+static_assert(std::is_trivially_destructible_v<udp_options>);
 
 }  // namespace fluxnet

@@ -10,6 +10,7 @@
 #include "fluxnet/xsk/base/error.hpp"
 
 #include <string>
+#include <string_view>
 #include <system_error>
 
 namespace fluxnet::detail {
@@ -26,7 +27,7 @@ namespace fluxnet::detail {
                                       const std::string& purpose);
 
 /// Binds a socket to an interface (SO_BINDTODEVICE).
-[[nodiscard]] result<void> bind_to_interface(int fd, const std::string& interface, const std::string& purpose);
+[[nodiscard]] result<void> bind_to_interface(int fd, std::string_view interface, const std::string& purpose);
 
 /// Binds a socket to an address.
 [[nodiscard]] result<void> bind_to(int fd, const socket_address& address, const std::string& purpose);

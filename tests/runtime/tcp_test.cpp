@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What is the kernel's TCP's own; what all streams promise is in the conformance tests.
+#include "fluxnet/runtime/sockets/tcp_stream.hpp"
+
+#include "fluxnet/runtime/core/executor_group.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
+#include "fluxnet/runtime/core/scope.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/sockets/socket_buffers.hpp"
+#include "tests/runtime/leaves_nothing.hpp"
+#include "tests/runtime/socket_tests.hpp"
+
+#include <doctest/doctest.h>
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <vector>
+
+using namespace fluxnet;
+using namespace fluxnet::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+task<std::string> read_text(tcp_stream& from) {
+    std::array<std::byte, 256> bytes;
+    const io_result got = co_await from.read(bytes);
+    if (got.ec) { co_return got.ec.message(); }
+    co_return text_of(std::span(bytes).first(got.n));
+}
+
+task<void> write_text(tcp_stream& to, std::string text) {
+    const io_result sent = co_await to.write(bytes_of(text));
+    CHECK_FALSE(sent.ec);
+    CHECK(sent.n == text.size());
+}
+
+int option(int fd, int level, int name) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    REQUIRE(::getsockopt(fd, level, name, &value, &size) == 0);
+    return value;
+}
+
+/// Leaves this process no descriptor but those that are open now and `more`.
+class few_descriptors {
+public:
+    explicit few_descriptors(std::ptrdiff_t more) {
+        REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+        set(static_cast<rlim_t>(highest() + 1 + more));
+    }
+    ~few_descriptors() { static_cast<void>(::setrlimit(RLIMIT_NOFILE, &before_)); }
+    few_descriptors(const few_descriptors&) = delete;
+    few_descriptors& operator=(const few_descriptors&) = delete;
+
+private:
+    static int highest() {
+        const int next = ::dup(0);
+        ::close(next);
+        int last = next;
+        for (int fd = next; fd < next + 64; ++fd) {
+            if (::fcntl(fd, F_GETFD) >= 0) { last = fd; }
+        }
+        return last;
+    }
+    void set(rlim_t count) const {
+        const rlimit few{count, before_.rlim_max};
+        REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+    }
+    rlimit before_{};
+};
+
+}  // namespace
+
+TEST_CASE("a TCP connection carries bytes in both directions") {
+    executor loop;
+    loop.spawn([]() -> task<void> {
+        tcp_pair ends = co_await connect_pair();
+        co_await write_text(ends.near, "there");
+        const std::string there = co_await read_text(ends.far);
+        CHECK(there == "there");
+        co_await write_text(ends.far, "and back");
+        const std::string back = co_await read_text(ends.near);
+        CHECK(back == "and back");
+        CHECK(ends.near.local_endpoint() == ends.far.remote_endpoint());
+        CHECK(ends.near.remote_endpoint() == ends.far.local_endpoint());
+    });
+    loop.run();
+}
+
+TEST_CASE("TCP options are set, and accepted connections have them too") {
+    executor loop;
+    loop.spawn([]() -> task<void> {
+        tcp_options options;
+        options.keep_alive = true;
+        options.send_buffer = 16'384;
+        const tcp_pair ends = co_await connect_pair(options);
+        for (const tcp_stream* each : {&ends.near, &ends.far}) {
+            CHECK(option(each->fd(), IPPROTO_TCP, TCP_NODELAY) == 1);
+            CHECK(option(each->fd(), SOL_SOCKET, SO_KEEPALIVE) == 1);
+            CHECK(option(each->fd(), SOL_SOCKET, SO_SNDBUF) == 32'768);  // the kernel doubles it: socket(7)
+        }
+    });
+    loop.run();
+}
+
+TEST_CASE("a connection to a port where nobody listens is refused, and the error says where") {
+    executor loop;
+    loop.spawn([]() -> task<void> {
+        proto::ip_endpoint nobody;
+        {
+            result<tcp_listener> door = tcp_listener::listen(on_loopback());
+            nobody = door->local_endpoint();
+        }
+        const result<tcp_stream> connected = co_await tcp_stream::connect(nobody);
+        REQUIRE_FALSE(connected.has_value());
+        CHECK(connected.error().code == std::errc::connection_refused);
+        CHECK(connected.error().message().find(nobody.to_string()) != std::string::npos);
+        CHECK_FALSE(connected.error().remedy.empty());
+    });
+    loop.run();
+}
+
+TEST_CASE("listening where somebody listens already says so, and with reuse_port it does not") {
+    result<tcp_listener> door = tcp_listener::listen(on_loopback());
+    REQUIRE(door.has_value());
+    const result<tcp_listener> second = tcp_listener::listen(door->local_endpoint());
+    REQUIRE_FALSE(second.has_value());
+    CHECK(second.error().code == std::errc::address_in_use);
+    CHECK(second.error().remedy.find("ss -tulnp") != std::string::npos);
+    tcp_options shared;
+    shared.reuse_port = true;
+    result<tcp_listener> one = tcp_listener::listen(on_loopback(), shared);
+    REQUIRE(one.has_value());
+    CHECK(tcp_listener::listen(one->local_endpoint(), shared).has_value());
+}
+
+TEST_CASE("listening at an address that the host does not have is refused") {
+    const result<tcp_listener> door = tcp_listener::listen(*proto::ip_endpoint::parse("192.0.2.1:0"));
+    REQUIRE_FALSE(door.has_value());
+    CHECK(door.error().code == std::errc::address_not_available);
+    tcp_options options;
+    options.interface = "an interface whose name is too long";
+    const result<tcp_listener> nowhere = tcp_listener::listen(on_loopback(), options);
+    REQUIRE_FALSE(nowhere.has_value());
+    CHECK(nowhere.error().code == std::errc::no_such_device);
+}
+
+TEST_CASE("a stream connects from the address that it is told to") {
+    executor loop;
+    loop.spawn([]() -> task<void> {
+        result<tcp_listener> door = tcp_listener::listen(on_loopback());
+        tcp_options options;
+        options.from = proto::ip_endpoint{proto::ipv4_address(127, 0, 0, 2), 0};
+        result<tcp_stream> near = co_await tcp_stream::connect(door->local_endpoint(), options);
+        REQUIRE(near.has_value());
+        result<tcp_stream> far = co_await door->accept();
+        REQUIRE(far.has_value());
+        CHECK(far->remote_endpoint().address == proto::ip_address(proto::ipv4_address(127, 0, 0, 2)));
+    });
+    loop.run();
+}
+
+TEST_CASE("IPv6 connections work like those of IPv4") {
+    executor loop;
+    loop.spawn([]() -> task<void> {
+        result<tcp_listener> door = tcp_listener::listen({proto::ipv6_address::loopback(), 0});
+        if (!door) {
+            CHECK(door.error().code == std::errc::address_not_available);  // a host without IPv6
+            co_return;
+        }
+        result<tcp_stream> near = co_await tcp_stream::connect(door->local_endpoint());
+        REQUIRE(near.has_value());
+        CHECK(near->remote_endpoint() == door->local_endpoint());
+    });
+    loop.run();
+}
+
+TEST_CASE("awaits on a stream or a listener that goes end with closed") {
+    executor loop;
+    loop.spawn([]() -> task<void> {
+        tcp_pair ends = co_await connect_pair();
+        std::optional<tcp_stream> near(std::move(ends.near));
+        std::optional<tcp_listener> door(tcp_listener::listen(on_loopback()).value());
+        std::vector<std::error_code> ended;
+        scope children;
+        children.spawn([&]() -> task<void> {
+            std::array<std::byte, 8> bytes;
+            const io_result got = co_await near->read(bytes);
+            ended.push_back(got.ec);
+        });
+        children.spawn([&]() -> task<void> {
+            const std::vector<std::byte> much(64U << 20);
+            const io_result sent = co_await near->write(much);
+            ended.push_back(sent.ec);
+            CHECK(sent.n < much.size());
+        });
+        children.spawn([&]() -> task<void> {
+            const result<tcp_stream> next = co_await door->accept();
+            ended.push_back(next ? no_error : next.error().code);
+        });
+        const std::error_code slept = co_await sleep_for(10ms);
+        CHECK_FALSE(slept);
+        near.reset();
+        door.reset();
+        static_cast<void>(co_await children.join());
+        CHECK(ended == std::vector<std::error_code>(3, errc::closed));
+    });
+    loop.run();
+}
+
+TEST_CASE("an await for borrowed bytes ends with closed when its stream goes") {
+    executor loop;
+    loop.spawn([]() -> task<void> {
+        tcp_pair ends = co_await connect_pair();
+        std::optional<tcp_stream> near(std::move(ends.near));
+        std::error_code ended;
+        scope children;
+        children.spawn([&]() -> task<void> {
+            const auto lent = co_await near->read_borrowed();
+            ended = lent.ec;
+        });
+        const std::error_code slept = co_await sleep_for(10ms);
+        CHECK_FALSE(slept);
+        near.reset();
+        static_cast<void>(co_await children.join());
+        CHECK(ended == errc::closed);
+        const std::string rest = co_await read_text(ends.far);
+        CHECK(rest == make_error_code(errc::end_of_stream).message());
+    });
+    loop.run();
+}
+
+TEST_CASE("a stream that nobody awaits goes to another executor, unless it receives ahead") {
+    executor_group group({.size = 2, .pinned = false});
+    group.spawn(0, [&]() -> task<void> {
+        tcp_pair ends = co_await connect_pair();
+        static_cast<void>(co_await schedule_on(group[1]));
+        co_await write_text(ends.near, "moved");
+        const auto lent = co_await ends.far.read_borrowed();
+        CHECK(text_of(lent.buffer.bytes()) == "moved");
+        static_cast<void>(co_await schedule_on(group[0]));
+        std::array<std::byte, 8> bytes;
+        const io_result got = co_await ends.far.read(bytes);
+        CHECK(got.ec == errc::wrong_executor);
+        const auto again = co_await ends.far.read_borrowed();
+        CHECK(again.ec == errc::wrong_executor);
+        static_cast<void>(co_await schedule_on(group[1]));
+    });
+    group.run();
+}
+
+TEST_CASE("without descriptors accept says so once, waits, and loses no connection") {
+    executor loop;
+    loop.spawn([]() -> task<void> {
+        result<tcp_listener> door = tcp_listener::listen(on_loopback());
+        std::vector<tcp_stream> near;
+        for (int i = 0; i < 20; ++i) {
+            result<tcp_stream> one = co_await tcp_stream::connect(door->local_endpoint());
+            REQUIRE(one.has_value());
+            near.push_back(std::move(*one));
+        }
+        std::vector<tcp_stream> far;
+        int told = 0;
+        {
+            const few_descriptors limit(5);
+            for (;;) {
+                auto next = co_await timeout(100ms, door->accept());
+                if (next.expired) { break; }
+                if (next.value) {
+                    far.push_back(std::move(*next.value));
+                } else {
+                    ++told;
+                    CHECK(next.value.error().code == std::errc::too_many_files_open);
+                    CHECK(next.value.error().remedy.find("ulimit -n") != std::string::npos);
+                }
+            }
+            CHECK(told == 1);
+            CHECK(far.size() == 5);
+        }
+        while (far.size() < near.size()) {
+            result<tcp_stream> next = co_await door->accept();
+            REQUIRE(next.has_value());
+            far.push_back(std::move(*next));
+        }
+        for (std::size_t i = 0; i < near.size(); ++i) {
+            co_await write_text(near[i], std::to_string(i));
+            const std::string text = co_await read_text(far[i]);
+            CHECK(text == std::to_string(i));
+        }
+    });
+    loop.run();
+}
+
+TEST_CASE("a listener accepts no more than 64 connections ahead") {
+    executor loop;
+    loop.spawn([]() -> task<void> {
+        result<tcp_listener> door = tcp_listener::listen(on_loopback());
+        std::vector<tcp_stream> near;
+        std::vector<tcp_stream> far;
+        const std::ptrdiff_t before = open_descriptors();
+        for (int i = 0; i < 200; ++i) {
+            result<tcp_stream> one = co_await tcp_stream::connect(door->local_endpoint());
+            REQUIRE(one.has_value());
+            near.push_back(std::move(*one));
+            if (i == 0) {
+                result<tcp_stream> next = co_await door->accept();
+                REQUIRE(next.has_value());
+                far.push_back(std::move(*next));
+            }
+        }
+        const std::error_code slept = co_await sleep_for(20ms);
+        CHECK_FALSE(slept);
+        // A cancel that is on its way does not stop what the kernel accepts in the same turn.
+        CHECK(open_descriptors() - before - 201 <= 128);
+        while (far.size() < near.size()) {
+            result<tcp_stream> next = co_await door->accept();
+            REQUIRE(next.has_value());
+            far.push_back(std::move(*next));
+        }
+        CHECK(far.back().remote_endpoint() == near.back().local_endpoint());
+    });
+    loop.run();
+}
+
+TEST_CASE("where all buffers are lent, a stream waits until one comes back, and loses nothing") {
+    executor loop;
+    loop.spawn([&]() -> task<void> {
+        loop.use_service<socket_buffers>().configure({.count = 2, .size = 16});
+        tcp_pair ends = co_await connect_pair();
+        co_await write_text(ends.near, std::string(16, 'a') + std::string(16, 'b') + std::string(16, 'c'));
+        std::string all;
+        {
+            const auto first = co_await ends.far.read_borrowed();
+            const auto second = co_await ends.far.read_borrowed();
+            all = text_of(first.buffer.bytes()) + text_of(second.buffer.bytes());
+            const auto third = co_await timeout(20ms, ends.far.read_borrowed());
+            CHECK(third.expired);
+            CHECK(third.value.ec == errc::operation_canceled);
+        }
+        const auto last = co_await ends.far.read_borrowed();
+        CHECK_FALSE(last.ec);
+        CHECK(all + text_of(last.buffer.bytes()) == std::string(16, 'a') + std::string(16, 'b') + std::string(16, 'c'));
+    });
+    loop.run();
+}
+
+TEST_CASE("a stream that nobody reads keeps no more than its share of the buffers") {
+    executor loop;
+    loop.spawn([&]() -> task<void> {
+        loop.use_service<socket_buffers>().configure({.count = 256, .size = 64});
+        tcp_pair ends = co_await connect_pair();
+        co_await write_text(ends.near, "x");
+        {
+            const auto first = co_await ends.far.read_borrowed();
+            CHECK(first.buffer.size() == 1);
+        }
+        std::string sent(100'000, ' ');
+        for (std::size_t i = 0; i < sent.size(); ++i) { sent[i] = static_cast<char>('a' + i % 23); }
+        co_await write_text(ends.near, sent);
+        const std::error_code slept = co_await sleep_for(20ms);
+        CHECK_FALSE(slept);
+        const buffer_ring::census count = loop.use_service<socket_buffers>().ring().count();
+        CHECK(count.user < 128);
+        const std::error_code shut = co_await ends.near.shutdown_write();
+        CHECK_FALSE(shut);
+        std::string got;
+        for (;;) {
+            const auto lent = co_await ends.far.read_borrowed();
+            if (lent.ec) { break; }
+            got += text_of(lent.buffer.bytes());
+        }
+        CHECK(got == sent);
+    });
+    loop.run();
+}
+
+TEST_CASE("the buffers of an executor are configured before they are used, or not at all") {
+    executor loop;
+    auto& buffers = loop.use_service<socket_buffers>();
+    CHECK_THROWS_AS(buffers.configure({.count = 0}), std::invalid_argument);
+    buffers.configure({.count = 4, .size = 64});
+    CHECK_THROWS_AS(buffers.configure({.count = 8, .size = 64}), std::logic_error);
+}
+
+TEST_CASE("connections leave nothing behind, whether they end, are cancelled or are destroyed") {
+    leaves_nothing([](std::uint64_t) {
+        executor loop;
+        loop.spawn([]() -> task<void> {
+            for (int i = 0; i < 10; ++i) {
+                tcp_pair ends = co_await connect_pair();
+                co_await write_text(ends.near, "unread");
+                const auto lent = co_await ends.far.read_borrowed();
+                CHECK_FALSE(lent.ec);
+                const auto none = co_await timeout(1ms, ends.far.read_borrowed());
+                CHECK(none.expired);
+            }
+        });
+        loop.spawn_background([]() -> task<void> {
+            tcp_pair ends = co_await connect_pair();
+            std::array<std::byte, 8> bytes;
+            static_cast<void>(co_await ends.far.read(bytes));
+        });
+        loop.run();
+    });
+}
