@@ -5,6 +5,7 @@
 #include "fluxnet/runtime/core/signal_set.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/sockets/subprocess.hpp"
 #include "fluxnet/runtime/sync/event.hpp"
 #include "tests/runtime/fault_world.hpp"
 #include "tests/runtime/pipe_ends.hpp"
@@ -12,6 +13,7 @@
 #include <doctest/doctest.h>
 
 #include <signal.h>
+#include <sys/wait.h>
 
 #include <array>
 #include <chrono>
@@ -63,6 +65,30 @@ public:
 
 private:
     signal_set signals_{SIGWINCH};  // ignored by default, should it come through
+};
+
+class subprocess_world final : public fault_world {
+public:
+    explicit subprocess_world(fault_place&) {}
+
+    task<ending> await_once() override {
+        const exit_result end = co_await child_.wait();
+        if (!end.ec) { child_ = start(); }
+        co_return ending_of(end.ec);
+    }
+    void complete() override {
+        REQUIRE_FALSE(child_.kill(SIGKILL));
+        siginfo_t info{};
+        REQUIRE(::waitid(P_PID, static_cast<id_t>(child_.pid()), &info, WEXITED | WNOWAIT) == 0);
+    }
+    void check(const fault_tally& tally) override {
+        CHECK(child_.ended().has_value() == (tally.completed < tally.completions));
+    }
+
+private:
+    static subprocess start() { return subprocess::start({.argv = {"sleep", "1000000"}}).value(); }
+
+    subprocess child_ = start();
 };
 
 /// What ends by its own time. Two timers of ours at the same time, one set before it and one after, request the stop.
@@ -224,6 +250,11 @@ std::span<const fault_entry> waiting_faults() {
                     .awaiter = "next",
                     .what = "the next signal",
                     .make = make<signal_world>,
+                    .needs_descriptor = true},
+        fault_entry{.file = "subprocess.hpp",
+                    .awaiter = "wait",
+                    .what = "the end of a program",
+                    .make = make<subprocess_world>,
                     .needs_descriptor = true},
         fault_entry{.file = "sleep.hpp", .awaiter = "sleep_awaiter", .what = "a sleep", .make = make<sleep_world>},
         fault_entry{.file = "timeout.hpp",
