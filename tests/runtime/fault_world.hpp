@@ -89,6 +89,7 @@ struct fault_entry {
 [[nodiscard]] std::span<const fault_entry> waiting_faults();     ///< Descriptors, timers, executors, tasks.
 [[nodiscard]] std::span<const fault_entry> structured_faults();  ///< Scopes and what is made of them.
 [[nodiscard]] std::span<const fault_entry> sync_faults();        ///< Channels, mutexes and the like.
+[[nodiscard]] std::span<const fault_entry> memory_faults();      ///< The in-memory network.
 [[nodiscard]] std::span<const fault_entry> socket_faults();      ///< Sockets over a model of the kernel.
 
 }  // namespace fluxnet::test
