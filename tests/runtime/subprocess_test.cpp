@@ -91,7 +91,7 @@ TEST_CASE("several coroutines wait for one program") {
         });
     }
     loop.spawn([&]() -> task<void> {
-        co_await yield();
+        static_cast<void>(co_await yield());
         CHECK_FALSE(child.kill(SIGKILL));
     });
     loop.run();
