@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# Builds a consumer with the compiler and flags of the build that tests it, and runs it.
+# Builds a consumer with the compiler and flags of the build that tests it, but without what a debugger needs, and runs it.
 # ROUTE: find_package (installs into WORK first) or add_subdirectory. SOURCE, BUILD: the library's folders. WORK: made anew.
 # GENERATOR, CXX, CXX_FLAGS, BUILD_TYPE, CHECKED: as in that build.
 file(REMOVE_RECURSE ${WORK})
@@ -21,8 +21,8 @@ else()
     set(route -DFLUXNET_SOURCE=${SOURCE} -DFLUXNET_CHECKED=${CHECKED})
 endif()
 run(${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer/${ROUTE} -B ${WORK}/build -G ${GENERATOR} ${route}
-    -DCMAKE_CXX_COMPILER=${CXX} "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}" -DCMAKE_BUILD_TYPE=${BUILD_TYPE} -DCMAKE_CXX_STANDARD=20
-    -DCMAKE_CXX_STANDARD_REQUIRED=ON -DCMAKE_CXX_EXTENSIONS=OFF)
+    -DCMAKE_CXX_COMPILER=${CXX} "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}" -DCMAKE_BUILD_TYPE=${BUILD_TYPE} -DCMAKE_CXX_FLAGS_DEBUG=
+    -DCMAKE_CXX_STANDARD=20 -DCMAKE_CXX_STANDARD_REQUIRED=ON -DCMAKE_CXX_EXTENSIONS=OFF)
 run(${CMAKE_COMMAND} --build ${WORK}/build --target consumer --parallel 2)
 run(${WORK}/build/consumer)
 if(NOT output MATCHES "nosuch0")

@@ -14,13 +14,13 @@ using proto::test::counting;
 
 namespace {
 
-const proto::test::endpoints who{.host = proto::mac_address({2, 0, 0, 0, 0, 1}),
-                                 .host_ip = {192, 0, 2, 1},
-                                 .client = proto::mac_address({2, 0, 0, 0, 0, 2}),
-                                 .client_ip = {192, 0, 2, 77},
-                                 .echo_port = 53};
+const proto::test::endpoints dns_host{.host = proto::mac_address({2, 0, 0, 0, 0, 1}),
+                                      .host_ip = {192, 0, 2, 1},
+                                      .client = proto::mac_address({2, 0, 0, 0, 0, 2}),
+                                      .client_ip = {192, 0, 2, 77},
+                                      .echo_port = 53};
 
-rule_set make(std::string_view text) {
+rule_set filter_rules(std::string_view text) {
     auto rules = rule_set::parse(text, "test");
     REQUIRE_MESSAGE(rules.has_value(), rules.error().message());
     return std::move(*rules);
@@ -36,7 +36,7 @@ void check_sums(const filter& rules) {
 }
 
 std::vector<std::byte> of_type(std::uint16_t type) {
-    auto frame = proto::test::arp_request(who);
+    auto frame = proto::test::arp_request(dns_host);
     proto::store_be16(frame.data() + proto::ethernet_offset::type, type);
     return frame;
 }
@@ -44,11 +44,11 @@ std::vector<std::byte> of_type(std::uint16_t type) {
 }  // namespace
 
 TEST_CASE("rules decide about IPv4 and every frame counts once") {
-    filter rules(make("allow udp to any port 53\ndefault deny"));
-    CHECK(rules.passes(proto::test::udp_request(who, counting(5))));
-    CHECK(rules.passes(proto::test::udp_request(who, counting(6))));
-    CHECK(!rules.passes(proto::test::echo_request(who, counting(5))));
-    CHECK(rules.passes(proto::test::arp_request(who)));
+    filter rules(filter_rules("allow udp to any port 53\ndefault deny"));
+    CHECK(rules.passes(proto::test::udp_request(dns_host, counting(5))));
+    CHECK(rules.passes(proto::test::udp_request(dns_host, counting(6))));
+    CHECK(!rules.passes(proto::test::echo_request(dns_host, counting(5))));
+    CHECK(rules.passes(proto::test::arp_request(dns_host)));
     CHECK(!rules.passes(of_type(0x86dd)));
     CHECK(!rules.passes(std::vector<std::byte>(13)));
     const filter_counts& all = rules.counts();
@@ -66,26 +66,26 @@ TEST_CASE("rules decide about IPv4 and every frame counts once") {
 }
 
 TEST_CASE("ARP passes what denies everything and nothing else passes what allows everything but IPv4 and ARP") {
-    filter nothing(make("deny any\ndefault deny"));
-    CHECK(nothing.passes(proto::test::arp_request(who)));
-    CHECK(!nothing.passes(proto::test::udp_request(who, {})));
-    filter everything(make("allow any\ndefault allow"));
-    CHECK(everything.passes(proto::test::udp_request(who, {})));
+    filter nothing(filter_rules("deny any\ndefault deny"));
+    CHECK(nothing.passes(proto::test::arp_request(dns_host)));
+    CHECK(!nothing.passes(proto::test::udp_request(dns_host, {})));
+    filter everything(filter_rules("allow any\ndefault allow"));
+    CHECK(everything.passes(proto::test::udp_request(dns_host, {})));
     CHECK(!everything.passes(of_type(0x86dd)));
     CHECK(!everything.passes(of_type(0x8100)));
     check_sums(everything);
 }
 
 TEST_CASE("rules in the same words keep their hits when others take over") {
-    filter rules(make("allow udp to any port 53\ndeny icmp\nallow tcp\ndefault deny"));
-    const auto datagram = proto::test::udp_request(who, counting(5));
-    const auto ping = proto::test::echo_request(who, counting(5));
+    filter rules(filter_rules("allow udp to any port 53\ndeny icmp\nallow tcp\ndefault deny"));
+    const auto datagram = proto::test::udp_request(dns_host, counting(5));
+    const auto ping = proto::test::echo_request(dns_host, counting(5));
     CHECK(rules.passes(datagram));
     CHECK(!rules.passes(ping));
     CHECK(!rules.passes(ping));
     check_sums(rules);
 
-    rules.replace(make("allow icmp\nallow   udp to any port 53  # moved\nallow udp to any port 53\ndefault deny"));
+    rules.replace(filter_rules("allow icmp\nallow   udp to any port 53  # moved\nallow udp to any port 53\ndefault deny"));
     CHECK(rules.hits(0) == 0);
     CHECK(rules.hits(1) == 1);
     CHECK(rules.hits(2) == 0);
@@ -96,7 +96,7 @@ TEST_CASE("rules in the same words keep their hits when others take over") {
     CHECK(rules.hits(1) == 2);
     check_sums(rules);
 
-    rules.replace(make("default deny"));
+    rules.replace(filter_rules("default deny"));
     CHECK(!rules.passes(datagram));
     CHECK(rules.counts().former_hits == 5);
     CHECK(rules.counts().frames == 6);

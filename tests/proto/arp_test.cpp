@@ -19,7 +19,7 @@ static_assert(std::is_convertible_v<mutable_arp_view, arp_view> && !std::is_conv
 
 namespace {
 
-std::vector<std::byte> sample() {
+std::vector<std::byte> arp_sample() {
     return octets(0, 1, 0x08, 0, 6, 4, 0, 1, 0x02, 0, 0, 0, 0, 2, 10, 0, 0, 2, 0, 0, 0, 0, 0, 0, 10, 0, 0, 1);
 }
 
@@ -27,7 +27,7 @@ const arp_repr sample_repr{arp_operation::request, mac_address({0x02, 0, 0, 0, 0
                            mac_address(), ipv4_address(10, 0, 0, 1)};
 
 reason refusal(std::size_t at, unsigned value) {
-    auto bytes = sample();
+    auto bytes = arp_sample();
     bytes[at] = static_cast<std::byte>(value);
     return mutable_arp_view::parse(bytes).error();
 }
@@ -35,7 +35,7 @@ reason refusal(std::size_t at, unsigned value) {
 }  // namespace
 
 TEST_CASE("an ARP packet is read field by field") {
-    auto bytes = sample();
+    auto bytes = arp_sample();
     bytes.resize(46);  // as padding makes it
     const auto packet = arp_view::parse(std::span<const std::byte>(bytes));
     REQUIRE(packet.has_value());
@@ -50,11 +50,11 @@ TEST_CASE("an ARP packet is read field by field") {
 TEST_CASE("an ARP packet is written octet by octet") {
     std::vector<std::byte> bytes(arp_packet_length, std::byte{0xee});
     sample_repr.emit(bytes);
-    CHECK(bytes == sample());
+    CHECK(bytes == arp_sample());
 }
 
 TEST_CASE("an ARP packet of fewer than 28 octets is truncated") {
-    const auto bytes = sample();
+    const auto bytes = arp_sample();
     for (std::size_t size = 0; size != arp_packet_length; ++size) {
         const std::vector<std::byte> prefix(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
         CHECK(arp_view::parse(std::span<const std::byte>(prefix)).error() == reason::arp_truncated);
@@ -74,7 +74,7 @@ TEST_CASE("an ARP packet of other spaces or lengths is refused by the field that
 
 TEST_CASE("an ARP packet is a request or a reply and nothing else") {
     for (std::uint32_t operation = 0; operation != 0x10000; ++operation) {
-        auto bytes = sample();
+        auto bytes = arp_sample();
         mutable_arp_view::unchecked(bytes).set_operation(arp_operation{static_cast<std::uint16_t>(operation)});
         const auto packet = mutable_arp_view::parse(bytes);
         REQUIRE(packet.has_value() == (operation == 1 || operation == 2));

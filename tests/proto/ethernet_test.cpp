@@ -22,7 +22,7 @@ namespace {
 const mac_address first({0x02, 0, 0, 0, 0, 1});
 const mac_address second({0x02, 0, 0, 0, 0, 2});
 
-std::vector<std::byte> sample() {
+std::vector<std::byte> ethernet_sample() {
     return octets(0x02, 0, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 2, 0x08, 0x06, 0xaa, 0xbb);
 }
 
@@ -33,7 +33,7 @@ reason refusal(std::span<const std::byte> bytes) {
 }  // namespace
 
 TEST_CASE("an Ethernet frame is read field by field") {
-    const auto bytes = sample();
+    const auto bytes = ethernet_sample();
     const auto frame = ethernet_view::parse(std::span<const std::byte>(bytes));
     REQUIRE(frame.has_value());
     CHECK(frame->destination() == first);
@@ -47,14 +47,14 @@ TEST_CASE("an Ethernet frame is read field by field") {
 TEST_CASE("an Ethernet header is written octet by octet") {
     std::vector<std::byte> bytes(16, std::byte{0xee});
     const ethernet_view frame = ethernet_repr{first, second, ethertype::arp}.emit(bytes);
-    auto expected = sample();
+    auto expected = ethernet_sample();
     expected[14] = expected[15] = std::byte{0xee};
     CHECK(bytes == expected);
     CHECK(frame.type() == ethertype::arp);
 }
 
 TEST_CASE("an Ethernet frame of fewer than 14 octets is truncated") {
-    const auto bytes = sample();
+    const auto bytes = ethernet_sample();
     for (std::size_t size = 0; size != 14; ++size) {
         const std::vector<std::byte> prefix(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
         CHECK(refusal(prefix) == reason::ethernet_truncated);
@@ -66,7 +66,7 @@ TEST_CASE("an Ethernet frame of fewer than 14 octets is truncated") {
 }
 
 TEST_CASE("the type of an Ethernet frame begins at 0600") {
-    auto bytes = sample();
+    auto bytes = ethernet_sample();
     auto frame = mutable_ethernet_view::unchecked(bytes);
     for (const unsigned length : {0x0000U, 0x002eU, 0x05dcU, 0x05ffU}) {
         frame.set_type(ethertype{static_cast<std::uint16_t>(length)});
@@ -79,7 +79,7 @@ TEST_CASE("the type of an Ethernet frame begins at 0600") {
 }
 
 TEST_CASE("an Ethernet frame comes from a station") {
-    auto bytes = sample();
+    auto bytes = ethernet_sample();
     auto frame = mutable_ethernet_view::unchecked(bytes);
     frame.set_source(mac_address({0x03, 0, 0, 0, 0, 2}));
     CHECK(refusal(bytes) == reason::ethernet_multicast_source);

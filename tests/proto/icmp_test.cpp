@@ -21,14 +21,14 @@ static_assert(std::is_convertible_v<mutable_icmp_view, icmp_view> && !std::is_co
 
 namespace {
 
-std::vector<std::byte> sample() {
+std::vector<std::byte> icmp_sample() {
     return octets(8, 0, 0x21, 0x68, 0x12, 0x34, 0, 1, 0x61, 0x62, 0x63);
 }
 
 }  // namespace
 
 TEST_CASE("an echo request is read field by field") {
-    const auto bytes = sample();
+    const auto bytes = icmp_sample();
     const auto message = icmp_view::parse(std::span<const std::byte>(bytes));
     REQUIRE(message.has_value());
     CHECK(message->type() == icmp_type::echo_request);
@@ -44,11 +44,11 @@ TEST_CASE("an echo request is written octet by octet") {
     std::vector<std::byte> bytes(11);
     std::ranges::copy(octets(0x61, 0x62, 0x63), bytes.begin() + 8);
     icmp_echo_repr{icmp_type::echo_request, 0x1234, 1}.emit(bytes);
-    CHECK(bytes == sample());
+    CHECK(bytes == icmp_sample());
 }
 
 TEST_CASE("an ICMP message of fewer than 8 octets is truncated and one cut later has a wrong sum") {
-    const auto bytes = sample();
+    const auto bytes = icmp_sample();
     for (std::size_t size = 0; size != bytes.size(); ++size) {
         const std::vector<std::byte> prefix(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
         CHECK(icmp_view::parse(std::span<const std::byte>(prefix)).error() ==
@@ -58,7 +58,7 @@ TEST_CASE("an ICMP message of fewer than 8 octets is truncated and one cut later
 
 TEST_CASE("every single wrong bit of an ICMP message is noticed") {
     for (std::size_t bit = 0; bit != 88; ++bit) {
-        auto bytes = sample();
+        auto bytes = icmp_sample();
         bytes[bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
         CHECK(mutable_icmp_view::parse(bytes).error() == reason::icmp_bad_checksum);
     }

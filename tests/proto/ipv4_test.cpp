@@ -22,7 +22,7 @@ static_assert(std::is_convertible_v<mutable_ipv4_view, ipv4_view> && !std::is_co
 namespace {
 
 /// A header seen in the wild, with three octets of payload and two of padding.
-std::vector<std::byte> sample() {
+std::vector<std::byte> ipv4_sample() {
     auto bytes = octets(0x45, 0x10, 0, 0x17, 0x12, 0x34, 0x40, 0, 0x40, 0x11, 0, 0, 192, 168, 0, 1, 192, 168, 0, 199, 1, 2,
                         3, 0xee, 0xee);
     mutable_ipv4_view::unchecked(bytes).fill_checksum();
@@ -44,7 +44,7 @@ std::vector<std::byte> with_options(std::vector<std::byte> options) {
 
 template <class Change>
 reason refusal(Change change) {
-    auto bytes = sample();
+    auto bytes = ipv4_sample();
     auto packet = mutable_ipv4_view::unchecked(bytes);
     change(packet);
     packet.fill_checksum();
@@ -54,7 +54,7 @@ reason refusal(Change change) {
 }  // namespace
 
 TEST_CASE("an IPv4 datagram is read field by field") {
-    const auto bytes = sample();
+    const auto bytes = ipv4_sample();
     const auto packet = ipv4_view::parse(std::span<const std::byte>(bytes));
     REQUIRE(packet.has_value());
     CHECK(packet->version() == 4);
@@ -88,7 +88,7 @@ TEST_CASE("an IPv4 header is written octet by octet") {
 }
 
 TEST_CASE("an IPv4 datagram is refused at every length that it does not fit in") {
-    const auto bytes = sample();
+    const auto bytes = ipv4_sample();
     for (std::size_t size = 0; size != bytes.size(); ++size) {
         CAPTURE(size);
         const std::vector<std::byte> prefix(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
@@ -109,7 +109,7 @@ TEST_CASE("impossible lengths and versions of IPv4 are refused") {
               reason::ipv4_bad_header_length);
     }
     for (unsigned words = 7; words != 16; ++words) {
-        auto bytes = sample();
+        auto bytes = ipv4_sample();
         bytes[0] = static_cast<std::byte>(0x40 | words);
         CHECK(mutable_ipv4_view::parse(bytes).error() == reason::ipv4_bad_header_length);
     }
@@ -123,7 +123,7 @@ TEST_CASE("impossible lengths and versions of IPv4 are refused") {
 
 TEST_CASE("every single wrong bit of an IPv4 header is noticed") {
     for (std::size_t bit = 0; bit != 160; ++bit) {
-        auto bytes = sample();
+        auto bytes = ipv4_sample();
         bytes[bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
         CHECK_FALSE(mutable_ipv4_view::parse(bytes).has_value());
     }
@@ -164,7 +164,7 @@ TEST_CASE("options that do not fit are refused") {
 }
 
 TEST_CASE("the fragment field of an IPv4 header is read in octets") {
-    auto bytes = sample();
+    auto bytes = ipv4_sample();
     auto packet = mutable_ipv4_view::unchecked(bytes);
     packet.set_fragment(false, true, 1480);
     CHECK_FALSE(packet.dont_fragment());
@@ -186,7 +186,7 @@ TEST_CASE("the fragment field of an IPv4 header is read in octets") {
 
 TEST_CASE("swapped addresses and an updated time to live keep the IPv4 checksum right") {
     for (unsigned before = 0; before != 256; ++before) {
-        auto bytes = sample();
+        auto bytes = ipv4_sample();
         auto packet = mutable_ipv4_view::unchecked(bytes);
         packet.set_time_to_live(static_cast<std::uint8_t>(before));
         packet.fill_checksum();

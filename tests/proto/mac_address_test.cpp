@@ -10,15 +10,15 @@
 using namespace fluxnet::proto;
 
 namespace {
-constexpr mac_address sample({0x02, 0x00, 0x5e, 0x10, 0xab, 0xff});
+constexpr mac_address local_address({0x02, 0x00, 0x5e, 0x10, 0xab, 0xff});
 }
 
 static_assert(sizeof(mac_address) == 6);
-static_assert(mac_address::parse("02:00:5e:10:ab:ff") == sample);
+static_assert(mac_address::parse("02:00:5e:10:ab:ff") == local_address);
 
 TEST_CASE("a hardware address is written as it is read") {
-    CHECK(sample.to_string() == "02:00:5e:10:ab:ff");
-    CHECK(mac_address::parse("02:00:5E:10:AB:FF") == sample);
+    CHECK(local_address.to_string() == "02:00:5e:10:ab:ff");
+    CHECK(mac_address::parse("02:00:5E:10:AB:FF") == local_address);
     CHECK(mac_address::parse(mac_address::broadcast().to_string()) == mac_address::broadcast());
     CHECK(mac_address().to_string() == "00:00:00:00:00:00");
 }
@@ -36,24 +36,24 @@ TEST_CASE("text that is no hardware address is refused") {
 
 TEST_CASE("a hardware address knows what kind it is") {
     CHECK(mac_address().is_zero());
-    CHECK_FALSE(sample.is_zero());
-    CHECK(sample.is_local());
-    CHECK_FALSE(sample.is_multicast());
+    CHECK_FALSE(local_address.is_zero());
+    CHECK(local_address.is_local());
+    CHECK_FALSE(local_address.is_multicast());
     CHECK(mac_address({0x01, 0, 0x5e, 0, 0, 1}).is_multicast());
     CHECK_FALSE(mac_address({0x01, 0, 0x5e, 0, 0, 1}).is_broadcast());
     CHECK(mac_address::broadcast().is_multicast());
     CHECK(mac_address::broadcast().is_broadcast());
-    CHECK(mac_address() < sample);
-    CHECK(sample != mac_address::broadcast());
+    CHECK(mac_address() < local_address);
+    CHECK(local_address != mac_address::broadcast());
 }
 
 TEST_CASE("a hardware address travels first octet first") {
     std::array<std::byte, 8> bytes{};
-    sample.store(bytes.data() + 1);
+    local_address.store(bytes.data() + 1);
     CHECK(bytes[0] == std::byte{});
     CHECK(bytes[1] == std::byte{0x02});
     CHECK(bytes[6] == std::byte{0xff});
     CHECK(bytes[7] == std::byte{});
-    CHECK(mac_address::load(bytes.data() + 1) == sample);
-    CHECK(sample.octets()[4] == 0xab);
+    CHECK(mac_address::load(bytes.data() + 1) == local_address);
+    CHECK(local_address.octets()[4] == 0xab);
 }

@@ -23,7 +23,7 @@ namespace {
 constexpr ipv4_address source(192, 0, 2, 1);
 constexpr ipv4_address destination(198, 51, 100, 7);
 
-std::vector<std::byte> sample() {
+std::vector<std::byte> udp_sample() {
     return octets(0x9c, 0x40, 0, 7, 0, 11, 0xb2, 0xf1, 0x61, 0x62, 0x63);
 }
 
@@ -34,7 +34,7 @@ result<mutable_udp_view> parse(std::vector<std::byte>& bytes) {
 }  // namespace
 
 TEST_CASE("a UDP datagram is read field by field") {
-    auto bytes = sample();
+    auto bytes = udp_sample();
     bytes.push_back(std::byte{0xee});  // belongs to the IPv4 payload but not to the datagram
     const auto datagram = parse(bytes);
     REQUIRE(datagram.has_value());
@@ -52,11 +52,11 @@ TEST_CASE("a UDP datagram is written octet by octet") {
     auto datagram = udp_repr{40000, 7, 3}.emit(bytes);
     std::ranges::copy(octets(0x61, 0x62, 0x63), datagram.payload().begin());
     datagram.fill_checksum(source, destination);
-    CHECK(bytes == sample());
+    CHECK(bytes == udp_sample());
 }
 
 TEST_CASE("a UDP datagram is refused at every length that it does not fit in") {
-    const auto bytes = sample();
+    const auto bytes = udp_sample();
     for (std::size_t size = 0; size != bytes.size(); ++size) {
         std::vector<std::byte> prefix(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
         CHECK(parse(prefix).error() == (size < 8 ? reason::udp_truncated : reason::udp_long_length));
@@ -65,7 +65,7 @@ TEST_CASE("a UDP datagram is refused at every length that it does not fit in") {
 
 TEST_CASE("every length field of a UDP datagram is refused unless it fits") {
     for (std::uint32_t length = 0; length != 0x10000; ++length) {
-        auto bytes = sample();
+        auto bytes = udp_sample();
         auto datagram = mutable_udp_view::unchecked(bytes);
         datagram.set_length(static_cast<std::uint16_t>(length));
         datagram.clear_checksum();
@@ -77,16 +77,16 @@ TEST_CASE("every length field of a UDP datagram is refused unless it fits") {
 
 TEST_CASE("every single wrong bit of a UDP datagram is noticed") {
     for (std::size_t bit = 0; bit != 88; ++bit) {
-        auto bytes = sample();
+        auto bytes = udp_sample();
         bytes[bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
         CHECK_FALSE(parse(bytes).has_value());
     }
-    auto bytes = sample();
+    auto bytes = udp_sample();
     CHECK(mutable_udp_view::parse(bytes, source, source).error() == reason::udp_bad_checksum);
 }
 
 TEST_CASE("a UDP datagram without a checksum is taken as it is") {
-    auto bytes = sample();
+    auto bytes = udp_sample();
     mutable_udp_view::unchecked(bytes).clear_checksum();
     bytes.back() = std::byte{0};
     CHECK(parse(bytes).has_value());
@@ -104,7 +104,7 @@ TEST_CASE("a UDP checksum that comes out as zero is sent as ffff") {
 }
 
 TEST_CASE("swapped ports keep the UDP checksum right") {
-    auto bytes = sample();
+    auto bytes = udp_sample();
     auto datagram = mutable_udp_view::unchecked(bytes);
     datagram.swap_ports();
     CHECK(datagram.source_port() == 7);

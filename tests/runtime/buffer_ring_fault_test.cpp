@@ -4,12 +4,11 @@
 #include "fluxnet/runtime/reactor/buffer_ring.hpp"
 
 #include "tests/runtime/receive_tests.hpp"
+#include "tests/support/open_descriptors.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cerrno>
-#include <filesystem>
-#include <iterator>
 #include <memory>
 #include <optional>
 
@@ -19,10 +18,6 @@ using namespace fluxnet::test;
 namespace {
 
 constexpr std::uint32_t buffers = 4;
-
-std::ptrdiff_t open_descriptors() {
-    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());
-}
 
 /// How far a receive has got.
 enum class moment {

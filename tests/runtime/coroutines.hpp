@@ -23,7 +23,7 @@ public:
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> waiting) noexcept {
         node_.coroutine = waiting;
-        detail::inside(*executor::current()).make_ready(node_);
+        fluxnet::detail::inside(*executor::current()).make_ready(node_);
     }
     void await_resume() const noexcept {}
 

@@ -334,7 +334,7 @@ fault_entry moved_row(const char* what) {
 }
 
 template <template <class> class World>
-std::unique_ptr<fault_world> make(fault_place& place) {
+std::unique_ptr<fault_world> make_below(fault_place& place) {
     if (place.in_virtual_time()) { return std::make_unique<World<wire_below>>(place); }
     return std::make_unique<World<kernel_below>>(place);
 }
@@ -347,20 +347,25 @@ std::unique_ptr<fault_world> make_in_frame(fault_place& place) {
 
 std::span<const fault_entry> socket_faults() {
     static const std::array all{
-        fault_entry{.file = "async_rx.hpp", .awaiter = "async_rx::recv_awaiter", .what = "packets", .make = make<rx_world>},
+        fault_entry{
+            .file = "async_rx.hpp", .awaiter = "async_rx::recv_awaiter", .what = "packets", .make = make_below<rx_world>},
         fault_entry{.file = "async_rx.hpp",
                     .awaiter = "async_rx::recv_awaiter",
                     .what = "packets of a socket in the frame",
                     .make = make_in_frame,
                     .why_not_in_virtual_time = "the model of the kernel knows real time only"},
-        fault_entry{
-            .file = "async_tx.hpp", .awaiter = "async_tx::send_awaiter", .what = "room to send", .make = make<tx_world>},
+        fault_entry{.file = "async_tx.hpp",
+                    .awaiter = "async_tx::send_awaiter",
+                    .what = "room to send",
+                    .make = make_below<tx_world>},
         fault_entry{.file = "async_tx.hpp",
                     .awaiter = "async_tx::allocate_awaiter",
                     .what = "frames to send",
-                    .make = make<frames_world>},
-        fault_entry{
-            .file = "async_raw.hpp", .awaiter = "async_raw::recv_awaiter", .what = "descriptors", .make = make<raw_world>},
+                    .make = make_below<frames_world>},
+        fault_entry{.file = "async_raw.hpp",
+                    .awaiter = "async_raw::recv_awaiter",
+                    .what = "descriptors",
+                    .make = make_below<raw_world>},
         moved_row<async_rx>("the way of a receiving handle"),
         moved_row<async_tx>("the way of a sending handle"),
         moved_row<async_raw>("the way of a raw handle"),

@@ -12,11 +12,6 @@
 namespace fluxnet::test {
 namespace {
 
-task<std::error_code> wait_for(event& what) {
-    const std::error_code ec = co_await what.wait();
-    co_return ec;
-}
-
 /// Children that wait for one event, and one that nobody sets.
 class children_world : public fault_world {
 public:
@@ -98,11 +93,6 @@ public:
     }
 };
 
-template <class World>
-std::unique_ptr<fault_world> make(fault_place& place) {
-    return std::make_unique<World>(place);
-}
-
 }  // namespace
 
 std::span<const fault_entry> structured_faults() {
@@ -110,11 +100,13 @@ std::span<const fault_entry> structured_faults() {
         fault_entry{.file = "scope.hpp",
                     .awaiter = "scope::join_awaiter",
                     .what = "the end of a scope's children",
-                    .make = make<join_world>},
-        fault_entry{.file = "when.hpp", .awaiter = "when_all", .what = "all of two tasks", .make = make<all_world>},
-        fault_entry{.file = "when.hpp", .awaiter = "when_all", .what = "all of many tasks", .make = make<all_of_many_world>},
-        fault_entry{.file = "when.hpp", .awaiter = "when_any", .what = "one of two tasks", .make = make<any_world>},
-        fault_entry{.file = "when.hpp", .awaiter = "when_any", .what = "one of many tasks", .make = make<any_of_many_world>},
+                    .make = make_world<join_world>},
+        fault_entry{.file = "when.hpp", .awaiter = "when_all", .what = "all of two tasks", .make = make_world<all_world>},
+        fault_entry{
+            .file = "when.hpp", .awaiter = "when_all", .what = "all of many tasks", .make = make_world<all_of_many_world>},
+        fault_entry{.file = "when.hpp", .awaiter = "when_any", .what = "one of two tasks", .make = make_world<any_world>},
+        fault_entry{
+            .file = "when.hpp", .awaiter = "when_any", .what = "one of many tasks", .make = make_world<any_of_many_world>},
     };
     return all;
 }

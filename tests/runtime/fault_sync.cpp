@@ -155,11 +155,6 @@ private:
     std::size_t received_ = 0;
 };
 
-template <class World>
-std::unique_ptr<fault_world> make(fault_place& place) {
-    return std::make_unique<World>(place);
-}
-
 }  // namespace
 
 std::span<const fault_entry> sync_faults() {
@@ -167,18 +162,20 @@ std::span<const fault_entry> sync_faults() {
         fault_entry{.file = "semaphore.hpp",
                     .awaiter = "semaphore::acquire_awaiter",
                     .what = "two units of a semaphore",
-                    .make = make<semaphore_world>},
-        fault_entry{.file = "mutex.hpp", .awaiter = "lock_awaiter", .what = "a mutex", .make = make<mutex_world>},
-        fault_entry{.file = "event.hpp", .awaiter = "event::wait_awaiter", .what = "an event", .make = make<event_world>},
-        fault_entry{.file = "event.hpp", .awaiter = "event::wait_awaiter", .what = "a latch", .make = make<latch_world>},
+                    .make = make_world<semaphore_world>},
+        fault_entry{.file = "mutex.hpp", .awaiter = "lock_awaiter", .what = "a mutex", .make = make_world<mutex_world>},
+        fault_entry{
+            .file = "event.hpp", .awaiter = "event::wait_awaiter", .what = "an event", .make = make_world<event_world>},
+        fault_entry{
+            .file = "event.hpp", .awaiter = "event::wait_awaiter", .what = "a latch", .make = make_world<latch_world>},
         fault_entry{.file = "channel.hpp",
                     .awaiter = "channel<T>::send_awaiter",
                     .what = "room in a channel",
-                    .make = make<send_world>},
+                    .make = make_world<send_world>},
         fault_entry{.file = "channel.hpp",
                     .awaiter = "channel<T>::recv_awaiter",
                     .what = "a value in a channel",
-                    .make = make<recv_world>},
+                    .make = make_world<recv_world>},
     };
     return all;
 }

@@ -146,12 +146,6 @@ public:
     }
 };
 
-/// Waits for `what` in a task of its own.
-task<std::error_code> wait_for(event& what) {
-    const std::error_code ec = co_await what.wait();
-    co_return ec;
-}
-
 /// The limit ends it, by cancelling a task that would wait for ever.
 class expiry_world final : public timed_world {
 public:
@@ -169,27 +163,27 @@ private:
 };
 
 /// What waits for one event, which is its own.
-class event_world : public fault_world {
+class own_event_world : public fault_world {
 public:
-    explicit event_world(fault_place&) {}
+    explicit own_event_world(fault_place&) {}
     void complete() override { happened_.set(); }
 
 protected:
     event happened_;
 };
 
-class timeout_world final : public event_world {
+class timeout_world final : public own_event_world {
 public:
-    using event_world::event_world;
+    using own_event_world::own_event_world;
     task<ending> await_once() override {
         const timed<std::error_code> ended = co_await timeout(1h, wait_for(happened_));
         co_return ended.expired ? ending::failed : ending_of(ended.value);
     }
 };
 
-class task_world final : public event_world {
+class task_world final : public own_event_world {
 public:
-    using event_world::event_world;
+    using own_event_world::own_event_world;
     task<ending> await_once() override {
         const std::error_code ec = co_await wait_for(happened_);
         co_return ending_of(ec);
@@ -232,11 +226,6 @@ private:
     std::thread thread_;
 };
 
-template <class World>
-std::unique_ptr<fault_world> make(fault_place& place) {
-    return std::make_unique<World>(place);
-}
-
 }  // namespace
 
 std::span<const fault_entry> waiting_faults() {
@@ -244,38 +233,38 @@ std::span<const fault_entry> waiting_faults() {
         fault_entry{.file = "readable.hpp",
                     .awaiter = "readable_awaiter",
                     .what = "readable of a pipe",
-                    .make = make<readable_world>,
+                    .make = make_world<readable_world>,
                     .needs_descriptor = true},
         fault_entry{.file = "signal_set.hpp",
                     .awaiter = "next",
                     .what = "the next signal",
-                    .make = make<signal_world>,
+                    .make = make_world<signal_world>,
                     .needs_descriptor = true},
         fault_entry{.file = "subprocess.hpp",
                     .awaiter = "wait",
                     .what = "the end of a program",
-                    .make = make<subprocess_world>,
+                    .make = make_world<subprocess_world>,
                     .needs_descriptor = true},
-        fault_entry{.file = "sleep.hpp", .awaiter = "sleep_awaiter", .what = "a sleep", .make = make<sleep_world>},
+        fault_entry{.file = "sleep.hpp", .awaiter = "sleep_awaiter", .what = "a sleep", .make = make_world<sleep_world>},
         fault_entry{.file = "timeout.hpp",
                     .awaiter = "timeout_awaiter",
                     .what = "a time limit that is kept",
-                    .make = make<timeout_world>},
+                    .make = make_world<timeout_world>},
         fault_entry{.file = "timeout.hpp",
                     .awaiter = "timeout_awaiter",
                     .what = "a time limit that passes",
-                    .make = make<expiry_world>},
-        fault_entry{.file = "task.hpp", .awaiter = "awaiter", .what = "a task", .make = make<task_world>},
+                    .make = make_world<expiry_world>},
+        fault_entry{.file = "task.hpp", .awaiter = "awaiter", .what = "a task", .make = make_world<task_world>},
         fault_entry{.file = "schedule.hpp",
                     .awaiter = "yield_awaiter",
                     .what = "a yield",
-                    .make = make<yield_world>,
+                    .make = make_world<yield_world>,
                     .cancellable = false,
                     .completes_by_itself = true},
         fault_entry{.file = "schedule.hpp",
                     .awaiter = "schedule_awaiter",
                     .what = "the way to another executor",
-                    .make = make<schedule_world>,
+                    .make = make_world<schedule_world>,
                     .cancellable = false,
                     .why_not_in_virtual_time = "the other executor would run on another thread"},
     };

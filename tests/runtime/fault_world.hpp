@@ -7,6 +7,7 @@
 
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/task.hpp"
+#include "fluxnet/runtime/sync/event.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 #include "tests/runtime/temper.hpp"
 
@@ -69,6 +70,18 @@ public:
     /// Checks the rest when the executor has gone.
     virtual void check(const fault_tally&) {}
 };
+
+/// A fault_entry::make for worlds that need no more than the place.
+template <class World>
+std::unique_ptr<fault_world> make_world(fault_place& place) {
+    return std::make_unique<World>(place);
+}
+
+/// Waits for `what` in a task of its own.
+inline task<std::error_code> wait_for(event& what) {
+    const std::error_code ec = co_await what.wait();
+    co_return ec;
+}
 
 /// One row of the matrix.
 struct fault_entry {

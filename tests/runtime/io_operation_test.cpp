@@ -6,6 +6,7 @@
 #include "fluxnet/runtime/simulation/detail/virtual_reactor.hpp"
 #include "tests/runtime/reactor_tests.hpp"
 #include "tests/support/detail/file_descriptor.hpp"
+#include "tests/support/open_descriptors.hpp"
 
 #include <doctest/doctest.h>
 
@@ -38,12 +39,6 @@ static_assert(!std::is_copy_constructible_v<io_operation> && std::has_virtual_de
 
 namespace {
 
-std::size_t open_descriptors() {
-    std::size_t count = 0;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) { ++count; }
-    return count;
-}
-
 /// Remembers what it was told, closes what it accepted, and owns the buffer that the kernel uses.
 class teller final : public io_operation {
 public:
@@ -64,13 +59,6 @@ public:
     std::vector<std::byte> buffer = std::vector<std::byte>(16);
     std::function<void()> then;
 };
-
-template <class Condition>
-bool turns_until(reactor& tested, Condition condition) {
-    const auto end = clock_type::now() + 10s;
-    while (!condition() && clock_type::now() < end) { tested.wait(end); }
-    return condition();
-}
 
 bool ends(reactor& tested, const teller& operation) {
     return turns_until(tested, [&] { return operation.ends != 0; });
@@ -162,17 +150,17 @@ private:
 constexpr work::kind all_kinds[] = {work::read, work::write, work::accept, work::accept_many};
 
 /// How far an operation has got.
-enum class moment { submitted, held, due, queued };
-constexpr moment all_moments[] = {moment::submitted, moment::held, moment::due, moment::queued};
+enum class stage { submitted, held, due, queued };
+constexpr stage all_stages[] = {stage::submitted, stage::held, stage::due, stage::queued};
 
-void bring_to(moment when, reactor& tested, work& what, teller& operation) {
+void bring_to(stage when, reactor& tested, work& what, teller& operation) {
     what.submit(tested, operation);
-    if (when == moment::submitted) { return; }
+    if (when == stage::submitted) { return; }
     tested.poll();
     REQUIRE(operation.results.empty());
-    if (when == moment::held) { return; }
+    if (when == stage::held) { return; }
     what.make_due();
-    if (when == moment::due) { return; }
+    if (when == stage::due) { return; }
     // Another one's cancel_now() takes the result out of the kernel, where the backend can.
     const work other_work(work::read);
     teller other;
@@ -184,10 +172,10 @@ void bring_to(moment when, reactor& tested, work& what, teller& operation) {
 template <class Cell>
 void for_each_cell(reactor_kind kind, Cell cell) {
     for (const work::kind which : all_kinds) {
-        for (const moment when : all_moments) {
+        for (const stage when : all_stages) {
             CAPTURE(static_cast<int>(which));
             CAPTURE(static_cast<int>(when));
-            const std::size_t before = open_descriptors();
+            const std::ptrdiff_t before = open_descriptors();
             {
                 work what(which);
                 const auto tested = attached(kind);
@@ -260,7 +248,7 @@ FLUXNET_REACTOR_TEST("a call that the kernel refuses tells its errno") {
 }
 
 FLUXNET_REACTOR_TEST("an accept of many tells of each connection until it is cancelled") {
-    const std::size_t before = open_descriptors();
+    const std::ptrdiff_t before = open_descriptors();
     {
         const auto tested = attached(kind);
         listening_socket socket;

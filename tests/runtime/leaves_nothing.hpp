@@ -4,19 +4,14 @@
 
 #include "fluxnet/runtime/core/detail/frame_cache.hpp"
 #include "tests/support/allocation_counter.hpp"
+#include "tests/support/open_descriptors.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <iterator>
 
 namespace fluxnet::test {
-
-[[nodiscard]] inline std::ptrdiff_t open_descriptors() {
-    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());
-}
 
 /// Runs `body` with the number of the round, and counts; memory from the second round on. What the first leaves is what the
 /// C and C++ libraries keep: thread stacks, locales and the like. What this thread keeps of frames that have ended is given

@@ -29,7 +29,7 @@ static_assert(sizeof(fluxnet::detail::operation) <= 256);
 
 namespace {
 
-struct tally {
+struct ends_tally {
     int completed = 0;
     int cancelled = 0;
     int other = 0;
@@ -95,7 +95,7 @@ TEST_CASE("fifty thousand sleeps that end while another thread cancels them end 
     const int rounds = static_cast<int>(test::scaled(50'000, 10));
     executor loop;
     canceller other(30us);
-    tally seen;
+    ends_tally seen;
     const auto sleeper = [&](std::chrono::nanoseconds time) -> task<void> { seen.note(co_await sleep_for(time)); };
     loop.spawn([&]() -> task<void> {
         std::uint32_t random = 1;
@@ -121,7 +121,7 @@ TEST_CASE("twenty thousand waits for a descriptor that becomes ready while anoth
     const int rounds = static_cast<int>(test::scaled(20'000, 10));
     executor loop;
     canceller other(10us);
-    tally seen;
+    ends_tally seen;
     const file_descriptor event{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     const auto wait = [&]() -> task<void> { seen.note(co_await readable(event.get())); };
     loop.spawn([&]() -> task<void> {

@@ -54,6 +54,14 @@ inline std::optional<std::string> why_no_io_uring() {
     return std::nullopt;
 }
 
+/// Waits for events until `condition` holds; gives up after a time that no working reactor needs.
+template <class Condition>
+[[nodiscard]] bool turns_until(reactor& tested, Condition condition) {
+    const auto end = clock_type::now() + std::chrono::seconds(20);
+    while (!condition() && clock_type::now() < end) { tested.wait(end); }
+    return condition();
+}
+
 }  // namespace fluxnet::test
 
 /// A test case for both backends, whose body finds in `kind` which one is meant.

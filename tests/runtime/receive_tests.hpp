@@ -68,13 +68,6 @@ struct socket_pair {
     }
 };
 
-template <class Condition>
-bool turns_until(reactor& tested, Condition condition) {
-    const auto end = clock_type::now() + std::chrono::seconds(20);
-    while (!condition() && clock_type::now() < end) { tested.wait(end); }
-    return condition();
-}
-
 /// The sum must be what the ring was made with: the states are counted apart.
 inline std::uint32_t sum(const buffer_ring::census& count) {
     return count.free + count.kernel + count.user;

@@ -17,15 +17,15 @@ using detail::frame_state;
 
 namespace {
 
-struct fixture {
-    fixture() {
+struct checked_fixture {
+    checked_fixture() {
         umem_config config;
         config.frame_count = 4;
         memory = umem::create(config).value();
         home = memory.pool().make_home(4);
         home->adopt();
     }
-    ~fixture() { home->release(); }
+    ~checked_fixture() { home->release(); }
 
     packet make() {
         const frame_index frame = *home->take();
@@ -39,7 +39,7 @@ struct fixture {
 }  // namespace
 
 TEST_CASE("the checked build counts the frames in each state") {
-    fixture f;
+    checked_fixture f;
     const packet held = f.make();
     auto& checker = f.memory.pool().checker();
     CHECK(checker.count(frame_state::user) == (checked_build ? 1U : 0U));
@@ -51,7 +51,7 @@ TEST_CASE("the checked build counts the frames in each state") {
 TEST_CASE("the checked build stops a frame that is returned twice") {
     FLUXNET_SKIP_IF(test::why_not_checked());
     CHECK(test::dies([] {
-        fixture f;
+        checked_fixture f;
         packet one = f.make();
         const xdp_desc desc = std::move(one).into_raw();
         { const packet first = packet::from_raw(*f.home, desc); }
@@ -62,7 +62,7 @@ TEST_CASE("the checked build stops a frame that is returned twice") {
 TEST_CASE("the checked build stops a frame that is submitted twice") {
     FLUXNET_SKIP_IF(test::why_not_checked());
     CHECK(test::dies([] {
-        fixture f;
+        checked_fixture f;
         packet one = f.make();
         const frame_index frame = f.home->index_of(std::move(one).into_raw().addr);
         f.home->submitted(frame);
@@ -73,7 +73,7 @@ TEST_CASE("the checked build stops a frame that is submitted twice") {
 TEST_CASE("the checked build stops a frame that is returned while the kernel has it") {
     FLUXNET_SKIP_IF(test::why_not_checked());
     CHECK(test::dies([] {
-        fixture f;
+        checked_fixture f;
         packet one = f.make();
         f.home->submitted(f.home->index_of(f.home->addr_of(one.data().data())));
         one.reset();
@@ -83,14 +83,14 @@ TEST_CASE("the checked build stops a frame that is returned while the kernel has
 TEST_CASE("the checked build stops a frame outside the UMEM") {
     FLUXNET_SKIP_IF(test::why_not_checked());
     CHECK(test::dies([] {
-        fixture f;
+        checked_fixture f;
         f.home->submitted(frame_index{4});
     }));
 }
 
 #if defined(FLUXNET_ADDRESS_SANITIZER) && defined(FLUXNET_CHECKED)
 TEST_CASE("bytes of a frame that is not the user's are poisoned") {
-    fixture f;
+    checked_fixture f;
     std::byte* bytes = nullptr;
     {
         packet one = f.make();
@@ -109,7 +109,7 @@ TEST_CASE("bytes of a frame that is not the user's are poisoned") {
 TEST_CASE("memory that is unmapped leaves no poison behind") {
     const std::byte* bytes = nullptr;
     {
-        const fixture f;
+        const checked_fixture f;
         bytes = f.memory.base();
         CHECK(__asan_address_is_poisoned(bytes));
     }

@@ -21,8 +21,8 @@ static_assert(sizeof(frame_chain) == 12);
 
 namespace {
 
-struct fixture {
-    explicit fixture(std::uint32_t frames = 8, std::uint32_t headroom = 0) {
+struct home_fixture {
+    explicit home_fixture(std::uint32_t frames = 8, std::uint32_t headroom = 0) {
         umem_config config;
         config.frame_count = frames;
         config.headroom = headroom;
@@ -72,7 +72,7 @@ frame_chain completed_chain(frame_home& home, const std::vector<frame_index>& fr
 }  // namespace
 
 TEST_CASE("a fresh home hands out each of its frames once in the order of their addresses") {
-    fixture f(16);
+    home_fixture f(16);
     f.home->adopt();
     const auto frames = f.take_all();
     REQUIRE(frames.size() == 16);
@@ -87,7 +87,7 @@ TEST_CASE("a fresh home hands out each of its frames once in the order of their 
 }
 
 TEST_CASE("a home of no frames hands out none") {
-    fixture f(4);
+    home_fixture f(4);
     frame_home* none = f.memory.pool().make_home(0);
     REQUIRE(none != nullptr);
     none->adopt();
@@ -100,7 +100,7 @@ TEST_CASE("a home of no frames hands out none") {
 }
 
 TEST_CASE("addresses and numbers of a frame agree with its bytes") {
-    fixture f(4, 128);
+    home_fixture f(4, 128);
     f.home->adopt();
     const auto frames = f.take_all();
     const frame_index frame = frames.at(2);
@@ -117,7 +117,7 @@ TEST_CASE("addresses and numbers of a frame agree with its bytes") {
 }
 
 TEST_CASE("a frame returned on another thread waits for the owner to drain") {
-    fixture f(4);
+    home_fixture f(4);
     f.home->adopt();
     const auto frames = f.take_all();
     elsewhere([&] {
@@ -139,7 +139,7 @@ TEST_CASE("a frame returned on another thread waits for the owner to drain") {
 }
 
 TEST_CASE("taking from an empty list drains the stack first") {
-    fixture f(2);
+    home_fixture f(2);
     f.home->adopt();
     const auto frames = f.take_all();
     elsewhere([&] { f.home->give_back(frames[1]); });
@@ -154,7 +154,7 @@ TEST_CASE("taking from an empty list drains the stack first") {
 TEST_CASE("a chain comes back whole on the owner and on another thread") {
     for (const bool foreign : {false, true}) {
         CAPTURE(foreign);
-        fixture f(8);
+        home_fixture f(8);
         f.home->adopt();
         const auto frames = f.take_all();
         const frame_chain chain = completed_chain(*f.home, {frames.begin(), frames.begin() + 5});
@@ -185,7 +185,7 @@ TEST_CASE("a chain comes back whole on the owner and on another thread") {
 }
 
 TEST_CASE("a refill gives as many frames as both sides allow") {
-    fixture f(8);
+    home_fixture f(8);
     f.home->adopt();
     test::ring_storage<frame_addr> storage(4, 0xffff'fffeU);
     producer_ring<frame_addr> fill(storage.memory());
@@ -212,7 +212,7 @@ TEST_CASE("a refill gives as many frames as both sides allow") {
 }
 
 TEST_CASE("reclaiming takes back what a closed socket was given and has not delivered") {
-    fixture f(8);
+    home_fixture f(8);
     f.home->adopt();
     test::ring_storage<frame_addr> storage(4);
     producer_ring<frame_addr> fill(storage.memory());
@@ -232,7 +232,7 @@ TEST_CASE("reclaiming takes back what a closed socket was given and has not deli
 }
 
 TEST_CASE("ownership goes to the first thread that asks and on after a release") {
-    fixture f(4);
+    home_fixture f(4);
     CHECK_FALSE(f.home->owned_here());
     CHECK(f.home->try_adopt());
     CHECK(f.home->try_adopt());
@@ -259,7 +259,7 @@ TEST_CASE("ownership goes to the first thread that asks and on after a release")
 }
 
 TEST_CASE("a frame returned while nobody owns the home is found by the next owner") {
-    fixture f(2);
+    home_fixture f(2);
     f.home->adopt();
     const auto frames = f.take_all();
     f.home->release();
@@ -275,7 +275,7 @@ TEST_CASE("a frame returned while nobody owns the home is found by the next owne
 
 TEST_CASE("using a home that another thread owns is stopped by an assertion") {
     FLUXNET_SKIP_IF(test::why_no_assertions());
-    fixture f(2);
+    home_fixture f(2);
     std::atomic<int> step = 0;
     std::thread owner([&] {
         f.home->adopt();
@@ -290,7 +290,7 @@ TEST_CASE("using a home that another thread owns is stopped by an assertion") {
 }
 
 TEST_CASE("hunger is not published while frames wait on the stack") {
-    fixture f(2);
+    home_fixture f(2);
     f.home->adopt();
     const auto frames = f.take_all();
     elsewhere([&] { f.home->give_back(frames[0]); });
@@ -305,7 +305,7 @@ TEST_CASE("hunger is not published while frames wait on the stack") {
 }
 
 TEST_CASE("the return that ends hunger wakes once and later ones do not") {
-    fixture f(4);
+    home_fixture f(4);
     wake_counter counter;
     f.home->adopt();
     f.home->set_waker(counter.waker());
@@ -332,7 +332,7 @@ TEST_CASE("the return that ends hunger wakes once and later ones do not") {
 }
 
 TEST_CASE("the return of a whole chain wakes too") {
-    fixture f(4);
+    home_fixture f(4);
     wake_counter counter;
     f.home->adopt();
     f.home->set_waker(counter.waker());
@@ -349,7 +349,7 @@ TEST_CASE("the return of a whole chain wakes too") {
 TEST_CASE("hunger that was withdrawn or released or drained away wakes nobody") {
     for (const int way : {0, 1, 2}) {
         CAPTURE(way);
-        fixture f(2);
+        home_fixture f(2);
         wake_counter counter;
         f.home->adopt();
         f.home->set_waker(counter.waker());
@@ -369,7 +369,7 @@ TEST_CASE("hunger that was withdrawn or released or drained away wakes nobody") 
 }
 
 TEST_CASE("hunger outlasts its owner when that asks for it, and a census") {
-    fixture f(2);
+    home_fixture f(2);
     wake_counter counter;
     f.home->adopt();
     f.home->set_waker(counter.waker());
@@ -401,7 +401,7 @@ TEST_CASE("hunger outlasts its owner when that asks for it, and a census") {
 }
 
 TEST_CASE("a return by the owner wakes nobody") {
-    fixture f(1);
+    home_fixture f(1);
     wake_counter counter;
     f.home->adopt();
     f.home->set_waker(counter.waker());
@@ -416,7 +416,7 @@ TEST_CASE("a return by the owner wakes nobody") {
 }
 
 TEST_CASE("hunger without a waker is harmless") {
-    fixture f(1);
+    home_fixture f(1);
     f.home->adopt();
     const auto frames = f.take_all();
     REQUIRE(f.home->publish_hungry());

@@ -153,12 +153,12 @@ FLUXNET_VETH_TEST("raw sockets over one UMEM send and receive any of its frames"
     CHECK(peer.refusals().empty());
     // The frames 0 to 7 are the host's to receive into, 8 to 15 the peer's; 20 goes round.
     std::ranges::copy(numbered(3), memory.frame({20}).begin());
-    xdp_desc desc{{20 * 2048}, 64, 0};
+    fluxnet::xdp_desc desc{{20 * 2048}, 64, 0};
     for (std::uint32_t round = 0; round < 40; ++round) {
         CHECK(host.tx.reserve(1).push(desc));
         CHECK_FALSE(host.wakeup_tx());
         REQUIRE(eventually([&] { return peer.rx.available() == 1; }));
-        const xdp_desc got = peer.rx.consume().next();
+        const fluxnet::xdp_desc got = peer.rx.consume().next();
         if (round < 8) { CHECK(got.addr.value / 2048 == 8 + round); }
         CHECK(is_numbered(memory.bytes_unchecked(got.addr, got.len), 3));
         REQUIRE(eventually([&] { return host.comp.available() == 1; }));

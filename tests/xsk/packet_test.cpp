@@ -24,8 +24,8 @@ static_assert(sizeof(packet) <= 32);
 
 namespace {
 
-struct fixture {
-    explicit fixture(std::uint32_t frame_size = 2048) {
+struct packet_fixture {
+    explicit packet_fixture(std::uint32_t frame_size = 2048) {
         umem_config config;
         config.frame_count = 4;
         config.frame_size = frame_size;
@@ -33,7 +33,7 @@ struct fixture {
         home = memory.pool().make_home(4);
         home->adopt();
     }
-    ~fixture() { home->release(); }
+    ~packet_fixture() { home->release(); }
 
     packet make(std::uint32_t headroom = 256, std::uint32_t size = 0) {
         const frame_index frame = *home->take();
@@ -77,7 +77,7 @@ TEST_CASE("an empty handle has no frame and no bytes") {
 }
 
 TEST_CASE("a dropped packet returns its frame to the home") {
-    fixture f;
+    packet_fixture f;
     {
         const packet one = f.make();
         CHECK(one);
@@ -93,7 +93,7 @@ TEST_CASE("a dropped packet returns its frame to the home") {
 }
 
 TEST_CASE("a moved packet leaves an empty handle behind") {
-    fixture f;
+    packet_fixture f;
     packet first = f.make();
     REQUIRE(first.assign(pattern(60, 1)));
     packet second = std::move(first);
@@ -116,7 +116,7 @@ TEST_CASE("a moved packet leaves an empty handle behind") {
 }
 
 TEST_CASE("a packet moved to itself stays") {
-    fixture f;
+    packet_fixture f;
     packet one = f.make();
     REQUIRE(one.assign(pattern(64, 2)));
     packet& same = one;
@@ -130,7 +130,7 @@ TEST_CASE("a packet moved to itself stays") {
 
 TEST_CASE("the head moves within the frame and the packet") {
     for (const std::uint32_t size : {2048U, 4096U}) {
-        fixture f(size);
+        packet_fixture f(size);
         packet one = f.make(256);
         REQUIRE(one.assign(pattern(100, 3)));
         const std::byte* start = one.data().data();
@@ -159,7 +159,7 @@ TEST_CASE("the head moves within the frame and the packet") {
 }
 
 TEST_CASE("a packet returns its own frame wherever its head stands") {
-    fixture f;
+    packet_fixture f;
     packet one = f.make(0);
     REQUIRE(one.set_len(2048));
     REQUIRE(one.adjust_head(2047));
@@ -171,7 +171,7 @@ TEST_CASE("a packet returns its own frame wherever its head stands") {
 }
 
 TEST_CASE("the length is bounded by the end of the frame") {
-    fixture f;
+    packet_fixture f;
     packet one = f.make(256);
     CHECK(one.capacity() == 2048 - 256);
     CHECK(one.set_len(one.capacity()));
@@ -185,7 +185,7 @@ TEST_CASE("the length is bounded by the end of the frame") {
 }
 
 TEST_CASE("assigning replaces the bytes or changes nothing") {
-    fixture f;
+    packet_fixture f;
     packet one = f.make(256);
     REQUIRE(one.assign(pattern(1792, 4)));
     CHECK(holds(one, pattern(1792, 4)));
@@ -198,7 +198,7 @@ TEST_CASE("assigning replaces the bytes or changes nothing") {
 }
 
 TEST_CASE("bytes gained by growing keep what the frame held") {
-    fixture f;
+    packet_fixture f;
     packet one = f.make();
     REQUIRE(one.assign(pattern(200, 7)));
     REQUIRE(one.set_len(50));
@@ -207,7 +207,7 @@ TEST_CASE("bytes gained by growing keep what the frame held") {
 }
 
 TEST_CASE("a packet becomes a descriptor and a packet again") {
-    fixture f;
+    packet_fixture f;
     packet one = f.make(256);
     REQUIRE(one.assign(pattern(77, 8)));
     REQUIRE(one.adjust_head(7));
@@ -227,7 +227,7 @@ TEST_CASE("a packet becomes a descriptor and a packet again") {
 }
 
 TEST_CASE("an exception returns the frames of the packets that it passes") {
-    fixture f;
+    packet_fixture f;
     try {
         const packet one = f.make();
         std::vector<packet> more;
@@ -240,7 +240,7 @@ TEST_CASE("an exception returns the frames of the packets that it passes") {
 }
 
 TEST_CASE("a packet dropped on another thread finds its way home") {
-    fixture f;
+    packet_fixture f;
     std::array<packet, 3> some{f.make(), f.make(), f.make()};
     std::thread([held = std::move(some)]() mutable { held[1].reset(); }).join();
     CHECK(f.held() == 0);
@@ -248,7 +248,7 @@ TEST_CASE("a packet dropped on another thread finds its way home") {
 }
 
 TEST_CASE("several threads may read one packet") {
-    fixture f;
+    packet_fixture f;
     packet one = f.make();
     REQUIRE(one.assign(pattern(500, 9)));
     const packet& shared = one;

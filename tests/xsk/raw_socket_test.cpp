@@ -34,7 +34,7 @@ TEST_CASE("a raw socket receives and sends through rings that the user fills") {
             REQUIRE(claim.size() == 4);
             auto slots = socket.tx.reserve(4);
             for (unsigned i = 0; i < 4; ++i) {
-                const xdp_desc desc = claim.next();
+                const fluxnet::xdp_desc desc = claim.next();
                 CHECK(desc.addr.value == i * 2048U + 256 + 256);
                 REQUIRE(socket.umem.contains(desc.addr, desc.len));
                 CHECK(same(socket.umem.bytes_unchecked(desc.addr, desc.len), payload(60 + i, i)));
@@ -203,10 +203,10 @@ TEST_CASE("the census of a raw socket follows each frame around its rings and ac
     for (unsigned i = 0; i < 4; ++i) { REQUIRE(fake.deliver(payload(60, i))); }
     check_frames(socket.census(in_hand), 1, 4, 0, 0, 3);
 
-    std::array<xdp_desc, 3> got;
+    std::array<fluxnet::xdp_desc, 3> got;
     {
         auto claim = socket.rx.consume(3);
-        for (xdp_desc& desc : got) { desc = claim.next(); }
+        for (fluxnet::xdp_desc& desc : got) { desc = claim.next(); }
     }
     in_hand += 3;
     check_frames(socket.census(in_hand), 1, 1, 0, 0, 6);
@@ -214,7 +214,7 @@ TEST_CASE("the census of a raw socket follows each frame around its rings and ac
     fake.hold_completions(true);
     {
         auto slots = socket.tx.reserve(3);
-        for (const xdp_desc& desc : got) { CHECK(slots.push(desc)); }
+        for (const fluxnet::xdp_desc& desc : got) { CHECK(slots.push(desc)); }
     }
     in_hand -= 3;
     check_frames(socket.census(in_hand), 1, 1, 3, 0, 3);
@@ -282,7 +282,7 @@ TEST_CASE("sockets on two queues share one memory and frames move between them")
             REQUIRE(fake.deliver(payload(60, i), socket->fd()));
             auto claim = socket->rx.consume();
             REQUIRE(claim.size() == 1);
-            const xdp_desc desc = claim.next();
+            const fluxnet::xdp_desc desc = claim.next();
             CHECK(same(memory.bytes(desc.addr, desc.len), payload(60, i)));
             seen.insert(memory.index_of(desc.addr).value);
             CHECK(second.tx.reserve(1).push(desc));

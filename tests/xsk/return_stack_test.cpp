@@ -21,7 +21,7 @@ static_assert(!std::is_copy_constructible_v<return_stack> && !std::is_move_const
 
 namespace {
 
-struct fixture {
+struct stack_fixture {
     std::vector<std::uint32_t> take() {
         std::vector<std::uint32_t> taken;
         const std::uint32_t count = stack.take_all([&](std::uint32_t number) { taken.push_back(number); });
@@ -42,7 +42,7 @@ struct fixture {
 }  // namespace
 
 TEST_CASE("what is pushed is taken once, the last first") {
-    fixture f;
+    stack_fixture f;
     CHECK(f.stack.idle());
     CHECK(f.take().empty());
     CHECK(f.push(3));
@@ -55,7 +55,7 @@ TEST_CASE("what is pushed is taken once, the last first") {
 }
 
 TEST_CASE("a chain is pushed at once and lies on what was there") {
-    fixture f;
+    stack_fixture f;
     CHECK(f.push(5));
     f.links[1] = 2 + 1;  // a link is a number plus one
     f.links[2] = 4 + 1;
@@ -64,7 +64,7 @@ TEST_CASE("a chain is pushed at once and lies on what was there") {
 }
 
 TEST_CASE("the first push after hunger wakes the owner and later ones do not") {
-    fixture f;
+    stack_fixture f;
     f.stack.set_waker(f.waker());
     CHECK(f.stack.publish_hungry());
     CHECK(f.stack.hungry());
@@ -78,7 +78,7 @@ TEST_CASE("the first push after hunger wakes the owner and later ones do not") {
 }
 
 TEST_CASE("hunger that is withdrawn or taken wakes nobody") {
-    fixture f;
+    stack_fixture f;
     f.stack.set_waker(f.waker());
     CHECK(f.stack.publish_hungry());
     f.stack.withdraw_hungry();
@@ -92,7 +92,7 @@ TEST_CASE("hunger that is withdrawn or taken wakes nobody") {
 }
 
 TEST_CASE("a closed stack tells what was on it and takes nothing more") {
-    fixture f;
+    stack_fixture f;
     CHECK(f.stack.publish_hungry());
     CHECK(f.push(1));
     CHECK(f.push(2));

@@ -19,8 +19,8 @@ using namespace fluxnet::test;
 namespace {
 
 /// A socket on a kernel of its own, whose frames all receive.
-struct fixture {
-    explicit fixture(std::uint32_t frames = 64, std::uint32_t ring = 64, std::uint32_t first_index = 0) {
+struct recycle_fixture {
+    explicit recycle_fixture(std::uint32_t frames = 64, std::uint32_t ring = 64, std::uint32_t first_index = 0) {
         fake.first_index = first_index;
         socket.emplace(sim_builder(fake, frames, ring).tx_frames(0).build_system().value().rx);
     }
@@ -46,7 +46,7 @@ struct fixture {
 }  // namespace
 
 TEST_CASE("frames of packets that a receive drops are in the fill ring when it returns") {
-    fixture f;
+    recycle_fixture f;
     std::vector<packet> into(32);
     f.deliver(32);
     f.receive(into, 32);
@@ -64,7 +64,7 @@ TEST_CASE("frames of packets that a receive drops are in the fill ring when it r
 }
 
 TEST_CASE("batches of any size keep their bytes across the end of the rings") {
-    fixture f(96, 64, 0xffff'ffe0U);
+    recycle_fixture f(96, 64, 0xffff'ffe0U);
     std::vector<packet> into(48);
     for (unsigned round = 0; round < 300; ++round) {
         const std::uint32_t count = 1 + round * 7 % 41;
@@ -78,7 +78,7 @@ TEST_CASE("batches of any size keep their bytes across the end of the rings") {
 }
 
 TEST_CASE("a receive drops what it cannot put into a full fill ring like any packet") {
-    fixture f(128, 64);
+    recycle_fixture f(128, 64);
     std::vector<packet> into(32);
     f.deliver(32);
     f.receive(into, 32);
@@ -95,8 +95,8 @@ TEST_CASE("a receive drops what it cannot put into a full fill ring like any pac
 }
 
 TEST_CASE("handles may hold packets of several sockets when they receive") {
-    fixture f;
-    fixture other;
+    recycle_fixture f;
+    recycle_fixture other;
     std::vector<packet> into(20);
     other.deliver(20);
     other.receive(into, 20);
@@ -114,11 +114,11 @@ TEST_CASE("handles may hold packets of several sockets when they receive") {
 }
 
 TEST_CASE("a bad descriptor in a large batch ends the handle behind the packets before it") {
-    const xdp_desc wrong[] = {
+    const fluxnet::xdp_desc wrong[] = {
         {{64 * 2048}, 60, 0}, {{~std::uint64_t{0}}, 60, 0}, {{512}, 1537, 0}, {{2047}, 2, 0}, {{512}, ~0U, 0}};
     for (const bool held : {false, true}) {
-        for (const xdp_desc& desc : wrong) {
-            fixture f;
+        for (const fluxnet::xdp_desc& desc : wrong) {
+            recycle_fixture f;
             std::vector<packet> into(30);
             if (held) {
                 f.deliver(30);
@@ -172,7 +172,7 @@ TEST_CASE("a large batch of the second socket over a UMEM takes no frame of the 
 
 TEST_CASE("a frame that the kernel was not given ends a large batch of a checked build") {
     FLUXNET_SKIP_IF(why_not_checked());
-    fixture f;
+    recycle_fixture f;
     std::vector<packet> into(20);
     f.deliver(20);
     f.receive(into, 20);
@@ -186,8 +186,8 @@ TEST_CASE("a frame that the kernel was not given ends a large batch of a checked
 }
 
 TEST_CASE("recycled packets go to the kernel or to the home that they came from") {
-    fixture f;
-    fixture other;
+    recycle_fixture f;
+    recycle_fixture other;
     std::vector<packet> packets(40);
     f.deliver(30);
     f.receive(std::span(packets).first(30), 30);
@@ -211,7 +211,7 @@ TEST_CASE("recycled packets go to the kernel or to the home that they came from"
 }
 
 TEST_CASE("the kernel is called for recycled frames only when it asks for it") {
-    fixture f;
+    recycle_fixture f;
     std::vector<packet> into(20);
     f.deliver(20);
     f.receive(into, 20);

@@ -28,8 +28,8 @@ static_assert(std::is_nothrow_move_constructible_v<rx> && std::is_nothrow_move_a
 namespace {
 
 /// A socket of 64 frames, all of them for receiving.
-struct fixture {
-    explicit fixture(std::uint32_t frames = 64, std::uint32_t ring = 64, std::uint32_t first_index = 0) {
+struct rx_fixture {
+    explicit rx_fixture(std::uint32_t frames = 64, std::uint32_t ring = 64, std::uint32_t first_index = 0) {
         fake.first_index = first_index;
         auto built = sim_builder(fake, frames, ring).tx_frames(0).build_system().value();
         socket.emplace(std::move(built.rx));
@@ -46,7 +46,7 @@ struct fixture {
 }  // namespace
 
 TEST_CASE("packets are received in order with their bytes") {
-    fixture f(64, 64, 0xffff'fff0U);
+    rx_fixture f(64, 64, 0xffff'fff0U);
     std::vector<packet> into(16);
     CHECK(f.socket->try_recv(into) == 0);
     unsigned next = 0;
@@ -68,7 +68,7 @@ TEST_CASE("packets are received in order with their bytes") {
 }
 
 TEST_CASE("a receive takes no more than it has room for") {
-    fixture f;
+    rx_fixture f;
     f.deliver(10);
     std::array<packet, 4> into;
     CHECK(f.socket->try_recv(std::span(into).first(0)) == 0);
@@ -83,7 +83,7 @@ TEST_CASE("a receive takes no more than it has room for") {
 }
 
 TEST_CASE("what stood in the span is dropped") {
-    fixture f;
+    rx_fixture f;
     f.deliver(2);
     packet one;
     CHECK(f.socket->try_recv(std::span(&one, 1)) == 1);
@@ -96,7 +96,7 @@ TEST_CASE("what stood in the span is dropped") {
 }
 
 TEST_CASE("the longest packet that a frame holds arrives and one byte more is dropped") {
-    fixture f;
+    rx_fixture f;
     CHECK(f.fake.deliver(payload(1536, 1)));
     CHECK_FALSE(f.fake.deliver(payload(1537, 2)));
     packet one;
@@ -108,7 +108,7 @@ TEST_CASE("the longest packet that a frame holds arrives and one byte more is dr
 }
 
 TEST_CASE("frames go back to the kernel by a refill") {
-    fixture f(32, 32);
+    rx_fixture f(32, 32);
     std::vector<packet> into(32);
     f.deliver(32);
     CHECK_FALSE(f.fake.deliver(payload(60, 0)));
@@ -128,7 +128,7 @@ TEST_CASE("frames go back to the kernel by a refill") {
 TEST_CASE("a loop that only receives keeps the kernel in frames") {
     for (const std::uint32_t frames : {1U, 8U, 48U, 63U, 64U, 200U}) {
         CAPTURE(frames);
-        fixture f(frames, 64);
+        rx_fixture f(frames, 64);
         packet one;
         for (unsigned i = 0; i < 1000; ++i) {
             REQUIRE(f.fake.deliver(payload(60, i)));
@@ -141,7 +141,7 @@ TEST_CASE("a loop that only receives keeps the kernel in frames") {
 }
 
 TEST_CASE("a loop that only receives takes back what other threads return") {
-    fixture f(16, 16);
+    rx_fixture f(16, 16);
     std::vector<packet> into(16);
     for (unsigned round = 0; round < 20; ++round) {
         f.deliver(16, round * 16);
@@ -155,7 +155,7 @@ TEST_CASE("a loop that only receives takes back what other threads return") {
 }
 
 TEST_CASE("low water is a quarter of what the fill ring can hold") {
-    fixture f(256, 64);
+    rx_fixture f(256, 64);
     std::vector<packet> into(64);
     CHECK_FALSE(f.socket->low_on_frames());
     f.deliver(48);
@@ -167,7 +167,7 @@ TEST_CASE("low water is a quarter of what the fill ring can hold") {
 }
 
 TEST_CASE("the kernel is called after a refill only when it asks for it") {
-    fixture f(32, 32);
+    rx_fixture f(32, 32);
     std::vector<packet> into(32);
     const auto turn = [&](auto after_arrival) {
         f.deliver(4);
@@ -192,7 +192,7 @@ TEST_CASE("the kernel is called after a refill only when it asks for it") {
 }
 
 TEST_CASE("a driver that asks for a kick after the last refill is kicked by the next receive that finds nothing") {
-    fixture f(32, 32);
+    rx_fixture f(32, 32);
     std::vector<packet> into(32);
     CHECK(f.socket->try_recv(into) == 0);
     CHECK(f.fake.calls(fake_call::kick_rx) == 0);
@@ -214,7 +214,7 @@ TEST_CASE("a driver that asks for a kick after the last refill is kicked by the 
 }
 
 TEST_CASE("a driver that asks for a kick after the last refill is kicked before the thread sleeps") {
-    fixture f(32, 32);
+    rx_fixture f(32, 32);
     f.fake.set_needs_wakeup(fake_ring::fill, true);
     f.socket->wake_if_needed();
     CHECK(f.fake.calls(fake_call::kick_rx) == 1);
@@ -230,7 +230,7 @@ TEST_CASE("a driver that asks for a kick after the last refill is kicked before 
 }
 
 TEST_CASE("a batch that finds nothing kicks a driver that asks for it") {
-    fixture f(32, 32);
+    rx_fixture f(32, 32);
     f.fake.set_needs_wakeup(fake_ring::fill, true);
     packet_batch batch(*f.socket, 0);
     CHECK(batch.receive(16) == 0);
@@ -238,12 +238,12 @@ TEST_CASE("a batch that finds nothing kicks a driver that asks for it") {
 }
 
 TEST_CASE("a descriptor outside the UMEM ends the handle") {
-    const xdp_desc wrong[] = {
+    const fluxnet::xdp_desc wrong[] = {
         {{64 * 2048}, 60, 0}, {{~std::uint64_t{0}}, 60, 0}, {{std::uint64_t{1} << 40}, 60, 0}, {{512}, 1537, 0},
         {{2047}, 2, 0},
     };
-    for (const xdp_desc& desc : wrong) {
-        fixture f;
+    for (const fluxnet::xdp_desc& desc : wrong) {
+        rx_fixture f;
         f.deliver(2);
         f.fake.push_rx(desc);
         f.deliver(1);
@@ -260,7 +260,7 @@ TEST_CASE("a descriptor outside the UMEM ends the handle") {
 
 TEST_CASE("a frame that the kernel was not given ends the handle of a checked build") {
     FLUXNET_SKIP_IF(why_not_checked());
-    fixture f;
+    rx_fixture f;
     f.deliver(1);
     packet first;
     REQUIRE(f.socket->try_recv(std::span(&first, 1)) == 1);
@@ -277,7 +277,7 @@ TEST_CASE("a frame that the kernel was not given ends the handle of a checked bu
 
 TEST_CASE("an index that cannot be ends the handle") {
     for (const bool fill : {false, true}) {
-        fixture f;
+        rx_fixture f;
         std::vector<packet> into(8);
         f.deliver(3);
         if (fill) {
@@ -295,7 +295,7 @@ TEST_CASE("an index that cannot be ends the handle") {
 }
 
 TEST_CASE("the first failure stays") {
-    fixture f;
+    rx_fixture f;
     f.deliver(1);
     CHECK_FALSE(f.socket->failure());
     f.socket->fail(errc::program_detached);
@@ -308,7 +308,7 @@ TEST_CASE("the first failure stays") {
 }
 
 TEST_CASE("a released handle goes to another thread and back") {
-    fixture f;
+    rx_fixture f;
     std::vector<packet> kept(2);
     f.deliver(2);
     REQUIRE(f.socket->try_recv(kept) == 2);
@@ -353,7 +353,7 @@ TEST_CASE("assigning a handle closes what it was") {
 }
 
 TEST_CASE("packets outlive the socket and keep the memory") {
-    fixture f;
+    rx_fixture f;
     f.deliver(3);
     std::vector<packet> into(3);
     REQUIRE(f.socket->try_recv(into) == 3);
@@ -392,7 +392,7 @@ TEST_CASE("a full ring is counted and keeps one frame out of sight") {
 }
 
 TEST_CASE("the error of the socket is taken once") {
-    fixture f;
+    rx_fixture f;
     CHECK_FALSE(f.socket->take_socket_error());
     f.fake.set_socket_error(ENETDOWN);
     CHECK(f.socket->take_socket_error() == errc::link_down);
@@ -404,7 +404,7 @@ TEST_CASE("the error of the socket is taken once") {
 }
 
 TEST_CASE("a check of an rx finds the interface gone and asks no more then") {
-    fixture f;
+    rx_fixture f;
     CHECK_FALSE(f.socket->check());
     f.fake.set_link(false);
     CHECK_FALSE(f.socket->check());
@@ -417,7 +417,7 @@ TEST_CASE("a check of an rx finds the interface gone and asks no more then") {
 }
 
 TEST_CASE("a check keeps the error by which an rx ended before") {
-    fixture f;
+    rx_fixture f;
     f.socket->fail(errc::ring_corruption);
     f.fake.remove_interface();
     CHECK(f.socket->check() == errc::ring_corruption);

@@ -28,9 +28,9 @@ static_assert(std::is_nothrow_move_constructible_v<tx> && std::is_nothrow_move_a
 namespace {
 
 /// A socket of 128 frames, half of them for sending.
-struct fixture {
-    explicit fixture(std::uint32_t tx_ring = 64, std::uint32_t completion_ring = 64, bool old_kernel = false,
-                     std::uint32_t first_index = 0xffff'fff0U) {
+struct tx_fixture {
+    explicit tx_fixture(std::uint32_t tx_ring = 64, std::uint32_t completion_ring = 64, bool old_kernel = false,
+                        std::uint32_t first_index = 0xffff'fff0U) {
         fake.first_index = first_index;
         fake.old_kernel = old_kernel;
         memory = umem::create({.frame_count = 128, .fill_ring = 64, .completion_ring = completion_ring}).value();
@@ -71,7 +71,7 @@ struct fixture {
 }  // namespace
 
 TEST_CASE("allocated packets are empty and have the headroom that was asked for") {
-    fixture f;
+    tx_fixture f;
     std::vector<packet> packets(100);
     CHECK(f.sender->allocate(packets) == 64);
     for (unsigned i = 0; i < 64; ++i) {
@@ -89,7 +89,7 @@ TEST_CASE("allocated packets are empty and have the headroom that was asked for"
 }
 
 TEST_CASE("packets leave in order and their frames come home") {
-    fixture f;
+    tx_fixture f;
     for (unsigned round = 0; round < 20; ++round) {
         auto packets = f.make(24, round * 24);
         CHECK(f.sender->try_send(packets) == 24);
@@ -104,7 +104,7 @@ TEST_CASE("packets leave in order and their frames come home") {
 }
 
 TEST_CASE("a packet grown into its headroom is sent from its new start") {
-    fixture f;
+    tx_fixture f;
     auto packets = f.make(1);
     REQUIRE(packets[0].adjust_head(-256));
     REQUIRE(packets[0].assign(payload(1000, 5)));
@@ -115,7 +115,7 @@ TEST_CASE("a packet grown into its headroom is sent from its new start") {
 }
 
 TEST_CASE("what is in flight never exceeds the completion ring") {
-    fixture f(64, 8);
+    tx_fixture f(64, 8);
     f.fake.hold_completions(true);
     auto packets = f.make(20);
     CHECK(f.sender->credit() == 8);
@@ -144,7 +144,7 @@ TEST_CASE("what is in flight never exceeds the completion ring") {
 }
 
 TEST_CASE("a TX ring smaller than the completion ring bounds the credit too") {
-    fixture f(4, 64);
+    tx_fixture f(4, 64);
     auto packets = f.make(10);
     CHECK(f.sender->credit() == 4);
     CHECK(f.sender->try_send(packets) == 4);
@@ -159,7 +159,7 @@ TEST_CASE("a TX ring smaller than the completion ring bounds the credit too") {
 }
 
 TEST_CASE("packets that can never be sent stay with the caller") {
-    fixture f;
+    tx_fixture f;
     fake_kernel other_kernel;
     auto other = sim_builder(other_kernel).build_system().value();
     auto packets = f.make(4);
@@ -194,7 +194,7 @@ TEST_CASE("packets that can never be sent stay with the caller") {
 }
 
 TEST_CASE("sent packets of two homes return to the home that each came from") {
-    fixture f;
+    tx_fixture f;
     for (unsigned i = 0; i < 20; ++i) { REQUIRE(f.fake.deliver(payload(60, i))); }
     std::vector<packet> mixed(40);
     REQUIRE(f.receiver->try_recv(std::span(mixed).first(20)) == 20);
@@ -213,7 +213,7 @@ TEST_CASE("sent packets of two homes return to the home that each came from") {
 }
 
 TEST_CASE("sent packets return to a home that another thread owns") {
-    fixture f;
+    tx_fixture f;
     for (unsigned i = 0; i < 10; ++i) { REQUIRE(f.fake.deliver(payload(60, i))); }
     std::vector<packet> packets(10);
     REQUIRE(f.receiver->try_recv(packets) == 10);
@@ -231,7 +231,7 @@ TEST_CASE("sent packets return to a home that another thread owns") {
 }
 
 TEST_CASE("a flush with nothing queued makes no call") {
-    fixture f;
+    tx_fixture f;
     CHECK_FALSE(f.sender->flush());
     CHECK(f.kicks() == 0);
     auto packets = f.make(1);
@@ -268,7 +268,7 @@ TEST_CASE("one flush sends the whole ring whatever one kick sends") {
         for (const std::uint32_t budget : {1U, 7U, 32U}) {
             CAPTURE(old_kernel);
             CAPTURE(budget);
-            fixture f(16, 64, old_kernel);  // too small a ring for a budget of its own
+            tx_fixture f(16, 64, old_kernel);  // too small a ring for a budget of its own
             f.fake.set_tx_budget(budget);
             auto packets = f.make(16);
             CHECK(f.sender->try_send(packets) == 16);
@@ -281,7 +281,7 @@ TEST_CASE("one flush sends the whole ring whatever one kick sends") {
 }
 
 TEST_CASE("a full completion ring stops the kernel until it is reaped") {
-    fixture f(64, 16);
+    tx_fixture f(64, 16);
     auto packets = f.make(32);
     f.fake.hold_completions(true);
     CHECK(f.sender->try_send(packets) == 16);
@@ -299,7 +299,7 @@ TEST_CASE("a full completion ring stops the kernel until it is reaped") {
 
 TEST_CASE("a kick without progress is not repeated and is no failure") {
     for (const int number : {EAGAIN, ENOBUFS}) {
-        fixture f;
+        tx_fixture f;
         auto packets = f.make(5);
         f.sender->try_send(packets);
         f.fake.fail(fake_call::kick_tx, 1, number, 2);
@@ -317,7 +317,7 @@ TEST_CASE("a kick without progress is not repeated and is no failure") {
 }
 
 TEST_CASE("an interrupted kick is repeated") {
-    fixture f;
+    tx_fixture f;
     auto packets = f.make(5);
     f.sender->try_send(packets);
     f.fake.fail(fake_call::kick_tx, 1, EINTR, 3);
@@ -328,7 +328,7 @@ TEST_CASE("an interrupted kick is repeated") {
 }
 
 TEST_CASE("a kick that is always interrupted is not repeated for ever") {
-    fixture f;
+    tx_fixture f;
     auto packets = f.make(5);
     f.sender->try_send(packets);
     f.fake.fail(fake_call::kick_tx, 1, EINTR, 1'000);
@@ -347,7 +347,7 @@ TEST_CASE("a packet that the kernel drops takes no other with it") {
         for (const std::size_t victim : {0U, 1U, 4U}) {
             CAPTURE(old_kernel);
             CAPTURE(victim);
-            fixture f(64, 64, old_kernel);
+            tx_fixture f(64, 64, old_kernel);
             auto packets = f.make(5);
             REQUIRE(packets[victim].set_len(1515));  // one more than MTU 1500 and a header
             CHECK(f.sender->try_send(packets) == 5);
@@ -361,7 +361,7 @@ TEST_CASE("a packet that the kernel drops takes no other with it") {
 
 TEST_CASE("a ring full of packets that the kernel drops is emptied by one flush") {
     for (const bool old_kernel : {false, true}) {
-        fixture f(64, 64, old_kernel);
+        tx_fixture f(64, 64, old_kernel);
         auto packets = f.make(20, 0, 1600);
         CHECK(f.sender->try_send(packets) == 20);
         CHECK_FALSE(f.sender->flush());
@@ -372,7 +372,7 @@ TEST_CASE("a ring full of packets that the kernel drops is emptied by one flush"
 }
 
 TEST_CASE("a busy device that takes nothing is not kicked for ever") {
-    fixture f;
+    tx_fixture f;
     f.fake.hold_completions(true);
     auto packets = f.make(3);
     f.sender->try_send(packets);
@@ -382,7 +382,7 @@ TEST_CASE("a busy device that takes nothing is not kicked for ever") {
 }
 
 TEST_CASE("packets wait while the link is down") {
-    fixture f;
+    tx_fixture f;
     auto packets = f.make(5);
     f.sender->try_send(packets);
     f.fake.set_link(false);
@@ -405,7 +405,7 @@ TEST_CASE("packets wait while the link is down") {
 TEST_CASE("an error of the device ends the handle and later packets stay with the caller") {
     for (const auto& [number, condition] :
          {std::pair{ENXIO, errc::interface_gone}, {ENODEV, errc::interface_gone}, {EBADF, errc::interface_gone}}) {
-        fixture f;
+        tx_fixture f;
         auto packets = f.make(4);
         CHECK(f.sender->try_send(std::span(packets).first(2)) == 2);
         f.fake.fail(fake_call::kick_tx, 1, number);
@@ -429,7 +429,7 @@ TEST_CASE("an error of the device ends the handle and later packets stay with th
 
 TEST_CASE("a kick that fails for a reason that may pass is counted and tried again") {
     for (const int number : {ENOMEM, EINVAL, EOPNOTSUPP, EPROTO}) {
-        fixture f;
+        tx_fixture f;
         auto packets = f.make(4);
         CHECK(f.sender->try_send(packets) == 4);
         f.fake.fail(fake_call::kick_tx, 1, number);
@@ -445,7 +445,7 @@ TEST_CASE("a kick that fails for a reason that may pass is counted and tried aga
 }
 
 TEST_CASE("kicks that go on failing are made less and less often and the device may still come back") {
-    fixture f;
+    tx_fixture f;
     auto packets = f.make(1);
     CHECK(f.sender->try_send(packets) == 1);
     f.fake.fail(fake_call::kick_tx, 1, EINVAL, 1000);
@@ -468,7 +468,7 @@ TEST_CASE("kicks that go on failing are made less and less often and the device 
 }
 
 TEST_CASE("a tx whose completions never come ends by name at its limit and its close is bounded too") {
-    fixture f;
+    tx_fixture f;
     f.fake.hold_completions(true);
     auto packets = f.make(5);
     CHECK(f.sender->try_send(packets) == 5);
@@ -487,7 +487,7 @@ TEST_CASE("a tx whose completions never come ends by name at its limit and its c
 }
 
 TEST_CASE("closing waits for packets that the driver still has to send and their frames come home") {
-    fixture f;
+    tx_fixture f;
     f.fake.hold_completions(true);
     auto packets = f.make(5);
     CHECK(f.sender->try_send(packets) == 5);
@@ -504,7 +504,7 @@ TEST_CASE("closing waits for packets that the driver still has to send and their
 }
 
 TEST_CASE("a link that is down is the reason why a tx cannot finish") {
-    fixture f;
+    tx_fixture f;
     auto packets = f.make(2);
     CHECK(f.sender->try_send(packets) == 2);
     f.fake.set_link(false);
@@ -515,7 +515,7 @@ TEST_CASE("a link that is down is the reason why a tx cannot finish") {
 }
 
 TEST_CASE("a deleted interface ends the handle") {
-    fixture f;
+    tx_fixture f;
     auto packets = f.make(1);
     f.sender->try_send(packets);
     f.fake.remove_interface();
@@ -525,7 +525,7 @@ TEST_CASE("a deleted interface ends the handle") {
 
 TEST_CASE("indices that cannot be end the handle") {
     {
-        fixture f(64, 64, false, 0);
+        tx_fixture f(64, 64, false, 0);
         auto packets = f.make(3);
         f.sender->try_send(packets);
         f.fake.write_producer(fake_ring::completion, 65);
@@ -535,7 +535,7 @@ TEST_CASE("indices that cannot be end the handle") {
         CHECK(f.kicks() == 0);
     }
     {
-        fixture f(64, 64, false, 0);
+        tx_fixture f(64, 64, false, 0);
         auto packets = f.make(3);
         f.sender->try_send(packets);
         f.fake.write_consumer(fake_ring::tx, 4);
@@ -546,7 +546,7 @@ TEST_CASE("indices that cannot be end the handle") {
 }
 
 TEST_CASE("a completion outside the UMEM ends the handle and spares the others") {
-    fixture f;
+    tx_fixture f;
     auto packets = f.make(3);
     f.sender->try_send(packets);
     f.fake.hold_completions(true);
@@ -561,7 +561,7 @@ TEST_CASE("a completion outside the UMEM ends the handle and spares the others")
 
 TEST_CASE("a completion of a frame that was not submitted ends the handle of a checked build") {
     FLUXNET_SKIP_IF(why_not_checked());
-    fixture f;
+    tx_fixture f;
     auto packets = f.make(3);
     const frame_home& home = f.sender->home();
     const frame_addr not_sent = home.addr_of(packets[2].data().data());
@@ -575,7 +575,7 @@ TEST_CASE("a completion of a frame that was not submitted ends the handle of a c
 }
 
 TEST_CASE("a drain waits for the device and gives up at its limit") {
-    fixture f;
+    tx_fixture f;
     auto packets = f.make(6);
     f.fake.hold_completions(true);
     f.sender->try_send(packets);
@@ -591,7 +591,7 @@ TEST_CASE("a drain waits for the device and gives up at its limit") {
 }
 
 TEST_CASE("a drain goes on after kicks that were put off") {
-    fixture f;
+    tx_fixture f;
     auto packets = f.make(6);
     f.sender->try_send(packets);
     f.fake.fail(fake_call::kick_tx, 1, EAGAIN, 3);
@@ -602,7 +602,7 @@ TEST_CASE("a drain goes on after kicks that were put off") {
 }
 
 TEST_CASE("a released handle sends from another thread") {
-    fixture f;
+    tx_fixture f;
     auto packets = f.make(2);
     f.sender->release();
     std::thread([&] {
@@ -625,7 +625,7 @@ TEST_CASE("a released handle sends from another thread") {
 }
 
 TEST_CASE("closing with packets in flight leaves nothing mapped") {
-    fixture f;
+    tx_fixture f;
     f.fake.hold_completions(true);
     auto packets = f.make(8);
     CHECK(f.sender->try_send(std::span(packets).first(6)) == 6);
@@ -643,7 +643,7 @@ TEST_CASE("closing with packets in flight leaves nothing mapped") {
 }
 
 TEST_CASE("a check of a tx with nothing to send finds the interface gone") {
-    fixture f;
+    tx_fixture f;
     CHECK_FALSE(f.sender->check());
     CHECK(f.fake.calls(fake_call::kick_tx) == 0);
     f.fake.remove_interface();
