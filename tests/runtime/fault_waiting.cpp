@@ -5,6 +5,7 @@
 #include "fluxnet/runtime/core/signal_set.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/core/writable.hpp"
 #include "fluxnet/runtime/sync/event.hpp"
 #include "tests/runtime/fault_world.hpp"
 #include "tests/runtime/pipe_ends.hpp"
@@ -42,6 +43,29 @@ public:
     }
 
 private:
+    const pipe_ends pipe_;
+};
+
+class writable_world final : public fault_world {
+public:
+    explicit writable_world(fault_place&) { fill(); }
+
+    task<ending> await_once() override {
+        const std::error_code ec = co_await writable(pipe_.write.get());
+        if (!ec) { fill(); }
+        co_return ending_of(ec);
+    }
+    void complete() override {
+        std::array<char, 4096> bytes;
+        while (::read(pipe_.read.get(), bytes.data(), bytes.size()) > 0) {}
+    }
+
+private:
+    void fill() const noexcept {
+        const std::array<char, 4096> bytes{};
+        while (::write(pipe_.write.get(), bytes.data(), bytes.size()) > 0) {}
+    }
+
     const pipe_ends pipe_;
 };
 
@@ -215,10 +239,15 @@ std::unique_ptr<fault_world> make(fault_place& place) {
 
 std::span<const fault_entry> waiting_faults() {
     static const std::array all{
-        fault_entry{.file = "readable.hpp",
-                    .awaiter = "readable_awaiter",
+        fault_entry{.file = "descriptor_awaiter.hpp",
+                    .awaiter = "descriptor_awaiter",
                     .what = "readable of a pipe",
                     .make = make<readable_world>,
+                    .needs_descriptor = true},
+        fault_entry{.file = "descriptor_awaiter.hpp",
+                    .awaiter = "descriptor_awaiter",
+                    .what = "writable of a full pipe",
+                    .make = make<writable_world>,
                     .needs_descriptor = true},
         fault_entry{.file = "signal_set.hpp",
                     .awaiter = "next",
