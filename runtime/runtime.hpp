@@ -41,6 +41,7 @@
 #include "fluxnet/runtime/sockets/descriptor.hpp"
 #include "fluxnet/runtime/sockets/kernel_stream.hpp"
 #include "fluxnet/runtime/sockets/offload.hpp"
+#include "fluxnet/runtime/sockets/resolve.hpp"
 #include "fluxnet/runtime/sockets/socket_buffers.hpp"
 #include "fluxnet/runtime/sockets/tcp_listener.hpp"
 #include "fluxnet/runtime/sockets/tcp_options.hpp"
