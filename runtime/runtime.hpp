@@ -3,6 +3,7 @@
 #pragma once
 
 #include "fluxnet/runtime/core/clock.hpp"
+#include "fluxnet/runtime/core/descriptor_awaiter.hpp"
 #include "fluxnet/runtime/core/dump_on_signal.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/executor_group.hpp"
@@ -23,6 +24,7 @@
 #include "fluxnet/runtime/core/timeout.hpp"
 #include "fluxnet/runtime/core/when.hpp"
 #include "fluxnet/runtime/core/wait_result.hpp"
+#include "fluxnet/runtime/core/writable.hpp"
 #include "fluxnet/runtime/packets/async_raw.hpp"
 #include "fluxnet/runtime/packets/async_rx.hpp"
 #include "fluxnet/runtime/packets/async_tx.hpp"
@@ -39,7 +41,9 @@
 #include "fluxnet/runtime/sockets/descriptor.hpp"
 #include "fluxnet/runtime/sockets/exit_status.hpp"
 #include "fluxnet/runtime/sockets/kernel_stream.hpp"
+#include "fluxnet/runtime/sockets/offload.hpp"
 #include "fluxnet/runtime/sockets/process_options.hpp"
+#include "fluxnet/runtime/sockets/resolve.hpp"
 #include "fluxnet/runtime/sockets/socket_buffers.hpp"
 #include "fluxnet/runtime/sockets/subprocess.hpp"
 #include "fluxnet/runtime/sockets/tcp_listener.hpp"

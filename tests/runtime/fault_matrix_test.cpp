@@ -39,7 +39,9 @@ std::optional<std::string> why_not_on(temper on) {
 
 /// What users do not await: it never resumes what awaits it, or is made to be spawned.
 const std::set<found_awaiter> not_awaited{
-    {"task.hpp", "final_awaiter"}, {"signal_set.hpp", "stop_on"},  // what it awaits is signal_set::next()
+    {"task.hpp", "final_awaiter"},
+    {"signal_set.hpp", "stop_on"},  // what it awaits is signal_set::next()
+    {"resolve.hpp", "resolve"},     // what it awaits is offload()
 };
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
 #include "fluxnet/runtime/sockets/subprocess.hpp"
+#include "fluxnet/runtime/core/writable.hpp"
+#include "fluxnet/runtime/sockets/offload.hpp"
 #include "fluxnet/runtime/sync/event.hpp"
 #include "tests/runtime/fault_world.hpp"
 #include "tests/runtime/pipe_ends.hpp"
@@ -18,6 +20,7 @@
 #include <array>
 #include <chrono>
 #include <optional>
+#include <semaphore>
 #include <thread>
 #include <utility>
 
@@ -44,6 +47,29 @@ public:
     }
 
 private:
+    const pipe_ends pipe_;
+};
+
+class writable_world final : public fault_world {
+public:
+    explicit writable_world(fault_place&) { fill(); }
+
+    task<ending> await_once() override {
+        const std::error_code ec = co_await writable(pipe_.write.get());
+        if (!ec) { fill(); }
+        co_return ending_of(ec);
+    }
+    void complete() override {
+        std::array<char, 4096> bytes;
+        while (::read(pipe_.read.get(), bytes.data(), bytes.size()) > 0) {}
+    }
+
+private:
+    void fill() const noexcept {
+        const std::array<char, 4096> bytes{};
+        while (::write(pipe_.write.get(), bytes.data(), bytes.size()) > 0) {}
+    }
+
     const pipe_ends pipe_;
 };
 
@@ -226,14 +252,36 @@ private:
     std::thread thread_;
 };
 
+/// Each await's function waits until complete() is called, or has been since the last one began.
+class offload_world final : public fault_world {
+public:
+    explicit offload_world(fault_place&) {}
+
+    task<ending> await_once() override {
+        const auto function = [this] { may_end_.acquire(); };
+        const result<void> ended = co_await offload(function);
+        co_return ended ? ending::completed : ending_of(ended.error().code);
+    }
+    void complete() override { may_end_.release(); }
+    void let_go() noexcept override { may_end_.release(); }
+
+private:
+    std::counting_semaphore<> may_end_{0};
+};
+
 }  // namespace
 
 std::span<const fault_entry> waiting_faults() {
     static const std::array all{
-        fault_entry{.file = "readable.hpp",
-                    .awaiter = "readable_awaiter",
+        fault_entry{.file = "descriptor_awaiter.hpp",
+                    .awaiter = "descriptor_awaiter",
                     .what = "readable of a pipe",
                     .make = make_world<readable_world>,
+                    .needs_descriptor = true},
+        fault_entry{.file = "descriptor_awaiter.hpp",
+                    .awaiter = "descriptor_awaiter",
+                    .what = "writable of a full pipe",
+                    .make = make_world<writable_world>,
                     .needs_descriptor = true},
         fault_entry{.file = "signal_set.hpp",
                     .awaiter = "next",
@@ -254,6 +302,12 @@ std::span<const fault_entry> waiting_faults() {
                     .awaiter = "timeout_awaiter",
                     .what = "a time limit that passes",
                     .make = make_world<expiry_world>},
+        fault_entry{.file = "offload.hpp",
+                    .awaiter = "offload_awaiter",
+                    .what = "a function on another thread",
+                    .make = make_world<offload_world>,
+                    .cancellable = false,
+                    .needs_descriptor = true},
         fault_entry{.file = "task.hpp", .awaiter = "awaiter", .what = "a task", .make = make_world<task_world>},
         fault_entry{.file = "schedule.hpp",
                     .awaiter = "yield_awaiter",

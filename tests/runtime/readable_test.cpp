@@ -30,8 +30,8 @@ using namespace fluxnet::test;
 using namespace std::chrono_literals;
 using fluxnet::test::detail::file_descriptor;
 
-static_assert(!std::is_copy_constructible_v<readable_awaiter> && !std::is_move_constructible_v<readable_awaiter>);
-static_assert(sizeof(readable_awaiter) <= 320);
+static_assert(!std::is_copy_constructible_v<descriptor_awaiter> && !std::is_move_constructible_v<descriptor_awaiter>);
+static_assert(sizeof(descriptor_awaiter) <= 320);
 
 namespace {
 
