@@ -227,11 +227,6 @@ public:
     }
 };
 
-template <class World>
-std::unique_ptr<fault_world> make(fault_place& place) {
-    return std::make_unique<World>(place);
-}
-
 }  // namespace
 
 std::span<const fault_entry> memory_faults() {
