@@ -10,12 +10,12 @@
 
 namespace fluxnet::detail {
 
-datagram_transfer::datagram_transfer(int fd, std::span<std::byte> into) noexcept
-    : fd_(fd), part_{into.data(), into.size()} {}
+datagram_transfer::datagram_transfer(socket_state& state, std::span<std::byte> into) noexcept
+    : fd_(state.fd()), place_(state, &socket_state::reader), part_{into.data(), into.size()} {}
 
-datagram_transfer::datagram_transfer(int fd, std::span<const std::byte> from, const proto::ip_endpoint* peer,
+datagram_transfer::datagram_transfer(socket_state& state, std::span<const std::byte> from, const proto::ip_endpoint* peer,
                                      std::uint16_t segment) noexcept
-    : fd_(fd), part_{const_cast<std::byte*>(from.data()), from.size()} {
+    : fd_(state.fd()), place_(state, &socket_state::writer), part_{const_cast<std::byte*>(from.data()), from.size()} {
     message_.msg_iov = &part_;
     message_.msg_iovlen = 1;
     if (peer != nullptr) {
@@ -33,7 +33,13 @@ datagram_transfer::datagram_transfer(int fd, std::span<const std::byte> from, co
     std::memcpy(CMSG_DATA(header), &segment, sizeof segment);
 }
 
+void datagram_transfer::send() {
+    place_.take(*this);
+    submit(io_request::send_message(fd_, message_));
+}
+
 void datagram_transfer::receive() {
+    place_.take(*this);
     message_.msg_name = address_.data();
     message_.msg_namelen = socket_address::room();
     message_.msg_iov = &part_;
@@ -45,7 +51,7 @@ void datagram_transfer::receive() {
 
 void datagram_transfer::on_result(int result, unsigned) noexcept {
     if (result < 0) {
-        complete(failure_of(result));
+        complete(place_.lost() ? make_error_code(errc::closed) : failure_of(result));
         return;
     }
     size_ = static_cast<std::size_t>(result);
@@ -53,8 +59,20 @@ void datagram_transfer::on_result(int result, unsigned) noexcept {
     complete(no_error);
 }
 
-std::error_code datagram_transfer::end_receive() noexcept {
+void datagram_transfer::lose_socket() noexcept {
+    place_.lose();
+    withdraw();
+}
+
+std::error_code datagram_transfer::end_transfer() noexcept {
+    if (refused_) { return refused_; }
     const std::error_code ended = finish();
+    place_.leave();
+    return ended;
+}
+
+std::error_code datagram_transfer::end_receive() noexcept {
+    const std::error_code ended = end_transfer();
     if (!ended && size_ > part_.iov_len) { return std::make_error_code(std::errc::message_size); }
     return ended;
 }
@@ -72,9 +90,14 @@ std::size_t datagram_transfer::segment() const noexcept {
 
 readiness_transfer::~readiness_transfer() {
     if (poll_operation::armed()) { inside(home_executor()).reactor().disarm_now(*this); }
+    place_.leave();
 }
 
 bool readiness_transfer::ready_at_once() noexcept {
+    if (place_.taken()) {
+        ended_ = errc::handle_in_use;
+        return true;
+    }
     if (!draw_here()) { return false; }
     const int answer = attempt();
     if (answer == -EAGAIN) { return false; }
@@ -83,6 +106,7 @@ bool readiness_transfer::ready_at_once() noexcept {
 }
 
 void readiness_transfer::begin_wait(short events) {
+    place_.take(*this);
     events_ = events;
     inside(home_executor()).reactor().arm(*this, fd_, static_cast<unsigned>(events));
 }
@@ -104,9 +128,17 @@ void readiness_transfer::cancel() noexcept {
     inside(home_executor()).reactor().disarm(*this);
 }
 
+void readiness_transfer::lose_socket() noexcept {
+    place_.lose();
+    inside(home_executor()).reactor().disarm_now(*this);  // before the descriptor is closed
+    complete(errc::closed);
+}
+
 io_result readiness_transfer::end_wait(std::size_t n) noexcept {
+    if (ended_) { return {ended_, n}; }
     const std::error_code ended = finish();
-    return {ended_ ? ended_ : ended, n};
+    place_.leave();
+    return {ended, n};
 }
 
 }  // namespace fluxnet::detail

@@ -10,7 +10,7 @@ namespace fluxnet {
 namespace {
 
 /// Why a stream cannot be read here and now, by whichever call.
-std::error_code why_not_read(const detail::stream_state& state) noexcept {
+std::error_code why_not_read(const detail::socket_state& state) noexcept {
     if (state.reader != nullptr) { return errc::handle_in_use; }
     const executor* const here = executor::current();
     if (state.pieces && here != nullptr && !state.pieces->is_on(*here)) { return errc::wrong_executor; }
@@ -81,7 +81,7 @@ void kernel_stream::read_awaiter::on_result(int result, unsigned) noexcept {
     }
 }
 
-void kernel_stream::read_awaiter::lose_stream() noexcept {
+void kernel_stream::read_awaiter::lose_socket() noexcept {
     state_ = nullptr;
     lost_ = true;
     if (io_operation::pending()) {
@@ -147,7 +147,7 @@ void kernel_stream::write_awaiter::on_result(int result, unsigned) noexcept {
     }
 }
 
-void kernel_stream::write_awaiter::lose_stream() noexcept {
+void kernel_stream::write_awaiter::lose_socket() noexcept {
     state_ = nullptr;
     lost_ = true;
     withdraw();
@@ -186,7 +186,7 @@ void kernel_stream::borrow_awaiter::leave() noexcept {
     if (state_->pieces) { state_->pieces->forget_waiter(); }
 }
 
-void kernel_stream::borrow_awaiter::lose_stream() noexcept {
+void kernel_stream::borrow_awaiter::lose_socket() noexcept {
     state_ = nullptr;
     complete(errc::closed);
 }

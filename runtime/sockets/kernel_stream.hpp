@@ -19,7 +19,7 @@
 #include "fluxnet/runtime/core/wait_result.hpp"
 #include "fluxnet/runtime/reactor/received_buffer.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
-#include "fluxnet/runtime/sockets/detail/stream_state.hpp"
+#include "fluxnet/runtime/sockets/detail/socket_state.hpp"
 
 #include <coroutine>
 #include <cstddef>
@@ -37,7 +37,7 @@ public:
     class [[nodiscard]] shutdown_awaiter;
 
     /// Owns a connected stream socket, which is a blocking one.
-    explicit kernel_stream(descriptor socket) : state_(std::make_unique<detail::stream_state>(std::move(socket))) {}
+    explicit kernel_stream(descriptor socket) : state_(std::make_unique<detail::socket_state>(std::move(socket))) {}
     kernel_stream(kernel_stream&&) noexcept = default;
     kernel_stream& operator=(kernel_stream&&) noexcept = default;
 
@@ -70,15 +70,15 @@ public:
 protected:
     ~kernel_stream() = default;
 
-    [[nodiscard]] detail::stream_state& state() const noexcept { return *state_; }
+    [[nodiscard]] detail::socket_state& state() const noexcept { return *state_; }
 
 private:
-    std::unique_ptr<detail::stream_state> state_;
+    std::unique_ptr<detail::socket_state> state_;
 };
 
 class [[nodiscard]] kernel_stream::read_awaiter final : private detail::stream_transfer, private detail::receiver_waiter {
 public:
-    read_awaiter(detail::stream_state& state, std::span<std::byte> into) noexcept : state_(&state), into_(into) {}
+    read_awaiter(detail::socket_state& state, std::span<std::byte> into) noexcept : state_(&state), into_(into) {}
     ~read_awaiter() { leave(); }
 
     [[nodiscard]] bool await_ready() noexcept;
@@ -96,10 +96,10 @@ private:
     void leave() noexcept;
     void on_result(int result, unsigned flags) noexcept override;
     void on_arrival() noexcept override { complete(no_error); }
-    void lose_stream() noexcept override;
+    void lose_socket() noexcept override;
     void cancel() noexcept override;
 
-    detail::stream_state* state_;  // null once the stream is gone
+    detail::socket_state* state_;  // null once the stream is gone
     std::span<std::byte> into_;
     std::size_t n_ = 0;
     std::error_code refused_ = no_error;  // without waiting
@@ -108,7 +108,7 @@ private:
 
 class [[nodiscard]] kernel_stream::write_awaiter final : private detail::stream_transfer {
 public:
-    write_awaiter(detail::stream_state& state, std::span<const std::byte> from) noexcept : state_(&state), from_(from) {}
+    write_awaiter(detail::socket_state& state, std::span<const std::byte> from) noexcept : state_(&state), from_(from) {}
     ~write_awaiter() { leave(); }
 
     [[nodiscard]] bool await_ready() noexcept;
@@ -126,10 +126,10 @@ private:
     void leave() noexcept;
     void send_rest() noexcept;
     void on_result(int result, unsigned flags) noexcept override;
-    void lose_stream() noexcept override;
+    void lose_socket() noexcept override;
     void cancel() noexcept override;
 
-    detail::stream_state* state_;  // null once the stream is gone
+    detail::socket_state* state_;  // null once the stream is gone
     std::span<const std::byte> from_;
     std::size_t n_ = 0;
     std::error_code refused_ = no_error;
@@ -139,7 +139,7 @@ private:
 
 class [[nodiscard]] kernel_stream::borrow_awaiter final : private detail::stream_transfer, private detail::receiver_waiter {
 public:
-    explicit borrow_awaiter(detail::stream_state& state) noexcept : state_(&state) {}
+    explicit borrow_awaiter(detail::socket_state& state) noexcept : state_(&state) {}
     ~borrow_awaiter() { leave(); }
 
     [[nodiscard]] bool await_ready() noexcept;
@@ -157,10 +157,10 @@ private:
     void leave() noexcept;
     void on_result(int, unsigned) noexcept override {}  // it submits nothing itself
     void on_arrival() noexcept override { complete(no_error); }
-    void lose_stream() noexcept override;
+    void lose_socket() noexcept override;
     void cancel() noexcept override { complete(errc::operation_canceled); }
 
-    detail::stream_state* state_;  // null once the stream is gone
+    detail::socket_state* state_;  // null once the stream is gone
     std::error_code refused_ = no_error;
 };
 

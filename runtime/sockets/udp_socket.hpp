@@ -24,6 +24,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -59,14 +60,15 @@ public:
     [[nodiscard]] static result<udp_socket> bind(const proto::ip_endpoint& at, const udp_options& options = {});
 
     /// Owns a UDP socket, which is a blocking one.
-    explicit udp_socket(descriptor socket) noexcept : socket_(std::move(socket)) {}
+    explicit udp_socket(descriptor socket) : state_(std::make_unique<detail::socket_state>(std::move(socket))) {}
 
     /// Receives from `peer` only from now on, and has ICMP errors told: ECONNREFUSED when nobody listens there. One system
     /// call.
     [[nodiscard]] result<void> connect(const proto::ip_endpoint& peer);
 
     /// Completes with the next datagram. Errors: message_size (std::errc: it was larger than `into`, which has its
-    /// beginning; size tells), operation_canceled (nothing was taken), or the kernel's: ECONNREFUSED for a connected socket.
+    /// beginning; size tells), operation_canceled (nothing was taken), handle_in_use (another coroutine receives), closed,
+    /// or the kernel's: ECONNREFUSED for a connected socket.
     [[nodiscard]] recv_awaiter recv_from(std::span<std::byte> into) noexcept;
 
     /// Completes when the kernel has taken the datagram. Errors: message_size (std::errc), operation_canceled, or the
@@ -103,19 +105,19 @@ public:
     [[nodiscard]] proto::ip_endpoint local_endpoint() const noexcept;
 
     /// The socket's number, for options; it stays this object's.
-    [[nodiscard]] int fd() const noexcept { return socket_.get(); }
+    [[nodiscard]] int fd() const noexcept { return state_->fd(); }
 
 private:
     [[nodiscard]] result<void> change_membership(const proto::ip_address& group, const std::string& interface, bool join);
 
-    descriptor socket_;
+    std::unique_ptr<detail::socket_state> state_;
 };
 
 class [[nodiscard]] udp_socket::recv_awaiter final : private detail::datagram_transfer {
 public:
-    recv_awaiter(int fd, std::span<std::byte> into) noexcept : datagram_transfer(fd, into) {}
+    recv_awaiter(detail::socket_state& state, std::span<std::byte> into) noexcept : datagram_transfer(state, into) {}
 
-    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    using datagram_transfer::await_ready;
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> waiting) {
@@ -133,9 +135,9 @@ private:
 
 class [[nodiscard]] udp_socket::segments_awaiter final : private detail::datagram_transfer {
 public:
-    segments_awaiter(int fd, std::span<std::byte> into) noexcept : datagram_transfer(fd, into) {}
+    segments_awaiter(detail::socket_state& state, std::span<std::byte> into) noexcept : datagram_transfer(state, into) {}
 
-    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    using datagram_transfer::await_ready;
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> waiting) {
@@ -153,10 +155,11 @@ private:
 
 class [[nodiscard]] udp_socket::send_awaiter final : private detail::datagram_transfer {
 public:
-    send_awaiter(int fd, std::span<const std::byte> from, const proto::ip_endpoint* peer, std::uint16_t segment = 0) noexcept
-        : datagram_transfer(fd, from, peer, segment) {}
+    send_awaiter(detail::socket_state& state, std::span<const std::byte> from, const proto::ip_endpoint* peer,
+                 std::uint16_t segment = 0) noexcept
+        : datagram_transfer(state, from, peer, segment) {}
 
-    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    using datagram_transfer::await_ready;
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> waiting) {
@@ -164,7 +167,7 @@ public:
     }
 
     io_result await_resume() noexcept {
-        const std::error_code ended = finish();
+        const std::error_code ended = end_transfer();
         return {ended, n()};
     }
 
@@ -174,7 +177,8 @@ private:
 
 class [[nodiscard]] udp_socket::recv_many_awaiter final : private detail::readiness_transfer {
 public:
-    recv_many_awaiter(int fd, std::span<datagram> into) noexcept : readiness_transfer(fd), into_(into) {}
+    recv_many_awaiter(detail::socket_state& state, std::span<datagram> into) noexcept
+        : readiness_transfer(state, &detail::socket_state::reader), into_(into) {}
 
     [[nodiscard]] bool await_ready() noexcept { return ready_at_once(); }
 
@@ -195,7 +199,8 @@ private:
 
 class [[nodiscard]] udp_socket::send_many_awaiter final : private detail::readiness_transfer {
 public:
-    send_many_awaiter(int fd, std::span<const datagram> from) noexcept : readiness_transfer(fd), from_(from) {}
+    send_many_awaiter(detail::socket_state& state, std::span<const datagram> from) noexcept
+        : readiness_transfer(state, &detail::socket_state::writer), from_(from) {}
 
     [[nodiscard]] bool await_ready() noexcept { return ready_at_once(); }
 
@@ -215,27 +220,27 @@ private:
 };
 
 inline udp_socket::recv_awaiter udp_socket::recv_from(std::span<std::byte> into) noexcept {
-    return {fd(), into};
+    return {*state_, into};
 }
 inline udp_socket::segments_awaiter udp_socket::recv_segments(std::span<std::byte> into) noexcept {
-    return {fd(), into};
+    return {*state_, into};
 }
 inline udp_socket::send_awaiter udp_socket::send_to(std::span<const std::byte> from,
                                                     const proto::ip_endpoint& peer) noexcept {
-    return {fd(), from, &peer};
+    return {*state_, from, &peer};
 }
 inline udp_socket::send_awaiter udp_socket::send(std::span<const std::byte> from) noexcept {
-    return {fd(), from, nullptr};
+    return {*state_, from, nullptr};
 }
 inline udp_socket::send_awaiter udp_socket::send_segments(std::span<const std::byte> from, std::uint16_t segment,
                                                           const proto::ip_endpoint& peer) noexcept {
-    return {fd(), from, &peer, segment};
+    return {*state_, from, &peer, segment};
 }
 inline udp_socket::recv_many_awaiter udp_socket::recv_many(std::span<datagram> into) noexcept {
-    return {fd(), into};
+    return {*state_, into};
 }
 inline udp_socket::send_many_awaiter udp_socket::send_many(std::span<const datagram> from) noexcept {
-    return {fd(), from};
+    return {*state_, from};
 }
 
 }  // namespace fluxnet

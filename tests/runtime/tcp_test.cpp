@@ -71,7 +71,7 @@ private:
     static int highest() {
         const int next = ::dup(0);
         ::close(next);
-        int last = next;
+        int last = next - 1;
         for (int fd = next; fd < next + 64; ++fd) {
             if (::fcntl(fd, F_GETFD) >= 0) { last = fd; }
         }

@@ -2,7 +2,7 @@
 // `datagram_transfer`, `readiness_transfer`: the common parts of awaiters of datagrams: of one by a completion operation, of
 // many by a call that is made when the socket is ready.
 //
-// Both lie in the coroutine's frame; used on the executor's thread.
+// Both lie in the coroutine's frame; used on the executor's thread. One of each direction may wait at a socket's state.
 #pragma once
 
 #include "fluxnet/proto/ip_endpoint.hpp"
@@ -10,6 +10,7 @@
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/reactor/poll_operation.hpp"
 #include "fluxnet/runtime/sockets/detail/socket_address.hpp"
+#include "fluxnet/runtime/sockets/detail/socket_state.hpp"
 #include "fluxnet/runtime/sockets/detail/transfer.hpp"
 
 #include <cstddef>
@@ -22,18 +23,50 @@
 
 namespace fluxnet::detail {
 
-class datagram_transfer : public transfer {
+/// The part of an await that has to do with the socket's state: its place there as the reader or the writer.
+class place_at_socket {
+public:
+    /// `slot`: &socket_state::reader or writer.
+    place_at_socket(socket_state& state, socket_await* socket_state::*slot) noexcept : state_(&state), slot_(slot) {}
+
+    /// Tells whether another await has the place.
+    [[nodiscard]] bool taken() const noexcept { return state_->*slot_ != nullptr; }
+    void take(socket_await& by) noexcept { state_->*slot_ = mine_ = &by; }
+    /// Gives the place back, if it was taken and the socket is there.
+    void leave() noexcept {
+        if (state_ != nullptr && mine_ != nullptr) { state_->*slot_ = nullptr; }
+        mine_ = nullptr;
+    }
+    /// The socket is going.
+    void lose() noexcept { state_ = nullptr; }
+    [[nodiscard]] bool lost() const noexcept { return state_ == nullptr; }
+
+private:
+    socket_state* state_;
+    socket_await* socket_state::*slot_;
+    socket_await* mine_ = nullptr;
+};
+
+class datagram_transfer : public stream_transfer {
+public:
+    [[nodiscard]] bool await_ready() noexcept {
+        if (place_.taken()) { refused_ = errc::handle_in_use; }
+        return static_cast<bool>(refused_);
+    }
+
 protected:
-    datagram_transfer(int fd, std::span<std::byte> into) noexcept;
+    datagram_transfer(socket_state& state, std::span<std::byte> into) noexcept;
     /// `segment`: 0, or the size of the datagrams that the kernel is to make of it.
-    datagram_transfer(int fd, std::span<const std::byte> from, const proto::ip_endpoint* peer,
+    datagram_transfer(socket_state& state, std::span<const std::byte> from, const proto::ip_endpoint* peer,
                       std::uint16_t segment) noexcept;
-    ~datagram_transfer() = default;
+    ~datagram_transfer() { place_.leave(); }
 
     void receive();
-    void send() { submit(io_request::send_message(fd_, message_)); }
+    void send();
 
-    /// Ends the await of a datagram and tells how.
+    /// Ends the await and tells how.
+    [[nodiscard]] std::error_code end_transfer() noexcept;
+    /// The same for a datagram that was received: message_size when it was cut.
     [[nodiscard]] std::error_code end_receive() noexcept;
 
     [[nodiscard]] std::size_t n() const noexcept { return n_; }
@@ -44,8 +77,11 @@ protected:
 
 private:
     void on_result(int result, unsigned flags) noexcept override;
+    void lose_socket() noexcept override;
 
     const int fd_;
+    place_at_socket place_;
+    std::error_code refused_ = no_error;
     iovec part_;
     socket_address address_;
     msghdr message_{};
@@ -54,9 +90,10 @@ private:
     std::size_t size_ = 0;
 };
 
-class readiness_transfer : public operation, public poll_operation {
+class readiness_transfer : public operation, public poll_operation, public socket_await {
 protected:
-    explicit readiness_transfer(int fd) noexcept : fd_(fd) {}
+    readiness_transfer(socket_state& state, socket_await* socket_state::*slot) noexcept
+        : fd_(state.fd()), place_(state, slot) {}
     ~readiness_transfer();
 
     /// The body of await_ready(): makes an attempt if the turn's budget allows it.
@@ -72,8 +109,10 @@ protected:
 private:
     void on_ready(int result) noexcept override;
     void cancel() noexcept override;
+    void lose_socket() noexcept override;
 
     const int fd_;
+    place_at_socket place_;
     short events_ = 0;
     std::error_code ended_;
 };

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `socket_state`: what a kernel socket and the awaits on it share.
+//
+// Owned by the stream or datagram socket, at an address that stays while that moves. Used on the thread of the executor on
+// which it is awaited. An await under way is noted here; when the socket goes first, its awaits end with `closed`.
+#pragma once
+
+#include "fluxnet/runtime/sockets/descriptor.hpp"
+#include "fluxnet/runtime/sockets/detail/receiver.hpp"
+#include "fluxnet/runtime/sockets/detail/transfer.hpp"
+
+#include <memory>
+#include <utility>
+
+namespace fluxnet::detail {
+
+/// An await on a socket.
+class socket_await {
+public:
+    /// The socket is going: the await ends with `closed`, and looks at the state no more.
+    virtual void lose_socket() noexcept = 0;
+
+protected:
+    ~socket_await() = default;
+};
+
+/// One that is a completion operation.
+class stream_transfer : public transfer, public socket_await {
+protected:
+    ~stream_transfer() = default;
+};
+
+class socket_state {
+public:
+    explicit socket_state(descriptor socket) noexcept : socket_(std::move(socket)) {}
+    socket_state(const socket_state&) = delete;
+    socket_state& operator=(const socket_state&) = delete;
+    ~socket_state() {
+        if (reader != nullptr) { std::exchange(reader, nullptr)->lose_socket(); }
+        if (writer != nullptr) { std::exchange(writer, nullptr)->lose_socket(); }
+        if (pieces) { receiver::end(std::move(pieces)); }
+    }
+
+    [[nodiscard]] int fd() const noexcept { return socket_.get(); }
+
+    /// Gives the descriptor away.
+    [[nodiscard]] descriptor release() noexcept { return std::move(socket_); }
+
+    /// The multi-shot receive; made for the calling thread's executor at the first call.
+    [[nodiscard]] receiver& borrower() {
+        if (!pieces) { pieces = std::make_unique<receiver>(*executor::current(), fd()); }
+        return *pieces;
+    }
+
+    socket_await* reader = nullptr;  // the awaits under way
+    socket_await* writer = nullptr;
+    std::unique_ptr<receiver> pieces;  // once somebody has borrowed
+
+private:
+    descriptor socket_;
+};
+
+}  // namespace fluxnet::detail
