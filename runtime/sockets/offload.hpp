@@ -117,11 +117,12 @@ private:
     [[nodiscard]] const char* name() const noexcept override { return "offload"; }
 
     void start() {
-        if (detail::inside(home_executor()).clock() != nullptr) {
+        fluxnet::executor& home = home_executor();
+        if (detail::inside(home).clock() != nullptr) {
             complete(errc::not_in_virtual_time);
             return;
         }
-        auto& pool = home_executor().use_service<detail::offload_pool>();
+        auto& pool = home.use_service<detail::offload_pool>();
         pool.submit(job_, *this);
         pool_ = &pool;
     }

@@ -58,34 +58,6 @@ const char* text_of(ip_version version) noexcept {
     return version == ip_version::v4 ? "IPv4" : version == ip_version::v6 ? "IPv6" : "IP";
 }
 
-/// Says why getaddrinfo() gave `answer`; `number` is errno as it left it.
-error look_up_error(int answer, int number, const std::string& host, const std::string& service, ip_version version) {
-    std::string step = step_of(host, service);
-    std::string cause = ::gai_strerror(answer);
-    switch (answer) {
-        case EAI_NONAME:
-            return {resolve_errc::name_not_found, std::move(step), std::move(cause),
-                    "check the name (getent ahosts NAME shows what this host knows of it)"};
-        case EAI_NODATA:
-        case EAI_ADDRFAMILY:
-            return {resolve_errc::no_address, std::move(step), std::move(cause),
-                    std::string("ask for any version, or give the host an address of ") + text_of(version)};
-        case EAI_SERVICE:
-            return {resolve_errc::service_not_found, std::move(step), std::move(cause),
-                    "give the port as a number, or a service of /etc/services"};
-        case EAI_AGAIN:
-            return {resolve_errc::try_again, std::move(step), std::move(cause),
-                    "try again; if it stays so, check the name servers in /etc/resolv.conf"};
-        case EAI_MEMORY: return make_error(errc::out_of_memory, std::move(step), std::move(cause), "free memory");
-        case EAI_SYSTEM:
-            return {std::error_code(number, std::system_category()), std::move(step), errno_text(number),
-                    "see the manual page of getaddrinfo(3)"};
-        default:
-            return {resolve_errc::failed, std::move(step), std::move(cause),
-                    "check the name servers in /etc/resolv.conf and the order of look-ups in /etc/nsswitch.conf"};
-    }
-}
-
 /// The endpoint, where both parts are numbers.
 std::optional<proto::ip_endpoint> numeric(const std::string& host, const std::string& service) {
     std::uint16_t port = 0;
@@ -130,6 +102,34 @@ const std::error_category& resolve_category() noexcept {
 
 std::error_code make_error_code(resolve_errc condition) noexcept {
     return {static_cast<int>(condition), resolve_category()};
+}
+
+error detail::look_up_error(int answer, int number, const std::string& host, const std::string& service,
+                            ip_version version) {
+    std::string step = step_of(host, service);
+    std::string cause = ::gai_strerror(answer);
+    switch (answer) {
+        case EAI_NONAME:
+            return {resolve_errc::name_not_found, std::move(step), std::move(cause),
+                    "check the name (getent ahosts NAME shows what this host knows of it)"};
+        case EAI_NODATA:
+        case EAI_ADDRFAMILY:
+            return {resolve_errc::no_address, std::move(step), std::move(cause),
+                    std::string("ask for any version, or give the host an address of ") + text_of(version)};
+        case EAI_SERVICE:
+            return {resolve_errc::service_not_found, std::move(step), std::move(cause),
+                    "give the port as a number, or a service of /etc/services"};
+        case EAI_AGAIN:
+            return {resolve_errc::try_again, std::move(step), std::move(cause),
+                    "try again; if it stays so, check the name servers in /etc/resolv.conf"};
+        case EAI_MEMORY: return make_error(errc::out_of_memory, std::move(step), std::move(cause), "free memory");
+        case EAI_SYSTEM:
+            return {std::error_code(number, std::system_category()), std::move(step), errno_text(number),
+                    "see the manual page of getaddrinfo(3)"};
+        default:
+            return {resolve_errc::failed, std::move(step), std::move(cause),
+                    "check the name servers in /etc/resolv.conf and the order of look-ups in /etc/nsswitch.conf"};
+    }
 }
 
 resolved detail::look_up(const std::string& host, const std::string& service, const resolve_options& options) {

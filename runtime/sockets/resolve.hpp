@@ -60,6 +60,10 @@ using look_up_function = resolved (*)(const std::string& host, const std::string
 /// getaddrinfo(3).
 [[nodiscard]] resolved look_up(const std::string& host, const std::string& service, const resolve_options& options);
 
+/// The error for an answer EAI_... of getaddrinfo(). `number`: errno, for EAI_SYSTEM.
+[[nodiscard]] error look_up_error(int answer, int number, const std::string& host, const std::string& service,
+                                  ip_version version);
+
 /// resolve() by another function, for tests.
 task<resolved> resolve_by(look_up_function look, std::string host, std::string service, resolve_options options);
 

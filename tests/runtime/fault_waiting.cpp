@@ -7,7 +7,6 @@
 #include "fluxnet/runtime/core/timeout.hpp"
 #include "fluxnet/runtime/sockets/subprocess.hpp"
 #include "fluxnet/runtime/core/writable.hpp"
-#include "fluxnet/runtime/sockets/offload.hpp"
 #include "fluxnet/runtime/sync/event.hpp"
 #include "tests/runtime/fault_world.hpp"
 #include "tests/runtime/pipe_ends.hpp"
@@ -20,7 +19,6 @@
 #include <array>
 #include <chrono>
 #include <optional>
-#include <semaphore>
 #include <thread>
 #include <utility>
 
@@ -252,22 +250,6 @@ private:
     std::thread thread_;
 };
 
-/// Each await's function waits until complete() is called, or has been since the last one began.
-class offload_world final : public fault_world {
-public:
-    explicit offload_world(fault_place&) {}
-
-    task<ending> await_once() override {
-        const auto function = [this] { may_end_.acquire(); };
-        const result<void> ended = co_await offload(function);
-        co_return ended ? ending::completed : ending_of(ended.error().code);
-    }
-    void complete() override { may_end_.release(); }
-    void let_go() noexcept override { may_end_.release(); }
-
-private:
-    std::counting_semaphore<> may_end_{0};
-};
 
 }  // namespace
 
@@ -302,12 +284,6 @@ std::span<const fault_entry> waiting_faults() {
                     .awaiter = "timeout_awaiter",
                     .what = "a time limit that passes",
                     .make = make_world<expiry_world>},
-        fault_entry{.file = "offload.hpp",
-                    .awaiter = "offload_awaiter",
-                    .what = "a function on another thread",
-                    .make = make_world<offload_world>,
-                    .cancellable = false,
-                    .needs_descriptor = true},
         fault_entry{.file = "task.hpp", .awaiter = "awaiter", .what = "a task", .make = make_world<task_world>},
         fault_entry{.file = "schedule.hpp",
                     .awaiter = "yield_awaiter",

@@ -8,7 +8,10 @@
 
 #include <doctest/doctest.h>
 
+#include <netdb.h>
+
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <set>
 #include <stop_token>
@@ -141,6 +144,26 @@ TEST_CASE("names are not looked up in virtual time") {
     REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().code == errc::not_in_virtual_time);
     CHECK(refused.error().remedy == "give a numeric address and port");
+}
+
+TEST_CASE("each answer of the system's resolver becomes an error with its cause and a remedy") {
+    const struct {
+        int answer;
+        std::error_code code;
+    } table[] = {
+        {EAI_NONAME, resolve_errc::name_not_found}, {EAI_NODATA, resolve_errc::no_address},
+        {EAI_ADDRFAMILY, resolve_errc::no_address}, {EAI_SERVICE, resolve_errc::service_not_found},
+        {EAI_AGAIN, resolve_errc::try_again},       {EAI_FAIL, resolve_errc::failed},
+        {EAI_MEMORY, errc::out_of_memory},          {EAI_SYSTEM, std::error_code(EMFILE, std::system_category())},
+    };
+    for (const auto& row : table) {
+        CAPTURE(row.answer);
+        const error failure = fluxnet::detail::look_up_error(row.answer, EMFILE, "host", "80", ip_version::v6);
+        CHECK(failure.code == row.code);
+        CHECK(failure.step == "resolve host \"host\" service \"80\"");
+        CHECK_FALSE(failure.cause.empty());
+        CHECK_FALSE(failure.remedy.empty());
+    }
 }
 
 TEST_CASE("every condition of a look-up has a text of its own") {
