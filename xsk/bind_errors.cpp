@@ -71,6 +71,24 @@ error explain_bind(const socket_core& core, const char* mode, bool zero_copy, bo
     }
 }
 
+error explain_packet_ring(const interface_info& interface, int number) {
+    const std::string step = "open a packet ring (AF_PACKET, TPACKET_V3) on " + interface.name;
+    const std::string cause = "the system answered " + errno_text(number);
+    switch (number) {
+        case EPERM: return make_error(errc::permission_denied, step, cause, remedy_for_permission({CAP_NET_RAW}));
+        case ENODEV:
+        case ENXIO: return make_error(errc::interface_gone, step, cause, "check that the interface still exists");
+        case ENETDOWN: return make_error(errc::link_down, step, cause, "run 'ip link set dev " + interface.name + " up'");
+        case EINVAL:
+        case ENOPROTOOPT:
+            return make_error(errc::kernel_not_supported, step, cause, "use Linux 4.11 or later, with CONFIG_PACKET");
+        case ENOBUFS:
+        case EAGAIN:
+        case ENOMEM: return make_error(errc::out_of_memory, step, cause, "use smaller rings");
+        default: return make_error(errc::system_failure, step, cause, "see packet(7) for this error");
+    }
+}
+
 error mtu_error(const interface_info& interface, const umem_config& config) {
     constexpr std::uint32_t largest_frame = 4096;
     constexpr std::uint32_t kernel_headroom = 256;

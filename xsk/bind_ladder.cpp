@@ -10,6 +10,7 @@
 #include <bit>
 #include <cerrno>
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -38,7 +39,8 @@ std::vector<rung> rungs(xdp_mode mode) {
         case xdp_mode::native: return {zero_copy, {"copy", false, native_only}};
         case xdp_mode::native_zero_copy: return {zero_copy};
         case xdp_mode::native_copy: return {{"copy", false, native_only}};
-        case xdp_mode::generic: break;
+        case xdp_mode::generic:
+        case xdp_mode::packet_ring: break;  // the latter is no rung of XDP
     }
     return {{"copy", false, generic_only}};
 }
@@ -68,6 +70,14 @@ bool worth_another_rung(const error& failure) {
            failure.code == errc::system_failure;
 }
 
+/// Tells whether a packet ring may carry the packets where XDP was refused for this reason. Not where another socket has
+/// them: none would arrive.
+bool packet_ring_may_do(const error& failure) {
+    return worth_another_rung(failure) || failure.code == errc::permission_denied ||
+           failure.code == errc::kernel_not_supported || failure.code == errc::memlock_exceeded ||
+           failure.code == errc::program_conflict;
+}
+
 class climber {
 public:
     climber(const umem& memory, const socket_options& options, frame_home* stock)
@@ -76,25 +86,63 @@ public:
 
     result<ladder_result> climb() {
         if (auto known = look_up(); !known) { return known.error(); }
+        if (options_.mode == xdp_mode::packet_ring) { return open_packet_ring(); }
+        auto opened = climb_xdp();
+        if (opened || !options_.packet_ring_last) { return opened; }
+        if (!packet_ring_may_do(opened.error())) { return opened; }
+        auto last = open_packet_ring();
+        if (last) { return last; }
+        refusals_.push_back(last.error());
+        return all_refused();
+    }
+
+private:
+    result<ladder_result> climb_xdp() {
         for (const rung& step : with_sharing(rungs(options_.mode))) {
             auto bound = bind_patiently(step);
             if (!bound) {
-                if (!worth_another_rung(bound.error()) && !driver_refused_) { return bound.error(); }
                 refusals_.push_back(bound.error());
+                if (!worth_another_rung(bound.error()) && !driver_refused_) { return bound.error(); }
                 ++attempts_;
                 continue;
             }
             auto ready = attach(*bound, step);
             if (ready) { return finish(std::move(*bound)); }
             give_up(*bound);
+            refusals_.push_back(ready.error());
             if (!worth_another_rung(ready.error())) { return ready.error(); }
             ++attempts_;
-            refusals_.push_back(ready.error());
         }
         return all_refused();
     }
 
-private:
+    /// Below all rungs: an AF_PACKET socket, which takes no packet away from the kernel.
+    result<ladder_result> open_packet_ring() {
+        const std::string step = "open a packet ring on " + interface_.name + " queue " + std::to_string(options_.queue);
+        if (options_.queue != 0) {
+            return make_error(errc::invalid_option, step, "an AF_PACKET socket receives the packets of all queues",
+                              "use queue 0 only");
+        }
+        program_.reset();
+        std::unique_ptr<kernel> calls = calls_.make_packet_ring(options_.attach);
+        if (calls == nullptr) {
+            return make_error(errc::kernel_not_supported, step, "the system calls given by builder::calls() have none",
+                              "use another mode, or the running kernel");
+        }
+        socket_options options = options_;
+        options.calls = calls.get();
+        auto core = open_unbound(memory_, options, interface_, false);
+        if (!core) { return core.error(); }
+        (*core)->packet_ring = std::move(calls);
+        restock(**core);
+        if (const int r = (*core)->calls.bind((*core)->fd, {interface_.index, 0, 0}); r < 0) {
+            give_up(*core);
+            return explain_packet_ring(interface_, -r);
+        }
+        (*core)->need_wakeup = options.need_wakeup;
+        return finish(std::move(*core));
+    }
+
     result<void> look_up() {
         for (const auto& [what, size] : {std::pair{"RX ring size", options_.rx_ring}, {"TX ring size", options_.tx_ring}}) {
             if (!std::has_single_bit(size)) {
@@ -259,15 +307,21 @@ private:
                 return fits.error();
             }
         }
-        memory_.pool().watch({core->rx, core->comp, &calls_, core->fd, core->zero_copy, core->need_wakeup});
+        memory_.pool().watch({core->rx, core->comp, &core->calls, core->fd, core->zero_copy, core->need_wakeup});
         core->watched = true;
-        note_bound(core->fd, interface_, core->queue);
+        if (core->packet_ring == nullptr) {
+            note_bound(core->fd, interface_, core->queue);
+        } else {
+            notes_.push_back("packets of " + interface_.name +
+                             " come by AF_PACKET: they are copies, of all queues, and the kernel's own stack receives and "
+                             "answers the same packets");
+        }
         take_notes();
         return ladder_result{std::move(core), std::move(refusals_), std::move(notes_)};
     }
 
     error all_refused() {
-        if (refusals_.size() == 1) { return std::move(refusals_.front()); }
+        if (refusals_.size() == 1) { return refusals_.front(); }
         std::string causes;
         for (const error& refusal : refusals_) {
             causes += (causes.empty() ? "" : "; ") + refusal.step + ": " + refusal.cause;

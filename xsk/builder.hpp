@@ -48,6 +48,10 @@ public:
 
     builder& queue(std::uint32_t number) { return socket_.queue = number, *this; }
     builder& mode(xdp_mode mode) { return socket_.mode = mode, *this; }
+    /// Lets the socket be a packet ring (AF_PACKET, see xdp_mode) where everything that mode() tries is refused. Never by
+    /// itself: a packet ring sees copies, and the kernel's own stack receives and answers the same packets. The refusals say
+    /// why it came to that, the notes that it did; rx::packet_ring() tells. With attach(false) a packet ring only sends.
+    builder& packet_ring_last(bool wanted) { return socket_.packet_ring_last = wanted, *this; }
     builder& rx_ring(std::uint32_t entries) { return socket_.rx_ring = entries, *this; }
     builder& tx_ring(std::uint32_t entries) { return socket_.tx_ring = entries, *this; }
     builder& need_wakeup(bool wanted) { return socket_.need_wakeup = wanted, *this; }

@@ -3,6 +3,7 @@
 
 #include "fluxnet/xsk/detail/alternative_name.hpp"
 #include "fluxnet/xsk/detail/if_xdp.hpp"
+#include "fluxnet/xsk/detail/packet_ring.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -102,6 +103,10 @@ public:
         while (::nanosleep(&wait, &wait) != 0 && errno == EINTR) {}
     }
 
+    std::unique_ptr<kernel> make_packet_ring(bool receives) override {
+        return std::make_unique<detail::packet_ring>(receives);
+    }
+
 private:
     static int query(int fd, int index, interface_info& found) {
         interface_query interface(fd, "");
@@ -141,6 +146,10 @@ int kernel::wait_input(int fd, int wake_fd, std::int64_t timeout_ns) {
     if ((entries[0].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) { bits |= fd_error; }
     if (entries[1].revents != 0) { bits |= wake_ready; }
     return bits;
+}
+
+std::unique_ptr<kernel> kernel::make_packet_ring(bool) {
+    return nullptr;
 }
 
 kernel& system_kernel() noexcept {

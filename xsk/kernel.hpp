@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include <sys/types.h>
 
@@ -44,7 +45,11 @@ public:
     virtual int kick_tx(int fd) = 0;
     /// recvfrom(fd, NULL, 0, MSG_DONTWAIT): makes the driver look at the fill ring.
     virtual int kick_rx(int fd) = 0;
-    /// Called before a thread waits for `fd` to become readable; for models whose descriptor does not know the RX ring.
+    /// Asks whether the socket still has its interface; answers as kick_rx(). Either half of a socket asks, on its own
+    /// thread.
+    virtual int look(int fd) { return kick_rx(fd); }
+    /// Called before a thread waits for `fd` to become readable; for models whose descriptor does not know the RX ring, and
+    /// for packet rings.
     virtual void prepare_wait(int fd) { static_cast<void>(fd); }
     /// ppoll of `fd` and `wake_fd` (negative: none) for input, for `timeout_ns` nanoseconds. Returns readiness bits; 0 when
     /// the time has passed.
@@ -58,6 +63,11 @@ public:
     virtual int find_interface(const char* name, interface_info& found) = 0;
     /// Waits between two attempts to bind.
     virtual void pause_ms(int milliseconds) = 0;
+    /// The address family of open_socket(), for messages.
+    [[nodiscard]] virtual const char* socket_family() const noexcept { return "AF_XDP"; }
+    /// Makes the calls of one socket in xdp_mode::packet_ring, which receives nothing unless `receives`. Null where packets
+    /// can only be had by these calls themselves.
+    [[nodiscard]] virtual std::unique_ptr<kernel> make_packet_ring(bool receives);
 };
 
 /// The running kernel.

@@ -105,7 +105,7 @@ std::error_code why_ended(const socket_core& core, bool receiving) noexcept {
     // An interface that is being deleted goes down, then loses its program, then unbinds its sockets, which answer ENXIO to
     // a kick. So the kick comes last: a program that is missing from an interface that is up was detached.
     const bool detached = receiving && core.redirect != nullptr && core.redirect->displaced();
-    const std::error_code kicked = classify_kick(core.calls.kick_rx(core.fd));
+    const std::error_code kicked = classify_kick(core.calls.look(core.fd));
     if (kicked == errc::interface_gone) { return kicked; }
     return detached && kicked != errc::link_down ? std::error_code(errc::program_detached) : std::error_code();
 }

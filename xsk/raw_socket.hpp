@@ -42,8 +42,10 @@
 namespace fluxnet {
 
 /// How packets reach the socket. `automatic` tries native zero-copy, native copy and generic copy, in this order;
-/// `native` the first two.
-enum class xdp_mode { automatic, native, native_zero_copy, native_copy, generic };
+/// `native` the first two. `packet_ring` is no XDP: an AF_PACKET socket (TPACKET_V3), which needs CAP_NET_RAW only, behind
+/// the same rings. The kernel's own stack goes on receiving the same packets, and answers them; queues do not matter;
+/// packets wait up to a millisecond. For machines where XDP is refused.
+enum class xdp_mode { automatic, native, native_zero_copy, native_copy, generic, packet_ring };
 
 struct socket_options {
     std::string interface;
@@ -51,8 +53,9 @@ struct socket_options {
     std::uint32_t rx_ring = 2048;  ///< Entries; a power of two.
     std::uint32_t tx_ring = 2048;  ///< Entries; a power of two.
     xdp_mode mode = xdp_mode::automatic;
-    bool need_wakeup = true;  ///< XDP_USE_NEED_WAKEUP: the kernel says when it wants a system call.
-    bool attach = true;       ///< Attach our XDP program. Without it another program directs packets here, or none.
+    bool packet_ring_last = false;  ///< Where all that `mode` tries is refused, take xdp_mode::packet_ring.
+    bool need_wakeup = true;        ///< XDP_USE_NEED_WAKEUP: the kernel says when it wants a system call.
+    bool attach = true;             ///< Attach our XDP program. Without it another program directs packets here, or none.
     std::shared_ptr<fluxnet::program> shared_program;  ///< Use this one, for several sockets on one interface.
     std::chrono::milliseconds busy_deadline{1000};     ///< How long a queue that is still being closed is waited for.
     fluxnet::kernel* calls = nullptr;                  ///< Null: system_kernel().
@@ -115,6 +118,9 @@ public:
     [[nodiscard]] std::uint32_t queue() const noexcept { return core_->queue; }
     [[nodiscard]] bool zero_copy() const noexcept { return core_->zero_copy; }
 
+    /// Tells whether the packets come by xdp_mode::packet_ring: they are copies then, and the kernel has them too.
+    [[nodiscard]] bool packet_ring() const noexcept { return core_->packet_ring != nullptr; }
+
     /// The XDP program that directs packets here; null when none of ours does.
     [[nodiscard]] const std::shared_ptr<fluxnet::program>& redirect() const noexcept { return core_->redirect; }
 
@@ -127,8 +133,8 @@ public:
     /// Asks the kernel for its counters (one getsockopt).
     [[nodiscard]] socket_statistics statistics() const noexcept;
 
-    /// Call it before you wait for fd() on a simulated wire: its descriptor tells of a packet only then. On a real socket it
-    /// does nothing.
+    /// Call it before you wait for fd() on a simulated wire: its descriptor tells of a packet only then. On a packet ring a
+    /// wait without it does not sleep while the fill ring is empty and packets wait. With AF_XDP it does nothing.
     void prepare_wait() noexcept { core_->calls.prepare_wait(core_->fd); }
 
     /// Says where the rings stand. No system call. On the thread that uses the socket, with no guard open.

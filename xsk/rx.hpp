@@ -86,8 +86,8 @@ public:
     /// Ends this thread's ownership, so that another thread may use the handle.
     void release() noexcept { home_->release(); }
 
-    /// Call it before you wait for fd() on a simulated wire: its descriptor tells of a packet only then. On a real socket it
-    /// does nothing.
+    /// Call it before you wait for fd() on a simulated wire: its descriptor tells of a packet only then. On a packet ring a
+    /// wait without it does not sleep while the fill ring is empty and packets wait. With AF_XDP it does nothing.
     void prepare_wait() noexcept { core_->calls.prepare_wait(core_->fd); }
 
     /// The error that ended this handle; none while it works. Errors: ring_corruption, interface_gone, program_detached.
@@ -115,6 +115,8 @@ public:
     [[nodiscard]] bool link_announced() const noexcept { return core_->calls.announces_links(); }
     [[nodiscard]] std::uint32_t queue() const noexcept { return core_->queue; }
     [[nodiscard]] bool zero_copy() const noexcept { return core_->zero_copy; }
+    /// Tells whether the packets come by xdp_mode::packet_ring: they are copies then, and the kernel has them too.
+    [[nodiscard]] bool packet_ring() const noexcept { return core_->packet_ring != nullptr; }
     [[nodiscard]] frame_home& home() const noexcept { return *home_; }
     [[nodiscard]] frame_pool& pool() const noexcept { return core_->memory.pool(); }
     [[nodiscard]] const std::shared_ptr<program>& redirect() const noexcept { return core_->redirect; }

@@ -25,15 +25,16 @@ struct ring_plan {
     const xdp_ring_offset* layout;
 };
 
-error explain_socket(int number) {
-    const std::string cause = "socket(AF_XDP) answered " + errno_text(number);
+error explain_socket(const std::string& family, int number) {
+    const std::string step = "open an " + family + " socket";
+    const std::string cause = "socket(" + family + ") answered " + errno_text(number);
     switch (number) {
-        case EPERM:
-            return make_error(errc::permission_denied, "open an AF_XDP socket", cause, remedy_for_permission({CAP_NET_RAW}));
+        case EPERM: return make_error(errc::permission_denied, step, cause, remedy_for_permission({CAP_NET_RAW}));
         case EAFNOSUPPORT:
-            return make_error(errc::kernel_not_supported, "open an AF_XDP socket", cause,
-                              "use a kernel with CONFIG_XDP_SOCKETS");
-        default: return make_error(errc::system_failure, "open an AF_XDP socket", cause, "see socket(2) for this error");
+            return make_error(
+                errc::kernel_not_supported, step, cause,
+                std::string("use a kernel with ") + (family == "AF_XDP" ? "CONFIG_XDP_SOCKETS" : "CONFIG_PACKET"));
+        default: return make_error(errc::system_failure, step, cause, "see socket(2) for this error");
     }
 }
 
@@ -187,7 +188,7 @@ result<std::shared_ptr<socket_core>> open_unbound(const umem& memory, const sock
     core->interface = interface;
     core->queue = options.queue;
     core->fd = calls.open_socket();
-    if (core->fd < 0) { return explain_socket(-core->fd); }
+    if (core->fd < 0) { return explain_socket(calls.socket_family(), -core->fd); }
     if (!share) {
         if (auto done = register_umem(*core); !done) { return done.error(); }
     }

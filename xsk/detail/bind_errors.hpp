@@ -21,6 +21,9 @@ namespace fluxnet::detail {
 /// Why bind() answered `number` in a mode; `shares`: it was to share the registration of another socket.
 [[nodiscard]] error explain_bind(const socket_core& core, const char* mode, bool zero_copy, bool shares, int number);
 
+/// Why a packet ring could not be had on `interface`: setsockopt, mmap or bind answered `number`.
+[[nodiscard]] error explain_packet_ring(const interface_info& interface, int number);
+
 /// What fits the interface's packets into frames, from its MTU and the frames that were asked for.
 [[nodiscard]] error mtu_error(const interface_info& interface, const umem_config& config);
 

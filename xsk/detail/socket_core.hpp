@@ -42,6 +42,7 @@ struct socket_core {
     /// How long closing waits for packets that the driver has to send.
     static constexpr std::chrono::milliseconds close_deadline{100};
 
+    std::unique_ptr<fluxnet::kernel> packet_ring;  // what `calls` refers to, in xdp_mode::packet_ring; else null
     fluxnet::kernel& calls;
     umem memory;
     int fd = -1;
