@@ -2,6 +2,7 @@
 #include "fluxnet/xsk/detail/packet_receiver.hpp"
 
 #include "fluxnet/xsk/base/detail/probe.hpp"
+#include "fluxnet/xsk/detail/copy_bytes.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -117,7 +118,7 @@ bool packet_receiver::open_block() noexcept {
     tpacket_hdr_v1& header = block(at_).hdr.bh1;
     if ((std::atomic_ref(header.block_status).load(std::memory_order_acquire) & TP_STATUS_USER) == 0) { return false; }
     left_ = header.num_pkts;
-    next_ = reinterpret_cast<const std::byte*>(&block(at_)) + header.offset_to_first_pkt;
+    next_ = reinterpret_cast<std::byte*>(&block(at_)) + header.offset_to_first_pkt;
     return true;
 }
 
@@ -173,25 +174,26 @@ bool packet_receiver::copy_next() noexcept {
 }
 
 /// Copies a packet to its place, with the VLAN tag that the kernel has taken off it and the checksum that it lacks.
-void packet_receiver::deliver(const std::byte* packet, std::byte* at, std::uint32_t tag) const noexcept {
+void packet_receiver::deliver(std::byte* packet, std::byte* at, std::uint32_t tag) const noexcept {
     const tpacket3_hdr& header = header_of(packet);
-    const std::byte* const bytes = packet + header.tp_mac;
+    std::byte* const bytes = packet + header.tp_mac;
+    if ((header.tp_status & TP_STATUS_CSUMNOTREADY) != 0) {
+        offload_header lacks{};
+        std::memcpy(&lacks, bytes - sizeof lacks, sizeof lacks);
+        const std::uint32_t start = lacks.checksum_start;
+        if ((lacks.flags & needs_checksum) != 0) {
+            finish_checksum(bytes, header.tp_snaplen, start, start + lacks.checksum_offset);
+        }
+    }
     if (tag == 0) {
-        std::memcpy(at, bytes, header.tp_snaplen);
+        copy_bytes(at, bytes, header.tp_snaplen);
     } else {
         const bool told = (header.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0;
         const std::uint16_t words[2] = {htons(told ? header.hv1.tp_vlan_tpid : std::uint16_t{ETH_P_8021Q}),
                                         htons(static_cast<std::uint16_t>(header.hv1.tp_vlan_tci))};
-        std::memcpy(at, bytes, addresses_bytes);
-        std::memcpy(at + addresses_bytes, words, sizeof words);
-        std::memcpy(at + addresses_bytes + tag_bytes, bytes + addresses_bytes, header.tp_snaplen - addresses_bytes);
-    }
-    if ((header.tp_status & TP_STATUS_CSUMNOTREADY) != 0) {
-        offload_header lacks{};
-        std::memcpy(&lacks, bytes - sizeof lacks, sizeof lacks);
-        if ((lacks.flags & needs_checksum) == 0) { return; }
-        const std::uint32_t start = lacks.checksum_start + tag;
-        finish_checksum(at, header.tp_snaplen + tag, start, start + lacks.checksum_offset);
+        copy_bytes(at, bytes, addresses_bytes);
+        copy_bytes(at + addresses_bytes, reinterpret_cast<const std::byte*>(words), sizeof words);
+        copy_bytes(at + addresses_bytes + tag_bytes, bytes + addresses_bytes, header.tp_snaplen - addresses_bytes);
     }
 }
 

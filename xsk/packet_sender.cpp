@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/detail/packet_sender.hpp"
 
-#include "fluxnet/xsk/base/detail/probe.hpp"
+#include "fluxnet/xsk/detail/copy_bytes.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cerrno>
-#include <cstring>
 
 #include <linux/if.h>
 #include <linux/if_ether.h>
@@ -94,7 +93,9 @@ bool packet_sender::valid(const xdp_desc& desc) const noexcept {
 std::uint32_t packet_sender::longest(const xdp_desc& desc) const noexcept {
     const auto* const bytes =
         reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(memory_.addr)) + desc.addr.value;
-    const bool tagged = bytes[type_offset] == std::byte{0x81} && bytes[type_offset + 1] == std::byte{0x00};
+    std::byte type[2];
+    copy_bytes(type, bytes + type_offset, sizeof type);
+    const bool tagged = type[0] == std::byte{0x81} && type[1] == std::byte{0x00};
     return std::min(mtu_ + ETH_HLEN + (tagged ? tag_bytes : 0), slot_size_ - data_offset);
 }
 
@@ -112,7 +113,7 @@ bool packet_sender::copy(const xdp_desc& desc) noexcept {
     if ((status_of(place) & busy) != 0) { return false; }
     const auto* const bytes =
         reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(memory_.addr)) + desc.addr.value;
-    std::memcpy(reinterpret_cast<std::byte*>(&place) + data_offset, bytes, desc.len);
+    copy_bytes(reinterpret_cast<std::byte*>(&place) + data_offset, bytes, desc.len);
     place.tp_next_offset = 0;
     place.tp_len = desc.len;
     place.tp_snaplen = desc.len;

@@ -80,7 +80,7 @@ private:
     void close_block() noexcept;
     void give_held_back() noexcept;
     bool copy_next() noexcept;
-    void deliver(const std::byte* packet, std::byte* at, std::uint32_t tag) const noexcept;
+    void deliver(std::byte* packet, std::byte* at, std::uint32_t tag) const noexcept;
     std::optional<frame_addr> next_frame() noexcept;
     void watch(bool wanted) noexcept;
     void find_error() noexcept;
@@ -98,7 +98,7 @@ private:
 
     std::uint32_t at_ = 0;              // the block that is read now, or will be next
     std::uint32_t left_ = 0;            // packets in it that are not copied yet
-    const std::byte* next_ = nullptr;   // the first of them; null while the kernel has the block
+    std::byte* next_ = nullptr;         // the first of them; null while the kernel has the block
     bool holds_ = false;                // the block before it has been read and not given back
     bool watched_ = true;               // the epoll set has the socket
     std::uint64_t copied_ = 0;          // packets

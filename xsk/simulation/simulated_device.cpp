@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 #include "fluxnet/xsk/base/detail/probe.hpp"
+#include "fluxnet/xsk/detail/copy_bytes.hpp"
 
 namespace fluxnet::detail {
 namespace {
@@ -13,17 +14,6 @@ namespace {
 constexpr std::uint32_t xdp_packet_headroom = 256;
 constexpr std::uint32_t default_tx_budget = 32;
 constexpr auto never = std::chrono::nanoseconds::max();
-
-// In the checked build under the address sanitizer, frames that are not the user's are poisoned. This code stands for the
-// kernel, which the sanitizer does not see; memcpy would be seen, so the bytes are copied by hand there.
-__attribute__((no_sanitize("address"))) void copy_bytes(std::byte* to, const std::byte* from, std::size_t count) noexcept {
-#if defined(FLUXNET_CHECKED)
-    auto* target = static_cast<volatile std::byte*>(to);
-    for (std::size_t i = 0; i < count; ++i) { target[i] = from[i]; }
-#else
-    std::memcpy(to, from, count);
-#endif
-}
 
 }  // namespace
 
