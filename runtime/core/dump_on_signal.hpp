@@ -28,9 +28,9 @@ namespace fluxnet {
 
 class dump_on_signal final : private detail::turn_handler, private poll_operation {
 public:
-    /// Throws std::system_error when the kernel gives no descriptor for the signal. An exception that leaves `tell` comes
-    /// out of run(), or of whatever drives the executor, as std::system_error with errc::callback_threw: its text holds that
-    /// of the exception, which is nested in it. Later signals are told of again when the executor is run again.
+    /// Throws std::system_error as the constructor of a signal_set does. An exception that leaves `tell` comes out of run(),
+    /// or of whatever drives the executor, as std::system_error with errc::callback_threw: its text holds that of the
+    /// exception, which is nested in it. Later signals are told of again when the executor is run again.
     dump_on_signal(executor& of, int number, std::function<void(const std::string&)> tell)
         : executor_(of), signals_{number}, tell_(std::move(tell)) {
         detail::inside(executor_).add_handler(*this);

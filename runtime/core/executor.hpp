@@ -9,8 +9,8 @@
 // Threads: one thread drives an executor, by run() and its kin or from a loop of its own (poll(), prepare_sleep(),
 // after_sleep()). Everything here is used on that thread, or while no thread drives the executor, except the members marked
 // "any thread". The executor owns the frames of what was spawned on it and destroys those that have not ended when it is
-// destroyed itself; it must outlive every handle bound to it. It allocates when something is spawned or posted, and never
-// on its own.
+// destroyed itself; it must outlive every handle bound to it. What tasks use (channels, mutexes, events) is declared before
+// the executor, since it has to outlive the frames. It allocates when something is spawned or posted, and never on its own.
 //
 // A turn: take what other threads posted; resume what is ready, up to a budget; let the handles tidy up (refill, reap,
 // kick); then either look at the reactor without waiting, or, when nothing is ready, do as the idle_policy says: enter the
@@ -130,11 +130,11 @@ public:
     void run();
 
     /// Runs `work` to its end, as a program's main task: then cancels what else goes on here, in the background too, and
-    /// runs until that has ended, `rest` at the longest. Returns the value of `work`. Throws the first exception that left a
-    /// task, which cancels everything likewise; or std::system_error: stopped after stop(), when tasks stay suspended; and
-    /// as run() does. Afterwards the executor may be used again.
+    /// runs until that has ended, for `rest` at the longest, which may be any duration. Returns the value of `work`. Throws
+    /// the first exception that left a task, which cancels everything likewise; or std::system_error: stopped after stop(),
+    /// when tasks stay suspended; and as run() does. Afterwards the executor may be used again.
     template <class T>
-    T run(task<T> work, std::chrono::nanoseconds rest = std::chrono::seconds(5),
+    T run(task<T> work, detail::any_duration rest = std::chrono::seconds(5),
           const std::source_location& where = std::source_location::current()) {
         // On the heap: a task that stays suspended must find it when it goes on.
         const auto kept = std::make_shared<std::optional<detail::value_of<T>>>();

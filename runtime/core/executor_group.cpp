@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/core/executor_group.hpp"
 
-#include <cassert>
 #include <cerrno>
+#include <stdexcept>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -48,6 +49,11 @@ executor_group::~executor_group() {
 }
 
 void executor_group::spawn(std::size_t i, task<void> work, const std::source_location& where) {
+    if (i >= executors_.size()) {
+        throw std::out_of_range("spawn a task on executor " + std::to_string(i) + " of a group of " +
+                                std::to_string(executors_.size()) +
+                                ": there is no such executor; the first is 0, and size() tells how many there are");
+    }
     tasks_.fetch_add(1, std::memory_order_relaxed);
     const auto counted = [](executor_group& group, task<void> inner) -> task<void> {
         struct ending {
@@ -79,8 +85,11 @@ void executor_group::take_guards() {
 }
 
 void executor_group::run() {
-    assert(!ran_ && "a group runs once");
-    ran_ = true;
+    if (std::exchange(ran_, true)) {
+        throw std::logic_error(
+            "run an executor group: it has run before, and its executors belong to threads that have ended; make another "
+            "group");
+    }
     if (tasks_.load(std::memory_order_acquire) != 0) { take_guards(); }
     std::vector<std::thread> threads;
     threads.reserve(executors_.size());

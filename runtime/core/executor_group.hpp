@@ -17,6 +17,7 @@
 #include "fluxnet/runtime/core/task.hpp"
 
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <deque>
 #include <exception>
@@ -44,11 +45,15 @@ public:
     ~executor_group();
 
     [[nodiscard]] std::size_t size() const noexcept { return executors_.size(); }
-    [[nodiscard]] executor& operator[](std::size_t i) noexcept { return executors_[i]; }
+    /// Asserts that `i` is below size().
+    [[nodiscard]] executor& operator[](std::size_t i) noexcept {
+        assert(i < size() && "a group has no executor of this index");
+        return executors_[i];
+    }
 
     /// Starts `work` on executor `i`, on whose thread it begins. What it returns is dropped. Any thread; allocates. An
     /// executor may end when no task that was started here is left on any; one that was spawned on an executor itself holds
-    /// only that.
+    /// only that. Throws std::out_of_range when the group has no executor `i`.
     void spawn(std::size_t i, task<void> work, const std::source_location& where = std::source_location::current());
 
     /// The same for a task of any result, or for a function object that returns a task: the executor's thread calls it. It
@@ -60,7 +65,7 @@ public:
 
     /// Runs all executors, once, until every task on every one of them has ended, or request_stop() has made them end. The
     /// first exception that left a task cancels all the others and is thrown. Throws std::system_error when a thread cannot
-    /// be made or pinned.
+    /// be made or pinned, std::logic_error when the group has run before.
     void run();
 
     /// Cancels what all tasks await. Any thread.

@@ -24,7 +24,6 @@
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 
-#include <cassert>
 #include <coroutine>
 #include <cstddef>
 #include <exception>
@@ -71,8 +70,8 @@ public:
 
     /// Completes when no child runs; at once if that is so. Throws the first exception that ended one. Returns
     /// operation_canceled when the awaiting task was cancelled while a child ran: the children were too, and have ended. One
-    /// waits at a time; afterwards the scope may be used again, unless it was stopped. Throws std::system_error
-    /// (wrong_executor) on another executor than the children's.
+    /// coroutine waits at a time: another is told handle_in_use, and changes nothing. Afterwards the scope may be used
+    /// again, unless it was stopped. Throws std::system_error (wrong_executor) on another executor than the children's.
     [[nodiscard]] join_awaiter join() noexcept;
 
     [[nodiscard]] std::size_t running() const noexcept { return running_; }
@@ -104,20 +103,27 @@ public:
         if (scope_.waiter_ == this) { scope_.waiter_ = nullptr; }
     }
 
-    [[nodiscard]] bool await_ready() const noexcept { return scope_.running_ == 0 && detail::draw_here(); }
+    [[nodiscard]] bool await_ready() const noexcept {
+        return scope_.running_ == 0 && scope_.waiter_ == nullptr && detail::draw_here();
+    }
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> waiting) {
         static_cast<void>(scope_.home());
         begin(waiting, [this] {
-            assert(scope_.waiter_ == nullptr && "two coroutines join one scope");
+            if (scope_.waiter_ != nullptr) {
+                refused_ = true;
+                complete(errc::handle_in_use);
+                return;
+            }
             scope_.waiter_ = this;
             if (scope_.running_ == 0) { complete(no_error); }
         });
     }
 
     wait_result await_resume() {
-        static_cast<void>(finish());
+        const std::error_code ended = finish();
+        if (refused_) { return ended; }
         if (scope_.waiter_ == this) { scope_.waiter_ = nullptr; }
         if (scope_.failure_) { std::rethrow_exception(std::exchange(scope_.failure_, nullptr)); }
         if (canceled_) { return errc::operation_canceled; }
@@ -129,12 +135,14 @@ private:
 
     [[nodiscard]] const char* name() const noexcept override { return "scope::join"; }
     void cancel() noexcept override {
+        if (refused_) { return; }
         canceled_ = scope_.running_ != 0;
         scope_.request_stop();
     }
 
     scope& scope_;
     bool canceled_ = false;
+    bool refused_ = false;  // another coroutine joins the scope
 };
 
 inline scope::join_awaiter scope::join() noexcept {

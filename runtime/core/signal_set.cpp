@@ -5,7 +5,9 @@
 #include <atomic>
 #include <cerrno>
 #include <memory>
+#include <string>
 #include <system_error>
+#include <utility>
 
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -30,12 +32,34 @@ void unblock(const sigset_t& signals) noexcept {
     ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
 }
 
+[[noreturn]] void refuse(std::string cause, std::string remedy) {
+    const error refusal = make_error(errc::invalid_option, "await signals", std::move(cause), std::move(remedy));
+    throw std::system_error(refusal.code, refusal.message());
+}
+
+/// Signals that can be blocked and read from a signalfd. sigaddset() refuses numbers that are none, and those that the C
+/// library keeps for its threads.
+sigset_t set_of(std::initializer_list<int> signals) {
+    if (signals.size() == 0) { refuse("no signal is named", "name at least one"); }
+    sigset_t wanted;
+    ::sigemptyset(&wanted);
+    for (const int number : signals) {
+        const std::string name = "signal " + std::to_string(number);
+        if (number == SIGKILL || number == SIGSTOP) {
+            refuse(name + (number == SIGKILL ? " (SIGKILL)" : " (SIGSTOP)") + " cannot be blocked",
+                   "name another, such as SIGTERM");
+        }
+        if (::sigaddset(&wanted, number) != 0) {
+            refuse("there is no " + name + " for programs", "name one that signal(7) lists, such as SIGTERM");
+        }
+    }
+    return wanted;
+}
+
 }  // namespace
 
 signal_set::signal_set(std::initializer_list<int> signals) {
-    sigset_t wanted;
-    ::sigemptyset(&wanted);
-    for (const int number : signals) { ::sigaddset(&wanted, number); }
+    const sigset_t wanted = set_of(signals);
     sigset_t former;
     ::pthread_sigmask(SIG_BLOCK, &wanted, &former);
     ::sigemptyset(&ours_);

@@ -36,7 +36,8 @@ namespace fluxnet {
 
 class signal_set {
 public:
-    /// Blocks `signals` and routes them here. Throws std::system_error when the kernel gives no descriptor.
+    /// Blocks `signals`, one at least, and routes them here. Throws std::system_error: invalid_option, naming the number,
+    /// for what is no signal or cannot be blocked (SIGKILL, SIGSTOP); or the kernel's when it gives no descriptor.
     explicit signal_set(std::initializer_list<int> signals);
     signal_set(const signal_set&) = delete;
     signal_set& operator=(const signal_set&) = delete;
@@ -68,7 +69,7 @@ private:
 
 /// A task for executor::spawn_background(): at the first of `signals` it calls request_stop() on its executor, and gives the
 /// former mask back, so that a second one does what it did before. The signals are blocked from the call on: make it before
-/// other threads, which then inherit that. Throws std::system_error when the kernel gives no descriptor.
+/// other threads, which then inherit that. Throws std::system_error as the constructor of a signal_set does.
 ///
 ///     loop.spawn_background(stop_on({SIGINT, SIGTERM}));
 [[nodiscard]] task<void> stop_on(std::initializer_list<int> signals);

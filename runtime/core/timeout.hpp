@@ -5,8 +5,10 @@
 //     if (got.expired && got.value.n == 0) { ... }
 //
 // What is awaited runs in place, as if it were awaited directly; only what cancels it is added. It may move to another
-// executor: when it has ended, the awaiting coroutine goes on where it was. One allocation, for the stop state that stands
-// between the awaiting coroutine's and the one awaited, and a frame.
+// executor: when it has ended, the awaiting coroutine goes on where it was. No limit bounds the way there: a task that
+// travels to an executor that does not run ends when that executor runs. move_to() is not taken under a limit, because the
+// coroutine would come back and leave the handle there. One allocation, for the stop state that stands between the awaiting
+// coroutine's and the one awaited, and a frame.
 #pragma once
 
 #include "fluxnet/runtime/core/detail/there_and_back.hpp"
@@ -38,6 +40,13 @@ struct [[nodiscard]] timed<void> {
 };
 
 namespace detail {
+
+/// What may have a limit: whatever can be awaited, except what takes the awaiting coroutine elsewhere together with
+/// something else (move_to()), as a member type `moves_coroutine` says.
+template <class A>
+concept limitable = awaitable<A> && !requires {
+    typename std::remove_cvref_t<A>::moves_coroutine;
+};
 
 /// When a limit is: at a time, or some time after an await begins.
 struct time_limit {
@@ -135,13 +144,13 @@ auto with_limit(const time_limit& limit, A&& work) {
 
 /// Completes when `work`, a task or whatever else can be awaited, has ended; cancels it at `until`. Throws what that throws.
 /// What cannot be moved, as most awaiters cannot, is referred to: await both in one expression.
-template <class Duration, detail::awaitable A>
+template <class Duration, detail::limitable A>
 [[nodiscard]] auto deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> until, A&& work) {
     return detail::with_limit({detail::saturated(until), std::nullopt}, std::forward<A>(work));
 }
 
 /// The same, `duration` after the await began.
-template <class Rep, class Period, detail::awaitable A>
+template <class Rep, class Period, detail::limitable A>
 [[nodiscard]] auto timeout(std::chrono::duration<Rep, Period> duration, A&& work) {
     return detail::with_limit({{}, detail::saturated(duration)}, std::forward<A>(work));
 }

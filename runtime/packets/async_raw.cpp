@@ -21,11 +21,12 @@ public:
         end_run();
     }
 
-    /// Tells whether a receive can complete now.
-    [[nodiscard]] bool ready() noexcept {
+    /// Tells whether a receive can complete now. Without `room` it need not wait, but draws on the turn's budget.
+    [[nodiscard]] bool ready(bool room) noexcept {
         if (!vacant()) { return false; }
         if (failure_) [[unlikely]] { return draw_here(); }
-        return inside(*executor_).has_packet_budget() && available() != 0;
+        if (inside(*executor_).has_packet_budget() && available() != 0) [[likely]] { return true; }
+        return !room && draw_here();
     }
 
     io_result take(std::span<xdp_desc> into) noexcept {
@@ -34,7 +35,9 @@ public:
         const std::uint32_t count = claim.size();
         for (xdp_desc& desc : into.first(count)) { desc = claim.next(); }
         inside(*executor_).spend_packet_budget(count);
-        return {count == 0 ? failure_ : no_error, count};
+        if (count != 0) [[likely]] { return {no_error, count}; }
+        if (into.empty()) { inside(*executor_).spend_packet_budget(1); }  // else a loop of these would hold the thread
+        return {failure_, 0};
     }
 
     [[nodiscard]] raw_socket& socket() noexcept { return socket_; }
@@ -86,10 +89,12 @@ async_raw& async_raw::operator=(async_raw&&) noexcept = default;
 async_raw::~async_raw() = default;
 
 async_raw::recv_awaiter async_raw::recv_batch(std::span<xdp_desc> into) noexcept {
+    assert(service_ != nullptr && "a handle that was moved from is awaited");
     return {*service_, into};
 }
 
 move_awaiter async_raw::move_to(executor& target) noexcept {
+    assert(service_ != nullptr && "a handle that was moved from is awaited");
     return {*service_, target};
 }
 
@@ -109,8 +114,7 @@ async_raw::recv_awaiter::recv_awaiter(detail::raw_service& service, std::span<xd
     : receive_operation(service), into_(into) {}
 
 bool async_raw::recv_awaiter::await_ready() noexcept {
-    assert(!into_.empty() && "recv_batch() needs room for a descriptor");
-    return static_cast<detail::raw_service&>(service()).ready();
+    return static_cast<detail::raw_service&>(service()).ready(!into_.empty());
 }
 
 io_result async_raw::recv_awaiter::await_resume() noexcept {

@@ -26,6 +26,7 @@ namespace detail {
 class raw_service;
 }
 
+/// A handle that was moved from may only be destroyed or assigned to; to await it is asserted against.
 class async_raw {
 public:
     class [[nodiscard]] recv_awaiter;
@@ -44,11 +45,12 @@ public:
     /// released from the RX ring, at once when the ring has some, else when they arrive (none when the program itself has
     /// emptied the ring before the coroutine resumed). Their frames are the user's then,
     /// until given to the fill or the TX ring. One coroutine waits at a time, and no claim of the RX ring may be open.
-    /// `into` is not empty and must stay valid until it completes. Resumes on the bound executor. Allocates nothing.
-    /// Fairness: a coroutine that has received its share of packets this turn lets others run first. Errors:
-    /// operation_canceled (nothing was taken from the ring), interface_gone, program_detached (noticed with the next news of
-    /// the interface), ring_corruption, closed, wrong_executor (it would have to wait on another executor than the bound
-    /// one). A link that is down is no error: it stays pending.
+    /// `into` must stay valid until it completes; with an empty one n is 0, without waiting for descriptors. Resumes on the
+    /// bound executor. Allocates nothing. Fairness: a coroutine that has received its share of packets this turn lets others
+    /// run first. Errors: operation_canceled (nothing was taken from the ring), interface_gone, program_detached (noticed
+    /// with the next news of the interface), ring_corruption, closed, handle_in_use (another coroutine waits),
+    /// wrong_executor (it would have to wait on another executor than the bound one). A link that is down is no error: it
+    /// stays pending.
     [[nodiscard]] recv_awaiter recv_batch(std::span<xdp_desc> into) noexcept;
 
     /// Hands the handle over to `target` and goes on there, on its thread: the poll is taken back from the kernel, frames
@@ -59,7 +61,8 @@ public:
     /// handle_in_use, wrong_executor (awaited on another than the bound one), likewise. interface_not_found, when the
     /// target's thread is in another network namespace, not_in_virtual_time, system_failure: the task goes on there, but the
     /// handle belongs to no executor; see move_awaiter.hpp for what that means. Before Linux 5.14 namespaces cannot be told
-    /// apart: a handle that goes to a thread in another one does not hear of its interface's end then.
+    /// apart: a handle that goes to a thread in another one does not hear of its interface's end then. Not under timeout():
+    /// the coroutine would come back and leave the handle there, as a task under a time limit that awaits this does.
     [[nodiscard]] move_awaiter move_to(executor& target) noexcept;
 
     /// The socket with its four rings.
@@ -81,7 +84,7 @@ public:
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> waiting) {
-        suspend_and_wait(waiting);
+        suspend_and_wait(waiting, !into_.empty());
     }
 
     io_result await_resume() noexcept;

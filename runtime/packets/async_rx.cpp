@@ -23,11 +23,12 @@ public:
         rx_.home().set_waker({});
     }
 
-    /// Tells whether a receive can complete now.
-    [[nodiscard]] bool ready() noexcept {
+    /// Tells whether a receive can complete now. Without `room` it need not wait, but draws on the turn's budget.
+    [[nodiscard]] bool ready(bool room) noexcept {
         if (!vacant()) { return false; }
         if (rx_.failure()) [[unlikely]] { return draw_here(); }
-        return inside(*executor_).has_packet_budget() && rx_.available() != 0;
+        if (inside(*executor_).has_packet_budget() && rx_.available() != 0) [[likely]] { return true; }
+        return !room && draw_here();
     }
 
     io_result take(std::span<packet> into) noexcept {
@@ -35,6 +36,7 @@ public:
         if (count != into.size()) { rx_.recycle(into.subspan(count)); }
         inside(*executor_).spend_packet_budget(count);
         if (count != 0) [[likely]] { return {no_error, count}; }
+        if (into.empty()) { inside(*executor_).spend_packet_budget(1); }  // else a loop of these would hold the thread
         return {executor::current() == executor_ ? rx_.failure() : make_error_code(errc::wrong_executor), 0};
     }
 
@@ -107,6 +109,7 @@ async_rx& async_rx::operator=(async_rx&&) noexcept = default;
 async_rx::~async_rx() = default;
 
 async_rx::recv_awaiter async_rx::recv(std::span<packet> into) noexcept {
+    assert(service_ != nullptr && "a handle that was moved from is awaited");
     return {*service_, into};
 }
 
@@ -119,6 +122,7 @@ const rx& async_rx::socket() const noexcept {
 }
 
 move_awaiter async_rx::move_to(executor& target) noexcept {
+    assert(service_ != nullptr && "a handle that was moved from is awaited");
     return {*service_, target};
 }
 
@@ -134,8 +138,7 @@ async_rx::recv_awaiter::recv_awaiter(detail::rx_service& service, std::span<pack
     : receive_operation(service), into_(into) {}
 
 bool async_rx::recv_awaiter::await_ready() noexcept {
-    assert(!into_.empty() && "recv() needs room for a packet");
-    return static_cast<detail::rx_service&>(service()).ready();
+    return static_cast<detail::rx_service&>(service()).ready(!into_.empty());
 }
 
 void async_rx::recv_awaiter::drop_held(rx& socket) noexcept {

@@ -30,6 +30,7 @@ namespace detail {
 class rx_service;
 }
 
+/// A handle that was moved from may only be destroyed or assigned to; to await it is asserted against.
 class async_rx {
 public:
     class [[nodiscard]] recv_awaiter;
@@ -46,12 +47,13 @@ public:
 
     /// Receives packets: completes with n >= 1 packets at the front of `into`, at once when the ring has some, else when
     /// they arrive. Drops what `into` held, at the end of the turn at the latest, so that no frame is kept while waiting.
-    /// One coroutine waits at a time. `into` is not empty and must stay valid until it completes. Resumes on the bound
-    /// executor. Fairness: a coroutine that has received its share of packets this turn lets others run first. Errors:
-    /// operation_canceled (nothing was taken from the ring), interface_gone, program_detached, ring_corruption, closed,
-    /// wrong_executor (it would have to wait on another executor than the bound one). A detached program is noticed with the
-    /// next news of the interface: the kernel announces deletions and link changes, not that. A link that is down is no
-    /// error: it stays pending and goes on when the link is up again.
+    /// One coroutine waits at a time. `into` must stay valid until it completes; with an empty one n is 0, without waiting
+    /// for packets. Resumes on the bound executor. Fairness: a coroutine that has received its share of packets this turn
+    /// lets others run first. Errors: operation_canceled (nothing was taken from the ring), interface_gone,
+    /// program_detached, ring_corruption, closed, handle_in_use (another coroutine waits), wrong_executor (it would have to
+    /// wait on another executor than the bound one). A detached program is noticed with the next news of the interface: the
+    /// kernel announces deletions and link changes, not that. A link that is down is no error: it stays pending and goes on
+    /// when the link is up again.
     [[nodiscard]] recv_awaiter recv(std::span<packet> into) noexcept;
 
     /// Hands the handle over to `target` and goes on there, on its thread: the poll is taken back from the kernel, frames
@@ -62,7 +64,8 @@ public:
     /// handle_in_use, wrong_executor (awaited on another than the bound one), likewise. interface_not_found, when the
     /// target's thread is in another network namespace, not_in_virtual_time, system_failure: the task goes on there, but the
     /// handle belongs to no executor; see move_awaiter.hpp for what that means. Before Linux 5.14 namespaces cannot be told
-    /// apart: a handle that goes to a thread in another one does not hear of its interface's end then.
+    /// apart: a handle that goes to a thread in another one does not hear of its interface's end then. Not under timeout():
+    /// the coroutine would come back and leave the handle there, as a task under a time limit that awaits this does.
     [[nodiscard]] move_awaiter move_to(executor& target) noexcept;
 
     /// The receiving half itself, for its observers.
@@ -88,7 +91,7 @@ public:
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> waiting) {
-        suspend_and_wait(waiting);
+        suspend_and_wait(waiting, !into_.empty());
     }
 
     io_result await_resume() noexcept;

@@ -3,6 +3,7 @@
 
 #include "fluxnet/runtime/packets/detail/tx_service.hpp"
 
+#include <cassert>
 #include <utility>
 
 namespace fluxnet {
@@ -13,14 +14,17 @@ async_tx& async_tx::operator=(async_tx&&) noexcept = default;
 async_tx::~async_tx() = default;
 
 async_tx::send_awaiter async_tx::send(std::span<packet> packets) noexcept {
+    assert(service_ != nullptr && "a handle that was moved from is awaited");
     return {*service_, packets};
 }
 
 async_tx::send_awaiter async_tx::send(packet& one) noexcept {
+    assert(service_ != nullptr && "a handle that was moved from is awaited");
     return {*service_, std::span(&one, 1)};
 }
 
 async_tx::allocate_awaiter async_tx::allocate(std::span<packet> into) noexcept {
+    assert(service_ != nullptr && "a handle that was moved from is awaited");
     return {*service_, into};
 }
 
@@ -33,6 +37,7 @@ void async_tx::set_flush_policy(const flush_policy& policy) noexcept {
 }
 
 move_awaiter async_tx::move_to(executor& target) noexcept {
+    assert(service_ != nullptr && "a handle that was moved from is awaited");
     return {*service_, target};
 }
 

@@ -46,6 +46,7 @@ struct flush_policy {
     detail::any_duration delay = std::chrono::microseconds(50);
 };
 
+/// A handle that was moved from may only be destroyed or assigned to; to await it is asserted against.
 class async_tx {
 public:
     class [[nodiscard]] send_awaiter;
@@ -71,10 +72,11 @@ public:
     /// flush_policy), and an error of that kick surfaces at the next send.
     /// A packet that has to be copied (see tx::copy_foreign()) also waits for a free frame of the tx's own home.
     /// No packets are sent at once. A coroutine whose sends all complete without waiting lets others run now and then.
-    /// Errors: operation_canceled, foreign_packet, packet_too_small, packet_too_large (of packets[n]), interface_gone,
-    /// ring_corruption, closed; wrong_executor, when it would have to wait on another executor than the bound one;
-    /// completions_missing, when it has waited for the completion limit while the kernel sent nothing and gave no frame
-    /// back: the frames that the kernel has stay its own, as the census shows, and a later send tries again.
+    /// Errors: operation_canceled, foreign_packet (also for a packet that holds no frame), packet_too_small,
+    /// packet_too_large (of packets[n]), interface_gone, ring_corruption, closed; wrong_executor, when it would have to wait
+    /// on another executor than the bound one; completions_missing, when it has waited for the completion limit while the
+    /// kernel sent nothing and gave no frame back: the frames that the kernel has stay its own, as the census shows, and a
+    /// later send tries again.
     [[nodiscard]] send_awaiter send(std::span<packet> packets) noexcept;
 
     /// Queues one packet; on an error it stays in `one`.

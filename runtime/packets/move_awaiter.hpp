@@ -32,6 +32,8 @@ class handle_service;
 
 class [[nodiscard]] move_awaiter final : private detail::operation {
 public:
+    using moves_coroutine = void;  ///< timeout() does not take it; see detail::limitable.
+
     move_awaiter(detail::handle_service& handle, executor& target) noexcept : handle_(&handle), target_(target) {}
     ~move_awaiter();
 

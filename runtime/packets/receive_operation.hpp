@@ -21,12 +21,12 @@ protected:
     receive_operation() noexcept : service_(nullptr) {}  // waits nowhere, ever
     virtual ~receive_operation();
 
-    /// The body of await_suspend().
+    /// The body of await_suspend(). Without `room` for anything it only lets others run.
     template <class Promise>
-    void suspend_and_wait(std::coroutine_handle<Promise> waiting) {
+    void suspend_and_wait(std::coroutine_handle<Promise> waiting, bool room) {
         // Given up, it does not wait at the service, whose end it would not hear of.
         suspend(
-            waiting, [this] { wait(); }, [this] { service_ = nullptr; });
+            waiting, [this, room] { wait(room); }, [this] { service_ = nullptr; });
     }
 
     /// The body of await_resume() before anything is taken: ends the wait and tells why nothing is to be taken.
@@ -38,11 +38,11 @@ protected:
 private:
     friend receive_service;
 
-    void wait() noexcept;
+    void wait(bool room) noexcept;
     void cancel() noexcept override;
     void lose_handle() noexcept;
 
-    receive_service* service_;  // null once the handle is gone or the wait was cancelled
+    receive_service* service_;  // null once the handle is gone, or the wait was cancelled or refused
 };
 
 }  // namespace fluxnet::detail

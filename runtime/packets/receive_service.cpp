@@ -47,13 +47,13 @@ receive_operation::~receive_operation() {
     if (service_ != nullptr) { service_->forget(*this); }
 }
 
-void receive_operation::wait() noexcept {
-    if (!service_->is_on(home_executor())) {
+void receive_operation::wait(bool room) noexcept {
+    if (const std::error_code refused = service_->wait(*this, home_executor())) {
         service_ = nullptr;
-        complete(errc::wrong_executor);
-        return;
+        complete(refused);
+    } else if (!room) {
+        complete(no_error);
     }
-    service_->wait(*this);
 }
 
 // Lets go of the handle at once: somebody else may wait before this coroutine resumes.

@@ -8,6 +8,9 @@
 // until it ends. On epoll, and where the kernel has no buffer rings (Linux before 6.0, or a filter in front of it), the
 // reactor calls recv(2) when the socket is readable. Nobody above knows which; name() tells.
 //
+// The low level, over a reactor: a program that has an executor receives from such buffers with read_borrowed() of a stream
+// (fluxnet/runtime/sockets/kernel_stream.hpp).
+//
 // When no buffer is left, a receive that needs one ends with -ENOBUFS. The bytes stay in the socket. Either buffers are back
 // already, and receive_many() may be called again, or publish_hungry() has the next return wake the reactor:
 //

@@ -47,7 +47,9 @@ ready_node& virtual_clock::take_next(ready_queue& ready) noexcept {
 bool virtual_clock::advance(std::optional<time_point> timer) noexcept {
     time_point next = timer.value_or(time_point::max());  // the end of time: never
     for (const attached_wire& each : wires_) {
-        if (const auto arrival = each.wire->next_arrival()) { next = std::min(next, each.origin + *arrival); }
+        if (const auto arrival = each.wire->next_arrival()) {
+            next = std::min(next, detail::time_after(each.origin, *arrival));
+        }
     }
     if (next == time_point::max()) { return false; }
     now_ = std::max(now_, next);

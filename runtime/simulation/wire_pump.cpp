@@ -18,7 +18,7 @@ void wire_pump::advance() noexcept {
 void wire_pump::before_sleep() noexcept {
     const auto next = wire_.next_arrival();
     clear_timer();
-    if (next) { detail::inside(executor_).add_timer(*this, start_ + *next); }
+    if (next) { detail::inside(executor_).add_timer(*this, detail::time_after(start_, *next)); }
 }
 
 }  // namespace fluxnet

@@ -27,7 +27,6 @@
 #include "fluxnet/runtime/sync/detail/wait_list.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
-#include <cassert>
 #include <chrono>
 #include <coroutine>
 #include <cstddef>
@@ -46,7 +45,8 @@ public:
     class [[nodiscard]] send_awaiter;
     class [[nodiscard]] recv_awaiter;
 
-    /// Makes a channel that holds at least `capacity` values: 2, or the next power of two.
+    /// Makes a channel that holds at least `capacity` values: 2, or the next power of two. Throws std::length_error for more
+    /// than an address space can hold, std::bad_alloc without memory.
     explicit channel(std::size_t capacity) : queue_(capacity) {}
 
     /// Moves values in, in order, and waits while the channel is full. Completes when all are in, or with n, how many are,
@@ -56,8 +56,8 @@ public:
     [[nodiscard]] send_awaiter send(T& value) noexcept { return {*this, std::span(&value, 1)}; }
 
     /// Moves values out to the front of `into`: completes with n >= 1 as soon as there are any. Otherwise n is 0 and the
-    /// error operation_canceled, or closed when there will never be more. `into` is not empty, and must stay valid until
-    /// then.
+    /// error operation_canceled, or closed when there will never be more. `into` must stay valid until then. With an empty
+    /// one n is 0 at once, without an error, as for a send of no values.
     [[nodiscard]] recv_awaiter recv(std::span<T> into) noexcept { return {*this, into}; }
     [[nodiscard]] recv_awaiter recv(T& into) noexcept { return {*this, std::span(&into, 1)}; }
 
@@ -105,6 +105,10 @@ protected:
                  Passed passed) {
         wait_.emplace(*this, line, name);
         return wait_->suspend(coroutine, [&] {
+            if (values_.empty()) {  // only lets others run
+                wait_->complete(no_error);
+                return;
+            }
             wait_->line_up([&] {
                 const std::uint64_t position = mark();
                 channel_.match_until([&] { return !wait_->first_in_line() || passed(position); });
@@ -187,10 +191,9 @@ public:
     recv_awaiter(channel& from, std::span<T> into) noexcept : transfer(from, into) {}
 
     [[nodiscard]] bool await_ready() noexcept {
-        assert(!this->values_.empty() && "recv() needs room for a value");
         if (!detail::draw_here()) [[unlikely]] { return false; }
         this->moved_ = this->channel_.try_recv(this->values_);
-        if (this->moved_ != 0) { return true; }
+        if (this->moved_ != 0 || this->values_.empty()) { return true; }
         if (this->channel_.queue_.finished()) { this->failure_ = errc::closed; }
         return static_cast<bool>(this->failure_);
     }

@@ -6,21 +6,20 @@
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/drive.hpp"
 #include "tests/runtime/fake_port.hpp"
+#include "tests/support/skip.hpp"
+#include "tests/xsk/dies.hpp"
 
 #include <doctest/doctest.h>
 
-#include <fcntl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <csignal>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <system_error>
 #include <thread>
@@ -509,32 +508,61 @@ TEST_CASE("frames that another thread returns while the owner sleeps wake it and
     check_nothing_lost(port.sockets);
 }
 
-#ifndef NDEBUG
-TEST_CASE("two coroutines that await one handle fail an assertion") {
-    const pid_t child = ::fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        const rlimit none{0, 0};
-        ::setrlimit(RLIMIT_CORE, &none);
-        ::dup2(::open("/dev/null", O_WRONLY), STDERR_FILENO);
-        std::signal(SIGABRT, SIG_DFL);
+TEST_CASE("a second coroutine that awaits a handle is refused and the first one receives") {
+    fake_port port;
+    io_result first;
+    io_result second;
+    port.loop.spawn([&]() -> task<void> {
+        std::array<packet, 8> burst;
+        first = co_await port.sockets.rx.recv(burst);
+    });
+    port.loop.spawn([&]() -> task<void> {
+        std::array<packet, 8> burst;
+        second = co_await port.sockets.rx.recv(burst);
+        arrive(port, 0);
+    });
+    port.loop.run();
+    CHECK_FALSE(first.ec);
+    CHECK(first.n == 1);
+    CHECK(second.ec == errc::handle_in_use);
+    CHECK(second.n == 0);
+    check_nothing_lost(port.sockets);
+}
+
+TEST_CASE("a receive without room completes with nothing, whether packets are there or not, and lets others run") {
+    for (const std::uint32_t packets : {0U, 1U}) {
+        CAPTURE(packets);
         fake_port port;
-        for (int i = 0; i < 2; ++i) {
-            port.loop.spawn([&]() -> task<void> {
-                std::array<packet, 8> burst;
-                static_cast<void>(co_await port.sockets.rx.recv(burst));
-            });
-        }
+        for (std::uint32_t i = 0; i < packets; ++i) { REQUIRE(port.kernel.deliver(numbered_frame(i))); }
+        bool over = false;
+        std::uint64_t unexpected = 0;
         port.loop.spawn([&]() -> task<void> {
-            static_cast<void>(co_await sleep_for(100ms));
-            port.loop.request_stop();
+            while (!over) {
+                const io_result got = co_await port.sockets.rx.recv(std::span<packet>());
+                if (got.ec || got.n != 0) { ++unexpected; }
+            }
+        });
+        port.loop.spawn([&]() -> task<void> {
+            over = true;
+            co_return;
         });
         port.loop.run();
-        ::_exit(0);
+        CHECK(unexpected == 0);
+        CHECK(port.sockets.rx.socket().available() == packets);
+        CHECK(port.sockets.rx.socket().pool().census().exact);
     }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    CHECK(WIFSIGNALED(status));
-    CHECK(WTERMSIG(status) == SIGABRT);
 }
-#endif
+
+TEST_CASE("a handle that was moved from fails an assertion when it is awaited") {
+    FLUXNET_SKIP_IF(why_no_assertions());
+    CHECK(dies([] {
+        fake_port port;
+        const async_rx kept(std::move(port.sockets.rx));
+        static_cast<void>(port.sockets.rx.recv(std::span<packet>()));
+    }));
+    CHECK(dies([] {
+        fake_port port;
+        const async_tx kept(std::move(port.sockets.tx));
+        static_cast<void>(port.sockets.tx.send(std::span<packet>()));
+    }));
+}

@@ -268,3 +268,31 @@ TEST_CASE("a flush delay of any type and length is kept or never passes") {
     CHECK(kicks_under({.packets = 1000, .delay = std::chrono::hours::min()}, 3) == 1);
     CHECK(kicks_under({.packets = 1000, .delay = years(std::numeric_limits<double>::quiet_NaN())}, 3) == 1);
 }
+
+TEST_CASE("packets on a wire whose delays no nanoseconds can tell never arrive and nothing waits for them") {
+    wire_profile endless;
+    endless.delay = std::chrono::hours::max();
+    wire_profile late = endless;
+    late.jitter = std::chrono::duration<double>(1e300);
+    wire_profile last{.reordering = 1, .delay = 1ms, .reordering_delay = std::chrono::hours::max()};
+    for (const wire_profile& profile : {endless, late, last}) {
+        wire_options options;
+        options.to_right = profile;
+        simulated_wire wire(options);
+        virtual_clock clock(1);
+        executor loop(clock);
+        clock.attach(wire);
+        async_sockets sockets =
+            open_async(loop, wire.socket_on(simulated_wire::end::left).frames(256).tx_frames(128)).value();
+        loop.spawn([&]() -> task<void> {
+            std::vector<packet> packets = numbered_packets(sockets.tx, 3);
+            const io_result sent = co_await sockets.tx.send(packets);
+            CHECK(sent.n == 3);
+            static_cast<void>(co_await sleep_for(1h));
+        });
+        loop.run();
+        CHECK(clock.elapsed() >= 1h);
+        CHECK_FALSE(wire.next_arrival());
+        CHECK(wire.counts(simulated_wire::end::left).in_transit == 3);
+    }
+}

@@ -174,6 +174,7 @@ TEST_CASE("a packet that can never be sent is handed back with the reason") {
         packet nothing;
         const auto empty = co_await port.sockets.tx.send(nothing);
         CHECK(empty.ec == errc::foreign_packet);
+        CHECK(empty.ec.message() == "packet that holds no frame, or one of another UMEM");
 
         const auto rest = co_await port.sockets.tx.send(packets[3]);
         CHECK_FALSE(rest.ec);

@@ -14,10 +14,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <numeric>
 #include <optional>
 #include <span>
+#include <stdexcept>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -33,6 +36,14 @@ task<void> send_numbers(channel<int>& to, int first, int last) {
         int value = i;
         const io_result put = co_await to.send(value);
         CHECK_FALSE(put.ec);
+    }
+}
+
+/// Receives into no room until that fails.
+task<io_result> receive_nothing(channel<int>& from) {
+    for (;;) {
+        const io_result got = co_await from.recv(std::span<int>());
+        if (got.ec) { co_return got; }
     }
 }
 
@@ -369,4 +380,57 @@ TEST_CASE("a sender that comes while a receiver is in the middle of its call get
     sender.join();
     CHECK(sent == 1);
     CHECK(values.size() == 2);
+}
+
+TEST_CASE("a channel for more values than any memory holds is refused with their number") {
+    for (const std::size_t capacity : {SIZE_MAX, (SIZE_MAX >> 1) + 2, (SIZE_MAX >> 1) + 1, SIZE_MAX >> 1, SIZE_MAX >> 4}) {
+        CAPTURE(capacity);
+        std::string told;
+        try {
+            const channel<int> numbers(capacity);
+        } catch (const std::length_error& refused) { told = refused.what(); }
+        CHECK(told.find("channel for " + std::to_string(capacity) + " values") != std::string::npos);
+    }
+}
+
+TEST_CASE("a receive without room completes at once with nothing and does not hold the thread") {
+    channel<int> numbers(2);
+    executor loop;
+    bool over = false;
+    std::uint64_t unexpected = 0;
+    int first = 0;
+    const auto receive_until_over = [&]() -> task<void> {
+        while (!over) {
+            const io_result got = co_await numbers.recv(std::span<int>());
+            if (got.ec || got.n != 0) { ++unexpected; }
+        }
+    };
+    loop.spawn([&]() -> task<void> {
+        const io_result got = co_await numbers.recv(first);  // waits longer than all of those without room
+        CHECK(got.n == 1);
+        int second = 0;
+        CHECK(numbers.try_recv(std::span(&second, 1)) == 1);
+        CHECK(second == 2);
+    });
+    loop.spawn(receive_until_over);
+    loop.spawn([&]() -> task<void> {
+        std::array<int, 2> values{1, 2};
+        CHECK(numbers.try_send(values) == 2);
+        over = true;
+        co_return;
+    });
+    loop.run();
+    CHECK(first == 1);
+    CHECK(unexpected == 0);
+}
+
+TEST_CASE("a time limit ends a loop of receives without room") {
+    channel<int> numbers(2);
+    executor loop;
+    loop.spawn([&]() -> task<void> {
+        const timed<io_result> ended = co_await timeout(1ms, receive_nothing(numbers));
+        CHECK(ended.expired);
+        CHECK(ended.value.ec == errc::operation_canceled);
+    });
+    loop.run();
 }

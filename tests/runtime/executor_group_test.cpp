@@ -4,6 +4,7 @@
 #include "fluxnet/runtime/core/schedule.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/sync/channel.hpp"
+#include "tests/xsk/dies.hpp"
 
 #include <doctest/doctest.h>
 
@@ -12,6 +13,7 @@
 #include <memory>
 #include <set>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -156,4 +158,27 @@ TEST_CASE("a task that waits on another executor than its own ends when the grou
         group.run();
         CHECK(canceled);
     }
+}
+
+TEST_CASE("a task for an executor that a group does not have is refused with both numbers") {
+    executor_group group({.size = 2, .pinned = false});
+    std::string told;
+    try {
+        group.spawn(7, []() -> task<void> { co_return; });
+    } catch (const std::out_of_range& refused) { told = refused.what(); }
+    CHECK(told.find("executor 7 of a group of 2") != std::string::npos);
+    if (fluxnet::test::asserts) {
+        CHECK(fluxnet::test::dies([&] { static_cast<void>(group[2]); }));
+    }
+    group.run();  // and waits for nothing that was refused
+}
+
+TEST_CASE("a group that has run says so when it is run again") {
+    executor_group group({.size = 2, .pinned = false});
+    group.run();
+    std::string told;
+    try {
+        group.run();
+    } catch (const std::logic_error& refused) { told = refused.what(); }
+    CHECK(told.find("has run before") != std::string::npos);
 }

@@ -4,6 +4,7 @@
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/schedule.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
 #include "fluxnet/runtime/packets/async_raw.hpp"
 #include "fluxnet/runtime/packets/async_rx.hpp"
 #include "fluxnet/runtime/packets/async_tx.hpp"
@@ -39,6 +40,13 @@ using namespace std::chrono_literals;
 static_assert(!std::is_copy_constructible_v<move_awaiter> && !std::is_move_constructible_v<move_awaiter>);
 
 namespace {
+
+template <class A>
+concept takes_a_limit = requires(A&& work, executor::time_point until) {
+    fluxnet::timeout(1ms, std::forward<A>(work));
+    fluxnet::deadline(until, std::forward<A>(work));
+};
+static_assert(takes_a_limit<async_rx::recv_awaiter> && !takes_a_limit<move_awaiter> && !takes_a_limit<move_awaiter&>);
 
 /// An executor that a thread of its own runs, until the end of the test or quit().
 class worker {

@@ -259,3 +259,36 @@ TEST_CASE("a child that came back under a time limit from another executor leave
     CHECK_THROWS_AS(sync_wait(home, leave_by_exception(wait, back)), std::runtime_error);
     CHECK(canceled);  // it had to go where the timer is first
 }
+
+TEST_CASE("a second coroutine that joins a scope is refused and takes nothing from the first") {
+    executor loop;
+    std::error_code early;
+    std::error_code late;
+    bool first_threw = false;
+    loop.spawn([&]() -> task<void> {
+        event go;
+        scope children;
+        children.spawn([&]() -> task<void> {
+            static_cast<void>(co_await go.wait());
+            throw std::runtime_error("failed on purpose");
+        });
+        scope joining;
+        joining.spawn([&]() -> task<void> {
+            try {
+                static_cast<void>(co_await children.join());
+            } catch (const std::runtime_error&) { first_threw = true; }
+        });
+        joining.spawn([&]() -> task<void> {
+            early = co_await children.join();
+            CHECK(children.running() == 1);
+            go.set();
+            static_cast<void>(co_await yield());  // the child ends; the first joins no more, but has not resumed
+            late = co_await children.join();
+        });
+        static_cast<void>(co_await joining.join());
+    });
+    loop.run();
+    CHECK(early == errc::handle_in_use);
+    CHECK(late == errc::handle_in_use);
+    CHECK(first_threw);
+}

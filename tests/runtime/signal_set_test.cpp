@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/core/signal_set.hpp"
 
+#include "fluxnet/runtime/core/dump_on_signal.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/schedule.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
@@ -18,6 +19,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <system_error>
 #include <type_traits>
 #include <vector>
 
@@ -198,12 +200,30 @@ TEST_CASE("a cancelled wait for a signal gives 0 and the set goes on") {
     CHECK(seen == std::vector<int>{0, SIGUSR1});
 }
 
-TEST_CASE("a set of no signals waits until it is cancelled") {
-    executor loop;
-    signal_set signals{};
-    loop.spawn([&]() -> task<void> {
-        static_cast<void>(co_await sleep_for(2ms));
-        loop.request_stop();
-    });
-    CHECK(sync_wait(loop, signals.next()) == 0);
+TEST_CASE("signals that nobody can await are refused with their number and nothing is blocked") {
+    for (const int number : {SIGKILL, SIGSTOP, 0, -1, _NSIG, 1000}) {
+        CAPTURE(number);
+        std::error_code why;
+        std::string told;
+        try {
+            const signal_set refused{SIGUSR1, number};
+        } catch (const std::system_error& failure) {
+            why = failure.code();
+            told = failure.what();
+        }
+        CHECK(why == errc::invalid_option);
+        CHECK(told.find("signal " + std::to_string(number)) != std::string::npos);
+        CHECK_THROWS_AS(static_cast<void>(stop_on({number})), std::system_error);
+        executor loop;
+        CHECK_THROWS_AS(dump_on_signal(loop, number, [](const std::string&) {}), std::system_error);
+    }
+    CHECK_FALSE(blocked(SIGUSR1));
+}
+
+TEST_CASE("a set of no signals is refused") {
+    std::error_code why;
+    try {
+        const signal_set signals{};
+    } catch (const std::system_error& failure) { why = failure.code(); }
+    CHECK(why == errc::invalid_option);
 }

@@ -114,6 +114,20 @@ TEST_CASE("a task that goes on in spite of being cancelled does not keep the mai
     CHECK(loop.tasks().size() == 1);
 }
 
+TEST_CASE("what goes on after a main task is given any duration to end in") {
+    executor loop;
+    const auto end_slowly = []() -> task<void> {
+        static_cast<void>(co_await sleep_for(1h));
+        for (int i = 0; i < 10; ++i) { static_cast<void>(co_await yield()); }
+    };
+    loop.spawn(end_slowly);
+    CHECK(loop.run(wait_and_tell(0ns), std::chrono::hours::max()) == "slept");
+    CHECK(loop.tasks().empty());
+    loop.spawn(end_slowly);
+    CHECK(loop.run(wait_and_tell(0ns), std::chrono::duration<double>(1e300)) == "slept");
+    CHECK(loop.tasks().empty());
+}
+
 TEST_CASE("a main task that is stopped before its end is told by name and may end later") {
     executor loop;
     channel<int> numbers(1);

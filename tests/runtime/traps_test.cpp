@@ -83,6 +83,7 @@ TEST_CASE("a task that is empty, was moved away, or was awaited before throws by
     loop.run();
     REQUIRE(seen.size() == 3);
     for (const std::error_code& each : seen) { CHECK(each == errc::not_awaitable); }
+    CHECK(seen.front().message() == "task is empty, was moved away or has been awaited before");
 }
 
 TEST_CASE("what is awaited where no executor runs throws by name") {

@@ -30,7 +30,7 @@ public:
             case errc::ring_corruption: return "ring corruption";
             case errc::packet_too_small: return "packet too small";
             case errc::packet_too_large: return "packet too large";
-            case errc::foreign_packet: return "packet of another UMEM";
+            case errc::foreign_packet: return "packet that holds no frame, or one of another UMEM";
             case errc::completions_missing: return "sent packets were not completed in time";
             case errc::operation_canceled: return "operation canceled";
             case errc::end_of_stream: return "end of the stream";
@@ -40,9 +40,9 @@ public:
             case errc::already_running: return "executor already running";
             case errc::wrong_thread: return "wrong thread";
             case errc::wrong_executor: return "wrong executor";
-            case errc::handle_in_use: return "another coroutine awaits the handle";
+            case errc::handle_in_use: return "another coroutine awaits it already";
             case errc::no_executor: return "no executor runs here";
-            case errc::not_awaitable: return "task not awaitable";
+            case errc::not_awaitable: return "task is empty, was moved away or has been awaited before";
             case errc::stopped: return "executor stopped";
             case errc::callback_threw: return "a callback threw";
             case errc::system_failure: return "system failure";

@@ -33,7 +33,7 @@ enum class errc {
     ring_corruption,          ///< The other side of a ring wrote an index or a descriptor that cannot be.
     packet_too_small,         ///< A packet is shorter than an Ethernet header.
     packet_too_large,         ///< A packet is larger than a frame, or larger than the device takes.
-    foreign_packet,           ///< A packet was given to a tx of another UMEM.
+    foreign_packet,           ///< A packet was given to a tx that holds no frame, or one of another UMEM.
     completions_missing,      ///< The kernel took packets and has not given their frames back in time.
     operation_canceled,       ///< The operation was cancelled before it took effect.
     closed,                   ///< The handle was closed or moved away.
@@ -43,7 +43,7 @@ enum class errc {
     already_running,          ///< An executor was run inside its own run().
     wrong_thread,             ///< An executor, or what belongs to it, was used on another thread than its own.
     wrong_executor,           ///< A handle was awaited on another executor than it is bound to.
-    handle_in_use,            ///< A handle was to be moved while another coroutine awaited it.
+    handle_in_use,            ///< A handle was awaited or moved, or a scope joined, while another coroutine awaited it.
     no_executor,              ///< Something was awaited where no executor runs.
     not_awaitable,            ///< A task was awaited that is empty, was moved away or has been awaited before.
     stopped,                  ///< An executor was stopped before the task had ended that was waited for.

@@ -209,7 +209,7 @@ void simulated_device::find_no_frame(simulated_socket& of) noexcept {
 /// Gives the frame of a packet that was sent back, now or later.
 void simulated_device::complete(simulated_socket& of, frame_addr sent) noexcept {
     const auto now = *now_;
-    auto due = chance_.happens(outgoing_.withheld) ? now + outgoing_.withheld_for : now;
+    auto due = chance_.happens(outgoing_.withheld) ? later(now, outgoing_.withheld_for) : now;
     if (!of.late.empty()) { due = std::max(due, of.late.back().due); }
     if (holds_ || due >= outgoing_.completions_end) { due = never; }
     if (due <= now) {

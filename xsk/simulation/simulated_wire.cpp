@@ -39,8 +39,9 @@ std::uint32_t steer(std::span<const std::byte> bytes, std::uint32_t queues) noex
 
 /// Tells whether packets may stay under way after the kick that sent them.
 bool takes_time(const wire_profile& profile) noexcept {
-    return profile.delay.count() > 0 || profile.jitter.count() > 0 || profile.bits_per_second != 0 ||
-           (profile.reordering > 0 && profile.reordering_delay.count() > 0);
+    constexpr std::chrono::nanoseconds none{0};
+    return profile.delay > none || profile.jitter > none || profile.bits_per_second != 0 ||
+           (profile.reordering > 0 && profile.reordering_delay > none);
 }
 
 }  // namespace
@@ -128,10 +129,11 @@ private:
 
     [[nodiscard]] time real_time() const noexcept { return std::chrono::steady_clock::now() - start_; }
 
+    /// When the next packet arrives. Those that travel for ever, as time::max() says, never do.
     [[nodiscard]] std::optional<time> next_due() const noexcept {
         std::optional<time> next;
         for (const detail::wire_direction& way : directions_) {
-            if (!way.empty() && (!next || way.next_due() < *next)) { next = way.next_due(); }
+            if (!way.empty() && way.next_due() < next.value_or(time::max())) { next = way.next_due(); }
         }
         return next;
     }
@@ -215,7 +217,7 @@ private:
             const auto until = wakes_at_ = next_work();
             const auto hurried = [&] { return wakes_at_ != until; };
             if (until) {
-                earlier_work_.wait_until(lock, stop, start_ + *until, hurried);
+                earlier_work_.wait_until(lock, stop, detail::time_after(start_, *until), hurried);
             } else {
                 earlier_work_.wait(lock, stop, hurried);
             }

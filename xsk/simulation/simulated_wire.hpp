@@ -21,6 +21,7 @@
 // polled, by a thread of the wire's own. What the dice decide comes from the seed still, but not when it happens.
 #pragma once
 
+#include "fluxnet/xsk/base/detail/duration.hpp"
 #include "fluxnet/xsk/builder.hpp"
 #include "fluxnet/xsk/kernel.hpp"
 
@@ -32,22 +33,24 @@
 
 namespace fluxnet {
 
-/// How one direction of a wire treats its packets. Probabilities are between 0 and 1.
+/// How one direction of a wire treats its packets. Probabilities are between 0 and 1. Any durations go; what nanoseconds
+/// cannot tell lasts for ever.
 struct wire_profile {
     double loss = 0;
     double duplication = 0;
     double corruption = 0;  ///< One bit of the packet is turned over.
     double reordering = 0;  ///< The packet is held back for `reordering_delay` more.
-    std::chrono::nanoseconds delay{0};
-    std::chrono::nanoseconds jitter{0};  ///< Up to so much more delay, evenly spread; packets keep their order.
-    std::chrono::nanoseconds reordering_delay{1'000'000};
+    detail::any_duration delay = std::chrono::nanoseconds(0);
+    detail::any_duration jitter =
+        std::chrono::nanoseconds(0);  ///< Up to so much more delay, evenly spread; packets keep their order.
+    detail::any_duration reordering_delay = std::chrono::milliseconds(1);
     std::uint64_t bits_per_second = 0;  ///< 0: no limit.
 
     // When the sender gets its frames back. Completions keep their order: one that is late holds up those behind it.
     double withheld = 0;  ///< Probability that the completion of a packet is late, by `withheld_for`.
-    std::chrono::nanoseconds withheld_for{1'000'000};
+    detail::any_duration withheld_for = std::chrono::milliseconds(1);
     /// From this time of the wire on no completion comes any more, as after a driver reset that forgets its packets.
-    std::chrono::nanoseconds completions_end = std::chrono::nanoseconds::max();
+    detail::any_duration completions_end = std::chrono::nanoseconds::max();
 };
 
 /// How the zero-copy drivers ask for kicks. Copy mode does not know the difference: it never asks for frames.

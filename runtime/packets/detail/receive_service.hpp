@@ -16,7 +16,6 @@
 #include "fluxnet/xsk/interface.hpp"
 #include "fluxnet/xsk/program.hpp"
 
-#include <cassert>
 #include <cstdint>
 #include <system_error>
 
@@ -26,11 +25,14 @@ namespace fluxnet::detail {
 
 class receive_service : public handle_service, private poll_operation {
 public:
-    void wait(receive_operation& waiter) noexcept {
-        assert(waiter_ == nullptr && "two coroutines await one handle");
+    /// Keeps a receive that waits, of a coroutine on `here`. Errors: wrong_executor; handle_in_use, when another one waits.
+    [[nodiscard]] std::error_code wait(receive_operation& waiter, const executor& here) noexcept {
+        if (!is_on(here)) { return errc::wrong_executor; }
+        if (waiter_ != nullptr) [[unlikely]] { return errc::handle_in_use; }
         // If packets are there already (the coroutine waits only because its turn's budget is spent), end_turn() completes
         // it.
         waiter_ = &waiter;
+        return no_error;
     }
 
     void forget(receive_operation& waiter) noexcept {

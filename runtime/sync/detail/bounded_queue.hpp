@@ -24,6 +24,8 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <stdexcept>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -35,9 +37,10 @@ class bounded_queue {
                   std::is_nothrow_destructible_v<T>);
 
 public:
-    /// Makes room for at least `capacity` values: 2, or the next power of two.
+    /// Makes room for at least `capacity` values: 2, or the next power of two. Throws std::length_error for more than an
+    /// address space can hold, std::bad_alloc without memory.
     explicit bounded_queue(std::size_t capacity)
-        : mask_(std::bit_ceil(capacity < 2 ? 2 : capacity) - 1), cells_(std::make_unique<cell[]>(mask_ + 1)) {
+        : mask_(cells_for(capacity) - 1), cells_(std::make_unique<cell[]>(mask_ + 1)) {
         for (std::size_t i = 0; i <= mask_; ++i) { cells_[i].turn.store(i, std::memory_order_relaxed); }
     }
     bounded_queue(const bounded_queue&) = delete;
@@ -113,6 +116,17 @@ private:
         std::atomic<std::uint64_t> turn;
         alignas(T) std::byte storage[sizeof(T)];
     };
+
+    /// How many cells `capacity` values take. All of them together have no more bytes than an array can have.
+    [[nodiscard]] static std::size_t cells_for(std::size_t capacity) {
+        constexpr std::size_t most = std::bit_floor(static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(cell));
+        if (capacity > most) {
+            throw std::length_error("make a channel for " + std::to_string(capacity) +
+                                    " values: no memory holds more than " + std::to_string(most) + " of " +
+                                    std::to_string(sizeof(cell)) + " bytes; ask for as many as may wait at once");
+        }
+        return std::bit_ceil(capacity < 2 ? std::size_t{2} : capacity);
+    }
 
     /// Positions that the caller alone may use.
     struct claimed {

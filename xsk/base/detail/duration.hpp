@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `saturated`, `time_after`, `any_duration`: durations of every type and length, without overflow.
+// `saturated`, `later`, `time_after`, `any_duration`: durations of every type and length, without overflow.
 //
 // std::chrono converts hours to nanoseconds by a multiplication that wraps. A wait that wraps ends at once, or never. What
 // is too long for a std::chrono::nanoseconds becomes its longest value here, which means "never by itself".
 #pragma once
 
 #include <chrono>
+#include <compare>
 #include <limits>
 
 namespace fluxnet::detail {
@@ -24,6 +25,16 @@ template <class Rep, class Period>
 template <>
 [[nodiscard]] constexpr std::chrono::nanoseconds saturated(std::chrono::nanoseconds duration) noexcept {
     return duration;
+}
+
+/// The time `duration` after `now`, both counted from a beginning of the user's; the longest value when that is later.
+[[nodiscard]] constexpr std::chrono::nanoseconds later(std::chrono::nanoseconds now,
+                                                       std::chrono::nanoseconds duration) noexcept {
+    using std::chrono::nanoseconds;
+    if (duration <= nanoseconds::zero()) {
+        return now > nanoseconds::min() - duration ? now + duration : nanoseconds::min();
+    }
+    return now < nanoseconds::max() - duration ? now + duration : nanoseconds::max();
 }
 
 /// The time `duration` after `now`, which lies after the clock's epoch; the end of time when the clock does not reach that
@@ -48,6 +59,9 @@ public:
     constexpr any_duration(std::chrono::duration<Rep, Period> duration) noexcept : value_(saturated(duration)) {}
 
     [[nodiscard]] constexpr operator std::chrono::nanoseconds() const noexcept { return value_; }
+
+    /// Compares with a duration of any type, too.
+    friend constexpr auto operator<=>(const any_duration&, const any_duration&) = default;
 
 private:
     std::chrono::nanoseconds value_;

@@ -160,13 +160,14 @@ inline wire_direction::time wire_direction::due(std::size_t size, time now) noex
     if (profile_.bits_per_second != 0) {
         line_free_ += time(static_cast<std::int64_t>(size * 8 * 1'000'000'000ULL / profile_.bits_per_second));
     }
-    time arrives = line_free_ + profile_.delay;
-    if (profile_.jitter.count() > 0) {
-        arrives += time(static_cast<std::int64_t>(chance_.below(static_cast<std::uint64_t>(profile_.jitter.count()) + 1)));
+    time arrives = later(line_free_, profile_.delay);
+    if (const time jitter = profile_.jitter; jitter.count() > 0) {
+        const std::uint64_t drawn = chance_.below(static_cast<std::uint64_t>(jitter.count()) + 1);
+        arrives = later(arrives, time(static_cast<std::int64_t>(drawn)));
     }
     if (chance_.happens(profile_.reordering)) {
         ++counts.reordered;
-        return arrives + profile_.reordering_delay;
+        return later(arrives, profile_.reordering_delay);
     }
     last_due_ = std::max(last_due_, arrives);
     return last_due_;
