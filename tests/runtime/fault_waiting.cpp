@@ -5,9 +5,9 @@
 #include "fluxnet/runtime/core/signal_set.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
-#include "fluxnet/runtime/sockets/subprocess.hpp"
 #include "fluxnet/runtime/core/writable.hpp"
 #include "fluxnet/runtime/sockets/offload.hpp"
+#include "fluxnet/runtime/sockets/subprocess.hpp"
 #include "fluxnet/runtime/sync/event.hpp"
 #include "tests/runtime/fault_world.hpp"
 #include "tests/runtime/pipe_ends.hpp"
@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <semaphore>
@@ -258,15 +259,21 @@ public:
     explicit offload_world(fault_place&) {}
 
     task<ending> await_once() override {
-        const auto function = [this] { may_end_.acquire(); };
+        began_ = false;
+        const auto function = [this] {
+            began_ = true;
+            may_end_.acquire();
+        };
         const result<void> ended = co_await offload(function);
         co_return ended ? ending::completed : ending_of(ended.error().code);
     }
     void complete() override { may_end_.release(); }
+    bool is_under_way() const override { return began_; }
     void let_go() noexcept override { may_end_.release(); }
 
 private:
     std::counting_semaphore<> may_end_{0};
+    std::atomic<bool> began_ = false;
 };
 
 }  // namespace
