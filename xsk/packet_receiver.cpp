@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/detail/packet_receiver.hpp"
 
-#include "fluxnet/xsk/base/detail/probe.hpp"
 #include "fluxnet/xsk/detail/copy_bytes.hpp"
 
 #include <algorithm>
@@ -155,9 +154,7 @@ bool packet_receiver::copy_next() noexcept {
     const std::uint32_t room = memory_.chunk_size - xdp_packet_headroom - memory_.headroom;
     // A place without TP_STATUS_USER is one that the kernel set aside and did not use; it has counted the packet.
     if ((header.tp_status & TP_STATUS_USER) == 0 || from.sll_pkttype == PACKET_OUTGOING) {
-        detail::probe<"packet ring: packet of our own">();
     } else if (header.tp_snaplen < header.tp_len || header.tp_snaplen > room - tag || header.tp_snaplen < addresses_bytes) {
-        detail::probe<"packet ring: packet too large">();
         too_large_.add(1);
     } else {
         if (rx_.writable() == 0) { return false; }
@@ -225,7 +222,6 @@ void packet_receiver::prepare_wait() noexcept {
 
 void packet_receiver::watch(bool wanted) noexcept {
     if (wanted == watched_) { return; }
-    detail::probe<"packet ring: descriptor silent for want of frames">();
     epoll_event event{};
     event.events = wanted ? std::uint32_t{EPOLLIN} : 0U;
     ::epoll_ctl(watched_by_, EPOLL_CTL_MOD, socket_, &event);

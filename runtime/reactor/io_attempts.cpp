@@ -115,6 +115,7 @@ int exchange(const io_request& request) noexcept {
 
 /// Tells whether the call has to be made again when the descriptor is ready.
 bool has_to_wait(const io_request& request, int result) noexcept {
+    if ((request.flags & MSG_DONTWAIT) != 0) { return false; }
     return result == (request.what == io_request::call::connect ? -EINPROGRESS : -EAGAIN);
 }
 

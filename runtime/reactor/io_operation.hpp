@@ -88,9 +88,11 @@ struct io_request {
     }
 
     /// As sendmsg(2) and recvmsg(2): the results are those of send() and receive(). The message, and what it points at,
-    /// stays in place; the kernel writes what it tells into it. Descriptors that come with it are close-on-exec.
-    static io_request send_message(int fd, const msghdr& message) noexcept {
-        return {call::send_message, false, fd, reinterpret_cast<std::byte*>(const_cast<msghdr*>(&message)), 0, no_offset};
+    /// stays in place; the kernel writes what it tells into it. Descriptors that come with it are close-on-exec. With
+    /// MSG_DONTWAIT among the flags of a message to send, the result is -EAGAIN when there is no room for it.
+    static io_request send_message(int fd, const msghdr& message, int flags = 0) noexcept {
+        return {call::send_message, false,   fd,   reinterpret_cast<std::byte*>(const_cast<msghdr*>(&message)), 0,
+                no_offset,          nullptr, flags};
     }
     static io_request receive_message(int fd, msghdr& message, int flags = 0) noexcept {
         return {call::receive_message, false, fd, reinterpret_cast<std::byte*>(&message), 0, no_offset, nullptr, flags};

@@ -307,7 +307,9 @@ private:
         } else {
             detail::buffer_pool* const pool = io().request_of(operation).pool;
             const unsigned buffer = pool != nullptr ? buffers_.take(*pool, completion) : 0;
-            io().add(operation, completion.res, (completion.flags & IORING_CQE_F_MORE) != 0, buffer);
+            // Says EINTR when it waited in a thread of the kernel's: a connect to a Unix listener with a full backlog.
+            const int result = completion.res == -EINTR && io().is_cancelled(operation) ? -ECANCELED : completion.res;
+            io().add(operation, result, (completion.flags & IORING_CQE_F_MORE) != 0, buffer);
         }
     }
 

@@ -35,7 +35,8 @@ void prepare_request(io_uring_sqe& entry, const io_request& request) noexcept {
             io_uring_prep_send(&entry, request.fd, request.data, size, MSG_NOSIGNAL | MSG_WAITALL);
             break;
         case io_request::call::send_message:
-            io_uring_prep_sendmsg(&entry, request.fd, reinterpret_cast<const msghdr*>(request.data), MSG_NOSIGNAL);
+            io_uring_prep_sendmsg(&entry, request.fd, reinterpret_cast<const msghdr*>(request.data),
+                                  MSG_NOSIGNAL | static_cast<unsigned>(request.flags));
             break;
         case io_request::call::receive_message:
             io_uring_prep_recvmsg(&entry, request.fd, reinterpret_cast<msghdr*>(request.data),

@@ -78,7 +78,7 @@ private:
 
 class [[nodiscard]] kernel_stream::read_awaiter final : private detail::stream_transfer, private detail::receiver_waiter {
 public:
-    read_awaiter(detail::socket_state& state, std::span<std::byte> into) noexcept : state_(&state), into_(into) {}
+    read_awaiter(detail::socket_state& at, std::span<std::byte> into) noexcept : state_(&at), into_(into) {}
     ~read_awaiter() { leave(); }
 
     [[nodiscard]] bool await_ready() noexcept;
@@ -108,7 +108,7 @@ private:
 
 class [[nodiscard]] kernel_stream::write_awaiter final : private detail::stream_transfer {
 public:
-    write_awaiter(detail::socket_state& state, std::span<const std::byte> from) noexcept : state_(&state), from_(from) {}
+    write_awaiter(detail::socket_state& at, std::span<const std::byte> from) noexcept : state_(&at), from_(from) {}
     ~write_awaiter() { leave(); }
 
     [[nodiscard]] bool await_ready() noexcept;
@@ -139,7 +139,7 @@ private:
 
 class [[nodiscard]] kernel_stream::borrow_awaiter final : private detail::stream_transfer, private detail::receiver_waiter {
 public:
-    explicit borrow_awaiter(detail::socket_state& state) noexcept : state_(&state) {}
+    explicit borrow_awaiter(detail::socket_state& at) noexcept : state_(&at) {}
     ~borrow_awaiter() { leave(); }
 
     [[nodiscard]] bool await_ready() noexcept;

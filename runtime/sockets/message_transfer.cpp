@@ -2,6 +2,7 @@
 #include "fluxnet/runtime/sockets/detail/message_transfer.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <new>
 
@@ -32,6 +33,14 @@ message_transfer::message_transfer(int fd, std::span<const std::byte> from, std:
     std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size_bytes());
 }
 
+message_transfer::~message_transfer() {
+    clear_timer();
+    if (!io_operation::pending()) { return; }
+    let_go();
+    received_ = nullptr;
+    if (receives_) { take_descriptors(); }  // there are none in the buffer unless the kernel has put them there
+}
+
 void message_transfer::receive(int flags) {
     receives_ = true;
     message_.msg_iov = &part_;
@@ -50,12 +59,36 @@ void message_transfer::send() {
     }
     message_.msg_iov = &part_;
     message_.msg_iovlen = 1;
-    submit(io_request::send_message(fd_, message_));
+    submit_send();
+}
+
+void message_transfer::submit_send() {
+    const bool to_a_queue = message_.msg_name != nullptr;
+    submit(io_request::send_message(fd_, message_, to_a_queue ? MSG_DONTWAIT : 0));
+}
+
+void message_transfer::on_time() noexcept try { submit_send(); } catch (const std::bad_alloc&) {
+    complete(errc::out_of_memory);
+}
+
+void message_transfer::cancel() noexcept {
+    stopping_ = true;
+    if (io_operation::pending()) {
+        withdraw();
+    } else {
+        clear_timer();
+        complete(errc::operation_canceled);
+    }
 }
 
 void message_transfer::on_result(int result, unsigned) noexcept {
+    if (result == -EAGAIN && !receives_ && !stopping_) {
+        inside(home_executor()).add_timer(*this, home_executor().now() + pause_);
+        pause_ = std::min(2 * pause_, std::chrono::milliseconds(32));
+        return;
+    }
     if (result < 0) {
-        complete(failure_of(result));
+        complete(result == -EAGAIN && stopping_ ? make_error_code(errc::operation_canceled) : failure_of(result));
         return;
     }
     size_ = static_cast<std::size_t>(result);

@@ -115,7 +115,7 @@ private:
 
 class [[nodiscard]] udp_socket::recv_awaiter final : private detail::datagram_transfer {
 public:
-    recv_awaiter(detail::socket_state& state, std::span<std::byte> into) noexcept : datagram_transfer(state, into) {}
+    recv_awaiter(detail::socket_state& at, std::span<std::byte> into) noexcept : datagram_transfer(at, into) {}
 
     using datagram_transfer::await_ready;
 
@@ -135,7 +135,7 @@ private:
 
 class [[nodiscard]] udp_socket::segments_awaiter final : private detail::datagram_transfer {
 public:
-    segments_awaiter(detail::socket_state& state, std::span<std::byte> into) noexcept : datagram_transfer(state, into) {}
+    segments_awaiter(detail::socket_state& at, std::span<std::byte> into) noexcept : datagram_transfer(at, into) {}
 
     using datagram_transfer::await_ready;
 
@@ -155,9 +155,9 @@ private:
 
 class [[nodiscard]] udp_socket::send_awaiter final : private detail::datagram_transfer {
 public:
-    send_awaiter(detail::socket_state& state, std::span<const std::byte> from, const proto::ip_endpoint* peer,
+    send_awaiter(detail::socket_state& at, std::span<const std::byte> from, const proto::ip_endpoint* peer,
                  std::uint16_t segment = 0) noexcept
-        : datagram_transfer(state, from, peer, segment) {}
+        : datagram_transfer(at, from, peer, segment) {}
 
     using datagram_transfer::await_ready;
 
@@ -177,8 +177,8 @@ private:
 
 class [[nodiscard]] udp_socket::recv_many_awaiter final : private detail::readiness_transfer {
 public:
-    recv_many_awaiter(detail::socket_state& state, std::span<datagram> into) noexcept
-        : readiness_transfer(state, &detail::socket_state::reader), into_(into) {}
+    recv_many_awaiter(detail::socket_state& at, std::span<datagram> into) noexcept
+        : readiness_transfer(at, &detail::socket_state::reader), into_(into) {}
 
     [[nodiscard]] bool await_ready() noexcept { return ready_at_once(); }
 
@@ -199,8 +199,8 @@ private:
 
 class [[nodiscard]] udp_socket::send_many_awaiter final : private detail::readiness_transfer {
 public:
-    send_many_awaiter(detail::socket_state& state, std::span<const datagram> from) noexcept
-        : readiness_transfer(state, &detail::socket_state::writer), from_(from) {}
+    send_many_awaiter(detail::socket_state& at, std::span<const datagram> from) noexcept
+        : readiness_transfer(at, &detail::socket_state::writer), from_(from) {}
 
     [[nodiscard]] bool await_ready() noexcept { return ready_at_once(); }
 

@@ -226,7 +226,7 @@ const std::array<row, 11> rows{{
     row{"when_all of two", 8, 2072, 1, call_when_all},
     row{"when_any of two", 8, 2648, 1, call_when_any},
     row{"timeout", 3, 728, 1, call_timeout},
-    row{"signal_set::next", 1, 448, 0, call_signal},
+    row{"signal_set::next", 1, 512, 0, call_signal},
     row{"sleep_for and yield", 0, 0, 0, call_sleep},
     row{"mutex and semaphore and event at hand", 0, 0, 0, call_mutex},
     row{"channel and mutex that are waited for", 0, 0, 0, call_waiting},

@@ -128,7 +128,7 @@ private:
     task<void> suspended() {
         while (!started_) { static_cast<void>(co_await yield()); }
         if (entry_.completes_by_itself || place_.in_virtual_time()) { co_return; }
-        static_cast<void>(co_await sleep_for(1ms));
+        do { static_cast<void>(co_await sleep_for(1ms)); } while (!over() && !world_->is_under_way());
     }
 
     task<void> drive() {
@@ -186,10 +186,13 @@ private:
         }
         switch (how_) {
             case fault::none: CHECK(ended_.load() == ending::completed); break;
-            case fault::stopped_before_start: CHECK(ended_.load() == ending::canceled); break;
+            case fault::stopped_before_start:
+                CHECK(ended_.load() == (entry_.never_suspends ? ending::completed : ending::canceled));
+                break;
             case fault::stopped_while_suspended:
             case fault::stopped_by_another_thread:
             case fault::shut_down:
+                if (entry_.completes_by_itself && entry_.needs_descriptor && ended_ == ending::canceled) { break; }
                 CHECK(ended_.load() == (entry_.cancellable ? ending::canceled : ending::completed));
                 break;
             case fault::stopped_before_ready_start:
@@ -201,7 +204,9 @@ private:
             case fault::destroyed_while_suspended:
                 CHECK((ended_.load() == ending::none || entry_.completes_by_itself));
                 break;
-            case fault::destroyed_when_completed: CHECK((ended_.load() == ending::none || !entry_.cancellable)); break;
+            case fault::destroyed_when_completed:
+                CHECK((ended_.load() == ending::none || !entry_.cancellable || entry_.completes_by_itself));
+                break;
         }
     }
 

@@ -49,7 +49,8 @@ const std::set<found_awaiter> not_awaited{
 std::span<const fault_entry> fluxnet::test::fault_registry() {
     static const std::vector<fault_entry> all = [] {
         std::vector<fault_entry> rows;
-        for (const auto part : {waiting_faults(), structured_faults(), sync_faults(), memory_faults(), socket_faults()}) {
+        for (const auto part : {waiting_faults(), structured_faults(), sync_faults(), memory_faults(), socket_faults(),
+                                kernel_stream_faults(), kernel_message_faults()}) {
             rows.insert(rows.end(), part.begin(), part.end());
         }
         return rows;

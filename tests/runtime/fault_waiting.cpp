@@ -5,8 +5,9 @@
 #include "fluxnet/runtime/core/signal_set.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
-#include "fluxnet/runtime/sockets/subprocess.hpp"
 #include "fluxnet/runtime/core/writable.hpp"
+#include "fluxnet/runtime/sockets/offload.hpp"
+#include "fluxnet/runtime/sockets/subprocess.hpp"
 #include "fluxnet/runtime/sync/event.hpp"
 #include "tests/runtime/fault_world.hpp"
 #include "tests/runtime/pipe_ends.hpp"
@@ -17,8 +18,10 @@
 #include <sys/wait.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <optional>
+#include <semaphore>
 #include <thread>
 #include <utility>
 
@@ -250,6 +253,28 @@ private:
     std::thread thread_;
 };
 
+/// Each await's function waits until complete() is called, or has been since the last one began.
+class offload_world final : public fault_world {
+public:
+    explicit offload_world(fault_place&) {}
+
+    task<ending> await_once() override {
+        began_ = false;
+        const auto function = [this] {
+            began_ = true;
+            may_end_.acquire();
+        };
+        const result<void> ended = co_await offload(function);
+        co_return ended ? ending::completed : ending_of(ended.error().code);
+    }
+    void complete() override { may_end_.release(); }
+    bool is_under_way() const override { return began_; }
+    void let_go() noexcept override { may_end_.release(); }
+
+private:
+    std::counting_semaphore<> may_end_{0};
+    std::atomic<bool> began_ = false;
+};
 
 }  // namespace
 

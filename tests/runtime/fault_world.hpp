@@ -51,6 +51,9 @@ public:
     /// Makes the await under way, or the next one, complete. On the executor's thread.
     virtual void complete() = 0;
 
+    /// Tells whether the await under way has got to where it stays until complete(); asked in real time only.
+    [[nodiscard]] virtual bool is_under_way() const { return true; }
+
     /// Tells before an await whether it is to complete, for those that do so by themselves when their time has come.
     virtual void let_complete(bool) {}
 
@@ -90,8 +93,9 @@ struct fault_entry {
     std::string what;     ///< Is awaited here.
     std::unique_ptr<fault_world> (*make)(fault_place& place);
     bool cancellable = true;                ///< While it is suspended.
-    bool completes_by_itself = false;       ///< In the next turn, whatever happens.
+    bool completes_by_itself = false;       ///< Soon, without complete(), if it may complete at all.
     bool needs_descriptor = false;          ///< Is refused in virtual time.
+    bool never_suspends = false;            ///< And so completes though a stop was requested before.
     std::string why_not_in_virtual_time{};  ///< Why there is no such row there; empty when there is.
 };
 
@@ -99,10 +103,12 @@ struct fault_entry {
 [[nodiscard]] std::span<const fault_entry> fault_registry();
 
 // Its parts:
-[[nodiscard]] std::span<const fault_entry> waiting_faults();     ///< Descriptors, timers, executors, tasks.
-[[nodiscard]] std::span<const fault_entry> structured_faults();  ///< Scopes and what is made of them.
-[[nodiscard]] std::span<const fault_entry> sync_faults();        ///< Channels, mutexes and the like.
-[[nodiscard]] std::span<const fault_entry> memory_faults();      ///< The in-memory network.
-[[nodiscard]] std::span<const fault_entry> socket_faults();      ///< Sockets over a model of the kernel.
+[[nodiscard]] std::span<const fault_entry> waiting_faults();         ///< Descriptors, timers, executors, tasks.
+[[nodiscard]] std::span<const fault_entry> structured_faults();      ///< Scopes and what is made of them.
+[[nodiscard]] std::span<const fault_entry> sync_faults();            ///< Channels, mutexes and the like.
+[[nodiscard]] std::span<const fault_entry> memory_faults();          ///< The in-memory network.
+[[nodiscard]] std::span<const fault_entry> socket_faults();          ///< Sockets over a model of the kernel.
+[[nodiscard]] std::span<const fault_entry> kernel_stream_faults();   ///< Streams of the kernel's, and their connections.
+[[nodiscard]] std::span<const fault_entry> kernel_message_faults();  ///< Datagrams and messages of the kernel's.
 
 }  // namespace fluxnet::test

@@ -155,7 +155,8 @@ TEST_CASE("members of a multicast group receive what is sent to it until they le
         REQUIRE_MESSAGE(joined.has_value(), joined.error().message());
         CHECK_FALSE(member.join(group, "lo").has_value());  // it is one already
         udp_socket near = bound();
-        const io_result sent = co_await near.send_to(bytes_of("all"), {group, member.local_endpoint().port});
+        const proto::ip_endpoint everybody{group, member.local_endpoint().port};
+        const io_result sent = co_await near.send_to(bytes_of("all"), everybody);
         CHECK_FALSE(sent.ec);
         std::array<std::byte, 16> bytes;
         const auto got = co_await timeout(10s, member.recv_from(bytes));

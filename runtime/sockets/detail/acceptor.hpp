@@ -68,7 +68,7 @@ public:
 class accept_operation : public operation {
 protected:
     explicit accept_operation(acceptor& of) noexcept : acceptor_(&of) {}
-    ~accept_operation() { leave(); }
+    virtual ~accept_operation() { leave(); }
 
     [[nodiscard]] bool ready() noexcept;
     void start();

@@ -27,7 +27,7 @@ namespace fluxnet::detail {
 class place_at_socket {
 public:
     /// `slot`: &socket_state::reader or writer.
-    place_at_socket(socket_state& state, socket_await* socket_state::*slot) noexcept : state_(&state), slot_(slot) {}
+    place_at_socket(socket_state& at, socket_await* socket_state::*slot) noexcept : state_(&at), slot_(slot) {}
 
     /// Tells whether another await has the place.
     [[nodiscard]] bool taken() const noexcept { return state_->*slot_ != nullptr; }
@@ -55,9 +55,9 @@ public:
     }
 
 protected:
-    datagram_transfer(socket_state& state, std::span<std::byte> into) noexcept;
+    datagram_transfer(socket_state& at, std::span<std::byte> into) noexcept;
     /// `segment`: 0, or the size of the datagrams that the kernel is to make of it.
-    datagram_transfer(socket_state& state, std::span<const std::byte> from, const proto::ip_endpoint* peer,
+    datagram_transfer(socket_state& at, std::span<const std::byte> from, const proto::ip_endpoint* peer,
                       std::uint16_t segment) noexcept;
     ~datagram_transfer() { place_.leave(); }
 
@@ -92,8 +92,7 @@ private:
 
 class readiness_transfer : public operation, public poll_operation, public socket_await {
 protected:
-    readiness_transfer(socket_state& state, socket_await* socket_state::*slot) noexcept
-        : fd_(state.fd()), place_(state, slot) {}
+    readiness_transfer(socket_state& at, socket_await* socket_state::*slot) noexcept : fd_(at.fd()), place_(at, slot) {}
     ~readiness_transfer();
 
     /// The body of await_ready(): makes an attempt if the turn's budget allows it.

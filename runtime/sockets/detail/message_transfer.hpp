@@ -2,12 +2,17 @@
 // `message_transfer`: the common part of awaiters of messages of Unix sockets, with descriptors and addresses.
 //
 // Lies in the coroutine's frame; used on the executor's thread.
+//
+// A datagram for a socket whose queue is full is sent anew, after one millisecond at first and every 32 at last. The kernel
+// does not tell when there is room. Nor may io_uring wait by itself: what it sends then is empty (seen in Linux 6.18).
 #pragma once
 
+#include "fluxnet/runtime/core/detail/turn.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
 #include "fluxnet/runtime/sockets/detail/socket_address.hpp"
 #include "fluxnet/runtime/sockets/detail/transfer.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -16,7 +21,7 @@
 
 namespace fluxnet::detail {
 
-class message_transfer : public transfer {
+class message_transfer : public transfer, private timer_node {
 public:
     static constexpr std::size_t most_descriptors = 16;
 
@@ -26,7 +31,8 @@ protected:
     /// `peer`: null for a connected socket.
     message_transfer(int fd, std::span<const std::byte> from, std::span<const int> descriptors,
                      const socket_address* peer) noexcept;
-    ~message_transfer() = default;
+    /// Closes the descriptors of a message that the kernel has delivered and nobody was told of.
+    ~message_transfer();
 
     /// `flags`: MSG_TRUNC for messages, 0 for a stream.
     void receive(int flags);
@@ -41,6 +47,9 @@ protected:
 
 private:
     void on_result(int result, unsigned flags) noexcept override;
+    void on_time() noexcept override;
+    void cancel() noexcept override;
+    void submit_send();
     void take_descriptors() noexcept;
 
     const int fd_;
@@ -50,6 +59,8 @@ private:
     std::vector<descriptor>* received_ = nullptr;
     alignas(cmsghdr) std::byte control_[CMSG_SPACE(most_descriptors * sizeof(int))] = {};
     bool receives_ = false;
+    bool stopping_ = false;
+    std::chrono::milliseconds pause_{1};  // before the next attempt, for a full queue
     std::size_t n_ = 0;
     std::size_t size_ = 0;
     std::error_code trouble_;  // with the descriptors
