@@ -153,10 +153,11 @@ bool packet_receiver::copy_next() noexcept {
     const std::uint32_t tag = (header.tp_status & TP_STATUS_VLAN_VALID) != 0 ? tag_bytes : 0;
     const std::uint32_t room = memory_.chunk_size - xdp_packet_headroom - memory_.headroom;
     // A place without TP_STATUS_USER is one that the kernel set aside and did not use; it has counted the packet.
-    if ((header.tp_status & TP_STATUS_USER) == 0 || from.sll_pkttype == PACKET_OUTGOING) {
-    } else if (header.tp_snaplen < header.tp_len || header.tp_snaplen > room - tag || header.tp_snaplen < addresses_bytes) {
+    const bool received = (header.tp_status & TP_STATUS_USER) != 0 && from.sll_pkttype != PACKET_OUTGOING;
+    const bool fits = header.tp_snaplen >= header.tp_len && header.tp_snaplen <= room - tag;
+    if (received && (!fits || header.tp_snaplen < addresses_bytes)) {
         too_large_.add(1);
-    } else {
+    } else if (received) {
         if (rx_.writable() == 0) { return false; }
         const std::optional<frame_addr> frame = next_frame();
         if (!frame) { return false; }
