@@ -4,6 +4,8 @@
 #include "fluxnet/runtime/sockets/subprocess.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/subprocess_tests.hpp"
+#include "tests/support/skip.hpp"
+#include "tests/support/without_descriptors.hpp"
 
 #include <doctest/doctest.h>
 
@@ -139,6 +141,7 @@ TEST_CASE("options that can never work are refused") {
 }
 
 TEST_CASE("without descriptors nothing is started and nothing is left open") {
+    FLUXNET_SKIP_IF(why_not_without_descriptors());
     const process_options options = all_pipes({.argv = {"cat"}});
     const std::set<int> before = descriptors(0);
     const rlim_t first = static_cast<rlim_t>(descriptor(::dup(STDERR_FILENO)).get());  // the lowest that is free

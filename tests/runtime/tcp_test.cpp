@@ -10,6 +10,8 @@
 #include "fluxnet/runtime/sockets/socket_buffers.hpp"
 #include "tests/runtime/leaves_nothing.hpp"
 #include "tests/runtime/socket_tests.hpp"
+#include "tests/support/skip.hpp"
+#include "tests/support/without_descriptors.hpp"
 
 #include <doctest/doctest.h>
 
@@ -265,6 +267,7 @@ TEST_CASE("a stream that nobody awaits goes to another executor, unless it recei
 }
 
 TEST_CASE("without descriptors accept says so once, waits, and loses no connection") {
+    FLUXNET_SKIP_IF(why_not_without_descriptors());
     executor loop;
     loop.spawn([]() -> task<void> {
         result<tcp_listener> door = tcp_listener::listen(on_loopback());
