@@ -5,12 +5,12 @@
 // the coroutine.
 #pragma once
 
+#include "fluxnet/runtime/core/detail/failure_of.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/reactor/reactor.hpp"
 
 #include <coroutine>
-#include <system_error>
 
 namespace fluxnet {
 
@@ -34,17 +34,7 @@ public:
 
 private:
     [[nodiscard]] const char* name() const noexcept override { return name_; }
-    void on_ready(int result) noexcept override {
-        if (result >= 0) {
-            complete(no_error);
-        } else if (result == -ECANCELED) {
-            complete(errc::operation_canceled);
-        } else if (result == refused) {
-            complete(errc::not_in_virtual_time);
-        } else {
-            complete({-result, std::system_category()});
-        }
-    }
+    void on_ready(int result) noexcept override { complete(result < 0 ? detail::failure_of(result) : no_error); }
 
     // The kernel's completion of the cancelled poll completes the operation.
     void cancel() noexcept override { detail::inside(home_executor()).reactor().disarm(*this); }

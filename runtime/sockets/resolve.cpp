@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/sockets/resolve.hpp"
 
+#include "fluxnet/runtime/sockets/detail/socket_address.hpp"
 #include "fluxnet/runtime/sockets/offload.hpp"
 
 #include <cerrno>
@@ -78,21 +79,6 @@ std::optional<error> refuse(const std::string& host, const std::string& service)
     return std::nullopt;
 }
 
-proto::ip_endpoint endpoint_of(const addrinfo& from) noexcept {
-    proto::ip_endpoint endpoint;
-    if (from.ai_family == AF_INET) {
-        const auto& v4 = *reinterpret_cast<const sockaddr_in*>(from.ai_addr);
-        endpoint.address = proto::ipv4_address::load(reinterpret_cast<const std::byte*>(&v4.sin_addr));
-        endpoint.port = ntohs(v4.sin_port);
-    } else {
-        const auto& v6 = *reinterpret_cast<const sockaddr_in6*>(from.ai_addr);
-        endpoint.address = proto::ipv6_address::load(reinterpret_cast<const std::byte*>(&v6.sin6_addr));
-        endpoint.port = ntohs(v6.sin6_port);
-        endpoint.scope = v6.sin6_scope_id;
-    }
-    return endpoint;
-}
-
 }  // namespace
 
 const std::error_category& resolve_category() noexcept {
@@ -143,7 +129,9 @@ resolved detail::look_up(const std::string& host, const std::string& service, co
     if (answer != 0) { return look_up_error(answer, number, host, service, options.version); }
     std::vector<proto::ip_endpoint> found;
     for (const addrinfo* each = list.get(); each != nullptr; each = each->ai_next) {
-        if (each->ai_family == AF_INET || each->ai_family == AF_INET6) { found.push_back(endpoint_of(*each)); }
+        if (each->ai_family == AF_INET || each->ai_family == AF_INET6) {
+            found.push_back(detail::socket_address(*each->ai_addr, each->ai_addrlen).endpoint());
+        }
     }
     if (found.empty()) { return look_up_error(EAI_NONAME, 0, host, service, options.version); }
     return found;

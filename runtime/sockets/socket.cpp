@@ -67,9 +67,12 @@ result<descriptor> make_socket(int family, int type, int protocol, const std::st
     return socket;
 }
 
-result<void> set_option(int fd, int level, int option, int value, const char* name, const std::string& purpose) {
-    if (::setsockopt(fd, level, option, &value, sizeof value) == 0) { return {}; }
-    return socket_error(errno, purpose + ": set " + name + " to " + std::to_string(value));
+result<void> set_options(int fd, std::initializer_list<socket_option> options, const std::string& purpose) {
+    for (const socket_option& each : options) {
+        if (!each.wanted || ::setsockopt(fd, each.level, each.option, &each.value, sizeof each.value) == 0) { continue; }
+        return socket_error(errno, purpose + ": set " + each.name + " to " + std::to_string(each.value));
+    }
+    return {};
 }
 
 result<void> bind_to_interface(int fd, std::string_view interface, const std::string& purpose) {

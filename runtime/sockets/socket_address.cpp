@@ -27,6 +27,10 @@ socket_address::socket_address(const proto::ip_endpoint& endpoint) noexcept : si
     }
 }
 
+socket_address::socket_address(const sockaddr& address, socklen_t size) noexcept : size_(std::min(size, room())) {
+    std::memcpy(&unix_, &address, size_);
+}
+
 socket_address::socket_address(const unix_address& address) noexcept : size_(offsetof(sockaddr_un, sun_path)) {
     unix_ = {};
     unix_.sun_family = AF_UNIX;

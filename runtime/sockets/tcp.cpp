@@ -14,28 +14,17 @@
 namespace fluxnet {
 namespace {
 
-using detail::set_option;
-
 /// Sets what both kinds of socket are asked for. Accepted sockets inherit it from their listener.
 result<void> set_options(int fd, const tcp_options& options, const std::string& purpose) {
-    struct entry {
-        bool wanted;
-        int level;
-        int option;
-        int value;
-        const char* name;
-    };
-    const entry entries[] = {
-        {options.no_delay, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY"},
-        {options.keep_alive, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE"},
-        {options.send_buffer != 0, SOL_SOCKET, SO_SNDBUF, options.send_buffer, "SO_SNDBUF"},
-        {options.receive_buffer != 0, SOL_SOCKET, SO_RCVBUF, options.receive_buffer, "SO_RCVBUF"},
-    };
-    for (const entry& each : entries) {
-        if (!each.wanted) { continue; }
-        if (auto set = set_option(fd, each.level, each.option, each.value, each.name, purpose); !set) { return set; }
-    }
-    return options.interface.empty() ? result<void>() : detail::bind_to_interface(fd, options.interface, purpose);
+    result<void> set =
+        detail::set_options(fd,
+                            {{options.no_delay, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY"},
+                             {options.keep_alive, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE"},
+                             {options.send_buffer != 0, SOL_SOCKET, SO_SNDBUF, options.send_buffer, "SO_SNDBUF"},
+                             {options.receive_buffer != 0, SOL_SOCKET, SO_RCVBUF, options.receive_buffer, "SO_RCVBUF"}},
+                            purpose);
+    if (!set || options.interface.empty()) { return set; }
+    return detail::bind_to_interface(fd, options.interface, purpose);
 }
 
 result<descriptor> prepare(const proto::ip_endpoint& peer, const tcp_options& options) {
@@ -78,10 +67,13 @@ result<tcp_listener> tcp_listener::listen(const proto::ip_endpoint& at, const tc
     if (!socket) { return std::move(socket).error(); }
     const int fd = socket->get();
     result<void> done = set_options(fd, options, purpose);
-    if (done && options.reuse_address) { done = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR", purpose); }
-    if (done && options.reuse_port) { done = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT", purpose); }
-    if (done && at.address.is_v6()) {
-        done = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.only_ipv6 ? 1 : 0, "IPV6_V6ONLY", purpose);
+    if (done) {
+        done =
+            detail::set_options(fd,
+                                {{options.reuse_address, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR"},
+                                 {options.reuse_port, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT"},
+                                 {at.address.is_v6(), IPPROTO_IPV6, IPV6_V6ONLY, options.only_ipv6 ? 1 : 0, "IPV6_V6ONLY"}},
+                                purpose);
     }
     if (done) { done = detail::bind_to(fd, detail::socket_address(at), purpose); }
     if (!done) { return std::move(done).error(); }

@@ -15,8 +15,6 @@
 namespace fluxnet {
 namespace {
 
-using detail::set_option;
-
 constexpr std::size_t most_at_once = 64;
 
 /// The headers of several messages, for recvmmsg(2) and sendmmsg(2).
@@ -43,26 +41,16 @@ result<udp_socket> udp_socket::bind(const proto::ip_endpoint& at, const udp_opti
     result<descriptor> socket = detail::make_socket(detail::family_of(at), SOCK_DGRAM, 0, purpose);
     if (!socket) { return std::move(socket).error(); }
     const int fd = socket->get();
-    struct entry {
-        bool wanted;
-        int level;
-        int option;
-        int value;
-        const char* name;
-    };
-    const entry entries[] = {
-        {options.reuse_address, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR"},
-        {options.reuse_port, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT"},
-        {options.broadcast, SOL_SOCKET, SO_BROADCAST, 1, "SO_BROADCAST"},
-        {at.address.is_v6(), IPPROTO_IPV6, IPV6_V6ONLY, options.only_ipv6 ? 1 : 0, "IPV6_V6ONLY"},
-        {options.coalesce, SOL_UDP, UDP_GRO, 1, "UDP_GRO"},
-        {options.send_buffer != 0, SOL_SOCKET, SO_SNDBUF, options.send_buffer, "SO_SNDBUF"},
-        {options.receive_buffer != 0, SOL_SOCKET, SO_RCVBUF, options.receive_buffer, "SO_RCVBUF"},
-    };
-    result<void> done;
-    for (const entry& each : entries) {
-        if (done && each.wanted) { done = set_option(fd, each.level, each.option, each.value, each.name, purpose); }
-    }
+    result<void> done =
+        detail::set_options(fd,
+                            {{options.reuse_address, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR"},
+                             {options.reuse_port, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT"},
+                             {options.broadcast, SOL_SOCKET, SO_BROADCAST, 1, "SO_BROADCAST"},
+                             {at.address.is_v6(), IPPROTO_IPV6, IPV6_V6ONLY, options.only_ipv6 ? 1 : 0, "IPV6_V6ONLY"},
+                             {options.coalesce, SOL_UDP, UDP_GRO, 1, "UDP_GRO"},
+                             {options.send_buffer != 0, SOL_SOCKET, SO_SNDBUF, options.send_buffer, "SO_SNDBUF"},
+                             {options.receive_buffer != 0, SOL_SOCKET, SO_RCVBUF, options.receive_buffer, "SO_RCVBUF"}},
+                            purpose);
     if (done && !options.interface.empty()) { done = detail::bind_to_interface(fd, options.interface, purpose); }
     if (done) { done = detail::bind_to(fd, detail::socket_address(at), purpose); }
     if (!done) { return std::move(done).error(); }

@@ -39,11 +39,6 @@ task<result<Socket>> connect_to(int type, unix_address peer, const char* name) {
     co_return Socket(std::move(*socket));
 }
 
-unix_address own_address(int fd) {
-    detail::socket_address address;
-    return ::getsockname(fd, address.data(), &address.size()) == 0 ? address.local() : unix_address();
-}
-
 }  // namespace
 
 namespace detail {
@@ -83,7 +78,8 @@ result<descriptor> listen_unix(int type, const unix_address& at, int backlog) {
 }
 
 unix_address local_address_of(int fd) {
-    return own_address(fd);
+    socket_address address;
+    return ::getsockname(fd, address.data(), &address.size()) == 0 ? address.local() : unix_address();
 }
 
 }  // namespace detail
@@ -111,7 +107,7 @@ result<unix_datagram> unix_datagram::bind(const unix_address& at) {
 }
 
 unix_address unix_datagram::local_address() const {
-    return own_address(fd());
+    return detail::local_address_of(fd());
 }
 
 }  // namespace fluxnet

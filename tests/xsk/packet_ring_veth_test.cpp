@@ -3,8 +3,8 @@
 // comes to have them.
 #include "fluxnet/xsk/builder.hpp"
 
-#include "tests/support/capabilities.hpp"
 #include "tests/support/syscall_counter.hpp"
+#include "tests/xsk/capable_child.hpp"
 #include "tests/xsk/veth_pair.hpp"
 
 #include <doctest/doctest.h>
@@ -31,26 +31,6 @@ constexpr xdp_mode mode = xdp_mode::packet_ring;
 void run(veth_pair& pair, side end, const std::vector<std::string>& command) {
     const finished done = pair.bed.run(end, command, 5s);
     REQUIRE_MESSAGE(done.success(), done.output);
-}
-
-/// Runs `work` in a child with no capability but these, and returns what it returned; -1 when it did not come to that.
-int run_with(std::initializer_list<int> capabilities, const std::function<int()>& work) {
-    const pid_t child = ::fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        try {
-            for (int one = 0; one <= CAP_LAST_CAP; ++one) {
-                const bool kept = std::find(capabilities.begin(), capabilities.end(), one) != capabilities.end();
-                if (!kept && one != CAP_SETPCAP) { drop_capability(one); }
-            }
-            drop_capability(CAP_SETPCAP);
-            ::_exit(work());
-        } catch (...) {}
-        ::_exit(255);
-    }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    return WIFEXITED(status) && WEXITSTATUS(status) != 255 ? WEXITSTATUS(status) : -1;
 }
 
 /// Receives until nothing has come for a while; returns how many there were.

@@ -3,7 +3,7 @@
 // refused and what is noted.
 #include "fluxnet/xsk/builder.hpp"
 
-#include "tests/support/capabilities.hpp"
+#include "tests/xsk/capable_child.hpp"
 #include "tests/xsk/veth_pair.hpp"
 
 #include <doctest/doctest.h>
@@ -20,26 +20,6 @@ using namespace fluxnet::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-/// Runs `work` in a child that has no capability but these, and returns what it returned; -1 when it did not come to that.
-int run_with(std::initializer_list<int> capabilities, const std::function<int()>& work) {
-    const pid_t child = ::fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        try {
-            for (int one = 0; one <= CAP_LAST_CAP; ++one) {
-                const bool kept = std::find(capabilities.begin(), capabilities.end(), one) != capabilities.end();
-                if (!kept && one != CAP_SETPCAP) { drop_capability(one); }
-            }
-            drop_capability(CAP_SETPCAP);
-            ::_exit(work());
-        } catch (...) {}
-        ::_exit(255);
-    }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    return WIFEXITED(status) && WEXITSTATUS(status) != 255 ? WEXITSTATUS(status) : -1;
-}
 
 void ip(veth_pair& pair, const std::vector<std::string>& arguments) {
     std::vector<std::string> command{"ip"};

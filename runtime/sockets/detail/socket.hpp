@@ -9,6 +9,7 @@
 #include "fluxnet/runtime/sockets/detail/socket_address.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -22,9 +23,17 @@ namespace fluxnet::detail {
 /// Makes a blocking socket that is closed on exec. Errors as socket(2).
 [[nodiscard]] result<descriptor> make_socket(int family, int type, int protocol, const std::string& purpose);
 
-/// Sets an option to an int. Errors as setsockopt(2), with the option's name.
-[[nodiscard]] result<void> set_option(int fd, int level, int option, int value, const char* name,
-                                      const std::string& purpose);
+/// An option that is an int, and whether it is asked for.
+struct socket_option {
+    bool wanted;
+    int level;
+    int option;
+    int value;
+    const char* name;
+};
+
+/// Sets the options that are wanted, up to the first that is refused. Errors as setsockopt(2), with the option's name.
+[[nodiscard]] result<void> set_options(int fd, std::initializer_list<socket_option> options, const std::string& purpose);
 
 /// Binds a socket to an interface (SO_BINDTODEVICE).
 [[nodiscard]] result<void> bind_to_interface(int fd, std::string_view interface, const std::string& purpose);

@@ -18,6 +18,8 @@ public:
     /// Room for an address that the kernel tells: pass data(), room() and size().
     socket_address() noexcept : size_(room()) {}
     explicit socket_address(const proto::ip_endpoint& endpoint) noexcept;
+    /// A copy of an address that somebody else was told, of `size` bytes; room() at most.
+    socket_address(const sockaddr& address, socklen_t size) noexcept;
     /// Of at most unix_address::most bytes; what is longer is cut, so check that first.
     explicit socket_address(const unix_address& address) noexcept;
 

@@ -5,23 +5,13 @@
 // so its destructor waits until the kernel has let go of that.
 #pragma once
 
+#include "fluxnet/runtime/core/detail/failure_of.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/reactor/io_operation.hpp"
 #include "fluxnet/runtime/reactor/reactor.hpp"
-#include "fluxnet/xsk/base/error.hpp"
-
-#include <cerrno>
-#include <system_error>
 
 namespace fluxnet::detail {
-
-/// Says what a negative result of a completion operation means.
-[[nodiscard]] inline std::error_code failure_of(int result) noexcept {
-    if (result == -ECANCELED) { return errc::operation_canceled; }
-    if (result == io_operation::refused) { return errc::not_in_virtual_time; }
-    return {-result, std::system_category()};
-}
 
 class transfer : public operation, public io_operation {
 protected:
