@@ -10,6 +10,7 @@
 #include "fluxnet/runtime/packets/async_tx.hpp"
 #include "fluxnet/runtime/packets/metrics.hpp"
 #include "tests/runtime/coroutines.hpp"
+#include "tests/runtime/drained_port.hpp"
 #include "tests/runtime/fake_port.hpp"
 #include "tests/runtime/reactor_tests.hpp"
 #include "tests/xsk/dies.hpp"
@@ -119,8 +120,8 @@ FLUXNET_REACTOR_TEST("a receiving handle goes on on the executor that it was mov
     const int fd = sockets.rx.socket().fd();
     std::thread network;
     here->spawn([&]() -> task<void> {
-        network = std::thread([&] {
-            std::this_thread::sleep_for(5ms);
+        network = std::thread([&, sleeps = here->sleeps()] {
+            wait_for_sleep(*here, sleeps + 1);
             arrive(kernel, fd, 1);
         });
         co_await receive_one(sockets.rx, 1);  // a poll was armed here
@@ -140,8 +141,8 @@ FLUXNET_REACTOR_TEST("a receiving handle goes on on the executor that it was mov
     here.reset();
     there.run_there([&]() -> task<void> { co_await receive_one(sockets.rx, 2); });
     there.run_there([&]() -> task<void> {
-        network = std::thread([&] {
-            std::this_thread::sleep_for(5ms);
+        network = std::thread([&, sleeps = there.loop.sleeps()] {
+            wait_for_sleep(there.loop, sleeps + 1);
             arrive(kernel, fd, 3);
         });
         co_await receive_one(sockets.rx, 3);

@@ -5,6 +5,7 @@
 #include "fluxnet/runtime/core/executor.hpp"
 #include "tests/runtime/own_calls.hpp"
 #include "tests/runtime/veth_port.hpp"
+#include "tests/support/epoll_waiter.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/support/syscall_counter.hpp"
 
@@ -15,6 +16,9 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <optional>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -124,5 +128,33 @@ TEST_CASE("a deleted interface ends a receive that waits on a packet ring") {
     });
     port.loop.run();
     other.join();
+    CHECK(seen == errc::interface_gone);
+}
+
+TEST_CASE("a loop that is not ours hears of a link in each of its sleeps though a poll has just taken news of it") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    veth_port port(xdp_mode::packet_ring);
+    epoll_waiter waiter;
+    std::error_code seen;
+    port.loop.spawn([&]() -> task<void> {
+        std::array<packet, 8> burst;
+        seen = (co_await port.sockets.rx.recv(burst)).ec;
+    });
+    const auto sleep = [&] {
+        for (;;) {
+            while (port.loop.poll()) {}
+            if (!port.loop.has_work()) { return std::optional<sleep_plan>(); }
+            if (const auto plan = port.loop.prepare_sleep()) { return plan; }
+        }
+    };
+    for (const auto& change : {std::function<void()>([&] { port.bed.set_link(side::host, false); }),
+                               std::function<void()>([&] { port.bed.delete_link(); })}) {
+        const auto plan = sleep();
+        REQUIRE(plan.has_value());
+        change();
+        CHECK(waiter.wait(*plan, 10s));
+        port.loop.after_sleep();
+    }
+    CHECK_FALSE(sleep().has_value());
     CHECK(seen == errc::interface_gone);
 }

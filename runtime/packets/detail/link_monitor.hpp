@@ -57,7 +57,7 @@ private:
         boost::intrusive::tag<link_listener>, boost::intrusive::link_mode<boost::intrusive::auto_unlink>>>;
 
     void end_turn() noexcept override;
-    void before_sleep() noexcept override {}
+    void before_sleep() noexcept override { end_turn(); }  // news may have come since the turn ended
     void after_sleep() noexcept override {}
     void end_run() noexcept override;
     void on_ready(int result) noexcept override;
