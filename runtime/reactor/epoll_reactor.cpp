@@ -51,7 +51,7 @@ static_assert(EPOLLRDHUP == POLLRDHUP && EPOLLRDNORM == POLLRDNORM && EPOLLWRNOR
 constexpr unsigned event_mask = 0xffff;  // without epoll's flags
 constexpr unsigned always_told = EPOLLERR | EPOLLHUP | EPOLLRDHUP;
 constexpr unsigned always_ready = EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM;  // files that are not pollable
-constexpr std::uint64_t tag_wake = ~std::uint64_t{0};
+constexpr std::uint64_t waker_tag = ~std::uint64_t{0};
 
 /// What the kernel is given to identify a descriptor: its number, and which of the files that had it.
 std::uint64_t tag_of(int fd, std::uint32_t generation) noexcept {
@@ -65,7 +65,7 @@ public:
         epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
         if (epoll_fd_ < 0) { throw std::system_error(errno, std::generic_category(), "make an epoll descriptor"); }
         wake_fd_ = ::eventfd(0, EFD_CLOEXEC);
-        epoll_event wake{.events = EPOLLIN | EPOLLET, .data = {.u64 = tag_wake}};
+        epoll_event wake{.events = EPOLLIN | EPOLLET, .data = {.u64 = waker_tag}};
         if (wake_fd_ < 0 || ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &wake) != 0) {
             const int number = errno;
             if (wake_fd_ >= 0) { ::close(wake_fd_); }
@@ -300,7 +300,7 @@ private:
 
     void take(const epoll_event& event) noexcept {
         const std::uint64_t tag = event.data.u64;
-        if (tag == tag_wake) {
+        if (tag == waker_tag) {
             woken_ = true;
             return;
         }

@@ -18,7 +18,7 @@ if(ROUTE STREQUAL "find_package")
     run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
     set(route -DCMAKE_PREFIX_PATH=${WORK}/prefix)
 else()
-    set(route -DFLUXNET_SOURCE=${SOURCE} -DFLUXNET_CHECKED=${CHECKED})
+    set(route -DFLUXNET_SOURCE=${SOURCE} -DFLUXNET_CHECKED=${CHECKED} -DFLUXNET_UNITY=ON)
 endif()
 run(${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer/${ROUTE} -B ${WORK}/build -G ${GENERATOR} ${route}
     -DCMAKE_CXX_COMPILER=${CXX} "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}" -DCMAKE_BUILD_TYPE=${BUILD_TYPE} -DCMAKE_CXX_FLAGS_DEBUG=
