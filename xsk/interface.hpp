@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the system knows of a network interface, as far as a socket needs it. A value; true at the moment it was asked for.
+// What the system knows of a network interface, as far as a socket needs it. A plain value, for
+// any thread; true at the moment it was asked for.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `idle_policy`: what an executor does when it has nothing to do.
+// `idle_policy`: what an executor does when it has nothing to do. A plain value, which the executor copies; any thread.
 #pragma once
 
 #include <chrono>

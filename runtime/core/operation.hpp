@@ -61,10 +61,10 @@ protected:
         if (phase_ != phase::idle) { end(); }
     }
 
-    /// The body of await_suspend(): notes who waits, calls `start`, which begins what is waited for, and registers with the
-    /// stop token. When the coroutine was asked to stop already it starts nothing: the outcome is operation_canceled, and
-    /// the coroutine goes on in the next turn, so that a loop that does not look at outcomes lets others run all the same.
-    /// `give_up` is called instead of `start` then.
+    /// The body of await_suspend(): notes which coroutine waits, calls `start`, which begins what is waited for, and
+    /// registers with the stop token. When the coroutine was asked to stop already it starts nothing: the outcome is
+    /// operation_canceled, and the coroutine goes on in the next turn, so that a loop that does not look at outcomes lets
+    /// others run all the same. `give_up` is called instead of `start` then.
     template <class Promise, class Start, class GiveUp>
     void suspend(std::coroutine_handle<Promise> waiting, Start start, GiveUp give_up) {
         if (stopped_before(waiting)) [[unlikely]] {

@@ -48,8 +48,8 @@ private:
     bool canceled_;
 };
 
-/// Goes to the end of the ready queue: everybody else who is ready runs first. Returns operation_canceled when the task was
-/// cancelled before.
+/// Goes to the end of the ready queue: every other coroutine that is ready runs first. Returns operation_canceled when the
+/// task was cancelled before.
 [[nodiscard]] inline yield_awaiter yield() noexcept {
     return {};
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `task_info`: what an executor can tell about a task that has not ended. A value; see executor::tasks().
+// `task_info`: what an executor can tell about a task that has not ended. A plain value; see
+// executor::tasks() for the thread that may ask.
 #pragma once
 
 #include <chrono>

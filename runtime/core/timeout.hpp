@@ -7,8 +7,8 @@
 // What is awaited runs in place, as if it were awaited directly; only what cancels it is added. It may move to another
 // executor: when it has ended, the awaiting coroutine goes on where it was. No limit bounds the way there: a task that
 // travels to an executor that does not run ends when that executor runs. move_to() is not taken under a limit, because the
-// coroutine would come back and leave the handle there. One allocation, for the stop state that stands between the awaiting
-// coroutine's and the one awaited, and a frame.
+// coroutine would come back and leave the handle there. Awaited on an executor's thread, as all awaits are. One allocation,
+// for the stop state that stands between the awaiting coroutine's and the one awaited, and a frame.
 #pragma once
 
 #include "fluxnet/runtime/core/detail/there_and_back.hpp"

@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <map>
+#include <memory>
 #include <numeric>
+#include <string>
 
 namespace fluxnet {
 
@@ -87,9 +90,14 @@ result<std::unique_ptr<engine>> open_engine(std::span<const builder> ports, cons
                                [](std::uint32_t sum, const builder& port) { return sum + port.memory().frame_count; }));
     auto memory = all.find_memory(1);
     if (!memory) { return memory.error(); }
+    std::map<std::string, std::shared_ptr<program>> loaded;  // by interface: its queues share one
     for (const builder& options : ports) {
-        auto sockets = builder(options).over(*memory).build_system();
+        builder port = options;
+        std::shared_ptr<program>& shared = loaded[options.socket().interface];
+        if (options.socket().attach && options.socket().shared_program == nullptr) { port.use_program(shared); }
+        auto sockets = port.over(*memory).build_system();
         if (!sockets) { return sockets.error(); }
+        if (sockets->rx.redirect() != nullptr) { shared = sockets->rx.redirect(); }
         auto added = made->add_port(std::move(*sockets), options.batching());
         if (!added) { return added.error(); }
     }

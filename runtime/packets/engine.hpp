@@ -145,7 +145,7 @@ private:
                                                           reactor_kind kind = reactor_kind::automatic);
 
 /// The same with several ports, numbered as given, over one UMEM: that of the first builder, which is made with the frames
-/// of all when none is given.
+/// of all when none is given. Ports on queues of one interface share its program.
 [[nodiscard]] result<std::unique_ptr<engine>> open_engine(std::span<const builder> ports,
                                                           const idle_policy& idle = {.how = poller::adaptive},
                                                           reactor_kind kind = reactor_kind::automatic);

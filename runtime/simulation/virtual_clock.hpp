@@ -8,10 +8,10 @@
 // the next timer or the next arrival on a wire, whichever is earlier. When there is neither, nothing can ever happen again,
 // and run() throws errc::deadlock with a list of what is awaited.
 //
-// Whoever is ready at the same time is woken in an order that the seed decides, at every single resumption. Timers that are
-// due together become ready in the order in which they were set, and packets that arrive with them just before. Two runs of
-// one program with the same seed are the same on every machine and with every compiler, as long as the program itself takes
-// no addresses, real times or the like into account; digest() proves it.
+// Coroutines that are ready at the same time resume in an order that the seed decides, at every single resumption. Timers
+// that are due together become ready in the order in which they were set, and packets that arrive with them just before. Two
+// runs of one program with the same seed are the same on every machine and with every compiler, as long as the program
+// itself takes no addresses, real times or the like into account; digest() proves it.
 //
 // What the world outside decides is refused: descriptors of the kernel (readable(), signals, sockets on real interfaces) and
 // posts from other threads end with errc::not_in_virtual_time.

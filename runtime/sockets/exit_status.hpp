@@ -3,7 +3,7 @@
 //
 //     if (const exit_result end = co_await child.wait(); !end.ec && !end.status.success()) { ... }
 //
-// Plain values. Source: waitid(2).
+// Plain values, for any thread. Source: waitid(2).
 #pragma once
 
 #include "fluxnet/xsk/base/error.hpp"

@@ -6,7 +6,7 @@
 //     options.out = process_stream::pipe();
 //     result<subprocess> started = subprocess::start(options);
 //
-// Plain values. Descriptors named here stay the caller's.
+// Plain values, for any thread. Descriptors named here stay the caller's.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `tcp_options`: what is asked of the kernel for a TCP socket. A plain value without a destructor, so that g++ 12
-// takes it in braces within a co_await expression. Source: tcp(7), socket(7).
+// `tcp_options`: what is asked of the kernel for a TCP socket. A plain value, for any thread; it has no
+// destructor, so that g++ 12 takes it in braces within a co_await expression. Source: tcp(7), socket(7).
 #pragma once
 
 #include "fluxnet/proto/ip_endpoint.hpp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `udp_options`: what is asked of the kernel for a UDP socket. A plain value without a destructor, so that g++ 12
-// takes it in braces within a co_await expression. Source: udp(7), ip(7), ipv6(7), socket(7).
+// `udp_options`: what is asked of the kernel for a UDP socket. A plain value, for any thread; it has no
+// destructor, so that g++ 12 takes it in braces within a co_await expression. Source: udp(7), ip(7), ipv6(7), socket(7).
 #pragma once
 
 #include <string_view>

@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <fstream>
@@ -179,4 +180,19 @@ TEST_CASE("an idle engine burns a CPU only when it is told to") {
     }
     const idle_engine busy = run_idle(poller::busy, [](const engine& loop) { return loop.turns() > 50'000; });
     CHECK(busy.sleeps == 0);
+}
+
+TEST_CASE("ports on the queues of one interface share its program") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    testbed bed({.queues = 2});
+    const network_namespace::scoped_enter inside(bed.host());
+    const builder first = small(bed, xdp_mode::native, 16);
+    const std::array ports{first, builder(first).queue(1)};
+    auto loop = open_engine(ports);
+    REQUIRE_MESSAGE(loop.has_value(), loop.error().message());
+    const auto shared = (*loop)->port(0).receiving().redirect();
+    REQUIRE(shared != nullptr);
+    CHECK((*loop)->port(1).receiving().redirect() == shared);
+    CHECK(shared->queues() == std::vector<std::uint32_t>{0, 1});
+    CHECK(bed.xdp_program_id(side::host) == shared->id());
 }

@@ -139,7 +139,7 @@ public:
         return place_.checker->arrive(frame, detail::frame_state::tx, detail::frame_state::free);
     }
 
-    /// Sets who is to be woken; only while no hunger is published. Owner only.
+    /// Sets the waker that a return calls; only while no hunger is published. Owner only.
     void set_waker(frame_waker waker) noexcept { returns_.set_waker(waker); }
 
     /// Asks to be woken by the next return. Returns false, publishing nothing, when frames wait on the stack already.

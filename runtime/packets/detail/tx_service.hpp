@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `tx_service`: what the executor and the link monitor hold of an async_tx: its tx, who waits there, and when to look again.
+// `tx_service`: what the executor and the link monitor hold of an async_tx: its tx, the coroutines that wait
+// there, and when to look again.
 //
 // Owned by the handle, at an address that stays while the handle moves. Threads: used on the executor's thread, or while no
 // thread runs the executor.
