@@ -18,21 +18,19 @@
 #pragma once
 
 #include "fluxnet/proto/ip_endpoint.hpp"
-#include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
 #include "fluxnet/runtime/sockets/detail/acceptor.hpp"
 #include "fluxnet/runtime/sockets/tcp_options.hpp"
 #include "fluxnet/runtime/sockets/tcp_stream.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
-#include <coroutine>
 #include <utility>
 
 namespace fluxnet {
 
 class tcp_listener {
 public:
-    class [[nodiscard]] accept_awaiter;
+    using accept_awaiter = detail::accept_awaiter<tcp_stream>;
 
     /// Listens. Port 0 takes a free one, which local_endpoint() tells. Errors name the step, the address and a remedy:
     /// EADDRINUSE, EADDRNOTAVAIL, EACCES. A handful of system calls.
@@ -43,7 +41,7 @@ public:
 
     /// Completes with the next connection, in the order in which they came. Errors: operation_canceled (none was taken),
     /// closed, handle_in_use (another coroutine accepts), wrong_executor, no descriptors (told once, see above).
-    [[nodiscard]] accept_awaiter accept() noexcept;
+    [[nodiscard]] accept_awaiter accept() noexcept { return {*acceptor_, "tcp_listener::accept"}; }
 
     /// Where it listens. One system call.
     [[nodiscard]] proto::ip_endpoint local_endpoint() const noexcept;
@@ -54,30 +52,5 @@ public:
 private:
     detail::acceptor_owner acceptor_;
 };
-
-class [[nodiscard]] tcp_listener::accept_awaiter final : private detail::accept_operation {
-public:
-    explicit accept_awaiter(detail::acceptor& of) noexcept : accept_operation(of) {}
-
-    [[nodiscard]] bool await_ready() noexcept { return ready(); }
-
-    template <class Promise>
-    void await_suspend(std::coroutine_handle<Promise> waiting) {
-        return suspend(waiting, [this] { start(); });
-    }
-
-    [[nodiscard]] result<tcp_stream> await_resume() {
-        result<descriptor> taken = take();
-        if (!taken) { return std::move(taken).error(); }
-        return tcp_stream(std::move(*taken));
-    }
-
-private:
-    [[nodiscard]] const char* name() const noexcept override { return "tcp_listener::accept"; }
-};
-
-inline tcp_listener::accept_awaiter tcp_listener::accept() noexcept {
-    return accept_awaiter(*acceptor_);
-}
 
 }  // namespace fluxnet

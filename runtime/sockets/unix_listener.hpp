@@ -16,7 +16,6 @@
 #include "fluxnet/runtime/sockets/unix_stream.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
-#include <coroutine>
 #include <type_traits>
 #include <utility>
 
@@ -32,26 +31,7 @@ namespace detail {
 template <class Socket>
 class basic_unix_listener {
 public:
-    class [[nodiscard]] accept_awaiter final : private detail::accept_operation {
-    public:
-        explicit accept_awaiter(detail::acceptor& of) noexcept : accept_operation(of) {}
-
-        [[nodiscard]] bool await_ready() noexcept { return ready(); }
-
-        template <class Promise>
-        void await_suspend(std::coroutine_handle<Promise> waiting) {
-            return suspend(waiting, [this] { start(); });
-        }
-
-        [[nodiscard]] result<Socket> await_resume() {
-            result<descriptor> taken = take();
-            if (!taken) { return std::move(taken).error(); }
-            return Socket(std::move(*taken));
-        }
-
-    private:
-        [[nodiscard]] const char* name() const noexcept override { return "unix_listener::accept"; }
-    };
+    using accept_awaiter = detail::accept_awaiter<Socket>;
 
     /// Listens. Errors: EADDRINUSE (the file is there: unlink it first if nobody serves it), ENOENT, EACCES, ENAMETOOLONG.
     [[nodiscard]] static result<basic_unix_listener> listen(const unix_address& at, int backlog = 4096) {
@@ -65,7 +45,7 @@ public:
     explicit basic_unix_listener(descriptor socket) : acceptor_(std::move(socket)) {}
 
     /// Completes with the next connection, in the order in which they came. Errors: as tcp_listener::accept().
-    [[nodiscard]] accept_awaiter accept() noexcept { return accept_awaiter(*acceptor_); }
+    [[nodiscard]] accept_awaiter accept() noexcept { return {*acceptor_, "unix_listener::accept"}; }
 
     /// Where it listens. One system call.
     [[nodiscard]] unix_address local_address() const { return detail::local_address_of(fd()); }
