@@ -208,7 +208,7 @@ TEST_CASE("the program on an interface is described by name and number and mode"
     }
     port.loaded->detach();
     CHECK_FALSE(port.loaded->attached());
-    CHECK(port.bed.xdp_program_id(side::host) == 0);
+    CHECK(port.bed.is_free_of_xdp(side::host));
     CHECK(describe_programs(port.index).empty());
 }
 
@@ -305,7 +305,7 @@ TEST_CASE("the program leaves the interface with a process that is killed") {
     ::waitpid(child, nullptr, 0);
     const deadline limit = 5s;
     while (bed.xdp_program_id(side::host) != 0 && !limit.passed()) { std::this_thread::sleep_for(1ms); }
-    CHECK(bed.xdp_program_id(side::host) == 0);
+    CHECK(bed.is_free_of_xdp(side::host));
     ::close(ends[0]);
     ::close(ends[1]);
 }

@@ -41,7 +41,7 @@ TEST_CASE("killed at a random moment of traffic 50 times it leaves no program an
         REQUIRE(ended);
         CHECK(ended->signal == SIGKILL);
         // The kernel tears the link down as the process's descriptors are closed, which has happened when it is reaped.
-        CHECK(bed.xdp_program_id(side::host) == 0);
+        CHECK(bed.is_free_of_xdp(side::host));
     }
     process echo = start_echo(bed);
     const finished ping = bed.run(side::peer, {"ping", "-c", "3", "-i", "0.01", "-w", "5", "-q", "10.77.0.1"}, 10s);

@@ -154,6 +154,14 @@ std::uint32_t testbed::xdp_program_id(side end) {
     return state ? state->xdp_program_id : 0;
 }
 
+bool testbed::is_free_of_xdp(side end, deadline limit) {
+    while (xdp_program_id(end) != 0) {
+        if (limit.passed()) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    }
+    return true;
+}
+
 finished testbed::run(side end, const std::vector<std::string>& argv, deadline limit) {
     process_options options;
     options.netns_fd = place(end).fd();

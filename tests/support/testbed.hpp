@@ -61,6 +61,11 @@ public:
     /// Returns the id of the XDP program on an interface, however attached; 0 when there is none or no interface.
     std::uint32_t xdp_program_id(side end);
 
+    /// Tells whether an interface has no XDP program, at the latest by the deadline. A link is detached when its last
+    /// descriptor is closed, and whoever lists the links of the system, another test or bpftool, has one of each for a
+    /// moment.
+    [[nodiscard]] bool is_free_of_xdp(side end, deadline limit = std::chrono::seconds(5));
+
     /// Runs a program inside a namespace and returns how it ended. Kills it at the deadline.
     finished run(side end, const std::vector<std::string>& argv, deadline limit);
 

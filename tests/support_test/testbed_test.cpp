@@ -124,7 +124,7 @@ TEST_CASE("deleting the link of a testbed removes both ends") {
     bed.delete_link();
     CHECK_FALSE(bed.run(side::host, {"ip", "link", "show", "dev", "flux0"}, 10s).success());
     CHECK_FALSE(bed.run(side::peer, {"ip", "link", "show", "dev", "peer0"}, 10s).success());
-    CHECK(bed.xdp_program_id(side::host) == 0);
+    CHECK(bed.is_free_of_xdp(side::host));
     bed.delete_link();
 }
 
@@ -136,14 +136,14 @@ TEST_CASE("a testbed tells which XDP program is attached") {
     bpf_prog_info info{};
     __u32 size = sizeof info;
     REQUIRE(::bpf_obj_get_info_by_fd(program.get(), &info, &size) == 0);
-    CHECK(bed.xdp_program_id(side::host) == 0);
+    CHECK(bed.is_free_of_xdp(side::host));
     for (const __u32 mode : {XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE}) {
         const int index = static_cast<int>(bed.ifindex(side::host));
         REQUIRE(bed.host().call([&] { return ::bpf_xdp_attach(index, program.get(), mode, nullptr); }) == 0);
         CHECK(bed.xdp_program_id(side::host) == info.id);
-        CHECK(bed.xdp_program_id(side::peer) == 0);
+        CHECK(bed.is_free_of_xdp(side::peer));
         REQUIRE(bed.host().call([&] { return ::bpf_xdp_detach(index, mode, nullptr); }) == 0);
-        CHECK(bed.xdp_program_id(side::host) == 0);
+        CHECK(bed.is_free_of_xdp(side::host));
     }
 }
 

@@ -159,7 +159,7 @@ FLUXNET_VETH_TEST("a peer that is killed in the middle of traffic and started ag
     // Nobody answers: sending goes on into the other end's kernel, and frames come back.
     converse(host, next, 20ms);
     CHECK(converse(host, next, 20ms) == 0);
-    CHECK(pair.bed.xdp_program_id(side::peer) == 0);
+    CHECK(pair.bed.is_free_of_xdp(side::peer));
     for (int round = 0; round < 3; ++round) {
         echo_process again(pair, mode);
         REQUIRE(again.started());

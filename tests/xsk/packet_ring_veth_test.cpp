@@ -64,7 +64,7 @@ TEST_CASE("a packet ring receives packets of every size, whole and in order, and
     system_sockets host = pair.open(side::host, mode);
     CHECK(host.rx.packet_ring());
     CHECK(any_mentions(host.notes, "AF_PACKET"));
-    CHECK(pair.bed.xdp_program_id(side::host) == 0);
+    CHECK(pair.bed.is_free_of_xdp(side::host));
     packet_socket peer = pair.plain(side::peer);
     for (std::uint32_t size = 60; size <= 1514;) {
         const std::uint32_t first = size;
@@ -374,7 +374,7 @@ TEST_CASE("a killed process with a packet ring leaves nothing on the interface")
     CHECK(WTERMSIG(status) == SIGKILL);
     const finished sockets = pair.bed.run(side::host, {"cat", "/proc/net/packet"}, 5s);
     CHECK(std::ranges::count(sockets.output, '\n') == 1);  // the line of titles
-    CHECK(pair.bed.xdp_program_id(side::host) == 0);
+    CHECK(pair.bed.is_free_of_xdp(side::host));
     const finished link = pair.bed.run(side::host, {"ip", "-d", "link", "show", pair.bed.name(side::host)}, 5s);
     CHECK(contains(link.output, "promiscuity 0"));
 }
