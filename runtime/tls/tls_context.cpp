@@ -18,8 +18,11 @@ namespace detail {
 std::string take_openssl_text() {
     std::string text;
     while (const unsigned long code = ::ERR_get_error()) {
+        if (ERR_GET_REASON(code) == ERR_R_SYS_LIB && !text.empty()) { continue; }  // what the system said is there already
         if (!text.empty()) { text += ", "; }
-        if (const char* reason = ::ERR_reason_error_string(code)) {
+        if (ERR_SYSTEM_ERROR(code)) {
+            text += errno_text(ERR_GET_REASON(code));
+        } else if (const char* reason = ::ERR_reason_error_string(code)) {
             text += reason;
         } else {
             std::array<char, 256> whole{};

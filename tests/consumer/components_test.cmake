@@ -58,6 +58,10 @@ if(TLS)
     run(WORKS ${ask} -B ${WORK}/seeing "-DARGUMENTS=REQUIRED\\;COMPONENTS\\;tls")
     says("found: 1" "target: runtime" "target: tls")
     is_silent_on("target: simulation")
+    # Where there is no OpenSSL, only who asks for TLS misses it.
+    run(WORKS ${ask} -B ${WORK}/without_openssl -DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON "-DARGUMENTS=REQUIRED")
+    says("found: 1" "target: runtime" "target: simulation")
+    is_silent_on("target: tls")
 endif()
 
 set(missing "pkg-config does not find libbpf, which fluxnet needs: install its development package")

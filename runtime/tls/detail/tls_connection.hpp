@@ -2,8 +2,8 @@
 // `tls_connection<S>`: an engine and the stream below it, with the coroutines that carry bytes between the two.
 //
 // Shared by a `tls_stream` and its coroutines, which may outlive that: they find no stream below then, and end. One
-// coroutine reads and one writes at a time. They meet only in the engine, whose calls do not wait. Threads: the stream's
-// below.
+// coroutine reads and one writes at a time. They meet in the engine, whose calls do not wait, and in fill(). Threads: the
+// stream's below.
 #pragma once
 
 #include "fluxnet/runtime/core/executor.hpp"
