@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Every public header of the library.
+// Every public header of the library, except those of TLS, which is not built everywhere.
 #pragma once
 
 #include "fluxnet/proto.hpp"

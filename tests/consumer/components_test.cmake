@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Asks for components that there are not, and for the library where pkg-config finds nothing.
-# SOURCE, BUILD: the library's folders. WORK: made anew. GENERATOR, CXX, CXX_FLAGS: as in the build that tests it.
+# SOURCE, BUILD: the library's folders. WORK: made anew. GENERATOR, CXX, CXX_FLAGS, TLS: as in the build that tests it.
 cmake_minimum_required(VERSION 3.25)
 file(REMOVE_RECURSE ${WORK})
 file(MAKE_DIRECTORY ${WORK}/nothing)
@@ -41,7 +41,11 @@ set(compiler -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${CXX} "-DCMAKE_CXX_FLAGS=${CX
 set(ask ${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer/components ${compiler})
 run(WORKS ${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
 
-set(unknown "fluxnet has no component nosuch here; installed are: proto, xsk, runtime, simulation")
+set(tls "")
+if(TLS)
+    set(tls ", tls")
+endif()
+set(unknown "fluxnet has no component nosuch here; installed are: proto, xsk, runtime, simulation${tls}")
 run(FAILS ${ask} -B ${WORK}/seeing "-DARGUMENTS=REQUIRED\\;COMPONENTS\\;runtime\\;nosuch")
 says("${unknown}")
 run(WORKS ${ask} -B ${WORK}/seeing "-DARGUMENTS=QUIET\\;COMPONENTS\\;runtime\\;nosuch")
@@ -49,7 +53,16 @@ says("found: 0" "because: ${unknown}")
 is_silent_on("CMake Warning" "CMake Error" "target:")
 run(WORKS ${ask} -B ${WORK}/seeing "-DARGUMENTS=REQUIRED\\;COMPONENTS\\;proto\\;OPTIONAL_COMPONENTS\\;nosuch")
 says("found: 1" "target: proto")
-is_silent_on("target: xsk" "target: runtime" "target: simulation")
+is_silent_on("target: xsk" "target: runtime" "target: simulation" "target: tls")
+if(TLS)
+    run(WORKS ${ask} -B ${WORK}/seeing "-DARGUMENTS=REQUIRED\\;COMPONENTS\\;tls")
+    says("found: 1" "target: runtime" "target: tls")
+    is_silent_on("target: simulation")
+    # Where there is no OpenSSL, only who asks for TLS misses it.
+    run(WORKS ${ask} -B ${WORK}/without_openssl -DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON "-DARGUMENTS=REQUIRED")
+    says("found: 1" "target: runtime" "target: simulation")
+    is_silent_on("target: tls")
+endif()
 
 set(missing "pkg-config does not find libbpf, which fluxnet needs: install its development package")
 run(WORKS ${blind} ${ask} -B ${WORK}/blind "-DARGUMENTS=QUIET")

@@ -42,6 +42,13 @@ const std::set<found_awaiter> not_awaited{
     {"task.hpp", "final_awaiter"},
     {"signal_set.hpp", "stop_on"},  // what it awaits is signal_set::next()
     {"resolve.hpp", "resolve"},     // what it awaits is offload()
+    // What these await is the stream below.
+    {"tls_stream.hpp", "connect"},
+    {"tls_stream.hpp", "accept"},
+    {"tls_stream.hpp", "read"},
+    {"tls_stream.hpp", "read_borrowed"},
+    {"tls_stream.hpp", "write"},
+    {"tls_stream.hpp", "shutdown_write"},
 };
 
 }  // namespace

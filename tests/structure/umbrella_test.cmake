@@ -28,5 +28,5 @@ endfunction()
 
 check(proto/proto.hpp "^proto/" "^$")
 check(xsk/xsk.hpp "^xsk/" "^xsk/simulation/")
-check(runtime/runtime.hpp "^runtime/" "^runtime/(simulation|asio|tool)/")
+check(runtime/runtime.hpp "^runtime/" "^runtime/(simulation|asio|tls|tool)/")
 check(runtime/simulation/simulation.hpp "^(xsk|runtime)/simulation/" "^$")
