@@ -18,6 +18,7 @@
 #pragma once
 
 #include "fluxnet/proto/ip_endpoint.hpp"
+#include "fluxnet/runtime/sockets/accept_awaiter.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
 #include "fluxnet/runtime/sockets/detail/acceptor.hpp"
 #include "fluxnet/runtime/sockets/tcp_options.hpp"
@@ -30,7 +31,7 @@ namespace fluxnet {
 
 class tcp_listener {
 public:
-    using accept_awaiter = detail::accept_awaiter<tcp_stream>;
+    using accept_awaiter = fluxnet::accept_awaiter<tcp_stream>;
 
     /// Listens. Port 0 takes a free one, which local_endpoint() tells. Errors name the step, the address and a remedy:
     /// EADDRINUSE, EADDRNOTAVAIL, EACCES. A handful of system calls.

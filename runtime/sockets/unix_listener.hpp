@@ -10,6 +10,7 @@
 // Threads: that of the executor of the first accept(). Source: unix(7).
 #pragma once
 
+#include "fluxnet/runtime/sockets/accept_awaiter.hpp"
 #include "fluxnet/runtime/sockets/detail/acceptor.hpp"
 #include "fluxnet/runtime/sockets/unix_address.hpp"
 #include "fluxnet/runtime/sockets/unix_seqpacket.hpp"
@@ -31,7 +32,7 @@ namespace detail {
 template <class Socket>
 class basic_unix_listener {
 public:
-    using accept_awaiter = detail::accept_awaiter<Socket>;
+    using accept_awaiter = fluxnet::accept_awaiter<Socket>;
 
     /// Listens. Errors: EADDRINUSE (the file is there: unlink it first if nobody serves it), ENOENT, EACCES, ENAMETOOLONG.
     [[nodiscard]] static result<basic_unix_listener> listen(const unix_address& at, int backlog = 4096) {

@@ -290,17 +290,17 @@ private:
 
 [[nodiscard]] std::vector<fault_entry> connection_rows() {
     return {
-        fault_entry{.file = "tcp_listener.hpp",
-                    .awaiter = "tcp_listener::accept_awaiter",
+        fault_entry{.file = "accept_awaiter.hpp",
+                    .awaiter = "accept_awaiter",
                     .what = "a connection at a TCP listener",
                     .make = make_world<kernel_accept_world<tcp_listener, SOCK_STREAM>>,
                     .needs_descriptor = true},
-        fault_entry{.file = "unix_listener.hpp",
+        fault_entry{.file = "accept_awaiter.hpp",
                     .awaiter = "accept_awaiter",
                     .what = "a connection at a Unix listener",
                     .make = make_world<kernel_accept_world<unix_listener, SOCK_STREAM>>,
                     .needs_descriptor = true},
-        fault_entry{.file = "unix_listener.hpp",
+        fault_entry{.file = "accept_awaiter.hpp",
                     .awaiter = "accept_awaiter",
                     .what = "a connection at a Unix listener for messages",
                     .make = make_world<kernel_accept_world<unix_seqpacket_listener, SOCK_SEQPACKET>>,

@@ -13,7 +13,6 @@
 #include "fluxnet/xsk/base/error.hpp"
 
 #include <chrono>
-#include <coroutine>
 #include <cstddef>
 #include <deque>
 #include <memory>
@@ -83,31 +82,6 @@ private:
 
     acceptor* acceptor_;  // null once the listener is gone
     std::error_code refused_ = no_error;
-};
-
-/// The same, as a listener of `Stream` hands it out. `name`: a literal, of what is awaited.
-template <class Stream>
-class [[nodiscard]] accept_awaiter final : private accept_operation {
-public:
-    accept_awaiter(acceptor& of, const char* name) noexcept : accept_operation(of), name_(name) {}
-
-    [[nodiscard]] bool await_ready() noexcept { return ready(); }
-
-    template <class Promise>
-    void await_suspend(std::coroutine_handle<Promise> waiting) {
-        return suspend(waiting, [this] { start(); });
-    }
-
-    [[nodiscard]] result<Stream> await_resume() {
-        result<descriptor> taken = take();
-        if (!taken) { return std::move(taken).error(); }
-        return Stream(std::move(*taken));
-    }
-
-private:
-    [[nodiscard]] const char* name() const noexcept override { return name_; }
-
-    const char* const name_;
 };
 
 }  // namespace fluxnet::detail
