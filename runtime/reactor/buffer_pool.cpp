@@ -2,7 +2,6 @@
 #include "fluxnet/runtime/reactor/detail/buffer_pool.hpp"
 
 #include <bit>
-#include <cassert>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -66,12 +65,6 @@ std::optional<std::uint32_t> buffer_pool::take() noexcept {
 void buffer_pool::untake(std::uint32_t number) noexcept {
     --taken_;
     free_[free_count_++] = number;
-}
-
-void buffer_pool::chosen(std::uint32_t number) noexcept {
-    assert(number < count_);
-    static_cast<void>(number);
-    ++chosen_;
 }
 
 void buffer_pool::give_back(std::uint32_t number) noexcept {

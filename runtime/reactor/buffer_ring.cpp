@@ -31,11 +31,11 @@ void wake(void* of) noexcept {
 }  // namespace
 
 void receive_many_operation::on_result(int result, unsigned flags) noexcept {
-    received_buffer buffer;
     if ((flags & detail::io_with_buffer) != 0) {
-        buffer = pool_->handle(detail::buffer_in(flags), static_cast<std::uint32_t>(result));
+        on_received(result, pool_->handle(detail::buffer_in(flags), static_cast<std::uint32_t>(result)), flags & io_more);
+    } else {
+        on_received(result, {}, flags & io_more);
     }
-    on_received(result, std::move(buffer), flags & io_more);
 }
 
 buffer_ring::buffer_ring(reactor& owner, const buffer_ring_config& config) : owner_(owner), pool_(make_pool(config)) {

@@ -4,31 +4,11 @@
 #include "fluxnet/runtime/reactor/detail/buffer_pool.hpp"
 
 #include <algorithm>
-#include <cassert>
 #include <utility>
 
 #include <unistd.h>
 
 namespace fluxnet::detail {
-
-void io_completions::hold(io_operation& operation, const io_request& request) {
-    assert(!operation.pending());
-    operation.request_ = request;
-    operation.state_ = io_operation::state::held;
-    operation.cancelled_ = operation.owed_ = false;
-    if (request.pool != nullptr) { request.pool->add_user(); }
-    held_.push_back(operation);
-}
-
-void io_completions::add(io_operation& operation, int result, bool more, unsigned buffer) noexcept {
-    assert(is_held(operation));
-    ++operation.queued_;
-    queue_.push_back({&operation, result, (more ? io_more : 0) | buffer});
-    if (more) { return; }
-    operation.state_ = io_operation::state::fired;
-    operation.unlink();
-    fired_.push_back(operation);
-}
 
 void io_completions::drop(io_operation& operation) noexcept {
     for (std::size_t i = first_; operation.queued_ != 0; ++i) {
@@ -78,6 +58,10 @@ void io_completions::forget(bool in_use) noexcept {
     while (!fired_.empty()) { drop(fired_.front()); }
     queue_.clear();
     first_ = 0;
+}
+
+void io_completions::add_user(buffer_pool& pool) noexcept {
+    pool.add_user();
 }
 
 void io_completions::discard(const io_operation& operation, int result, unsigned flags) noexcept {

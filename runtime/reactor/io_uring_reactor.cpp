@@ -316,19 +316,18 @@ private:
     /// Moves all completions to the list of fired operations.
     void reap() noexcept {
         io_uring_cqe* completion = nullptr;
-        unsigned head = 0;
-        unsigned count = 0;
+        unsigned head = 0, count = 0;
         io_uring_for_each_cqe(&ring_, head, completion) {
             ++count;
+            if ((completion->user_data & io_bit) != 0) {
+                take(*reinterpret_cast<io_operation*>(static_cast<std::uintptr_t>(completion->user_data & ~io_bit)),
+                     *completion);
+                continue;
+            }
             if (completion->user_data == tag_ignored) { continue; }
             if (completion->user_data == tag_wake) {
                 woken_ = true;
                 wake_read_ = false;
-                continue;
-            }
-            if ((completion->user_data & io_bit) != 0) {
-                take(*reinterpret_cast<io_operation*>(static_cast<std::uintptr_t>(completion->user_data & ~io_bit)),
-                     *completion);
                 continue;
             }
             auto& operation = *reinterpret_cast<poll_operation*>(static_cast<std::uintptr_t>(completion->user_data));
@@ -340,7 +339,8 @@ private:
             mark_fired(operation, completion->res);
             fired_.push_back(operation);
         }
-        if (count != 0) { io_uring_cq_advance(&ring_, count); }
+        io_uring_cq_advance(&ring_, count);
+        buffers_.refill();
         if (changing_) [[unlikely]] { rearm_lost(); }
     }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/reactor/detail/ring_buffers.hpp"
 
-#include "fluxnet/runtime/reactor/io_operation.hpp"
-
 #include <algorithm>
 #include <cerrno>
 #include <limits>
@@ -79,15 +77,6 @@ void ring_buffers::fill(buffer_pool& pool) noexcept {
         io_uring_buf_ring_add(ring, pool.at(number), pool.buffer_size(), static_cast<unsigned short>(number), mask, added++);
     });
     if (added != 0) { io_uring_buf_ring_advance(ring, added); }
-}
-
-unsigned ring_buffers::take(buffer_pool& pool, const io_uring_cqe& completion) noexcept {
-    if ((completion.flags & IORING_CQE_F_BUFFER) == 0) { return 0; }
-    const std::uint32_t number = completion.flags >> IORING_CQE_BUFFER_SHIFT;
-    pool.chosen(number);
-    if (completion.res <= 0) { pool.give_back(number); }
-    fill(pool);
-    return completion.res > 0 ? with_buffer(number) : 0;
 }
 
 void ring_buffers::refill() noexcept {

@@ -7,29 +7,6 @@
 #include <sys/socket.h>
 
 namespace fluxnet {
-namespace {
-
-/// Why a stream cannot be read here and now, by whichever call.
-std::error_code why_not_read(const detail::socket_state& state) noexcept {
-    if (state.reader != nullptr) { return errc::handle_in_use; }
-    const executor* const here = executor::current();
-    if (state.pieces && here != nullptr && !state.pieces->is_on(*here)) { return errc::wrong_executor; }
-    return no_error;
-}
-
-}  // namespace
-
-kernel_stream::read_awaiter kernel_stream::read(std::span<std::byte> into) noexcept {
-    return {*state_, into};
-}
-
-kernel_stream::write_awaiter kernel_stream::write(std::span<const std::byte> from) noexcept {
-    return {*state_, from};
-}
-
-kernel_stream::borrow_awaiter kernel_stream::read_borrowed() noexcept {
-    return borrow_awaiter(*state_);
-}
 
 kernel_stream::shutdown_awaiter kernel_stream::shutdown_write() noexcept {
     const bool done = ::shutdown(state_->fd(), SHUT_WR) == 0;
@@ -43,7 +20,7 @@ descriptor kernel_stream::release() noexcept {
 }
 
 bool kernel_stream::read_awaiter::await_ready() noexcept {
-    refused_ = why_not_read(*state_);
+    refused_ = detail::why_not_read(*state_);
     if (refused_) { return true; }
     if (into_.empty()) { return detail::draw_here(); }
     return state_->pieces && state_->pieces->ready() && detail::draw_here();
@@ -110,11 +87,6 @@ io_result kernel_stream::read_awaiter::await_resume() noexcept {
     return {n_ != 0 ? no_error : state_->pieces->why(), n_};
 }
 
-bool kernel_stream::write_awaiter::await_ready() noexcept {
-    if (state_->writer != nullptr) { refused_ = errc::handle_in_use; }
-    return refused_ || (from_.empty() && detail::draw_here());
-}
-
 void kernel_stream::write_awaiter::start() {
     if (from_.empty()) {
         complete(no_error);
@@ -122,10 +94,6 @@ void kernel_stream::write_awaiter::start() {
     }
     state_->writer = this;
     submit(io_request::send(state_->fd(), from_));
-}
-
-void kernel_stream::write_awaiter::leave() noexcept {
-    if (state_ != nullptr && state_->writer == this) { state_->writer = nullptr; }
 }
 
 void kernel_stream::write_awaiter::send_rest() noexcept try {
@@ -158,34 +126,6 @@ void kernel_stream::write_awaiter::cancel() noexcept {
     withdraw();
 }
 
-io_result kernel_stream::write_awaiter::await_resume() noexcept {
-    if (refused_) { return {refused_, 0}; }
-    const std::error_code ended = finish();
-    leave();
-    return {ended, n_};
-}
-
-bool kernel_stream::borrow_awaiter::await_ready() noexcept {
-    refused_ = why_not_read(*state_);
-    return refused_ || (state_->pieces && state_->pieces->ready() && detail::draw_here());
-}
-
-void kernel_stream::borrow_awaiter::start() {
-    state_->reader = this;
-    detail::receiver& pieces = state_->borrower();
-    if (pieces.ready()) {
-        complete(no_error);
-    } else {
-        pieces.wait(*this);
-    }
-}
-
-void kernel_stream::borrow_awaiter::leave() noexcept {
-    if (state_ == nullptr || state_->reader != this) { return; }
-    state_->reader = nullptr;
-    if (state_->pieces) { state_->pieces->forget_waiter(); }
-}
-
 void kernel_stream::borrow_awaiter::lose_socket() noexcept {
     state_ = nullptr;
     complete(errc::closed);
@@ -197,8 +137,9 @@ borrowed_result<received_buffer> kernel_stream::borrow_awaiter::await_resume() n
     leave();
     if (state_ == nullptr) { return {errc::closed, {}}; }
     if (ended) { return {ended, {}}; }
-    received_buffer piece = state_->pieces->take();
-    return {piece ? no_error : state_->pieces->why(), std::move(piece)};
+    borrowed_result<received_buffer> lent{no_error, state_->pieces->take()};
+    if (!lent.buffer) { lent.ec = state_->pieces->why(); }
+    return lent;
 }
 
 }  // namespace fluxnet

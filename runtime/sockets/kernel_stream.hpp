@@ -132,12 +132,12 @@ private:
     detail::socket_state* state_;  // null once the stream is gone
     std::span<const std::byte> from_;
     std::size_t n_ = 0;
-    std::error_code refused_ = no_error;
+    bool in_use_ = false;  // another coroutine writes
     bool stopping_ = false;
     bool lost_ = false;
 };
 
-class [[nodiscard]] kernel_stream::borrow_awaiter final : private detail::stream_transfer, private detail::receiver_waiter {
+class [[nodiscard]] kernel_stream::borrow_awaiter final : private detail::arrival_wait {
 public:
     explicit borrow_awaiter(detail::socket_state& at) noexcept : state_(&at) {}
     ~borrow_awaiter() { leave(); }
@@ -155,7 +155,6 @@ private:
     [[nodiscard]] const char* name() const noexcept override { return "kernel_stream::read_borrowed"; }
     void start();
     void leave() noexcept;
-    void on_result(int, unsigned) noexcept override {}  // it submits nothing itself
     void on_arrival() noexcept override { complete(no_error); }
     void lose_socket() noexcept override;
     void cancel() noexcept override { complete(errc::operation_canceled); }
@@ -176,5 +175,54 @@ public:
 private:
     wait_result ended_;
 };
+
+inline kernel_stream::read_awaiter kernel_stream::read(std::span<std::byte> into) noexcept {
+    return {*state_, into};
+}
+
+inline kernel_stream::write_awaiter kernel_stream::write(std::span<const std::byte> from) noexcept {
+    return {*state_, from};
+}
+
+inline kernel_stream::borrow_awaiter kernel_stream::read_borrowed() noexcept {
+    return borrow_awaiter(*state_);
+}
+
+inline bool kernel_stream::write_awaiter::await_ready() noexcept {
+    in_use_ = state_->writer != nullptr;
+    return in_use_ || (from_.empty() && detail::draw_here());
+}
+
+inline void kernel_stream::write_awaiter::leave() noexcept {
+    if (state_ != nullptr && state_->writer == this) { state_->writer = nullptr; }
+}
+
+inline io_result kernel_stream::write_awaiter::await_resume() noexcept {
+    if (in_use_) { return {errc::handle_in_use, 0}; }
+    const std::error_code ended = finish();
+    leave();
+    return {ended, n_};
+}
+
+inline bool kernel_stream::borrow_awaiter::await_ready() noexcept {
+    refused_ = detail::why_not_read(*state_);
+    return refused_ || (state_->pieces && state_->pieces->ready() && detail::draw_here());
+}
+
+inline void kernel_stream::borrow_awaiter::start() {
+    state_->reader = this;
+    detail::receiver& pieces = state_->borrower();
+    if (pieces.ready()) {
+        complete(no_error);
+    } else {
+        pieces.wait(*this);
+    }
+}
+
+inline void kernel_stream::borrow_awaiter::leave() noexcept {
+    if (state_ == nullptr || state_->reader != this) { return; }
+    state_->reader = nullptr;
+    if (state_->pieces) { state_->pieces->forget_waiter(); }
+}
 
 }  // namespace fluxnet

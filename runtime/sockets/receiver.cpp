@@ -15,16 +15,12 @@ namespace fluxnet::detail {
 void receiver::end(std::unique_ptr<receiver> gone) noexcept {
     gone->waiter_ = nullptr;
     gone->clear_timer();
-    gone->pieces_.clear();
+    gone->first_.reset();
+    gone->more_.clear();
     if (!gone->pending()) { return; }
     reactor& backend = inside(gone->home_).reactor();
     backend.cancel(*gone);
     backend.adopt(std::move(gone));
-}
-
-void receiver::wait(receiver_waiter& waiter) {
-    waiter_ = &waiter;
-    if (!pending() && !timer_node::is_linked()) { begin(); }
 }
 
 void receiver::begin() {
@@ -32,48 +28,47 @@ void receiver::begin() {
     home_.use_service<socket_buffers>().ring().receive_many(*this, fd_);
 }
 
-received_buffer receiver::take() noexcept {
-    if (first_ == pieces_.size()) { return {}; }
-    received_buffer piece = std::move(pieces_[first_]);
-    if (copied_ != 0) { piece.drop_front(std::exchange(copied_, 0)); }
-    drop_first();
-    return piece;
-}
-
 std::size_t receiver::copy(std::span<std::byte> into) noexcept {
     std::size_t done = 0;
-    while (done != into.size() && first_ != pieces_.size()) {
-        const auto piece = std::as_const(pieces_[first_]).bytes().subspan(copied_);
+    while (done != into.size() && first_) {
+        const auto piece = std::as_const(first_).bytes();
         const std::size_t count = std::min(piece.size(), into.size() - done);
         std::memcpy(into.data() + done, piece.data(), count);
         done += count;
-        copied_ += count;
-        if (count == piece.size()) {
-            copied_ = 0;
-            drop_first();
-        }
+        first_.drop_front(count);
+        if (!first_.empty()) { continue; }
+        first_.reset();
+        if (!more_.empty()) { take_next(); }
     }
     return done;
 }
 
-void receiver::drop_first() noexcept {
-    pieces_[first_].reset();
-    if (++first_ != pieces_.size()) { return; }
-    pieces_.clear();
-    first_ = 0;
+void receiver::take_next() noexcept {
+    first_ = std::move(more_[next_]);
+    if (++next_ != more_.size()) { return; }
+    more_.clear();
+    next_ = 0;
 }
 
-void receiver::keep(received_buffer buffer) noexcept try {
-    pieces_.push_back(std::move(buffer));
+void receiver::keep_behind(received_buffer&& buffer) noexcept try {
+    if (next_ >= most_pieces) {  // a reader that never quite catches up leaves ever more behind it otherwise
+        more_.erase(more_.begin(), more_.begin() + static_cast<std::ptrdiff_t>(next_));
+        next_ = 0;
+    }
+    more_.push_back(std::move(buffer));
+    if (pending() && !pausing_ && 1 + more_.size() - next_ >= most_pieces) {
+        pausing_ = true;
+        inside(home_).reactor().cancel(*this);
+    }
 } catch (const std::bad_alloc&) { ended_ = errc::out_of_memory; }
 
 void receiver::on_received(int result, received_buffer buffer, unsigned flags) noexcept {
     if (result > 0) {
         pause_ = std::chrono::milliseconds(1);
-        keep(std::move(buffer));
-        if (pending() && !pausing_ && pieces_.size() - first_ >= most_pieces) {
-            pausing_ = true;
-            inside(home_).reactor().cancel(*this);
+        if (!first_) {
+            first_ = std::move(buffer);
+        } else {
+            keep_behind(std::move(buffer));
         }
     } else if (result == 0) {
         ended_ = errc::end_of_stream;

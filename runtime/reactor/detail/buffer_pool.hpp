@@ -17,6 +17,7 @@
 #include "fluxnet/xsk/memory/detail/outstanding_count.hpp"
 #include "fluxnet/xsk/memory/detail/return_stack.hpp"
 
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -74,7 +75,11 @@ public:
     }
 
     /// Notes that the kernel has chosen a buffer: it becomes the user's. Owner only.
-    void chosen(std::uint32_t number) noexcept;
+    void chosen(std::uint32_t number) noexcept {
+        assert(number < count_);
+        static_cast<void>(number);
+        ++chosen_;
+    }
 
     /// Returns a user's buffer. Any thread; the pool may be gone afterwards.
     void give_back(std::uint32_t number) noexcept;

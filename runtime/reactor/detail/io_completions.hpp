@@ -11,6 +11,7 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include <cassert>
 #include <cstddef>
 #include <memory>
 #include <vector>
@@ -26,11 +27,26 @@ public:
     io_completions& operator=(const io_completions&) = delete;
 
     /// The operation goes from idle to held.
-    void hold(io_operation& operation, const io_request& request);
+    void hold(io_operation& operation, const io_request& request) {
+        assert(!operation.pending());
+        operation.request_ = request;
+        operation.state_ = io_operation::state::held;
+        operation.cancelled_ = operation.owed_ = false;
+        if (request.pool != nullptr) { add_user(*request.pool); }
+        held_.push_back(operation);
+    }
 
     /// Queues a result of a held operation; without `more` it is the last one, and the operation is fired. `buffer`: 0, or
     /// with_buffer() of the one that it is in.
-    void add(io_operation& operation, int result, bool more, unsigned buffer = 0) noexcept;
+    void add(io_operation& operation, int result, bool more, unsigned buffer = 0) noexcept {
+        assert(is_held(operation));
+        ++operation.queued_;
+        queue_.push_back({&operation, result, (more ? io_more : 0) | buffer});
+        if (more) { return; }
+        operation.state_ = io_operation::state::fired;
+        operation.unlink();
+        fired_.push_back(operation);
+    }
 
     /// The operation, which the backend no longer holds, becomes idle; its results are dropped.
     void drop(io_operation& operation) noexcept;
@@ -68,6 +84,7 @@ private:
         unsigned flags;
     };
 
+    static void add_user(buffer_pool& pool) noexcept;
     static void discard(const io_operation& operation, int result, unsigned flags) noexcept;
     static void make_idle(io_operation& operation) noexcept;
 

@@ -2,11 +2,12 @@
 // `ring_buffers`: the pools of receive buffers from which the kernel chooses for one io_uring.
 //
 // Part of the io_uring reactor and used on its thread. A pool is handed over at its first receive, and taken back when it
-// has no user any more. Its free buffers are given to the kernel when a receive is submitted, when a filled one is taken
-// out, and before the reactor sleeps. Sources: io_uring_setup_buf_ring(3), io_uring_register_buf_ring(3).
+// has no user any more. Its free buffers are given to the kernel when a receive is submitted, after completions have been
+// taken, and before the reactor sleeps. Sources: io_uring_setup_buf_ring(3), io_uring_register_buf_ring(3).
 #pragma once
 
 #include "fluxnet/runtime/reactor/detail/buffer_pool.hpp"
+#include "fluxnet/runtime/reactor/io_operation.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -27,9 +28,16 @@ public:
     /// or has no multi-shot receive.
     [[nodiscard]] bool provide(buffer_pool& pool) noexcept;
 
-    /// Takes note of the buffer that a completion names, and gives the kernel what has come back meanwhile. Returns
-    /// with_buffer() of it; 0 for a completion without one, or without a byte in it.
-    [[nodiscard]] unsigned take(buffer_pool& pool, const io_uring_cqe& completion) noexcept;
+    /// Takes note of the buffer that a completion names. Returns with_buffer() of it; 0 for a completion without one, or
+    /// without a byte in it.
+    [[nodiscard]] static unsigned take(buffer_pool& pool, const io_uring_cqe& completion) noexcept {
+        if ((completion.flags & IORING_CQE_F_BUFFER) == 0) { return 0; }
+        const std::uint32_t number = completion.flags >> IORING_CQE_BUFFER_SHIFT;
+        pool.chosen(number);
+        if (completion.res > 0) { return with_buffer(number); }
+        pool.give_back(number);
+        return 0;
+    }
 
     /// Gives the kernel what has come back, of every pool.
     void refill() noexcept;

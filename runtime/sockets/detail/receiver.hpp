@@ -20,6 +20,7 @@
 #include <memory>
 #include <span>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 namespace fluxnet::detail {
@@ -43,14 +44,21 @@ public:
     [[nodiscard]] bool is_on(const executor& here) const noexcept { return &here == &home_; }
 
     /// Tells whether there is a piece, or the reason why there will be none any more.
-    [[nodiscard]] bool ready() const noexcept { return first_ != pieces_.size() || ended_; }
+    [[nodiscard]] bool ready() const noexcept { return first_ || ended_; }
 
     /// Has `waiter` told once when ready() has become true. Throws what buffer_ring::receive_many() throws.
-    void wait(receiver_waiter& waiter);
+    void wait(receiver_waiter& waiter) {
+        waiter_ = &waiter;
+        if (!pending() && !timer_node::is_linked()) { begin(); }
+    }
     void forget_waiter() noexcept { waiter_ = nullptr; }
 
     /// Takes the first piece; call it when ready(). It is empty when there is none, and why() tells.
-    [[nodiscard]] received_buffer take() noexcept;
+    [[nodiscard]] received_buffer take() noexcept {
+        received_buffer piece = std::move(first_);
+        if (!more_.empty()) { take_next(); }
+        return piece;
+    }
 
     /// Copies from the first pieces; returns how much.
     std::size_t copy(std::span<std::byte> into) noexcept;
@@ -64,15 +72,15 @@ private:
     void on_received(int result, received_buffer buffer, unsigned flags) noexcept override;
     void on_time() noexcept override;
     void begin();
-    void keep(received_buffer buffer) noexcept;
-    void drop_first() noexcept;
+    void keep_behind(received_buffer&& buffer) noexcept;
+    void take_next() noexcept;
 
     executor& home_;
     const int fd_;
     receiver_waiter* waiter_ = nullptr;
-    std::vector<received_buffer> pieces_;  // from first_ on
-    std::size_t first_ = 0;
-    std::size_t copied_ = 0;  // of the first piece
+    received_buffer first_;  // a peer that waits for answers sends one piece at a time: it costs no more than this
+    std::vector<received_buffer> more_;  // behind the first, from next_ on; empty when none is left
+    std::size_t next_ = 0;
     std::error_code ended_;
     std::chrono::milliseconds pause_{1};  // before the next attempt without buffers
     bool pausing_ = false;                // cancelled because enough has arrived

@@ -5,11 +5,13 @@
 // which it is awaited. An await under way is noted here; when the socket goes first, its awaits end with `closed`.
 #pragma once
 
+#include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
 #include "fluxnet/runtime/sockets/detail/receiver.hpp"
 #include "fluxnet/runtime/sockets/detail/transfer.hpp"
 
 #include <memory>
+#include <system_error>
 #include <utility>
 
 namespace fluxnet::detail {
@@ -28,6 +30,12 @@ protected:
 class stream_transfer : public transfer, public socket_await {
 protected:
     ~stream_transfer() = default;
+};
+
+/// One that waits for what the executor receives ahead.
+class arrival_wait : public operation, public socket_await, public receiver_waiter {
+protected:
+    ~arrival_wait() = default;
 };
 
 class socket_state {
@@ -59,5 +67,13 @@ public:
 private:
     descriptor socket_;
 };
+
+/// Why a stream cannot be read here and now, by whichever call.
+inline std::error_code why_not_read(const socket_state& state) noexcept {
+    if (state.reader != nullptr) { return errc::handle_in_use; }
+    const executor* const here = executor::current();
+    if (state.pieces && here != nullptr && !state.pieces->is_on(*here)) { return errc::wrong_executor; }
+    return no_error;
+}
 
 }  // namespace fluxnet::detail
