@@ -12,6 +12,7 @@ namespace fluxnet {
 namespace {
 
 using detail::datagram_ladder;
+using owned_ladder = boost::intrusive_ptr<datagram_ladder>;
 using proto::udp_station;
 
 /// Tells whether a rung that ends an await with this has ended for good.
@@ -53,32 +54,32 @@ datagram_result failed(std::error_code why) noexcept {
     return nothing;
 }
 
-task<datagram_result> receive(datagram_ladder& ladder, std::span<std::byte> into) {
-    if (ladder.receiving) { co_return failed(errc::handle_in_use); }
-    const receiving_mark mark(ladder.receiving);
+task<datagram_result> receive(owned_ladder ladder, std::span<std::byte> into) {
+    if (ladder->receiving) { co_return failed(errc::handle_in_use); }
+    const receiving_mark mark(ladder->receiving);
     if (into.empty()) { co_return datagram_result(); }
     for (;;) {
-        packet one = ladder.take();
+        packet one = ladder->take();
         if (one) {
-            const udp_station::arrival got = ladder.station()->receive(one.data());
+            const udp_station::arrival got = ladder->station()->receive(one.data());
             if (got.what == udp_station::arrival::datagram) { co_return give(got, into); }
-            if (is_answer(ladder, got, one)) {
+            if (is_answer(*ladder, got, one)) {
                 // Who asks asks again if this fails.
-                static_cast<void>(co_await ladder.frames().tx.send(one));
+                static_cast<void>(co_await ladder->frames().tx.send(one));
             }
             continue;
         }
-        if (ladder.ended()) { co_return failed(ladder.ended()); }
-        if (udp_socket* const kernel = ladder.kernel()) {
+        if (ladder->ended()) { co_return failed(ladder->ended()); }
+        if (udp_socket* const kernel = ladder->kernel()) {
             const datagram_result got = co_await kernel->recv_from(into);
             co_return got;
         }
-        const std::uint64_t rung = ladder.climbs();
-        const io_result got = co_await ladder.frames().rx.recv(ladder.room());
-        ladder.arrived(got.n);
-        if (!got.ec || ladder.climbs() != rung) { continue; }
+        const std::uint64_t rung = ladder->climbs();
+        const io_result got = co_await ladder->frames().rx.recv(ladder->room());
+        ladder->arrived(got.n);
+        if (!got.ec || ladder->climbs() != rung) { continue; }
         if (!ends_rung(got.ec)) { co_return failed(got.ec); }
-        ladder.move_on(got.ec);
+        ladder->move_on(got.ec);
     }
 }
 
@@ -91,52 +92,52 @@ std::error_code refuse(const datagram_ladder& ladder, std::size_t size, const pr
     return no_error;
 }
 
-task<io_result> transmit(datagram_ladder& ladder, std::span<const std::byte> from, proto::ip_endpoint peer) {
+task<io_result> transmit(owned_ladder ladder, std::span<const std::byte> from, proto::ip_endpoint peer) {
     for (;;) {
-        if (ladder.ended()) { co_return io_result{ladder.ended(), 0}; }
-        if (udp_socket* const kernel = ladder.kernel()) {
+        if (ladder->ended()) { co_return io_result{ladder->ended(), 0}; }
+        if (udp_socket* const kernel = ladder->kernel()) {
             const io_result sent = co_await kernel->send_to(from, peer);
             co_return sent;
         }
-        if (const std::error_code why = refuse(ladder, from.size(), peer)) { co_return io_result{why, 0}; }
-        const proto::mac_address hop = *ladder.station()->next_hop(peer.address.v4());
-        const std::uint64_t rung = ladder.climbs();
+        if (const std::error_code why = refuse(*ladder, from.size(), peer)) { co_return io_result{why, 0}; }
+        const proto::mac_address hop = *ladder->station()->next_hop(peer.address.v4());
+        const std::uint64_t rung = ladder->climbs();
         packet one;
-        io_result done = co_await ladder.frames().tx.allocate(std::span(&one, 1));
-        if (ladder.climbs() != rung) { continue; }
+        io_result done = co_await ladder->frames().tx.allocate(std::span(&one, 1));
+        if (ladder->climbs() != rung) { continue; }
         if (!done.ec) {
             if (!one.set_len(udp_station::overhead + from.size())) {
                 co_return io_result{std::make_error_code(std::errc::message_size), 0};
             }
-            static_cast<void>(ladder.station()->emit(one.data(), hop, {peer.address.v4(), peer.port}, from));
-            done = co_await ladder.frames().tx.send(one);
+            static_cast<void>(ladder->station()->emit(one.data(), hop, {peer.address.v4(), peer.port}, from));
+            done = co_await ladder->frames().tx.send(one);
             if (!done.ec) { co_return io_result{no_error, from.size()}; }
-            if (ladder.climbs() != rung) { continue; }
+            if (ladder->climbs() != rung) { continue; }
         }
         if (!ends_rung(done.ec)) { co_return io_result{done.ec, 0}; }
-        ladder.move_on(done.ec);
+        ladder->move_on(done.ec);
     }
 }
 
 }  // namespace
 
 result<datagram_transport> datagram_transport::open(executor& on, datagram_options options) {
-    auto ladder = std::make_unique<datagram_ladder>(on, std::move(options));
+    owned_ladder ladder(new datagram_ladder(on, std::move(options)));
     if (!ladder->climb()) { return ladder->all_refused(); }
     return datagram_transport(std::move(ladder));
 }
 
-datagram_transport::datagram_transport(std::unique_ptr<datagram_ladder> ladder) noexcept : ladder_(std::move(ladder)) {}
+datagram_transport::datagram_transport(owned_ladder ladder) noexcept : ladder_(std::move(ladder)) {}
 datagram_transport::datagram_transport(datagram_transport&&) noexcept = default;
 datagram_transport& datagram_transport::operator=(datagram_transport&&) noexcept = default;
 datagram_transport::~datagram_transport() = default;
 
 task<datagram_result> datagram_transport::recv_from(std::span<std::byte> into) {
-    return receive(*ladder_, into);
+    return receive(ladder_, into);
 }
 
 task<io_result> datagram_transport::send_to(std::span<const std::byte> from, proto::ip_endpoint peer) {
-    return transmit(*ladder_, from, peer);
+    return transmit(ladder_, from, peer);
 }
 
 proto::ip_endpoint datagram_transport::local_endpoint() const noexcept {

@@ -14,7 +14,8 @@
 //
 // A model of the concept `datagram_socket`. Move-only. When the rung in use ends for good (its interface is deleted, its XDP
 // program is detached) the transport closes it and opens the next one of the order that can be had; awaits under way go on
-// there. It never goes back to a former rung. Destroy it when no coroutine awaits it.
+// there. It never goes back to a former rung. Its socket is closed when the transport is destroyed and no coroutine awaits
+// it any more; coroutines that still do go on as before.
 //
 // By frames, on the first two rungs:
 // - It answers ARP for its address while a coroutine receives, and nothing else: no ping, no "port unreachable".
@@ -37,8 +38,9 @@
 #include "fluxnet/runtime/transport/datagram_options.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+
 #include <cstddef>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -103,9 +105,9 @@ public:
     [[nodiscard]] proto::udp_station::counters count() const noexcept;
 
 private:
-    explicit datagram_transport(std::unique_ptr<detail::datagram_ladder> ladder) noexcept;
+    explicit datagram_transport(boost::intrusive_ptr<detail::datagram_ladder> ladder) noexcept;
 
-    std::unique_ptr<detail::datagram_ladder> ladder_;
+    boost::intrusive_ptr<detail::datagram_ladder> ladder_;
 };
 
 }  // namespace fluxnet

@@ -4,6 +4,7 @@
 
 #include "tests/proto/frames.hpp"
 #include "tests/runtime/transport_bed.hpp"
+#include "tests/support/allocation_counter.hpp"
 #include "tests/support/packet_socket.hpp"
 
 #include <doctest/doctest.h>
@@ -134,4 +135,32 @@ TEST_CASE("where the kernel has the address the transport keeps the port and the
     }
     datagram_transport again = bed.open(bed.options({datagram_rung::af_xdp}));
     CHECK(again.took() == datagram_rung::af_xdp);
+}
+
+TEST_CASE("datagrams over frames allocate nothing once they run") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    for (const datagram_rung rung : frame_rungs) {
+        transport_bed bed;
+        datagram_transport transport = bed.open(bed.options({rung}));
+        std::uint64_t allocations = 0;
+        bed.loop.run([](transport_bed& at_bed, datagram_transport& echo, std::uint64_t& counted) -> task<void> {
+            const proto::ip_endpoint peer = at_bed.peer.local_endpoint();
+            std::array<std::byte, 200> room{};
+            for (int round = 0; round != 2; ++round) {
+                const allocation_watch watch;
+                for (int i = 0; i != 100; ++i) {
+                    const io_result sent = co_await echo.send_to(std::span(room).first(100), peer);
+                    CHECK_FALSE(sent.ec);
+                    const datagram_result got = co_await at_bed.peer.recv_from(room);
+                    CHECK(got.n == 100);
+                    const io_result answered = co_await at_bed.peer.send_to(std::span(room).first(50), got.from);
+                    CHECK_FALSE(answered.ec);
+                    const datagram_result back = co_await echo.recv_from(room);
+                    CHECK(back.n == 50);
+                }
+                counted = watch.allocations();  // of the second round in the end
+            }
+        }(bed, transport, allocations));
+        CHECK(allocations == 0);
+    }
 }

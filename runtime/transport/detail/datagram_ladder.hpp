@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `datagram_ladder`: what a datagram_transport owns: the rung in use, how it is opened, and how it is left.
 //
-// Owned by the transport, at an address that stays while the transport moves. Threads: that of the executor.
+// Owned by the transport and by each coroutine of its calls, so that the transport may be destroyed before they are.
+// Threads: that of the executor, which also counts the owners.
 //
 // Leaving a rung. The coroutine whose await says that the rung has ended calls move_on(), which closes it. Coroutines that
 // wait at its handles end with `closed`. Each of them had noted the number of the rung (climbs()) before it began to wait:
@@ -13,6 +14,9 @@
 #include "fluxnet/runtime/packets/open_async.hpp"
 #include "fluxnet/runtime/sockets/udp_socket.hpp"
 #include "fluxnet/runtime/transport/datagram_options.hpp"
+
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
 #include <array>
 #include <cstddef>
@@ -26,7 +30,7 @@
 
 namespace fluxnet::detail {
 
-class datagram_ladder {
+class datagram_ladder final : public boost::intrusive_ref_counter<datagram_ladder, boost::thread_unsafe_counter> {
 public:
     datagram_ladder(executor& on, datagram_options options) : on_(on), options_(std::move(options)) {}
 
