@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/proto/echo_host.hpp"
 
+#include "fluxnet/proto/detail/host_rules.hpp"
+
 #include <cassert>
 #include <cstring>
 
@@ -9,17 +11,6 @@ namespace fluxnet::proto {
 namespace {
 
 constexpr std::uint8_t reply_time_to_live = 64;
-
-/// Whether the options ask for a route that the reply would have to reverse (RFC 1122 section 3.2.2.6).
-[[nodiscard]] bool has_source_route(ipv4_view packet) noexcept {
-    ipv4_option_reader options = packet.options();
-    while (const auto option = options.next()) {
-        if (option->kind == ipv4_option::loose_source_route || option->kind == ipv4_option::strict_source_route) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /// Sends a datagram back with another payload length: the addresses swapped, the options gone, the payload moved up.
 /// Returns the datagram's new length.
@@ -59,47 +50,25 @@ std::optional<std::size_t> echo_host::answer(std::span<std::byte> frame) noexcep
 }
 
 result<std::size_t> echo_host::answer_ethernet(std::span<std::byte> bytes) noexcept {
-    const auto frame = mutable_ethernet_view::parse(bytes);
+    const auto frame = detail::parse_frame_for(hardware_, bytes);
     if (!frame) { return frame.error(); }
-    if (frame->destination() != hardware_ && !frame->destination().is_broadcast()) { return reason::ethernet_not_for_us; }
     switch (frame->type()) {
         case ethertype::arp: return answer_arp(*frame);
         case ethertype::ipv4: return answer_ipv4(*frame);
-        case ethertype::vlan:
-        case ethertype::service_vlan: return reason::ethernet_vlan_tagged;
-        case ethertype::ipv6: break;
+        default: return detail::refuse_type(frame->type());
     }
-    return reason::ethernet_unknown_type;
 }
 
 result<std::size_t> echo_host::answer_arp(mutable_ethernet_view frame) noexcept {
-    auto packet = mutable_arp_view::parse(frame.payload());
-    if (!packet) { return packet.error(); }
-    if (packet->operation() != arp_operation::request) { return reason::arp_not_request; }
-    if (packet->target_protocol() != address_) { return reason::arp_not_for_us; }
-    if (packet->sender_hardware().is_multicast()) { return reason::arp_multicast_sender; }
-    if (packet->sender_hardware() != frame.source()) { return reason::arp_sender_mismatch; }
-    if (const auto why = refuse_sender(*packet)) { return *why; }
-
-    packet->set_operation(arp_operation::reply);
-    packet->set_target(packet->sender_hardware(), packet->sender_protocol());
-    packet->set_sender(hardware_, address_);
-    return_to_sender(frame);
-    ++counters_.arp_replies;
-    return ethernet_header_length + arp_packet_length;
-}
-
-std::optional<reason> echo_host::refuse_sender(arp_view packet) const noexcept {
-    const ipv4_address sender = packet.sender_protocol();
-    if (sender == address_) { return reason::arp_address_conflict; }
-    if (sender.is_multicast() || sender.is_broadcast() || sender.is_loopback()) { return reason::arp_bad_sender_address; }
-    return std::nullopt;
+    const auto reply = detail::answer_arp(frame, hardware_, address_);
+    if (reply) { ++counters_.arp_replies; }
+    return reply;
 }
 
 result<std::size_t> echo_host::answer_ipv4(mutable_ethernet_view frame) noexcept {
     const auto packet = mutable_ipv4_view::parse(frame.payload());
     if (!packet) { return packet.error(); }
-    if (const auto why = refuse_datagram(*packet, frame.destination().is_broadcast())) { return *why; }
+    if (const auto why = detail::refuse_datagram(*packet, address_, frame.destination().is_broadcast())) { return *why; }
 
     result<std::size_t> payload_length = reason::ipv4_unknown_protocol;
     if (packet->protocol() == ip_protocol::icmp) {
@@ -108,24 +77,8 @@ result<std::size_t> echo_host::answer_ipv4(mutable_ethernet_view frame) noexcept
         payload_length = answer_udp(*packet);
     }
     if (!payload_length) { return payload_length; }
-    return_to_sender(frame);
+    detail::return_to_sender(frame, hardware_);
     return ethernet_header_length + turn_around(*packet, *payload_length);
-}
-
-std::optional<reason> echo_host::refuse_datagram(ipv4_view packet, bool link_broadcast) const noexcept {
-    const ipv4_address destination = packet.destination();
-    if (destination != address_ && !destination.is_broadcast()) { return reason::ipv4_not_for_us; }
-    if (link_broadcast && !destination.is_broadcast()) { return reason::ipv4_link_broadcast; }
-    const ipv4_address source = packet.source();
-    if (source.is_multicast() || source.is_broadcast() || source.is_loopback() || source.is_this_network() ||
-        source == address_) {
-        return reason::ipv4_bad_source;
-    }
-    // RFC 1122 section 3.2.1.7 is lenient with a time to live "less than 2"; it also forbids anyone to send 0.
-    if (packet.time_to_live() == 0) { return reason::ipv4_ttl_zero; }
-    if (packet.is_fragment()) { return reason::ipv4_fragment; }
-    if (has_source_route(packet)) { return reason::ipv4_source_route; }
-    return std::nullopt;
 }
 
 result<std::size_t> echo_host::answer_icmp(mutable_ipv4_view packet) noexcept {
@@ -153,11 +106,6 @@ result<std::size_t> echo_host::answer_udp(mutable_ipv4_view packet) noexcept {
     datagram->swap_ports();
     ++counters_.udp_replies;
     return datagram->bytes().size();
-}
-
-void echo_host::return_to_sender(mutable_ethernet_view frame) const noexcept {
-    frame.set_destination(frame.source());
-    frame.set_source(hardware_);
 }
 
 }  // namespace fluxnet::proto

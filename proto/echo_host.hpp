@@ -72,10 +72,6 @@ private:
     [[nodiscard]] result<std::size_t> answer_icmp(mutable_ipv4_view packet) noexcept;
     [[nodiscard]] result<std::size_t> answer_udp(mutable_ipv4_view packet) noexcept;
 
-    [[nodiscard]] std::optional<reason> refuse_sender(arp_view packet) const noexcept;
-    [[nodiscard]] std::optional<reason> refuse_datagram(ipv4_view packet, bool link_broadcast) const noexcept;
-    void return_to_sender(mutable_ethernet_view frame) const noexcept;
-
     mac_address hardware_;
     ipv4_address address_;
     std::uint16_t udp_echo_port_;

@@ -16,3 +16,4 @@
 #include "fluxnet/proto/mac_address.hpp"
 #include "fluxnet/proto/reason.hpp"
 #include "fluxnet/proto/udp.hpp"
+#include "fluxnet/proto/udp_station.hpp"

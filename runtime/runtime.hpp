@@ -61,3 +61,5 @@
 #include "fluxnet/runtime/sync/event.hpp"
 #include "fluxnet/runtime/sync/mutex.hpp"
 #include "fluxnet/runtime/sync/semaphore.hpp"
+#include "fluxnet/runtime/transport/datagram_options.hpp"
+#include "fluxnet/runtime/transport/datagram_transport.hpp"

@@ -14,6 +14,7 @@
 //         auto connect_to_nobody();                             // likewise
 //         socket_type make_socket();                            // for datagrams
 //         proto::ip_endpoint nobody();                          // an endpoint for datagrams that no socket has
+//         static std::optional<std::string> why_not_available();  // may be left out; a reason skips the case
 //     };
 //
 // The cases assume neither virtual time nor real time: they wait a little where something should have begun to wait, but
@@ -27,6 +28,7 @@
 #include "fluxnet/runtime/core/stream.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
+#include "tests/support/skip.hpp"
 
 #include <doctest/doctest.h>
 
@@ -52,6 +54,7 @@ constexpr std::size_t more_than_fits = std::size_t{24} * 1024 * 1024;
 /// Runs a case on a model of its own.
 template <class Model>
 void run_case(task<void> (*body)(Model&)) {
+    if constexpr (requires { Model::why_not_available(); }) { FLUXNET_SKIP_IF(Model::why_not_available()); }
     Model model;
     model.loop().run(body(model));
 }

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/proto/udp_station.hpp"
+
+#include "fluxnet/proto/arp.hpp"
+#include "fluxnet/proto/detail/host_rules.hpp"
+
+#include <cassert>
+#include <cstring>
+
+namespace fluxnet::proto {
+
+udp_station::udp_station(mac_address hardware, ipv4_address address, std::uint16_t port)
+    : hardware_(hardware), address_(address), port_(port), heard_(heard_stations) {
+    assert(!hardware.is_multicast() && !hardware.is_zero());
+    assert(!address.is_multicast() && !address.is_broadcast() && !address.is_this_network());
+    assert(port != 0);
+}
+
+udp_station::arrival udp_station::receive(std::span<std::byte> frame) noexcept {
+    ++counters_.frames;
+    const result<arrival> found = receive_ethernet(frame);
+    if (found.has_error()) {
+        ++counters_.dropped[static_cast<std::size_t>(found.error())];
+        return {};
+    }
+    return *found;
+}
+
+result<udp_station::arrival> udp_station::receive_ethernet(std::span<std::byte> bytes) noexcept {
+    const auto frame = detail::parse_frame_for(hardware_, bytes);
+    if (!frame) { return frame.error(); }
+    switch (frame->type()) {
+        case ethertype::arp: return receive_arp(*frame);
+        case ethertype::ipv4: return receive_ipv4(*frame);
+        default: return detail::refuse_type(frame->type());
+    }
+}
+
+result<udp_station::arrival> udp_station::receive_arp(mutable_ethernet_view frame) noexcept {
+    const auto length = detail::answer_arp(frame, hardware_, address_);
+    if (!length) { return length.error(); }
+    const auto reply = arp_view::unchecked(frame.payload());
+    remember(reply.target_protocol(), reply.target_hardware());
+    ++counters_.arp_replies;
+    return arrival{.what = arrival::arp_reply, .from = {}, .payload = {}, .length = *length};
+}
+
+result<udp_station::arrival> udp_station::receive_ipv4(ethernet_view frame) noexcept {
+    const auto packet = ipv4_view::parse(frame.payload());
+    if (!packet) { return packet.error(); }
+    const bool link_broadcast = frame.destination().is_broadcast();
+    if (const auto why = detail::refuse_datagram(*packet, address_, link_broadcast)) { return *why; }
+    if (packet->protocol() != ip_protocol::udp) { return reason::ipv4_unknown_protocol; }
+    const auto message = udp_view::parse(packet->payload(), packet->source(), packet->destination());
+    if (!message) { return message.error(); }
+    if (message->destination_port() != port_) { return reason::udp_port_not_served; }
+    if (packet->destination().is_broadcast()) { return reason::udp_broadcast; }
+    if (message->source_port() == 0) { return reason::udp_source_port_zero; }
+
+    remember(packet->source(), frame.source());
+    ++counters_.datagrams;
+    return arrival{.what = arrival::datagram,
+                   .from = {packet->source(), message->source_port()},
+                   .payload = message->payload(),
+                   .length = 0};
+}
+
+void udp_station::remember(ipv4_address address, mac_address hardware) noexcept {
+    // An address in 0.0.0.0/8 is that of an ARP probe, whose sender has none yet.
+    if (!gateway_ && !address.is_this_network()) { heard_[address.to_host_order() % heard_stations] = {address, hardware}; }
+}
+
+std::optional<mac_address> udp_station::next_hop(ipv4_address address) const noexcept {
+    if (address.is_this_network() || address.is_broadcast() || address.is_multicast() || address.is_loopback()) {
+        return std::nullopt;
+    }
+    if (const auto known = neighbours_.find(address); known != neighbours_.end()) { return known->second; }
+    if (gateway_) { return gateway_; }
+    const heard_station& last = heard_[address.to_host_order() % heard_stations];
+    return last.address == address ? std::optional(last.hardware) : std::nullopt;
+}
+
+std::size_t udp_station::emit(std::span<std::byte> frame, mac_address next_hop, peer to,
+                              std::span<const std::byte> payload) const noexcept {
+    const auto ethernet = ethernet_repr{next_hop, hardware_, ethertype::ipv4}.emit(frame);
+    const ipv4_repr header{address_, to.address, ip_protocol::udp, udp_header_length + payload.size()};
+    const auto packet = header.emit(ethernet.payload());
+    auto message = udp_repr{port_, to.port, payload.size()}.emit(packet.payload());
+    if (!payload.empty()) { std::memcpy(message.payload().data(), payload.data(), payload.size()); }
+    message.fill_checksum(address_, to.address);
+    return overhead + payload.size();
+}
+
+}  // namespace fluxnet::proto

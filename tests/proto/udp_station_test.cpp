@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/proto/udp_station.hpp"
+
+#include "tests/proto/frames.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <optional>
+#include <random>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+using namespace fluxnet::proto;
+using test::counting;
+using test::octets;
+
+static_assert(std::is_nothrow_invocable_v<decltype(&udp_station::receive), udp_station&, std::span<std::byte>>);
+
+namespace {
+
+using arrival = udp_station::arrival;
+
+const test::endpoints ends{.host = mac_address({0x02, 0, 0, 0, 0, 1}),
+                           .host_ip = ipv4_address(10, 0, 0, 1),
+                           .client = mac_address({0x02, 0, 0, 0, 0, 2}),
+                           .client_ip = ipv4_address(10, 0, 0, 2),
+                           .echo_port = 7777};
+
+udp_station make_station() {
+    return {ends.host, ends.host_ip, ends.echo_port};
+}
+
+std::uint64_t dropped_by(const udp_station& station) {
+    const auto& dropped = station.count().dropped;
+    return std::accumulate(dropped.begin(), dropped.end(), std::uint64_t{0});
+}
+
+/// What a station makes of a malformed frame: most of the reasons are those of any host.
+reason expected_of(const test::malformed_frame& frame) {
+    const auto packet = ipv4_view::parse(std::span(frame.bytes).subspan(std::min(test::network_at, frame.bytes.size())));
+    const bool icmp = packet && packet->protocol() == ip_protocol::icmp;
+    const bool for_a_transport = name(frame.expected).starts_with("icmp");
+    return icmp && for_a_transport ? reason::ipv4_unknown_protocol : frame.expected;
+}
+
+}  // namespace
+
+TEST_CASE("a datagram is found in its frame with its sender") {
+    udp_station station = make_station();
+    for (const std::size_t size : {0U, 1U, 18U, 1472U}) {
+        std::vector<std::byte> frame = test::udp_request(ends, counting(size));
+        frame.resize(std::max<std::size_t>(frame.size(), 60));  // as a device pads it
+        const arrival got = station.receive(frame);
+        REQUIRE(got.what == arrival::datagram);
+        CHECK(got.from == udp_station::peer{ends.client_ip, ends.client_port});
+        CHECK(std::ranges::equal(got.payload, counting(size)));
+    }
+    CHECK(station.count().datagrams == 4);
+    CHECK(station.count().frames == 4);
+    CHECK(dropped_by(station) == 0);
+}
+
+TEST_CASE("a datagram with IPv4 options, or without a checksum, is found as well") {
+    udp_station station = make_station();
+    std::vector<std::byte> with_options =
+        test::with_options(test::udp_request(ends, counting(20)), octets(7, 7, 4, 0, 0, 0, 0, 1));
+    const arrival first = station.receive(with_options);
+    CHECK(std::ranges::equal(first.payload, counting(20)));
+    std::vector<std::byte> without_checksum = test::udp_request(ends, counting(21));
+    mutable_udp_view::unchecked(std::span(without_checksum).subspan(test::transport_at)).clear_checksum();
+    const arrival second = station.receive(without_checksum);
+    CHECK(std::ranges::equal(second.payload, counting(21)));
+}
+
+TEST_CASE("what a station emits is what its peer receives") {
+    const udp_station station = make_station();
+    udp_station peer(ends.client, ends.client_ip, ends.client_port);
+    for (const std::size_t size : {0U, 1U, 999U, 1472U}) {
+        std::vector<std::byte> frame(udp_station::overhead + size);
+        const std::size_t length = station.emit(frame, ends.client, {ends.client_ip, ends.client_port}, counting(size));
+        CHECK(length == frame.size());
+        const arrival got = peer.receive(frame);
+        REQUIRE(got.what == arrival::datagram);
+        CHECK(got.from == udp_station::peer{ends.host_ip, ends.echo_port});
+        CHECK(std::ranges::equal(got.payload, counting(size)));
+    }
+}
+
+TEST_CASE("an ARP request becomes the station's reply and others are left alone") {
+    udp_station station = make_station();
+    std::vector<std::byte> frame = test::arp_request(ends);
+    const arrival got = station.receive(frame);
+    REQUIRE(got.what == arrival::arp_reply);
+    CHECK(got.length == ethernet_header_length + arp_packet_length);
+    const auto reply = arp_view::parse(std::span<const std::byte>(frame).subspan(ethernet_header_length));
+    REQUIRE(reply.has_value());
+    CHECK(reply->operation() == arp_operation::reply);
+    CHECK(reply->sender_hardware() == ends.host);
+    CHECK(reply->sender_protocol() == ends.host_ip);
+    CHECK(reply->target_hardware() == ends.client);
+    CHECK(ethernet_view::unchecked(frame).destination() == ends.client);
+    CHECK(station.count().arp_replies == 1);
+}
+
+TEST_CASE("a station counts every malformed frame by its reason and leaves it as it came") {
+    for (const test::malformed_frame& bad : test::malformed_frames(ends)) {
+        if (bad.expected == reason::udp_echo_loop) { continue; }  // for a station these are datagrams like others
+        CAPTURE(bad.name);
+        udp_station station = make_station();
+        std::vector<std::byte> bytes = bad.bytes;
+        CHECK(station.receive(bytes).what == arrival::dropped);
+        CHECK(bytes == bad.bytes);
+        CHECK(station.count().dropped_for(expected_of(bad)) == 1);
+        CHECK(dropped_by(station) == 1);
+    }
+}
+
+TEST_CASE("the next hop is a given neighbour, then the gateway, then where an address was last heard") {
+    const mac_address other({0x02, 0, 0, 0, 0, 3});
+    udp_station station = make_station();
+    CHECK(station.next_hop(ends.client_ip) == std::nullopt);
+    std::vector<std::byte> frame = test::udp_request(ends, counting(1));
+    static_cast<void>(station.receive(frame));
+    CHECK(station.next_hop(ends.client_ip) == ends.client);
+    CHECK(station.next_hop(ipv4_address(10, 0, 4, 2)) == std::nullopt);  // the same place in the table
+    mutable_ethernet_view::unchecked(frame).set_source(other);
+    static_cast<void>(station.receive(frame));
+    CHECK(station.next_hop(ends.client_ip) == other);
+
+    station.set_gateway(other);
+    CHECK(station.next_hop(ipv4_address(192, 0, 2, 1)) == other);
+    station.add_neighbour(ends.client_ip, ends.client);
+    static_cast<void>(station.receive(frame));
+    CHECK(station.next_hop(ends.client_ip) == ends.client);
+    for (const ipv4_address never :
+         {ipv4_address(), ipv4_address::broadcast(), ipv4_address(224, 0, 0, 1), ipv4_address(127, 0, 0, 1)}) {
+        CHECK(station.next_hop(never) == std::nullopt);
+    }
+}
+
+TEST_CASE("an address is heard in an ARP request, and not in a probe or in what is dropped") {
+    udp_station station = make_station();
+    std::vector<std::byte> probe = test::arp_request(ends);
+    mutable_arp_view::unchecked(std::span(probe).subspan(ethernet_header_length)).set_sender(ends.client, ipv4_address());
+    CHECK(station.receive(probe).what == arrival::arp_reply);
+    CHECK(station.next_hop(ipv4_address()) == std::nullopt);
+    std::vector<std::byte> spoilt = test::udp_request(ends, counting(9));
+    spoilt.back() ^= std::byte{1};
+    CHECK(station.receive(spoilt).what == arrival::dropped);
+    CHECK(station.next_hop(ends.client_ip) == std::nullopt);
+    std::vector<std::byte> request = test::arp_request(ends);
+    CHECK(station.receive(request).what == arrival::arp_reply);
+    CHECK(station.next_hop(ends.client_ip) == ends.client);
+}
+
+TEST_CASE("frames and what became of them add up for a station whatever comes in") {
+    std::mt19937 random(7);
+    udp_station station = make_station();
+    std::vector<std::vector<std::byte>> seeds{test::udp_request(ends, counting(40)), test::arp_request(ends)};
+    for (int i = 0; i != 20'000; ++i) {
+        std::vector<std::byte> frame = seeds[random() % seeds.size()];
+        for (auto changes = random() % 3; changes != 0; --changes) {
+            frame[random() % frame.size()] = static_cast<std::byte>(random());
+        }
+        frame.resize(random() % 4 == 0 ? random() % (frame.size() + 1) : frame.size());
+        static_cast<void>(station.receive(frame));
+    }
+    const udp_station::counters& count = station.count();
+    CHECK(count.frames == 20'000);
+    CHECK(count.datagrams + count.arp_replies + dropped_by(station) == count.frames);
+    CHECK(count.datagrams > 1'000);
+    CHECK(count.arp_replies > 1'000);
+}
