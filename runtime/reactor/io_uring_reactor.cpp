@@ -183,6 +183,7 @@ public:
         io_uring_queue_exit(&ring_);
     }
 
+    bool serves_files() const noexcept override { return true; }
     std::string_view name() const noexcept override { return name_; }
 
 private:

@@ -80,6 +80,10 @@ public:
     /// the kernel refuses is told the same way.
     virtual void submit(io_operation& operation, const io_request& request) = 0;
 
+    /// Tells whether requests to read and write files on a disk are carried out beside the thread that drives the reactor.
+    /// Elsewhere they hold it up while the disk works.
+    [[nodiscard]] virtual bool serves_files() const noexcept { return false; }
+
     /// Asks that a held operation end soon: with ECANCELED, or with its result if that is faster.
     virtual void cancel(io_operation& operation) = 0;
 

@@ -79,7 +79,8 @@ public:
     [[nodiscard]] int stdout_fd() const noexcept { return streams_[1].get(); }
     [[nodiscard]] int stderr_fd() const noexcept { return streams_[2].get(); }
 
-    /// Gives them away: to a stream that adopts them, or to be closed. That of the input is a Unix stream socket.
+    /// Gives them away: to a pipe_reader or pipe_writer that adopts them (pipe.hpp), or to be closed. That of the input is a
+    /// Unix stream socket.
     [[nodiscard]] descriptor release_stdin() noexcept { return std::move(streams_[0]); }
     [[nodiscard]] descriptor release_stdout() noexcept { return std::move(streams_[1]); }
     [[nodiscard]] descriptor release_stderr() noexcept { return std::move(streams_[2]); }

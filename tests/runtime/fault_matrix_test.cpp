@@ -57,7 +57,7 @@ std::span<const fault_entry> fluxnet::test::fault_registry() {
     static const std::vector<fault_entry> all = [] {
         std::vector<fault_entry> rows;
         for (const auto part : {waiting_faults(), structured_faults(), sync_faults(), memory_faults(), socket_faults(),
-                                kernel_stream_faults(), kernel_message_faults()}) {
+                                kernel_stream_faults(), kernel_message_faults(), file_faults()}) {
             rows.insert(rows.end(), part.begin(), part.end());
         }
         return rows;

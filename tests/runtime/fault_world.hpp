@@ -110,5 +110,6 @@ struct fault_entry {
 [[nodiscard]] std::span<const fault_entry> socket_faults();          ///< Sockets over a model of the kernel.
 [[nodiscard]] std::span<const fault_entry> kernel_stream_faults();   ///< Streams of the kernel's, and their connections.
 [[nodiscard]] std::span<const fault_entry> kernel_message_faults();  ///< Datagrams and messages of the kernel's.
+[[nodiscard]] std::span<const fault_entry> file_faults();            ///< Files and pipes.
 
 }  // namespace fluxnet::test

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `pipe_reader`, `pipe_writer`: the ends of a pipe, and whatever else is read and written like one: terminals, FIFOs, the
+// standard streams of this process, sockets that were handed to it as such.
+//
+//     auto [out, in] = make_pipe().value();
+//     const io_result sent = co_await in.write(bytes);
+//     static_cast<void>(co_await in.shutdown_write());
+//     const io_result got = co_await out.read(bytes);  // and then end_of_stream
+//
+// read() and write() are those of the concept `stream` (stream.hpp), a half of it for each end. Move-only; an end owns its
+// descriptor, and destroying it closes it; an await on it that is under way ends with `closed`.
+//
+// No call waits in the kernel: one that would is made again when the reactor says that the descriptor is ready. That does
+// not need O_NONBLOCK, which all programs with the same pipe would share: an end that is adopted leaves it as it is. A
+// terminal is the exception, for the kernel can write to one without waiting in no other way: it is opened anew, so that the
+// flag is this end's own.
+//
+// A reader that has gone is told by EPIPE, never by SIGPIPE: the signal is blocked for the time of a write and taken back.
+//
+// Threads: one at a time, that of the executor where it is awaited. It may go to another while nobody awaits it.
+#pragma once
+
+#include "fluxnet/runtime/core/io_result.hpp"
+#include "fluxnet/runtime/sockets/descriptor.hpp"
+#include "fluxnet/runtime/sockets/detail/pipe_transfer.hpp"
+#include "fluxnet/runtime/sockets/detail/socket_state.hpp"
+#include "fluxnet/runtime/sockets/kernel_stream.hpp"
+#include "fluxnet/xsk/base/error.hpp"
+
+#include <coroutine>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include <poll.h>
+
+namespace fluxnet {
+
+class pipe_reader {
+public:
+    class [[nodiscard]] read_awaiter;
+
+    /// Owns a descriptor that can be read: subprocess::release_stdout(), or the end of a FIFO. Errors: invalid_option (a
+    /// file on a disk, for which file::adopt() is; or not open for reading), or the kernel's.
+    [[nodiscard]] static result<pipe_reader> adopt(descriptor of);
+
+    /// The same with a duplicate of `fd`, which stays the caller's: STDIN_FILENO.
+    [[nodiscard]] static result<pipe_reader> duplicate(int fd);
+
+    /// Completes with what has arrived, n >= 1 bytes, as soon as there is something. `into` stays valid until then; an empty
+    /// one completes at once. One system call, and a poll request if it waits. Errors: end_of_stream (nobody has the other
+    /// end any more), operation_canceled (nothing was taken), closed, handle_in_use (another coroutine reads),
+    /// not_in_virtual_time, or the kernel's.
+    [[nodiscard]] read_awaiter read(std::span<std::byte> into) noexcept;
+
+    /// The descriptor's number; it stays the reader's. Negative once it was given away.
+    [[nodiscard]] int fd() const noexcept { return state_->fd(); }
+
+    /// Gives the descriptor away. An await under way ends with `closed`.
+    [[nodiscard]] descriptor release() noexcept;
+
+private:
+    friend result<std::pair<pipe_reader, class pipe_writer>> make_pipe();
+
+    explicit pipe_reader(descriptor of) : state_(std::make_unique<detail::socket_state>(std::move(of))) {}
+
+    std::unique_ptr<detail::socket_state> state_;
+};
+
+class pipe_writer {
+public:
+    class [[nodiscard]] write_awaiter;
+
+    /// Owns a descriptor that can be written to. Errors: as pipe_reader::adopt().
+    [[nodiscard]] static result<pipe_writer> adopt(descriptor of);
+
+    /// The same with a duplicate of `fd`, which stays the caller's: STDOUT_FILENO.
+    [[nodiscard]] static result<pipe_writer> duplicate(int fd);
+
+    /// Completes when the kernel has taken all of `from`, or with an error; n tells how much it has taken. `from` stays
+    /// valid until then. What another process writes to the same pipe may come between two parts of more than PIPE_BUF
+    /// (4096) bytes. Three system calls for what the kernel takes at once, a poll request each time that it waits. Errors:
+    /// operation_canceled, closed, handle_in_use (another coroutine writes), not_in_virtual_time, or the kernel's: EPIPE.
+    [[nodiscard]] write_awaiter write(std::span<const std::byte> from) noexcept;
+
+    /// Closes this end: the reader reads what was written, and then end_of_stream, if nobody else has this end too. Later
+    /// writes say `closed`, and so does one under way. Completes at once.
+    [[nodiscard]] kernel_stream::shutdown_awaiter shutdown_write() noexcept;
+
+    /// The descriptor's number; it stays the writer's. Negative once it was given away or shut down.
+    [[nodiscard]] int fd() const noexcept { return state_->fd(); }
+
+    /// Gives the descriptor away. An await under way ends with `closed`.
+    [[nodiscard]] descriptor release() noexcept;
+
+private:
+    friend result<std::pair<pipe_reader, pipe_writer>> make_pipe();
+
+    explicit pipe_writer(descriptor of) : state_(std::make_unique<detail::socket_state>(std::move(of))) {}
+
+    std::unique_ptr<detail::socket_state> state_;
+};
+
+/// Makes a pipe. Errors: EMFILE, ENFILE. One system call.
+[[nodiscard]] result<std::pair<pipe_reader, pipe_writer>> make_pipe();
+
+class [[nodiscard]] pipe_reader::read_awaiter final : private detail::pipe_transfer {
+public:
+    read_awaiter(detail::socket_state& at, std::span<std::byte> into) noexcept
+        : pipe_transfer(at, &detail::socket_state::reader, into.size()), into_(into) {}
+
+    [[nodiscard]] bool await_ready() noexcept { return over_at_once(); }
+
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
+        return suspend(waiting, [this] { start(POLLIN); });
+    }
+
+    io_result await_resume() noexcept {
+        const io_result ended = end_transfer();
+        if (ended.ec || ended.n != 0 || into_.empty()) { return ended; }
+        return {errc::end_of_stream, 0};
+    }
+
+private:
+    [[nodiscard]] const char* name() const noexcept override { return "pipe_reader::read"; }
+    [[nodiscard]] int attempt() noexcept override;
+
+    std::span<std::byte> into_;
+};
+
+class [[nodiscard]] pipe_writer::write_awaiter final : private detail::pipe_transfer {
+public:
+    write_awaiter(detail::socket_state& at, std::span<const std::byte> from) noexcept
+        : pipe_transfer(at, &detail::socket_state::writer, from.size()), from_(from) {}
+
+    [[nodiscard]] bool await_ready() noexcept { return over_at_once(); }
+
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
+        return suspend(waiting, [this] { start(POLLOUT); });
+    }
+
+    io_result await_resume() noexcept { return end_transfer(); }
+
+private:
+    [[nodiscard]] const char* name() const noexcept override { return "pipe_writer::write"; }
+    [[nodiscard]] int attempt() noexcept override;
+
+    std::span<const std::byte> from_;
+};
+
+}  // namespace fluxnet
