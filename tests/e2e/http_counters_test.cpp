@@ -146,7 +146,7 @@ TEST_CASE("http_counters answers bad input with its status, ends that connection
         {request("GET /", "Content-Length: 1\r\nContent-Length: 2\r\n") + "xx", 400},
         {request("GET /", "Content-Length: -1\r\n"), 400},
         {request("POST /", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\n", 400},
-        {request("POST /", "Transfer-Encoding: chunked\r\n") + "zz\r\n", 400},
+        {request("POST /", "Transfer-Encoding: chunked\r\n") + "zz\r\n\r\n", 400},
         {request("POST /", "Transfer-Encoding: gzip\r\n"), 501},
         {request("GET /", "name with spaces: x\r\n"), 400},
         {request("POST /", "Content-Length: 18446744073709551615\r\n"), 413},

@@ -2,6 +2,7 @@
 // datagram_transport over frames: what is dropped and counted, what is too large, and the port that it keeps.
 #include "fluxnet/runtime/transport/datagram_transport.hpp"
 
+#include "fluxnet/runtime/core/detail/frame_cache.hpp"
 #include "tests/proto/frames.hpp"
 #include "tests/runtime/transport_bed.hpp"
 #include "tests/support/allocation_counter.hpp"
@@ -161,6 +162,7 @@ TEST_CASE("datagrams over frames allocate nothing once they run") {
                 counted = watch.allocations();  // of the second round in the end
             }
         }(bed, transport, allocations));
-        CHECK(allocations == 0);
+        // With a sanitizer each of a round's 200 calls has a coroutine frame of its own.
+        CHECK(allocations == (fluxnet::detail::keeps_frames ? 0 : 200));
     }
 }
