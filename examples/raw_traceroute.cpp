@@ -131,6 +131,7 @@ static task<int> trace(udp_socket& socket, search of) {
             co_return 1;
         }
     }
+    std::printf("not reached: it is silent, or further away than --hops %u\n", of.hops);
     co_return 1;
 }
 

@@ -81,10 +81,12 @@ TEST_CASE("raw_traceroute tells a host that a router cannot reach, and one that 
     const finished silent = net.trace({"--to", "10.4.0.1", "--wait", "0.02", "--probes", "2", "--hops", "3"});
     CAPTURE(silent.output);
     CHECK(silent.exit_code == 1);
-    CHECK(silent.output == " 1  * *\n 2  * *\n 3  * *\n");
+    CHECK(silent.output == " 1  * *\n 2  * *\n 3  * *\nnot reached: it is silent, or further away than --hops 3\n");
 
-    const finished no_route = net.trace({"--to", "10.3.0.2", "--hops", "1", "--probes", "1"});
-    CHECK(no_route.exit_code == 1);  // the host is further away
+    const finished too_far = net.trace({"--to", "10.3.0.2", "--wait", "10", "--hops", "2", "--probes", "1"});
+    CHECK(too_far.exit_code == 1);
+    CHECK(has(too_far, " 2  10.2.0.2 "));
+    CHECK(has(too_far, "not reached"));
     const finished no_address = net.trace({"--to", "nowhere"});
     CHECK(no_address.exit_code == 2);
     CHECK(has(no_address, "nowhere"));

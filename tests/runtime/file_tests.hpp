@@ -2,6 +2,7 @@
 // What the tests of files share: a directory that goes with its test, and files in memory.
 #pragma once
 
+#include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/sockets/file.hpp"
 #include "tests/runtime/socket_tests.hpp"
 
@@ -48,6 +49,17 @@ inline descriptor memory_with(std::string_view text) {
 
 inline file memory_file(std::string_view text) {
     return file::adopt(memory_with(text)).value();
+}
+
+/// Of a file that must not be there yet.
+inline constexpr file_options fresh{.write = true, .create = true, .exclusive = true};
+
+/// Runs a task on an executor of its own.
+template <class Function>
+void run_on_executor(Function function) {
+    executor loop;
+    loop.spawn(function);
+    loop.run();
 }
 
 /// Bytes that tell their place.

@@ -45,13 +45,6 @@ concept writes = requires(W end, std::span<const std::byte> from) {
 static_assert(reads<pipe_reader> && writes<pipe_writer> && reads<unix_stream> && writes<unix_stream>);
 static_assert(std::movable<pipe_reader> && std::movable<pipe_writer>);
 
-template <class Function>
-void run_in_loop(Function function) {
-    executor loop;
-    loop.spawn(function);
-    loop.run();
-}
-
 /// From now on a SIGPIPE ends this process.
 void let_sigpipe_kill() {
     REQUIRE((::signal(SIGPIPE, SIG_DFL) != SIG_ERR));
@@ -86,7 +79,7 @@ struct terminal {
 }  // namespace
 
 TEST_CASE("what is written to a pipe is read, and then its end") {
-    run_in_loop([]() -> task<void> {
+    run_on_executor([]() -> task<void> {
         auto [out, in] = make_pipe().value();
         const io_result sent = co_await in.write(bytes_of("a few bytes"));
         CHECK_FALSE(sent.ec);
@@ -112,7 +105,7 @@ TEST_CASE("what is written to a pipe is read, and then its end") {
 
 TEST_CASE("more than a pipe holds goes through it in order, with both ends in one turn") {
     const std::string text = numbered_text(2'000'000);
-    run_in_loop([&]() -> task<void> {
+    run_on_executor([&]() -> task<void> {
         auto ends = make_pipe().value();
         std::string received;
         scope both;
@@ -141,7 +134,7 @@ TEST_CASE("more than a pipe holds goes through it in order, with both ends in on
 
 TEST_CASE("a write to a pipe without a reader says so and raises no signal") {
     let_sigpipe_kill();
-    run_in_loop([]() -> task<void> {
+    run_on_executor([]() -> task<void> {
         auto ends = make_pipe().value();
         ends.first.release().reset();
         const io_result sent = co_await ends.second.write(bytes_of("x"));
@@ -154,7 +147,7 @@ TEST_CASE("a write to a pipe without a reader says so and raises no signal") {
 TEST_CASE("a reader that goes while a write waits ends the write, and raises no signal") {
     let_sigpipe_kill();
     const std::string text(1'000'000, 'x');
-    run_in_loop([&]() -> task<void> {
+    run_on_executor([&]() -> task<void> {
         auto ends = make_pipe().value();
         scope both;
         both.spawn([&]() -> task<void> {
@@ -184,10 +177,10 @@ TEST_CASE("a SIGPIPE of the program's that is pending stays so, and one of ours 
         const io_result sent = co_await ends.second.write(bytes_of("x"));
         CHECK(sent.ec == std::errc::broken_pipe);
     };
-    run_in_loop(write_once);
+    run_on_executor(write_once);
     CHECK_FALSE(sigpipe_is_pending());
     REQUIRE(::raise(SIGPIPE) == 0);
-    run_in_loop(write_once);
+    run_on_executor(write_once);
     CHECK(sigpipe_is_pending());
     const timespec at_once{};
     CHECK(::sigtimedwait(&broken, nullptr, &at_once) == SIGPIPE);
@@ -239,7 +232,7 @@ TEST_CASE("a read that is cancelled has taken nothing, and a write tells what it
 }
 
 TEST_CASE("an end of a pipe has one await at a time, and one that goes ends its await") {
-    run_in_loop([]() -> task<void> {
+    run_on_executor([]() -> task<void> {
         auto made = make_pipe().value();
         auto out = std::make_unique<pipe_reader>(std::move(made.first));
         std::array<std::byte, 4> bytes{};
@@ -276,7 +269,7 @@ TEST_CASE("an end of a pipe has one await at a time, and one that goes ends its 
 }
 
 TEST_CASE("what a program says is read from the pipe that it was given") {
-    run_in_loop([]() -> task<void> {
+    run_on_executor([]() -> task<void> {
         process_options options{.argv = {"cat"}};
         options.in = process_stream::pipe();
         options.out = process_stream::pipe();
@@ -298,7 +291,7 @@ TEST_CASE("what a program says is read from the pipe that it was given") {
 
 TEST_CASE("a write to a socket that was adopted as a pipe raises no signal either") {
     let_sigpipe_kill();
-    run_in_loop([]() -> task<void> {
+    run_on_executor([]() -> task<void> {
         auto made = unix_stream::pair();
         REQUIRE(made.has_value());
         pipe_writer in = pipe_writer::adopt(made->first.release()).value();
@@ -314,7 +307,7 @@ TEST_CASE("a duplicate of a standard stream leaves that as it is") {
     REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
     const descriptor out(ends[0]);
     const descriptor in(ends[1]);
-    run_in_loop([&]() -> task<void> {
+    run_on_executor([&]() -> task<void> {
         pipe_writer writer = pipe_writer::duplicate(in.get()).value();
         CHECK(writer.fd() != in.get());
         const io_result sent = co_await writer.write(bytes_of("hello"));
@@ -347,7 +340,7 @@ TEST_CASE("what is no pipe, or the wrong end of one, is refused by name") {
 TEST_CASE("a terminal that nobody looks at holds up the writer and not the executor") {
     const terminal both;
     const std::string text = numbered_text(200'000);
-    run_in_loop([&]() -> task<void> {
+    run_on_executor([&]() -> task<void> {
         pipe_writer line = pipe_writer::duplicate(both.line.get()).value();
         pipe_reader screen = pipe_reader::duplicate(both.screen.get()).value();
         bool written = false;
