@@ -57,7 +57,7 @@ TEST_CASE("a thousand seeds of HTTP clients, cancels and closes get whole answer
 }
 
 TEST_CASE("clients that come and go leave no memory with the HTTP server") {
-    for (const std::uint64_t seed : {3, 4, 5, 6}) {
+    for (const std::uint64_t seed : {3U, 4U, 5U, 6U}) {
         leaves_nothing([seed](std::uint64_t) { CHECK(http_workload(seed).ok()); });
     }
 }
