@@ -7,12 +7,12 @@
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/simulation/memory_network.hpp"
 #include "tests/examples/http_answers.hpp"
+#include "tests/runtime/drawn_network.hpp"
 
 #include <algorithm>
 #include <array>
 #include <exception>
 #include <optional>
-#include <random>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -24,22 +24,8 @@ using namespace http_example;
 using namespace std::chrono_literals;
 
 constexpr std::chrono::nanoseconds http_duration = 250ms;
-constexpr std::chrono::nanoseconds http_tick = 250us;
 constexpr std::size_t http_clients = 6;
-
-/// The program's own choices.
-class http_dice {
-public:
-    explicit http_dice(std::uint64_t seed) : engine_(seed) {}
-    [[nodiscard]] std::uint64_t below(std::uint64_t bound) noexcept { return engine_() % bound; }
-    [[nodiscard]] bool one_in(std::uint64_t sides) noexcept { return below(sides) == 0; }
-    [[nodiscard]] std::chrono::nanoseconds ticks(std::uint64_t from, std::uint64_t to) noexcept {
-        return http_tick * static_cast<std::int64_t>(from + below(to - from));
-    }
-
-private:
-    std::mt19937_64 engine_;
-};
+constexpr std::array<std::size_t, 4> http_buffers{200, 1000, 5000, 65'536};
 
 /// A request, and what is to come back.
 struct exchange {
@@ -59,7 +45,7 @@ struct exchange {
     return made;
 }
 
-[[nodiscard]] exchange draw_exchange(http_dice& chance) {
+[[nodiscard]] exchange draw_exchange(dice& chance) {
     using content = exchange::content;
     const std::string end = " HTTP/1.1\r\nHost: a\r\n";
     switch (chance.below(16)) {
@@ -81,7 +67,7 @@ struct exchange {
 }
 
 /// One after which the connection cannot go on.
-[[nodiscard]] exchange draw_last(http_dice& chance) {
+[[nodiscard]] exchange draw_last(dice& chance) {
     using content = exchange::content;
     switch (chance.below(8)) {
         case 0:
@@ -97,23 +83,11 @@ struct exchange {
     }
 }
 
-[[nodiscard]] memory_options draw_network(http_dice& chance, std::uint64_t seed) {
-    constexpr std::array<std::size_t, 4> sizes{200, 1000, 5000, 65'536};
-    memory_options options;
-    options.seed = seed;
-    options.buffer_bytes = sizes[chance.below(sizes.size())];
-    options.fragmentation = 0.25 * static_cast<double>(chance.below(4));
-    if (!chance.one_in(3)) { options.latency = chance.ticks(1, 8); }
-    if (chance.one_in(3)) { options.jitter = 300us; }
-    if (chance.one_in(4)) { options.bits_per_second = 50'000'000; }
-    return options;
-}
-
 class http_stage {
 public:
     http_stage(std::uint64_t seed, wake_order order)
         : chance_(seed), gentle_(chance_.one_in(2)), clock_(seed, order), loop_(clock_),
-          net_(loop_, draw_network(chance_, seed)),
+          net_(loop_, draw_network(chance_, seed, http_buffers)),
           packets_(open_async(loop_, wire_.socket_on(simulated_wire::end::left)).value(), raw_example::example_ip),
           far_end_(wire_, simulated_wire::end::right, 1, packets_.host().hardware()) {
         clock_.attach(wire_);
@@ -354,7 +328,7 @@ private:
     }
 
     http_outcome result_;
-    http_dice chance_;
+    dice chance_;
     bool gentle_;  // the server's limits are far away
     simulated_wire wire_;
     virtual_clock clock_;

@@ -7,6 +7,7 @@
 #include "fluxnet/runtime/core/stream.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
 #include "fluxnet/runtime/simulation/memory_network.hpp"
+#include "tests/runtime/drawn_network.hpp"
 
 #include <algorithm>
 #include <array>
@@ -14,7 +15,6 @@
 #include <exception>
 #include <limits>
 #include <optional>
-#include <random>
 #include <span>
 #include <utility>
 #include <vector>
@@ -25,24 +25,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::chrono::nanoseconds duration = 300ms;
-constexpr std::chrono::nanoseconds tick = 250us;
 constexpr std::size_t clients = 4;
+constexpr std::array<std::size_t, 5> buffers{16, 100, 1000, 5000, 65'536};
 constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
-
-/// The program's own choices.
-class dice {
-public:
-    explicit dice(std::uint64_t seed) : engine_(seed) {}
-    [[nodiscard]] std::uint64_t below(std::uint64_t bound) noexcept { return engine_() % bound; }
-    [[nodiscard]] bool one_in(std::uint64_t sides) noexcept { return below(sides) == 0; }
-    /// Whole ticks from one up to, and not including, another: many things shall happen at the same time.
-    [[nodiscard]] std::chrono::nanoseconds ticks(std::uint64_t from, std::uint64_t to) noexcept {
-        return tick * static_cast<std::int64_t>(from + below(to - from));
-    }
-
-private:
-    std::mt19937_64 engine_;
-};
 
 /// What a client asks for, at the begin of a session.
 struct opening {
@@ -65,22 +50,10 @@ struct request {
     return from;
 }
 
-[[nodiscard]] memory_options draw_options(dice& chance, std::uint64_t seed) {
-    constexpr std::array<std::size_t, 5> sizes{16, 100, 1000, 5000, 65'536};
-    memory_options options;
-    options.seed = seed;
-    options.buffer_bytes = sizes[chance.below(sizes.size())];
-    options.fragmentation = 0.25 * static_cast<double>(chance.below(4));
-    if (!chance.one_in(3)) { options.latency = chance.ticks(1, 8); }
-    if (chance.one_in(3)) { options.jitter = 300us; }
-    if (chance.one_in(4)) { options.bits_per_second = 50'000'000; }
-    return options;
-}
-
 class stage {
 public:
     stage(std::uint64_t seed, wake_order order)
-        : chance_(seed), clock_(seed, order), loop_(clock_), net_(loop_, draw_options(chance_, seed)) {}
+        : chance_(seed), clock_(seed, order), loop_(clock_), net_(loop_, draw_network(chance_, seed, buffers)) {}
 
     stream_outcome play() {
         loop_.spawn(act());

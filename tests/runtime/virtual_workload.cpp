@@ -8,11 +8,11 @@
 #include "fluxnet/runtime/packets/open_async.hpp"
 #include "fluxnet/runtime/sync/channel.hpp"
 #include "fluxnet/runtime/sync/mutex.hpp"
+#include "tests/runtime/dice.hpp"
 
 #include <array>
 #include <cstring>
 #include <exception>
-#include <random>
 #include <span>
 #include <utility>
 
@@ -24,23 +24,7 @@ using end = simulated_wire::end;
 
 constexpr std::chrono::nanoseconds duration = 1s;
 constexpr std::chrono::nanoseconds never = std::chrono::nanoseconds::max();
-constexpr std::chrono::nanoseconds tick = 250us;
 constexpr std::size_t flows = 4;  // of each host: two that it makes up, two that its workers echo
-
-/// The program's own choices.
-class dice {
-public:
-    explicit dice(std::uint64_t seed) : engine_(seed) {}
-    [[nodiscard]] std::uint64_t below(std::uint64_t bound) noexcept { return engine_() % bound; }
-    [[nodiscard]] bool one_in(std::uint64_t sides) noexcept { return below(sides) == 0; }
-    /// Whole ticks from one up to, and not including, another: many things shall happen at the same time.
-    [[nodiscard]] std::chrono::nanoseconds ticks(std::uint64_t from, std::uint64_t to) noexcept {
-        return tick * static_cast<std::int64_t>(from + below(to - from));
-    }
-
-private:
-    std::mt19937_64 engine_;
-};
 
 /// What a packet consists of.
 class message {
@@ -76,7 +60,7 @@ wire_profile draw_profile(dice& chance) {
     if (chance.one_in(3)) { profile.duplication = 0.03; }
     if (chance.one_in(3)) { profile.corruption = 0.02; }
     if (chance.one_in(3)) { profile.reordering = 0.05; }
-    profile.reordering_delay = 3 * tick;
+    profile.reordering_delay = 3 * dice::tick;
     if (!chance.one_in(4)) { profile.delay = chance.ticks(1, 9); }
     if (chance.one_in(4)) { profile.jitter = 300us; }
     if (chance.one_in(4)) { profile.bits_per_second = 10'000'000; }
