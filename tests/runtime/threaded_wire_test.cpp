@@ -38,13 +38,13 @@ task<void> echo(async_sockets& sockets) {
     }
 }
 
-struct tally {
+struct wire_tally {
     std::uint64_t received = 0;
     std::uint64_t wrong = 0;
 };
 
 /// Sends windows of packets and waits for the echo of all of them before the next.
-task<void> ask(async_sockets& sockets, std::uint64_t count, std::uint32_t window, tally& answers) {
+task<void> ask(async_sockets& sockets, std::uint64_t count, std::uint32_t window, wire_tally& answers) {
     std::array<packet, 64> burst;
     std::array<packet, 64> got;
     for (std::uint64_t sent = 0; sent < count;) {
@@ -81,7 +81,7 @@ void check_whole(async_sockets& sockets) {
 }
 
 /// Lets an executor on this thread ask one on another, `count` packets in all; gives up after a minute.
-tally exchange(const wire_options& options, std::uint64_t count, std::uint32_t window) {
+wire_tally exchange(const wire_options& options, std::uint64_t count, std::uint32_t window) {
     simulated_wire wire(options);
     executor here;
     executor there;
@@ -89,7 +89,7 @@ tally exchange(const wire_options& options, std::uint64_t count, std::uint32_t w
     async_sockets server = open(there, wire, end::right);
     there.spawn(echo(server));
     std::thread other([&] { there.run(); });
-    tally answers;
+    wire_tally answers;
     bool finished = false;
     here.spawn([&]() -> task<void> {
         co_await ask(client, count, window, answers);
@@ -123,7 +123,7 @@ TEST_CASE("an executor whose every call comes from another thread talks over a t
     async_sockets server = open(there, wire, end::right);
     there.spawn(echo(server));
     std::thread other([&] { there.run(); });
-    tally answers;
+    wire_tally answers;
     here.spawn([&]() -> task<void> { co_await ask(client, 2000, 8, answers); });
     drive_by_turns(here, [&] { return !here.has_work(); });
     here.release();
@@ -144,7 +144,7 @@ TEST_CASE("executors on two threads talk over a threaded wire and none sleeps on
         wire_options options;
         options.threaded = true;
         options.zero_copy = zero_copy;
-        const tally answers = exchange(options, count, window);
+        const wire_tally answers = exchange(options, count, window);
         CHECK(answers.received >= count);
         CHECK(answers.wrong == 0);
     }
@@ -155,7 +155,7 @@ TEST_CASE("executors on two threads get delayed packets in real time") {
     options.threaded = true;
     options.to_left.delay = options.to_right.delay = 2ms;
     const auto start = std::chrono::steady_clock::now();
-    const tally answers = exchange(options, 160, 16);
+    const wire_tally answers = exchange(options, 160, 16);
     const auto taken = std::chrono::steady_clock::now() - start;
     CHECK(answers.received == 160);
     CHECK(answers.wrong == 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // How many rounds the heavy tests make. All of them where FLUXNET_TEST_SCALE=full is in the environment, as `tests/run
-// --all` has it for preset dev; fewer in an everyday run, and where a sanitizer slows each of them down.
+// --all` has it for a release build; fewer in an everyday run, and where a sanitizer slows each of them down.
 #pragma once
 
 #include <cstdint>
