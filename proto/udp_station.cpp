@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/proto/udp_station.hpp"
 
-#include "fluxnet/proto/arp.hpp"
 #include "fluxnet/proto/detail/host_rules.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <cstring>
 
 namespace fluxnet::proto {
+namespace {
+
+/// Tells whether an address may be that of a host elsewhere.
+bool is_host(ipv4_address address) noexcept {
+    return !address.is_this_network() && !address.is_broadcast() && !address.is_multicast() && !address.is_loopback();
+}
+
+}  // namespace
 
 udp_station::udp_station(mac_address hardware, ipv4_address address, std::uint16_t port)
     : hardware_(hardware), address_(address), port_(port), heard_(heard_stations) {
@@ -37,12 +45,33 @@ result<udp_station::arrival> udp_station::receive_ethernet(std::span<std::byte> 
 }
 
 result<udp_station::arrival> udp_station::receive_arp(mutable_ethernet_view frame) noexcept {
+    const auto packet = arp_view::parse(frame.payload());
+    if (!packet) { return packet.error(); }
+    move_station(*packet, frame.source());
+    if (packet->operation() == arp_operation::reply) { return receive_arp_reply(*packet, frame.source()); }
     const auto length = detail::answer_arp(frame, hardware_, address_);
     if (!length) { return length.error(); }
     const auto reply = arp_view::unchecked(frame.payload());
     remember(reply.target_protocol(), reply.target_hardware());
     ++counters_.arp_replies;
     return arrival{.what = arrival::arp_reply, .from = {}, .payload = {}, .length = *length};
+}
+
+result<udp_station::arrival> udp_station::receive_arp_reply(arp_view packet, mac_address from) noexcept {
+    const ipv4_address sender = packet.sender_protocol();
+    const auto asked = std::ranges::find(asked_, sender, &asked_address::address);
+    if (asked == asked_.end() || sender.is_this_network()) { return reason::arp_not_request; }
+    if (const auto why = detail::refuse_arp(packet, from, address_)) { return *why; }
+    *asked = {};
+    remember(sender, from);
+    ++counters_.arp_answers;
+    return arrival{.what = arrival::arp_answer, .from = {}, .payload = {}, .length = 0};
+}
+
+void udp_station::move_station(arp_view packet, mac_address from) noexcept {
+    const ipv4_address sender = packet.sender_protocol();
+    heard_station& place = heard_[sender.to_host_order() % heard_stations];
+    if (place.address == sender && !sender.is_this_network() && packet.sender_hardware() == from) { place.hardware = from; }
 }
 
 result<udp_station::arrival> udp_station::receive_ipv4(ethernet_view frame) noexcept {
@@ -71,13 +100,30 @@ void udp_station::remember(ipv4_address address, mac_address hardware) noexcept 
 }
 
 std::optional<mac_address> udp_station::next_hop(ipv4_address address) const noexcept {
-    if (address.is_this_network() || address.is_broadcast() || address.is_multicast() || address.is_loopback()) {
-        return std::nullopt;
-    }
+    if (!is_host(address)) { return std::nullopt; }
     if (const auto known = neighbours_.find(address); known != neighbours_.end()) { return known->second; }
     if (gateway_) { return gateway_; }
     const heard_station& last = heard_[address.to_host_order() % heard_stations];
     return last.address == address ? std::optional(last.hardware) : std::nullopt;
+}
+
+bool udp_station::is_askable(ipv4_address address) const noexcept {
+    return is_host(address) && address != address_;
+}
+
+bool udp_station::may_ask(ipv4_address address, time_point now, std::chrono::nanoseconds rest) noexcept {
+    assert(is_askable(address));
+    auto place = std::ranges::find(asked_, address, &asked_address::address);
+    if (place == asked_.end()) { place = std::ranges::min_element(asked_, {}, &asked_address::last); }
+    if (place->last > now - rest) { return false; }
+    *place = {address, now};
+    return true;
+}
+
+std::size_t udp_station::emit_arp_request(std::span<std::byte> frame, ipv4_address address) const noexcept {
+    const auto ethernet = ethernet_repr{mac_address::broadcast(), hardware_, ethertype::arp}.emit(frame);
+    arp_repr{arp_operation::request, hardware_, address_, mac_address(), address}.emit(ethernet.payload());
+    return arp_request_length;
 }
 
 std::size_t udp_station::emit(std::span<std::byte> frame, mac_address next_hop, peer to,

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `udp_station`: one UDP endpoint on an Ethernet, without I/O. It takes datagrams out of frames, makes frames of datagrams,
-// and answers ARP for its address.
+// answers ARP for its address, and asks by ARP where others are.
 //
 //     udp_station station(hardware, address, 7777);
 //     const udp_station::arrival got = station.receive(frame);
 //     if (got.what == udp_station::arrival::datagram) { use(got.payload, got.from); }
 //     if (got.what == udp_station::arrival::arp_reply) { send(frame.first(got.length)); }
-//     if (const auto hop = station.next_hop(peer.address)) { send(frame.first(station.emit(frame, *hop, peer, payload))); }
+//     if (const auto hop = station.next_hop(peer.address)) {
+//         send(frame.first(station.emit(frame, *hop, peer, payload)));
+//     } else if (station.may_ask(peer.address, now, 1s)) {
+//         send(frame.first(station.emit_arp_request(frame, peer.address)));
+//     }
 //
-// The caller receives and sends the frames. A station keeps its addresses, its neighbours and its counters, and no reference
-// to any frame. One thread at a time uses it.
+// The caller receives and sends the frames, and has the clock. A station keeps its addresses, its neighbours and its
+// counters, and no reference to any frame. One thread at a time uses it.
 #pragma once
 
+#include "fluxnet/proto/arp.hpp"
 #include "fluxnet/proto/ethernet.hpp"
 #include "fluxnet/proto/ipv4.hpp"
 #include "fluxnet/proto/ipv4_address.hpp"
@@ -20,6 +25,7 @@
 #include "fluxnet/proto/udp.hpp"
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -39,17 +45,23 @@ namespace fluxnet::proto {
 /// It finds the next hop of a datagram, in this order:
 /// - a neighbour given by add_neighbour();
 /// - the gateway, where one is given: everything else goes there;
-/// - without a gateway, the station from which the address was last heard: by a datagram that was accepted, or by an ARP
-///   request for this address. 1,024 addresses are remembered; addresses of the same 1,024 (a /22) never displace each
-///   other. As with ARP, any station of the link can claim an address of another.
-/// It sends no ARP requests.
+/// - without a gateway, the station from which the address was last heard: by a datagram that was accepted, by an ARP
+///   request for this address, or by the reply to one of its own. 1,024 addresses are remembered; addresses of the same
+///   1,024 (a /22) never displace each other. An address that is remembered moves to the station that names it as its own in
+///   any ARP packet (RFC 826 "Packet Reception"): one that has a new card, say. As with ARP, any station of the link can
+///   claim an address of another.
 class udp_station {
 public:
-    /// What became of the frames. `datagrams`, `arp_replies` and the drops always add up to `frames`.
+    using time_point = std::chrono::steady_clock::time_point;
+
+    /// What became of the frames. `datagrams`, `arp_replies`, `arp_answers`, `unseen` and the drops always add up to
+    /// `frames`.
     struct counters {
-        std::uint64_t frames = 0;  ///< Calls of receive().
+        std::uint64_t frames = 0;  ///< Calls of receive() and skip().
         std::uint64_t datagrams = 0;
-        std::uint64_t arp_replies = 0;
+        std::uint64_t arp_replies = 0;                      ///< Requests that were answered.
+        std::uint64_t arp_answers = 0;                      ///< Replies to requests of this station.
+        std::uint64_t unseen = 0;                           ///< Calls of skip().
         std::array<std::uint64_t, reason_count> dropped{};  ///< Indexed by `reason`.
 
         [[nodiscard]] std::uint64_t dropped_for(reason why) const noexcept { return dropped[static_cast<std::size_t>(why)]; }
@@ -67,7 +79,8 @@ public:
 
     /// What receive() has found.
     struct arrival {
-        enum kind : std::uint8_t { dropped, datagram, arp_reply };
+        /// `arp_reply`: to be sent. `arp_answer`: what was asked for is known now.
+        enum kind : std::uint8_t { dropped, datagram, arp_reply, arp_answer };
 
         kind what = dropped;
         udp_station::peer from;              ///< Of a datagram.
@@ -77,6 +90,9 @@ public:
 
     /// What emit() puts before the payload, in octets.
     static constexpr std::size_t overhead = ethernet_header_length + ipv4_header_length + udp_header_length;
+
+    /// The length of the frame of an ARP request, in octets.
+    static constexpr std::size_t arp_request_length = ethernet_header_length + arp_packet_length;
 
     /// Makes a station of two unicast addresses and a port other than 0. Allocates.
     udp_station(mac_address hardware, ipv4_address address, std::uint16_t port);
@@ -90,9 +106,28 @@ public:
     /// changes nothing otherwise. Raises one counter. Allocates nothing.
     [[nodiscard]] arrival receive(std::span<std::byte> frame) noexcept;
 
+    /// Counts a frame that is dropped without a look at it.
+    void skip() noexcept {
+        ++counters_.frames;
+        ++counters_.unseen;
+    }
+
     /// Tells where datagrams to `address` go on the link; nothing when that is not known, and for 0.0.0.0/8, broadcast,
     /// multicast and loopback addresses. Allocates nothing.
     [[nodiscard]] std::optional<mac_address> next_hop(ipv4_address address) const noexcept;
+
+    /// Tells whether the link can be asked for an address: it may be that of another station. False for this station's own,
+    /// and for 0.0.0.0/8, broadcast, multicast and loopback addresses.
+    [[nodiscard]] bool is_askable(ipv4_address address) const noexcept;
+
+    /// Tells whether a request for an askable address may go out at `now`, and notes that it does: none has gone for `rest`
+    /// (RFC 1122 section 2.3.2.1: once a second for each address), nor have any for 64 other addresses. The reply is
+    /// accepted from then on. Allocates nothing.
+    [[nodiscard]] bool may_ask(ipv4_address address, time_point now, std::chrono::nanoseconds rest) noexcept;
+
+    /// Writes the frame of an ARP request, to all stations of the link, and returns its length: arp_request_length, at most
+    /// as much as `frame` has. The frame is not padded.
+    [[nodiscard]] std::size_t emit_arp_request(std::span<std::byte> frame, ipv4_address address) const noexcept;
 
     /// Writes the frame of a datagram, with its checksums, and returns its length: overhead and the payload, at most as much
     /// as `frame` has, and at most 65,507 octets of payload. The frame is not padded; time to live is 64; routers may not
@@ -111,9 +146,15 @@ private:
         mac_address hardware;
     };
     static constexpr std::size_t heard_stations = 1024;
+    struct asked_address {
+        ipv4_address address;  // 0.0.0.0: none, or it was answered
+        time_point last = time_point::min();
+    };
 
     [[nodiscard]] result<arrival> receive_ethernet(std::span<std::byte> bytes) noexcept;
     [[nodiscard]] result<arrival> receive_arp(mutable_ethernet_view frame) noexcept;
+    [[nodiscard]] result<arrival> receive_arp_reply(arp_view packet, mac_address from) noexcept;
+    void move_station(arp_view packet, mac_address from) noexcept;
     [[nodiscard]] result<arrival> receive_ipv4(ethernet_view frame) noexcept;
     void remember(ipv4_address address, mac_address hardware) noexcept;
 
@@ -123,6 +164,7 @@ private:
     std::map<ipv4_address, mac_address> neighbours_;
     std::optional<mac_address> gateway_;
     std::vector<heard_station> heard_;  // heard_stations of them; an address has one place, by its last bits
+    std::array<asked_address, 64> asked_;
     counters counters_;
 };
 

@@ -2,6 +2,7 @@
 #include "fluxnet/xsk/program.hpp"
 
 #include "fluxnet/xsk/detail/capabilities.hpp"
+#include "fluxnet/xsk/detail/former_programs.hpp"
 #include "fluxnet/xsk/detail/holders.hpp"
 
 #include <algorithm>
@@ -123,8 +124,10 @@ error attach_failure(const interface_info& interface, attach_mode mode, int numb
         case EEXIST: {
             const std::string others = describe_programs(interface.index);
             const in_the_way found = find_in_the_way(interface);
+            const bool former = detail::look_at_program(interface.index) == detail::program_there::former;
             return make_error(errc::program_conflict, step,
-                              cause + (others.empty() ? std::string() : ": the interface runs " + others) + found.held_by,
+                              cause + (others.empty() ? std::string() : ": the interface runs " + others) + found.held_by +
+                                  (former ? "; this process has closed it, and somebody keeps its link open" : ""),
                               found.remedy);
         }
         case EOPNOTSUPP:
@@ -238,6 +241,7 @@ void program::detach() noexcept {
     if (link_ < 0) { return; }
     ::close(link_);
     link_ = -1;
+    detail::note_former_program(id_);
 }
 
 result<void> program::insert(std::uint32_t queue, int socket_fd) {

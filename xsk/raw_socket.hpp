@@ -57,8 +57,10 @@ struct socket_options {
     bool need_wakeup = true;        ///< XDP_USE_NEED_WAKEUP: the kernel says when it wants a system call.
     bool attach = true;             ///< Attach our XDP program. Without it another program directs packets here, or none.
     std::shared_ptr<fluxnet::program> shared_program;  ///< Use this one, for several sockets on one interface.
-    std::chrono::milliseconds busy_deadline{1000};     ///< How long a queue that is still being closed is waited for.
-    fluxnet::kernel* calls = nullptr;                  ///< Null: system_kernel().
+    /// How long a queue is waited for that is still being closed, and a former program of this process that is still on the
+    /// interface because somebody lists links.
+    std::chrono::milliseconds busy_deadline{1000};
+    fluxnet::kernel* calls = nullptr;  ///< Null: system_kernel().
 };
 
 /// What the kernel counts for a socket. Source: XDP_STATISTICS.

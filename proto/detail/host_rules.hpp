@@ -44,6 +44,14 @@ inline void return_to_sender(mutable_ethernet_view frame, mac_address self) noex
     return std::nullopt;
 }
 
+/// Says why the host with the address `self` refuses what an ARP packet in a frame of the station `from` says, if it does.
+[[nodiscard]] inline std::optional<reason> refuse_arp(arp_view packet, mac_address from, ipv4_address self) noexcept {
+    if (packet.target_protocol() != self) { return reason::arp_not_for_us; }
+    if (packet.sender_hardware().is_multicast()) { return reason::arp_multicast_sender; }
+    if (packet.sender_hardware() != from) { return reason::arp_sender_mismatch; }
+    return refuse_arp_sender(packet.sender_protocol(), self);
+}
+
 /// Turns an ARP request for the address `self` into the reply of the station `hardware`, in place. Returns the reply's
 /// length, or the reason for refusing it, having written nothing.
 [[nodiscard]] inline result<std::size_t> answer_arp(mutable_ethernet_view frame, mac_address hardware,
@@ -51,10 +59,7 @@ inline void return_to_sender(mutable_ethernet_view frame, mac_address self) noex
     auto packet = mutable_arp_view::parse(frame.payload());
     if (!packet) { return packet.error(); }
     if (packet->operation() != arp_operation::request) { return reason::arp_not_request; }
-    if (packet->target_protocol() != self) { return reason::arp_not_for_us; }
-    if (packet->sender_hardware().is_multicast()) { return reason::arp_multicast_sender; }
-    if (packet->sender_hardware() != frame.source()) { return reason::arp_sender_mismatch; }
-    if (const auto why = refuse_arp_sender(packet->sender_protocol(), self)) { return *why; }
+    if (const auto why = refuse_arp(*packet, frame.source(), self)) { return *why; }
 
     packet->set_operation(arp_operation::reply);
     packet->set_target(packet->sender_hardware(), packet->sender_protocol());

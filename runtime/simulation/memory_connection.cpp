@@ -22,18 +22,8 @@ constexpr std::size_t segment = 4096;  // bytes that arrive together
 
 std::size_t memory_way::put(std::span<const std::byte> bytes) noexcept {
     memory_hub& hub = of_.hub();
-    if (of_.is_gone(to_)) {
-        // They arrive where nobody is, and the answer to that takes as long again.
-        memory_way& back = of_.from(to_);
-        if (hub.takes_time()) {
-            back.send_reset(time_after(hub.arrival(pace_, bytes.size()), hub.options().latency));
-        } else {
-            back.send_reset();
-        }
-        return bytes.size();
-    }
-    const std::size_t room = hub.options().buffer_bytes - static_cast<std::size_t>(written_ - read_);
-    const std::size_t taken = append(bytes.first(std::min(room, bytes.size())));
+    if (of_.is_gone(to_)) { return put_to_nobody(bytes.size()); }
+    const std::size_t taken = append(bytes.first(std::min(room(), bytes.size())));
     if (taken == 0) { return 0; }
     written_ += taken;
     if (hub.takes_time()) {
@@ -45,8 +35,23 @@ std::size_t memory_way::put(std::span<const std::byte> bytes) noexcept {
     return taken;
 }
 
-bool memory_way::has_room() const noexcept {
-    return written_ - read_ < of_.hub().options().buffer_bytes;
+std::size_t memory_way::put_to_nobody(std::size_t bytes) noexcept {
+    memory_hub& hub = of_.hub();
+    memory_way& back = of_.from(to_);
+    if (!hub.takes_time()) {
+        back.send_reset();
+        return bytes;
+    }
+    // They arrive where nobody is, and the answer to that takes as long again. Until then the writing end knows of the room
+    // only that there was when the reading one went.
+    const std::size_t taken = std::min(room(), bytes);
+    written_ += taken;
+    back.send_reset(time_after(hub.arrival(pace_, taken), hub.options().latency));
+    return taken;
+}
+
+std::size_t memory_way::room() const noexcept {
+    return of_.hub().options().buffer_bytes - static_cast<std::size_t>(written_ - window_);
 }
 
 std::size_t memory_way::append(std::span<const std::byte> bytes) noexcept {
@@ -175,6 +180,7 @@ void memory_way::advance(std::size_t bytes) noexcept {
 
 void memory_way::have_read(std::size_t bytes) noexcept {
     read_ += bytes;
+    window_ = read_;
     of_.hub().note(bytes << 8U);
     if (writer != nullptr) { writer->look(); }
 }

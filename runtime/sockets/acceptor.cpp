@@ -63,8 +63,7 @@ void acceptor::note_failure(int result) noexcept {
     if (result == -ECANCELED && pausing_) { return; }
     if (is_shortage(-result)) {
         if (!std::exchange(told_, true)) { failure_ = failure_of(result); }
-        inside(*home_).add_timer(*this, home_->now() + pause_);
-        pause_ = std::min(2 * pause_, std::chrono::milliseconds(1000));
+        inside(*home_).add_timer(*this, home_->now() + pauses_.next());
     } else if (!is_of_one_connection(-result)) {
         failure_ = failure_of(result);
     }
@@ -74,7 +73,7 @@ void acceptor::on_result(int result, unsigned flags) noexcept {
     if (result >= 0) {
         keep(descriptor(result));
         told_ = false;
-        pause_ = std::chrono::milliseconds(10);
+        pauses_.restart();
         if (pending() && !pausing_ && taken_.size() >= most_ahead) {
             pausing_ = true;
             inside(*home_).reactor().cancel(*this);

@@ -11,42 +11,24 @@
 namespace fluxnet::detail {
 
 datagram_transfer::datagram_transfer(socket_state& state, std::span<std::byte> into) noexcept
-    : fd_(state.fd()), place_(state, &socket_state::reader), part_{into.data(), into.size()} {}
+    : fd_(state.fd()), place_(state, &socket_state::reader), message_(into) {}
 
 datagram_transfer::datagram_transfer(socket_state& state, std::span<const std::byte> from, const proto::ip_endpoint* peer,
                                      std::uint16_t segment) noexcept
-    : fd_(state.fd()), place_(state, &socket_state::writer), part_{const_cast<std::byte*>(from.data()), from.size()} {
-    message_.msg_iov = &part_;
-    message_.msg_iovlen = 1;
-    if (peer != nullptr) {
-        address_ = socket_address(*peer);
-        message_.msg_name = address_.data();
-        message_.msg_namelen = address_.size();
-    }
-    if (segment == 0) { return; }
-    message_.msg_control = control_;
-    message_.msg_controllen = CMSG_SPACE(sizeof segment);
-    cmsghdr* const header = CMSG_FIRSTHDR(&message_);
-    header->cmsg_level = SOL_UDP;
-    header->cmsg_type = UDP_SEGMENT;
-    header->cmsg_len = CMSG_LEN(sizeof segment);
-    std::memcpy(CMSG_DATA(header), &segment, sizeof segment);
+    : fd_(state.fd()), place_(state, &socket_state::writer), message_(from) {
+    if (peer != nullptr) { message_.set_peer(socket_address(*peer)); }
+    if (segment != 0) { message_.set_control(SOL_UDP, UDP_SEGMENT, std::as_bytes(std::span(&segment, 1))); }
 }
 
 void datagram_transfer::send() {
     place_.take(*this);
-    submit(io_request::send_message(fd_, message_));
+    submit(io_request::send_message(fd_, message_.to_send()));
 }
 
 void datagram_transfer::receive() {
     place_.take(*this);
-    message_.msg_name = address_.data();
-    message_.msg_namelen = socket_address::room();
-    message_.msg_iov = &part_;
-    message_.msg_iovlen = 1;
-    message_.msg_control = control_;
-    message_.msg_controllen = sizeof control_;
-    submit(io_request::receive_message(fd_, message_, MSG_TRUNC));  // which makes the result the datagram's own size
+    // MSG_TRUNC makes the result the datagram's own size.
+    submit(io_request::receive_message(fd_, message_.to_receive(), MSG_TRUNC));
 }
 
 void datagram_transfer::on_result(int result, unsigned) noexcept {
@@ -55,7 +37,7 @@ void datagram_transfer::on_result(int result, unsigned) noexcept {
         return;
     }
     size_ = static_cast<std::size_t>(result);
-    n_ = std::min(size_, part_.iov_len);
+    n_ = std::min(size_, message_.room());
     complete(no_error);
 }
 
@@ -73,19 +55,16 @@ std::error_code datagram_transfer::end_transfer() noexcept {
 
 std::error_code datagram_transfer::end_receive() noexcept {
     const std::error_code ended = end_transfer();
-    if (!ended && size_ > part_.iov_len) { return std::make_error_code(std::errc::message_size); }
+    if (!ended && size_ > message_.room()) { return std::make_error_code(std::errc::message_size); }
     return ended;
 }
 
-std::size_t datagram_transfer::segment() const noexcept {
-    for (cmsghdr* header = CMSG_FIRSTHDR(&message_); header != nullptr;
-         header = CMSG_NXTHDR(const_cast<msghdr*>(&message_), header)) {
-        if (header->cmsg_level != SOL_UDP || header->cmsg_type != UDP_GRO) { continue; }
-        int size = 0;
-        std::memcpy(&size, CMSG_DATA(header), sizeof size);
-        return static_cast<std::size_t>(size);
-    }
-    return size_;
+std::size_t datagram_transfer::segment() noexcept {
+    int joined = 0;
+    message_.for_each_control(SOL_UDP, UDP_GRO, [&](std::span<const std::byte> content) {
+        std::memcpy(&joined, content.data(), std::min(content.size(), sizeof joined));
+    });
+    return joined == 0 ? size_ : static_cast<std::size_t>(joined);
 }
 
 readiness_transfer::~readiness_transfer() {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/sockets/detail/file_error.hpp"
 
+#include "fluxnet/runtime/sockets/detail/call_error.hpp"
+
 #include <cerrno>
-#include <system_error>
 #include <utility>
 
 #include <sys/stat.h>
@@ -21,8 +22,6 @@ const char* remedy_for(int number) noexcept {
         case ENOTDIR: return "check the path: a part of it is not a directory";
         case ELOOP: return "check the symbolic links on the path";
         case ENAMETOOLONG: return "use a shorter path";
-        case EMFILE: return "close descriptors, or raise the limit (ulimit -n)";
-        case ENFILE: return "the whole system has no descriptors left: see sysctl fs.file-max";
         case ENOSPC:
         case EDQUOT: return "free room on the disk (df shows it), or raise the quota";
         case EROFS: return "the file system is mounted to be read only";
@@ -31,14 +30,14 @@ const char* remedy_for(int number) noexcept {
         case ENXIO: return "nobody reads from the other end, or there is no such device";
         case EBADF: return "give a descriptor that is open";
         case EINVAL: return "check the options against the file system: it does not know one of them";
-        default: return "see the manual page of the call";
+        default: return general_remedy(number);
     }
 }
 
 }  // namespace
 
 error file_error(int number, std::string step) {
-    return {std::error_code(number, std::system_category()), std::move(step), errno_text(number), remedy_for(number)};
+    return call_error(number, std::move(step), remedy_for(number));
 }
 
 const char* kind_of_file(unsigned mode) noexcept {

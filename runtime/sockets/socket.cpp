@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/sockets/detail/socket.hpp"
 
+#include "fluxnet/runtime/sockets/detail/call_error.hpp"
+
 #include <cerrno>
 #include <utility>
 
@@ -19,8 +21,6 @@ const char* remedy_for(int number) noexcept {
         case EPERM:
             return "use a port from 1024 on, or run with the capability that the call needs (CAP_NET_BIND_SERVICE, "
                    "CAP_NET_RAW)";
-        case EMFILE: return "close descriptors, or raise the limit (ulimit -n)";
-        case ENFILE: return "the whole system has no descriptors left: see sysctl fs.file-max";
         case ECONNREFUSED: return "start the program that is to listen there, or check the port";
         case ENETUNREACH:
         case EHOSTUNREACH: return "check the route to the address (ip route get)";
@@ -30,7 +30,7 @@ const char* remedy_for(int number) noexcept {
         case ENAMETOOLONG: return "use a shorter path: 107 bytes at most";
         case ENOENT: return "check the path, and that the peer has been started";
         case ECONNRESET: return "the peer has broken the connection: ask there";
-        default: return "see the manual page of the call";
+        default: return general_remedy(number);
     }
 }
 
@@ -58,7 +58,7 @@ error socket_error(std::error_code code, std::string step) {
 }
 
 error socket_error(int number, std::string step) {
-    return {std::error_code(number, std::system_category()), std::move(step), errno_text(number), remedy_for(number)};
+    return call_error(number, std::move(step), remedy_for(number));
 }
 
 result<descriptor> make_socket(int family, int type, int protocol, const std::string& purpose) {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <memory>
+#include <type_traits>
 
 #include <net/if.h>
 #include <netinet/in.h>
@@ -17,21 +19,45 @@ namespace {
 
 constexpr std::size_t most_at_once = 64;
 
-/// The headers of several messages, for recvmmsg(2) and sendmmsg(2).
-struct message_batch {
-    std::array<mmsghdr, most_at_once> headers;
-    std::array<iovec, most_at_once> parts;
-    std::array<detail::socket_address, most_at_once> addresses;
+/// The headers of several messages, for recvmmsg(2) and sendmmsg(2). Only those that are set are ever touched.
+class message_batch {
+public:
+    message_batch() noexcept {}  // leaves the arrays as they are
+    message_batch(const message_batch&) = delete;
+    message_batch& operator=(const message_batch&) = delete;
 
-    void set(std::size_t index, const datagram& one) noexcept {
-        parts[index] = {one.bytes.data(), one.bytes.size()};
-        headers[index] = {};
-        msghdr& header = headers[index].msg_hdr;
-        header.msg_iov = &parts[index];
+    /// Sets the next one; `address` is its receiver's, or room for its sender's.
+    void add(const datagram& one, const detail::socket_address& address) noexcept {
+        entry& next = *std::construct_at(&entries_[size_].value, entry{{one.bytes.data(), one.bytes.size()}, address});
+        headers_[size_] = {};
+        msghdr& header = headers_[size_++].msg_hdr;
+        header.msg_iov = &next.part;
         header.msg_iovlen = 1;
-        header.msg_name = addresses[index].data();
-        header.msg_namelen = addresses[index].size();
+        header.msg_name = next.address.data();
+        header.msg_namelen = next.address.size();
     }
+
+    [[nodiscard]] mmsghdr* headers() noexcept { return headers_.data(); }
+    [[nodiscard]] unsigned size() const noexcept { return static_cast<unsigned>(size_); }
+    [[nodiscard]] std::size_t length_of(std::size_t index) const noexcept { return headers_[index].msg_len; }
+    [[nodiscard]] proto::ip_endpoint endpoint_of(std::size_t index) const noexcept {
+        return entries_[index].value.address.endpoint();
+    }
+
+private:
+    struct entry {
+        iovec part;
+        detail::socket_address address;
+    };
+    static_assert(std::is_trivially_destructible_v<entry>);
+    union room {
+        room() noexcept {}
+        entry value;
+    };
+
+    std::size_t size_ = 0;
+    std::array<mmsghdr, most_at_once> headers_;
+    std::array<room, most_at_once> entries_;
 };
 
 }  // namespace
@@ -94,14 +120,14 @@ proto::ip_endpoint udp_socket::local_endpoint() const noexcept {
 int udp_socket::recv_many_awaiter::attempt() noexcept {
     message_batch batch;
     const std::size_t room = std::min(into_.size(), most_at_once);
-    for (std::size_t i = 0; i != room; ++i) { batch.set(i, into_[i]); }
-    const int count = ::recvmmsg(fd(), batch.headers.data(), static_cast<unsigned>(room), MSG_DONTWAIT | MSG_TRUNC, nullptr);
+    for (const datagram& each : into_.first(room)) { batch.add(each, detail::socket_address()); }
+    const int count = ::recvmmsg(fd(), batch.headers(), batch.size(), MSG_DONTWAIT | MSG_TRUNC, nullptr);
     if (count < 0) { return -errno; }
     n_ = static_cast<std::size_t>(count);
     for (std::size_t i = 0; i != n_; ++i) {
-        into_[i].size = batch.headers[i].msg_len;
+        into_[i].size = batch.length_of(i);
         into_[i].n = std::min(into_[i].size, into_[i].bytes.size());
-        into_[i].peer = batch.addresses[i].endpoint();
+        into_[i].peer = batch.endpoint_of(i);
     }
     return 0;
 }
@@ -110,11 +136,8 @@ int udp_socket::send_many_awaiter::attempt() noexcept {
     while (n_ != from_.size()) {
         message_batch batch;
         const std::size_t count = std::min(from_.size() - n_, most_at_once);
-        for (std::size_t i = 0; i != count; ++i) {
-            batch.addresses[i] = detail::socket_address(from_[n_ + i].peer);
-            batch.set(i, from_[n_ + i]);
-        }
-        const int sent = ::sendmmsg(fd(), batch.headers.data(), static_cast<unsigned>(count), MSG_DONTWAIT | MSG_NOSIGNAL);
+        for (const datagram& each : from_.subspan(n_, count)) { batch.add(each, detail::socket_address(each.peer)); }
+        const int sent = ::sendmmsg(fd(), batch.headers(), batch.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0) { return -errno; }
         n_ += static_cast<std::size_t>(sent);
     }

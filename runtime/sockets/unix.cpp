@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/sockets/detail/back_off.hpp"
 #include "fluxnet/runtime/sockets/detail/connecting.hpp"
 #include "fluxnet/runtime/sockets/detail/socket.hpp"
 #include "fluxnet/runtime/sockets/unix_datagram.hpp"
@@ -7,9 +8,7 @@
 #include "fluxnet/runtime/sockets/unix_seqpacket.hpp"
 #include "fluxnet/runtime/sockets/unix_stream.hpp"
 
-#include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <string>
 
 #include <sys/socket.h>
@@ -52,7 +51,6 @@ result<descriptor> bind_unix(int type, const unix_address& at, const std::string
 }
 
 task<result<descriptor>> connect_unix(int type, unix_address peer, const char* name) {
-    using namespace std::chrono_literals;
     const std::string purpose = "connect to " + peer.to_string();
     if (peer.empty() || peer.to_string().size() > unix_address::most) {
         co_return socket_error(peer.empty() ? EINVAL : ENAMETOOLONG, purpose);
@@ -60,11 +58,11 @@ task<result<descriptor>> connect_unix(int type, unix_address peer, const char* n
     result<descriptor> socket = make_socket(AF_UNIX, type, 0, purpose);
     if (!socket) { co_return socket; }
     const socket_address address(peer);
-    for (auto pause = 1ms;; pause = std::min(2 * pause, std::chrono::milliseconds(32))) {
+    for (back_off pauses = until_queue_has_room();;) {
         const std::error_code ended = co_await connecting(socket->get(), address, name);
         if (!ended) { co_return socket; }
         if (ended != std::error_code(EAGAIN, std::system_category())) { co_return socket_error(ended, purpose); }
-        const std::error_code woken = co_await sleep_for(pause);
+        const std::error_code woken = co_await sleep_for(pauses.next());
         if (woken) { co_return socket_error(woken, purpose); }
     }
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/transport/detail/datagram_ladder.hpp"
 
+#include "fluxnet/proto/ethernet.hpp"
 #include "fluxnet/runtime/sockets/detail/socket.hpp"
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <utility>
 
 #include <linux/filter.h>
 #include <sys/socket.h>
@@ -173,6 +176,29 @@ void datagram_ladder::use(datagram_rung rung, async_sockets opened) {
                          ": the XDP program cannot tell them apart");
     }
     frames_.emplace(std::move(opened));
+}
+
+std::span<packet> datagram_ladder::make_room() noexcept {
+    std::move(received_.begin() + static_cast<std::ptrdiff_t>(next_),
+              received_.begin() + static_cast<std::ptrdiff_t>(count_), received_.begin());
+    count_ -= std::exchange(next_, 0);
+    if (count_ == received_.size()) {
+        received_[--count_].reset();
+        station_->skip();
+    }
+    return std::span(received_).subspan(count_);
+}
+
+packet datagram_ladder::take_arp() noexcept {
+    for (std::size_t i = next_; i != count_; ++i) {
+        const auto frame = proto::ethernet_view::parse(std::as_const(received_[i]).data());
+        if (!frame || frame->type() != proto::ethertype::arp) { continue; }
+        packet found = std::move(received_[i]);
+        for (; i != next_; --i) { received_[i] = std::move(received_[i - 1]); }
+        ++next_;
+        return found;
+    }
+    return {};
 }
 
 proto::ip_endpoint datagram_ladder::local_endpoint() const noexcept {

@@ -10,6 +10,7 @@
 #include "fluxnet/xsk/base/error.hpp"
 #include "fluxnet/xsk/builder.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -60,9 +61,15 @@ struct datagram_options {
     std::optional<proto::mac_address> hardware;
 
     /// The next hop of frames, as proto::udp_station finds it: a neighbour of these; else the gateway; without a gateway the
-    /// station that was last heard with the address. The kernel's UDP uses the kernel's routes instead.
+    /// station that was last heard with the address, and then the one that answers to ARP. The kernel's UDP uses the
+    /// kernel's routes instead.
     std::vector<datagram_neighbour> neighbours;
     std::optional<proto::mac_address> gateway;
+
+    /// How often ARP asks for an address, 1,000 times at most, and how long it waits each time, an hour at most (RFC 1122
+    /// section 2.3.2.1: a second at least, on a link that others share). 0 requests: it never asks.
+    unsigned arp_requests = 3;
+    std::chrono::milliseconds arp_wait{1000};
 
     /// Where the kernel's UDP is bound, if not at `local`: an address that outlives the interface, for one.
     std::optional<proto::ip_endpoint> kernel_local;

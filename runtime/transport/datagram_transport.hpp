@@ -19,6 +19,9 @@
 //
 // By frames, on the first two rungs:
 // - It answers ARP for its address while a coroutine receives, and nothing else: no ping, no "port unreachable".
+// - Without a gateway it asks by ARP where an address is that it does not know, and the send waits for the answer: for three
+//   seconds, unless the options say otherwise. It takes every address for one of the link then; give it a gateway to reach
+//   others. What arrives while a send waits and nobody receives is kept for the next receive, up to 15 frames.
 // - Frames that are no datagram for this endpoint are dropped and counted by their reason, see proto::udp_station: bad
 //   checksums, fragments, other ports, VLAN tags. Datagrams are not fragmented: longest_datagram() tells how long they may
 //   be.
@@ -80,7 +83,9 @@ public:
 
     /// Completes when the datagram was taken: it is in the TX ring, or the kernel has it. Several coroutines may send. After
     /// a move, a datagram that the former rung had not taken is sent by the next one.
-    /// Errors: message_size (std::errc: more than longest_datagram()), host_unreachable (by frames: no next hop is known),
+    /// Errors: message_size (std::errc: more than longest_datagram()), host_unreachable (by frames: the next hop is not
+    /// known and no station of the link has answered to ARP; or there can be none, for a group, a loopback address or one's
+    /// own. Check the address, and that the peer is up; or give a gateway, or the peer as a neighbour),
     /// address_family_not_supported (by frames: IPv6), invalid_argument (port 0), operation_canceled; those of
     /// async_tx::send() and udp_socket::send_to(); when the last rung has ended, why.
     [[nodiscard]] task<io_result> send_to(std::span<const std::byte> from, proto::ip_endpoint peer);

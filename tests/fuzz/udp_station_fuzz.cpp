@@ -36,6 +36,13 @@ void check_datagram(const udp_station& station, const udp_station::arrival& got,
     fuzz::check(peer.receive(answer).what == udp_station::arrival::datagram);
 }
 
+/// Has the station ask for the address that an ARP packet names as its sender's, so that a reply may be what it waits for.
+void ask_for_sender(udp_station& station, std::span<const std::byte> bytes) {
+    if (bytes.size() < udp_station::arp_request_length) { return; }
+    const auto sender = arp_view::unchecked(bytes.subspan(ethernet_header_length)).sender_protocol();
+    if (station.is_askable(sender)) { fuzz::check(station.may_ask(sender, {}, std::chrono::seconds(1))); }
+}
+
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -48,10 +55,11 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
 
     const std::vector<std::byte> before = bytes;
     udp_station station(fuzz::host_hardware, fuzz::host_address, port);
+    ask_for_sender(station, bytes);
     const udp_station::arrival got = station.receive(bytes);
     const udp_station::counters& count = station.count();
     const std::uint64_t drops = std::accumulate(count.dropped.begin(), count.dropped.end(), std::uint64_t{0});
-    fuzz::check(count.frames == 1 && count.datagrams + count.arp_replies + drops == 1);
+    fuzz::check(count.frames == 1 && count.datagrams + count.arp_replies + count.arp_answers + drops == 1);
     fuzz::check((drops == 1) == (got.what == udp_station::arrival::dropped));
     if (got.what != udp_station::arrival::arp_reply) { fuzz::check(bytes == before); }
     if (got.what == udp_station::arrival::datagram) { check_datagram(station, got, bytes); }

@@ -12,9 +12,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <span>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 using namespace fluxnet;
@@ -86,7 +88,10 @@ TEST_CASE("what frames cannot send is told") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     for (const datagram_rung rung : frame_rungs) {
         transport_bed bed;
-        datagram_transport transport = bed.open(bed.options({rung}));
+        datagram_options wanted = bed.options({rung});
+        wanted.arp_requests = 1;
+        wanted.arp_wait = std::chrono::milliseconds(1);
+        datagram_transport transport = bed.open(std::move(wanted));
         CHECK(transport.longest_datagram() == 1472);
         bed.loop.run([](transport_bed& at_bed, datagram_transport& sender) -> task<void> {
             const std::vector<std::byte> bytes(1473);
@@ -108,6 +113,49 @@ TEST_CASE("what frames cannot send is told") {
             const datagram_result got = co_await at_bed.peer.recv_from(room);
             CHECK(got.n == 1472);  // and nothing before it
         }(bed, transport));
+    }
+}
+
+TEST_CASE("a transport finds a peer that it was not told of by asking its kernel") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    for (const datagram_rung rung : frame_rungs) {
+        transport_bed bed;
+        datagram_options wanted = bed.options({rung});
+        wanted.neighbours.clear();
+        datagram_transport transport = bed.open(std::move(wanted));
+        bed.loop.spawn(echo_datagrams(bed.peer, sizes.size()));
+        bed.loop.spawn(exchange_sizes(transport, bed.peer.local_endpoint()));  // the first send finds it
+        bed.loop.run();
+        CHECK(transport.count().arp_answers == 1);
+    }
+}
+
+TEST_CASE("a transport asks by ARP for a peer that is not there and gives up") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    for (const datagram_rung rung : frame_rungs) {
+        transport_bed bed;
+        datagram_options wanted = bed.options({rung});
+        wanted.arp_requests = 4;
+        wanted.arp_wait = std::chrono::milliseconds(10);
+        datagram_transport transport = bed.open(std::move(wanted));
+        packet_socket wire(bed.bed.peer(), bed.bed.name(side::peer));
+        bed.loop.run([](datagram_transport& sender) -> task<void> {
+            const std::array<std::byte, 3> bytes{};
+            const io_result nowhere = co_await sender.send_to(bytes, at("10.77.0.3:7"));
+            CHECK(nowhere.ec == std::errc::host_unreachable);
+        }(transport));
+        int requests = 0;
+        while (const auto frame = wire.recv(std::chrono::milliseconds(50))) {
+            const auto view = proto::ethernet_view::parse(*frame);
+            if (!view || view->type() != proto::ethertype::arp) { continue; }
+            const auto packet = proto::arp_view::parse(view->payload());
+            REQUIRE(packet.has_value());
+            if (packet->target_protocol() != proto::ipv4_address(10, 77, 0, 3)) { continue; }
+            CHECK(packet->sender_protocol() == transport_bed::local.address.v4());
+            ++requests;
+        }
+        CHECK(requests >= 1);  // of a busy machine; never more than
+        CHECK(requests <= 4);
     }
 }
 

@@ -42,16 +42,15 @@ const std::set<found_awaiter> not_awaited{
     {"task.hpp", "final_awaiter"},
     {"signal_set.hpp", "stop_on"},  // what it awaits is signal_set::next()
     {"resolve.hpp", "resolve"},     // what it awaits is offload()
-    // What these await is the stream below.
+#ifndef FLUXNET_TEST_TLS
+    // TLS is not built.
     {"tls_stream.hpp", "connect"},
     {"tls_stream.hpp", "accept"},
     {"tls_stream.hpp", "read"},
     {"tls_stream.hpp", "read_borrowed"},
     {"tls_stream.hpp", "write"},
     {"tls_stream.hpp", "shutdown_write"},
-    // What these await is a receive or a send of async_rx, async_tx or udp_socket.
-    {"datagram_transport.hpp", "recv_from"},
-    {"datagram_transport.hpp", "send_to"},
+#endif
 };
 
 }  // namespace
@@ -59,8 +58,20 @@ const std::set<found_awaiter> not_awaited{
 std::span<const fault_entry> fluxnet::test::fault_registry() {
     static const std::vector<fault_entry> all = [] {
         std::vector<fault_entry> rows;
-        for (const auto part : {waiting_faults(), structured_faults(), sync_faults(), memory_faults(), socket_faults(),
-                                kernel_stream_faults(), kernel_message_faults(), file_faults()}) {
+        for (const auto part : {
+                 waiting_faults(),
+                 structured_faults(),
+                 sync_faults(),
+                 memory_faults(),
+                 socket_faults(),
+                 kernel_stream_faults(),
+                 kernel_message_faults(),
+                 file_faults(),
+                 transport_faults(),
+#ifdef FLUXNET_TEST_TLS
+                 tls_faults(),
+#endif
+             }) {
             rows.insert(rows.end(), part.begin(), part.end());
         }
         return rows;

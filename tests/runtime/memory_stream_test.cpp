@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/simulation/memory_stream.hpp"
 
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
 #include "tests/runtime/memory_world.hpp"
 #include "tests/support/allocation_counter.hpp"
@@ -65,6 +66,31 @@ TEST_CASE("a direction holds its buffer and no more") {
             }
             const timed<io_result> none = co_await timeout(1s, ends.second.read(bytes));
             CHECK(none.expired);
+        };
+        here.loop.run(body());
+    }
+}
+
+TEST_CASE("a peer that has gone is written to as far as its buffer had room until the reset comes") {
+    for (const std::size_t unread : {std::size_t{0}, std::size_t{300}}) {
+        memory_options options = slow();
+        options.buffer_bytes = 1000;
+        memory_world here(options);
+        const auto body = [&]() -> task<void> {
+            auto ends = memory_pair(here.net);
+            std::vector<std::byte> bytes(100'000);
+            const io_result first = co_await ends.first.write(std::span(bytes).first(unread));
+            CHECK(first.n == unread);
+            static_cast<void>(co_await sleep_for(10ms));
+            ends.second.close();
+            // With bytes unread the reset is on its way; without, the bytes that are written now cause it.
+            const io_result sent = co_await ends.first.write(bytes);
+            CHECK(sent.ec == (unread == 0 ? std::errc::broken_pipe : std::errc::connection_reset));
+            CHECK(sent.n == 1000 - unread);
+            CHECK(here.clock.elapsed() == (unread == 0 ? 16ms : 13ms));
+            const io_result again = co_await ends.first.write(bytes);
+            CHECK(again.ec != std::error_code());
+            CHECK(again.n == 0);
         };
         here.loop.run(body());
     }

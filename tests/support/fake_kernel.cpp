@@ -133,6 +133,11 @@ auto fake_kernel::with_socket(int fd, Action action) const {
     return action(*found);
 }
 
+int fake_kernel::bound() const {
+    const std::lock_guard lock(mutex_);
+    return last_bound_;
+}
+
 /// The same with the kernel's end of one of its rings.
 template <class Action>
 auto fake_kernel::with_ring(fake_ring which, int fd, Action action) const {

@@ -97,6 +97,9 @@ public:
 
     // The network. Without a descriptor the socket that was bound last is meant.
 
+    /// That socket's descriptor; -1 without.
+    [[nodiscard]] int bound() const;
+
     /// Lets a packet arrive. Returns false, counting why, when the kernel has dropped it.
     bool deliver(std::span<const std::byte> bytes, int fd = -1);
 

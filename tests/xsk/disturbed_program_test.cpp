@@ -11,7 +11,9 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <thread>
 
 using namespace fluxnet;
 using namespace fluxnet::test;
@@ -130,4 +132,39 @@ FLUXNET_VETH_TEST("a program that replaced ours for a while costs the packets of
     CHECK_FALSE(host.rx.wait(5ms));
     CHECK_FALSE(host.rx.failure());
     check_all_home(host);
+}
+
+FLUXNET_VETH_TEST("a socket opens though somebody keeps the link of the one before open for a while") {
+    veth_pair pair;
+    std::optional<system_sockets> former = pair.open(side::host, mode);
+    std::optional link(find_link_of(former->rx.redirect()->id()));  // as whoever lists links does
+    former.reset();
+    std::thread somebody([&] {
+        std::this_thread::sleep_for(30ms);
+        link.reset();
+    });
+    const auto next = pair.try_open(side::host, pair.at(side::host, mode).busy_deadline(60s));
+    somebody.join();
+    REQUIRE_MESSAGE(next.has_value(), next.error().message());
+}
+
+FLUXNET_VETH_TEST("a former program whose link stays open is told apart from others in the error") {
+    veth_pair pair;
+    std::optional<system_sockets> former = pair.open(side::host, mode);
+    std::optional link(find_link_of(former->rx.redirect()->id()));
+    former.reset();
+    const auto refused = pair.try_open(side::host, pair.at(side::host, mode));
+    REQUIRE(refused.has_error());
+    CHECK(refused.error().code == errc::program_conflict);
+    CHECK_MESSAGE(contains(refused.error().message(), "this process has closed it"), refused.error().message());
+    link.reset();
+    CHECK(pair.try_open(side::host, pair.at(side::host, mode)).has_value());
+
+    const auto foreign = load_foreign_program();
+    const auto other = pair.bed.host().call(
+        [&] { return link_program(foreign.get(), testbed::ifindex(side::host), mode == xdp_mode::generic); });
+    const auto conflict = pair.try_open(side::host, pair.at(side::host, mode).busy_deadline(60s));  // at once
+    REQUIRE(conflict.has_error());
+    CHECK(conflict.error().code == errc::program_conflict);
+    CHECK_FALSE(contains(conflict.error().message(), "this process has closed it"));
 }

@@ -5,9 +5,10 @@
 // executor.
 //
 // A way counts bytes from the connection's start: `written_` >= `arrived_` >= `read_`. Bytes are put into blocks when they
-// are written; `marks_` tell when they arrive. A writing end may be at most `buffer_bytes` ahead of the reading one. A way
-// ends by a FIN, which arrives behind its last byte, or by a reset of its reading end. An end is reset when its peer goes
-// away with bytes unread, or when bytes arrive at a peer that has gone; what had arrived before can still be read.
+// are written; `marks_` tell when they arrive. A writing end may be at most `buffer_bytes` ahead of the reading one, or of
+// where that was when it went. A way ends by a FIN, which arrives behind its last byte, or by a reset of its reading end. An
+// end is reset when its peer goes away with bytes unread, or when bytes arrive at a peer that has gone; what had arrived
+// before can still be read.
 #pragma once
 
 #include "fluxnet/proto/ip_endpoint.hpp"
@@ -40,9 +41,10 @@ public:
 
     // The writing end.
 
-    /// Takes as many of the bytes as there is room for; all of them when the reading end has gone, which is told later.
+    /// Takes as many of the bytes as there is room for; also when the reading end has gone, which is told later. Where
+    /// nothing takes time it is told with the next call, and all of them are taken.
     [[nodiscard]] std::size_t put(std::span<const std::byte> bytes) noexcept;
-    [[nodiscard]] bool has_room() const noexcept;
+    [[nodiscard]] bool has_room() const noexcept { return room() != 0; }
     void send_fin() noexcept;
     /// The reading end is told of a reset, not before `earliest`.
     void send_reset(std::chrono::steady_clock::time_point earliest = {}) noexcept;
@@ -70,6 +72,8 @@ private:
         std::uint64_t position;
     };
 
+    [[nodiscard]] std::size_t put_to_nobody(std::size_t bytes) noexcept;
+    [[nodiscard]] std::size_t room() const noexcept;
     [[nodiscard]] std::size_t append(std::span<const std::byte> bytes) noexcept;
     void schedule(std::size_t bytes) noexcept;
     void arm() noexcept;
@@ -83,6 +87,7 @@ private:
     std::uint64_t written_ = 0;
     std::uint64_t arrived_ = 0;
     std::uint64_t read_ = 0;
+    std::uint64_t window_ = 0;       // how far the reading end has read; what it dropped when it went makes no room
     memory_block* first_ = nullptr;  // with the byte that is read next
     memory_block* last_ = nullptr;
     memory_pace pace_;

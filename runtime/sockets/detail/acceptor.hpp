@@ -10,6 +10,7 @@
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/reactor/io_operation.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
+#include "fluxnet/runtime/sockets/detail/back_off.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
 #include <chrono>
@@ -48,10 +49,10 @@ private:
     executor* home_ = nullptr;  // since the first wait
     accept_operation* waiter_ = nullptr;
     std::deque<descriptor> taken_;
-    std::error_code failure_;              // to be told once
-    bool told_ = false;                    // that there are no descriptors, since the last connection
-    bool pausing_ = false;                 // cancelled because enough have been accepted
-    std::chrono::milliseconds pause_{10};  // before the next attempt without descriptors
+    std::error_code failure_;  // to be told once
+    bool told_ = false;        // that there are no descriptors, since the last connection
+    bool pausing_ = false;     // cancelled because enough have been accepted
+    back_off pauses_{std::chrono::milliseconds(10), std::chrono::milliseconds(1000)};  // without descriptors
 };
 
 struct acceptor_end {

@@ -9,7 +9,7 @@
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/reactor/poll_operation.hpp"
-#include "fluxnet/runtime/sockets/detail/socket_address.hpp"
+#include "fluxnet/runtime/sockets/detail/message.hpp"
 #include "fluxnet/runtime/sockets/detail/socket_state.hpp"
 #include "fluxnet/runtime/sockets/detail/transfer.hpp"
 
@@ -71,9 +71,9 @@ protected:
 
     [[nodiscard]] std::size_t n() const noexcept { return n_; }
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
-    [[nodiscard]] proto::ip_endpoint peer() const noexcept { return address_.endpoint(); }
+    [[nodiscard]] proto::ip_endpoint peer() noexcept { return message_.peer().endpoint(); }
     /// The size of the datagrams that the kernel has joined; that of the only one.
-    [[nodiscard]] std::size_t segment() const noexcept;
+    [[nodiscard]] std::size_t segment() noexcept;
 
 private:
     void on_result(int result, unsigned flags) noexcept override;
@@ -82,10 +82,7 @@ private:
     const int fd_;
     place_at_socket place_;
     std::error_code refused_ = no_error;
-    iovec part_;
-    socket_address address_;
-    msghdr message_{};
-    alignas(cmsghdr) std::byte control_[CMSG_SPACE(sizeof(int))] = {};
+    message<CMSG_SPACE(sizeof(int))> message_;
     std::size_t n_ = 0;
     std::size_t size_ = 0;
 };

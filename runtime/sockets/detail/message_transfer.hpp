@@ -9,10 +9,11 @@
 
 #include "fluxnet/runtime/core/detail/turn.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
+#include "fluxnet/runtime/sockets/detail/back_off.hpp"
+#include "fluxnet/runtime/sockets/detail/message.hpp"
 #include "fluxnet/runtime/sockets/detail/socket_address.hpp"
 #include "fluxnet/runtime/sockets/detail/transfer.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -43,7 +44,7 @@ protected:
 
     [[nodiscard]] std::size_t n() const noexcept { return n_; }
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
-    [[nodiscard]] const socket_address& peer() const noexcept { return address_; }
+    [[nodiscard]] const socket_address& peer() noexcept { return message_.peer(); }
 
 private:
     void on_result(int result, unsigned flags) noexcept override;
@@ -53,14 +54,11 @@ private:
     void take_descriptors() noexcept;
 
     const int fd_;
-    iovec part_;
-    socket_address address_;
-    msghdr message_{};
+    message<CMSG_SPACE(most_descriptors * sizeof(int))> message_;
     std::vector<descriptor>* received_ = nullptr;
-    alignas(cmsghdr) std::byte control_[CMSG_SPACE(most_descriptors * sizeof(int))] = {};
     bool receives_ = false;
     bool stopping_ = false;
-    std::chrono::milliseconds pause_{1};  // before the next attempt, for a full queue
+    back_off pauses_ = until_queue_has_room();
     std::size_t n_ = 0;
     std::size_t size_ = 0;
     std::error_code trouble_;  // with the descriptors

@@ -8,17 +8,26 @@
 // wait at its handles end with `closed`. Each of them had noted the number of the rung (climbs()) before it began to wait:
 // when it resumes and the number is another one, what its await said is of the former rung, and it begins again on the
 // present one. Nothing of a rung may be touched after an await before that comparison.
+//
+// Who receives frames. One coroutine at a time waits for the handle that receives, and puts what has arrived in order: the
+// one in recv_from(), or while there is none, one in send_to() that waits for an answer to ARP. `is_filled` says that one
+// does. Whoever else wants frames waits for `heard` then, which is set each time that the one goes on: it has received
+// something, or has given up. Of what a sender has received it looks at ARP only; the rest is left for recv_from(), up to 15
+// packets, one less than there is room for.
 #pragma once
 
 #include "fluxnet/proto/udp_station.hpp"
 #include "fluxnet/runtime/packets/open_async.hpp"
 #include "fluxnet/runtime/sockets/udp_socket.hpp"
+#include "fluxnet/runtime/sync/event.hpp"
 #include "fluxnet/runtime/transport/datagram_options.hpp"
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -62,18 +71,32 @@ public:
     [[nodiscard]] std::optional<proto::udp_station>& station() noexcept { return station_; }
     [[nodiscard]] const std::optional<proto::udp_station>& station() const noexcept { return station_; }
 
-    // Packets that were received together, and have not been looked at.
+    // Packets that have arrived, and have not been looked at.
 
-    /// Room for packets, while all were taken.
-    [[nodiscard]] std::span<packet> room() noexcept { return received_; }
-    void arrived(std::size_t count) noexcept {
+    /// Room for packets that are received next, behind those that are there; if these are too many, the last one goes.
+    [[nodiscard]] std::span<packet> room() noexcept {
+        if (next_ != count_) { return make_room(); }
         next_ = 0;
-        count_ = count;
+        count_ = 0;
+        return received_;
     }
+    void arrived(std::size_t count) noexcept { count_ += count; }
     /// The next packet, the caller's; empty when there is none.
     [[nodiscard]] packet take() noexcept { return next_ == count_ ? packet() : std::move(received_[next_++]); }
+    /// The same of those that carry ARP.
+    [[nodiscard]] packet take_arp() noexcept;
 
-    bool receiving = false;  ///< A coroutine receives.
+    // Asking by ARP.
+
+    [[nodiscard]] executor& loop() noexcept { return on_; }
+    [[nodiscard]] std::chrono::milliseconds arp_wait() const noexcept {
+        return std::clamp<std::chrono::milliseconds>(options_.arp_wait, std::chrono::milliseconds(0), std::chrono::hours(1));
+    }
+    [[nodiscard]] unsigned arp_requests() const noexcept { return std::min(options_.arp_requests, 1000U); }
+
+    bool receiving = false;  ///< A coroutine is in recv_from().
+    bool is_filled = false;  ///< A coroutine waits for frames.
+    event heard;             ///< It has gone on.
 
 private:
     [[nodiscard]] result<void> open(datagram_rung rung);
@@ -82,6 +105,7 @@ private:
     [[nodiscard]] result<void> check_frames(const std::string& step) const;
     [[nodiscard]] result<void> keep_port(const std::string& step);
     void use(datagram_rung rung, async_sockets opened);
+    [[nodiscard]] std::span<packet> make_room() noexcept;
     void close() noexcept;
     [[nodiscard]] std::string step_of(datagram_rung rung) const;
 
