@@ -113,6 +113,10 @@ public:
         io().hold(operation, request);
     }
 
+    std::optional<int> try_now(const io_request& request, bool) noexcept override {
+        return detail::io_attempts::send_now(request);
+    }
+
     void cancel(io_operation& operation) override {
         if (!io().is_held(operation)) { return; }
         attempts_.remove(operation);

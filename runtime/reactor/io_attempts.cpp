@@ -5,6 +5,7 @@
 #include "fluxnet/runtime/reactor/reactor.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -27,6 +28,7 @@ namespace detail {
 namespace {
 
 constexpr int shots_at_once = 16;
+constexpr std::size_t most_sent_at_once = 4096;  // more waits for the end of the turn, for others wait meanwhile
 
 short events_of(const io_request& request) noexcept {
     switch (request.what) {
@@ -159,6 +161,14 @@ void io_attempts::try_now(io_operation& operation) noexcept {
 
 void io_attempts::watch(io_operation& operation) noexcept {
     owner_.arm(operation.readiness_, operation.request_.fd, static_cast<unsigned>(events_of(operation.request_)));
+}
+
+std::optional<int> io_attempts::send_now(const io_request& request) noexcept {
+    assert(request.what == io_request::call::send);
+    if (request.size > most_sent_at_once) { return std::nullopt; }
+    const int result = exchange(request);
+    if (result == -EAGAIN || result == -EINTR) { return std::nullopt; }
+    return result;
 }
 
 void io_attempts::remove(io_operation& operation) noexcept {

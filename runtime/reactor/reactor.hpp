@@ -80,6 +80,11 @@ public:
     /// the kernel refuses is told the same way.
     virtual void submit(io_operation& operation, const io_request& request) = 0;
 
+    /// Makes the call of a send() at once, for a caller that would submit the request otherwise, if it does not have to wait
+    /// and if that is no dearer. Returns its result, or nothing: submit it. `alone`: nothing else is about to be submitted
+    /// in this turn; otherwise several requests may share one system call. At most one system call.
+    [[nodiscard]] virtual std::optional<int> try_now(const io_request&, bool /*alone*/) noexcept { return std::nullopt; }
+
     /// Tells whether requests to read and write files on a disk are carried out beside the thread that drives the reactor.
     /// Elsewhere they hold it up while the disk works.
     [[nodiscard]] virtual bool serves_files() const noexcept { return false; }

@@ -10,6 +10,7 @@
 #include "fluxnet/runtime/reactor/detail/io_completions.hpp"
 #include "fluxnet/runtime/reactor/io_operation.hpp"
 
+#include <optional>
 #include <vector>
 
 namespace fluxnet {
@@ -33,6 +34,9 @@ public:
     [[nodiscard]] static bool has(const io_operation& operation) noexcept {
         return operation.readiness_.attempts != nullptr;
     }
+
+    /// Makes the call of a send; returns its result, or nothing if it would have to wait.
+    [[nodiscard]] static std::optional<int> send_now(const io_request& request) noexcept;
 
     /// Takes it out, wherever it is; it stays held.
     void remove(io_operation& operation) noexcept;
