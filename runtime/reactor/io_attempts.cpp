@@ -121,6 +121,12 @@ bool has_to_wait(const io_request& request, int result) noexcept {
     return result == (request.what == io_request::call::connect ? -EINPROGRESS : -EAGAIN);
 }
 
+bool is_stream(int fd) noexcept {
+    int type = 0;
+    socklen_t size = sizeof type;
+    return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
 /// Tells whether a multi-shot request goes on after a call that returned `result`.
 bool goes_on(const io_request& request, int result) noexcept {
     if (!request.multishot) { return false; }
@@ -148,14 +154,27 @@ io_attempts::outcome io_attempts::make_call(const io_request& request, bool told
     return {result, 0};
 }
 
+// What arrives after a receive that filled less than it was given, and the end of the stream, is found when the socket is
+// watched. Source: epoll(7), "Questions and answers".
+bool io_attempts::has_emptied(io_operation& operation, int result) noexcept {
+    using kind = io_operation::readiness::kind;
+    const io_request& request = operation.request_;
+    if (request.pool == nullptr || static_cast<std::size_t>(result) >= request.pool->buffer_size()) { return false; }
+    kind& socket = operation.readiness_.socket;
+    if (socket == kind::unknown) { socket = is_stream(request.fd) ? kind::stream : kind::messages; }
+    return socket == kind::stream;
+}
+
 void io_attempts::add(io_operation& operation) {
     next_.push_back(&operation);
     operation.readiness_.attempts = this;
+    operation.readiness_.socket = io_operation::readiness::kind::unknown;
 }
 
 void io_attempts::try_now(io_operation& operation) noexcept {
     only_watches_ = true;
     operation.readiness_.attempts = this;
+    operation.readiness_.socket = io_operation::readiness::kind::unknown;
     attempt(operation, false);
 }
 
@@ -205,7 +224,7 @@ void io_attempts::attempt(io_operation& operation, bool told) noexcept {
         const bool more = goes_on(request, result);
         completions_.add(operation, result, more, buffer);
         if (!more) { return; }
-        if (calls == shots_at_once && only_watches_) {
+        if (has_emptied(operation, result) || (calls == shots_at_once && only_watches_)) {
             watch(operation);
             return;
         }

@@ -5,12 +5,14 @@
 #include "tests/runtime/own_calls.hpp"
 #include "tests/runtime/pipe_ends.hpp"
 #include "tests/runtime/reactor_tests.hpp"
+#include "tests/runtime/receive_tests.hpp"
 #include "tests/runtime/seccomp.hpp"
 #include "tests/support/syscall_counter.hpp"
 
 #include <doctest/doctest.h>
 
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,6 +30,7 @@
 using namespace fluxnet;
 using namespace fluxnet::test;
 using namespace std::chrono_literals;
+using fluxnet::test::detail::file_descriptor;
 
 namespace {
 
@@ -116,6 +119,44 @@ TEST_CASE("an epoll reactor makes these system calls and no others") {
             CHECK_MESSAGE(steps[i].cost == expected[i], steps[i].what, ": ", text(steps[i].cost));
         }
     }
+}
+
+TEST_CASE("a piece of a stream costs an epoll reactor one change, one wait and one receive") {
+    FLUXNET_SKIP_IF(syscall_counter::why_not_available());
+    const auto tested = attached(reactor_kind::epoll);
+    int ends[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    const file_descriptor near{ends[0]};
+    const file_descriptor far{ends[1]};
+    collector operation;
+    buffer_ring ring(*tested, {.count = 8, .size = 64});
+    ring.receive_many(operation, near.get());
+    syscall_counter counter(::gettid(), counted::thread);
+    for (std::size_t piece = 1; piece <= 5; ++piece) {
+        REQUIRE(::send(far.get(), "piece", 5, MSG_NOSIGNAL) == 5);
+        const calls cost = cost_of(counter, [&] { tested->wait(std::nullopt); });
+        REQUIRE(operation.results == std::vector<int>(piece, 5));
+        // The first receives before it watches, and asks what kind of socket it is.
+        const calls expected{1, 1, 1};
+        if (piece > 2) { CHECK_MESSAGE(cost == expected, text(cost)); }
+    }
+    tested->cancel_now(operation);
+}
+
+TEST_CASE("a stream whose piece fills a buffer, and one that ends behind a piece, are received to their ends") {
+    const auto tested = attached(reactor_kind::epoll);
+    int ends[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    const file_descriptor near{ends[0]};
+    file_descriptor far{ends[1]};
+    collector operation;
+    buffer_ring ring(*tested, {.count = 8, .size = 64});
+    ring.receive_many(operation, near.get());
+    const std::string sent(130, 'x');
+    REQUIRE(::send(far.get(), sent.data(), sent.size(), MSG_NOSIGNAL) == 130);
+    far.reset();
+    REQUIRE(turns_until(*tested, [&] { return operation.ends == 1; }));
+    CHECK(operation.results == std::vector<int>{64, 64, 2, 0});
 }
 
 TEST_CASE("without epoll_pwait2 deadlines are rounded up to milliseconds") {

@@ -60,6 +60,9 @@ private:
 
     static outcome make_call(const io_request& request, bool told) noexcept;
 
+    /// Tells whether a receive has emptied its socket.
+    static bool has_emptied(io_operation& operation, int result) noexcept;
+
     /// Makes the call; `told`: the descriptor has just been said to be ready.
     void attempt(io_operation& operation, bool told) noexcept;
     void watch(io_operation& operation) noexcept;
