@@ -12,6 +12,7 @@
 #include <cassert>
 #include <cerrno>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include <liburing.h>
@@ -48,6 +49,8 @@ public:
         detail::enable_ring(ring_);
         attached_ = true;
     }
+
+    void poll_devices(std::chrono::microseconds how_long) override { name_ += detail::poll_devices(ring_, how_long); }
 
     void arm(poll_operation& operation, int fd, unsigned events) override {
         assert(attached_ && !operation.armed());
@@ -343,7 +346,7 @@ private:
     const bool changing_;  // the threads that drive it
     detail::ring_wakeup wakeup_;
     io_uring ring_{};
-    std::string_view name_;
+    std::string name_;
     bool told_ready_ = false;  // by the last prepare_wait()
     bool attached_ = false;
     bool closed_ = false;

@@ -65,6 +65,10 @@ public:
     /// std::system_error when the kernel refuses, and then has changed nothing: another reactor may be taken instead.
     virtual void attach() = 0;
 
+    /// Has each wait busy-poll, for so long, the network devices from which its sockets have received, before it sleeps.
+    /// Called before attach(). Where the kernel does not grant it, nothing changes but name(), which says why.
+    virtual void poll_devices(std::chrono::microseconds) {}
+
     /// Asks to be told once when `fd` has one of `events` (POLLIN, ...), an error or a hang-up (POLLERR, POLLHUP,
     /// POLLRDHUP). A file that is not pollable is ready at once; what else the kernel refuses fires with its errno. No
     /// system call before the next turn.
@@ -122,7 +126,8 @@ public:
     /// afterwards.
     virtual void shut_down() noexcept = 0;
 
-    /// "io_uring", with the set-up flags that the kernel granted; or "epoll", with the refusal that led to it.
+    /// "io_uring", with the set-up flags that the kernel granted; or "epoll", with the refusal that led to it. Behind that
+    /// what poll_devices() was answered, if it was called.
     [[nodiscard]] virtual std::string_view name() const noexcept = 0;
 
     /// Operations that have fired. Any thread.
