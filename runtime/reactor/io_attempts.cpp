@@ -175,11 +175,21 @@ void io_attempts::try_now(io_operation& operation) noexcept {
     only_watches_ = true;
     operation.readiness_.attempts = this;
     operation.readiness_.socket = io_operation::readiness::kind::unknown;
-    attempt(operation, false);
+    attempt(operation, 0);
 }
 
 void io_attempts::watch(io_operation& operation) noexcept {
     owner_.arm(operation.readiness_, operation.request_.fd, static_cast<unsigned>(events_of(operation.request_)));
+}
+
+// The end of the stream, or an error, may have been told of and lie behind what was received: it has to be told again then.
+// So do bytes behind urgent ones, at which a receive stops (POLLPRI). Source: tcp(7).
+void io_attempts::watch_emptied(io_operation& operation, int told) noexcept {
+    if (told != POLLIN || operation.request_.pool == nullptr) {
+        watch(operation);
+    } else {
+        owner_.arm_again(operation.readiness_, operation.request_.fd, POLLIN | POLLPRI);
+    }
 }
 
 std::optional<int> io_attempts::send_now(const io_request& request) noexcept {
@@ -206,25 +216,29 @@ void io_attempts::end_all() noexcept {
 void io_attempts::try_all() noexcept {
     const std::size_t count = next_.size();
     for (std::size_t i = 0; i < count; ++i) {
-        if (next_[i] != nullptr) { attempt(*next_[i], false); }
+        if (next_[i] != nullptr) { attempt(*next_[i], 0); }
     }
     next_.erase(next_.begin(), next_.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
-void io_attempts::attempt(io_operation& operation, bool told) noexcept {
+void io_attempts::attempt(io_operation& operation, int told) noexcept {
     const io_request& request = operation.request_;
     for (int calls = 1;; ++calls) {
-        const auto [result, buffer] = make_call(request, told);
+        const auto [result, buffer] = make_call(request, told != 0);
         if (result == -EINTR) { continue; }
         if (result == -ECONNABORTED && request.what == io_request::call::accept) { continue; }
         if (has_to_wait(request, result)) {
-            watch(operation);
+            watch_emptied(operation, told);
             return;
         }
         const bool more = goes_on(request, result);
         completions_.add(operation, result, more, buffer);
         if (!more) { return; }
-        if (has_emptied(operation, result) || (calls == shots_at_once && only_watches_)) {
+        if (has_emptied(operation, result)) {
+            watch_emptied(operation, told);
+            return;
+        }
+        if (calls == shots_at_once && only_watches_) {
             watch(operation);
             return;
         }
@@ -239,7 +253,7 @@ void io_attempts::ready(io_operation& operation, int result) noexcept {
     if (result < 0) {
         completions_.add(operation, result, false);
     } else {
-        attempt(operation, true);
+        attempt(operation, result);
     }
 }
 

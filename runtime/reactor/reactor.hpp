@@ -74,6 +74,11 @@ public:
     /// system call before the next turn.
     virtual void arm(poll_operation& operation, int fd, unsigned events) = 0;
 
+    /// The same for an operation that has fired, with nothing but POLLIN, and whose descriptor, open ever since, has
+    /// been read until it had nothing more: only what comes from then on need be told. Cheaper on epoll, which goes on
+    /// watching.
+    virtual void arm_again(poll_operation& operation, int fd, unsigned events) { arm(operation, fd, events); }
+
     /// Asks that a held operation fire soon, with ECANCELED. One that has fired keeps its result.
     virtual void disarm(poll_operation& operation) = 0;
 

@@ -63,9 +63,11 @@ private:
     /// Tells whether a receive has emptied its socket.
     static bool has_emptied(io_operation& operation, int result) noexcept;
 
-    /// Makes the call; `told`: the descriptor has just been said to be ready.
-    void attempt(io_operation& operation, bool told) noexcept;
+    /// Makes the call; `told`: the events that the descriptor has just been said to have, 0 for none.
+    void attempt(io_operation& operation, int told) noexcept;
     void watch(io_operation& operation) noexcept;
+    /// The same when the descriptor has been received from until it was empty.
+    void watch_emptied(io_operation& operation, int told) noexcept;
     void ready(io_operation& operation, int result) noexcept;
 
     reactor& owner_;
