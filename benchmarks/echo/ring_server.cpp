@@ -3,7 +3,8 @@
 // DEFER_TASKRUN, one enter for each turn, a multi-shot accept that yields registered files, one multi-shot receive for each
 // connection over a ring of provided buffers. A buffer is sent from where it was received and goes back to the ring when its
 // send has ended. Two sends of one connection are never on their way together, for io_uring does not promise their order.
-// Usage: echo_ring [--port N]; runs until a signal ends it.
+// Usage: echo_ring [--port N] [--registered-files 0] [--registered-ring 0]; runs until a signal ends it. The last two show
+// what the registration of its sockets, and of its own ring, is worth.
 #include "benchmarks/echo/program.hpp"
 
 #include <liburing.h>
@@ -43,9 +44,15 @@ struct chunk {
     std::uint32_t next = none;
 };
 
+/// What is registered with the kernel beforehand, so that it is not looked up and counted at each use.
+struct registrations {
+    bool files = true;
+    bool ring = true;
+};
+
 class ring_server {
 public:
-    explicit ring_server(int listener) : listener_(listener) {
+    ring_server(int listener, registrations registered) : listener_(listener), registered_(registered) {
         open_ring();
         open_buffers();
         accept();
@@ -74,9 +81,9 @@ private:
         about.cq_entries = 4 * buffer_count;
         int answer = io_uring_queue_init_params(buffer_count, &ring_, &about);
         if (answer < 0) { fail("io_uring_setup with DEFER_TASKRUN (Linux 6.1)", -answer); }
-        answer = io_uring_register_ring_fd(&ring_);
+        answer = registered_.ring ? io_uring_register_ring_fd(&ring_) : 0;
         if (answer < 0) { fail("io_uring_register_ring_fd", -answer); }
-        answer = io_uring_register_files_sparse(&ring_, most_connections);
+        answer = registered_.files ? io_uring_register_files_sparse(&ring_, most_connections) : 0;
         if (answer < 0) { fail("io_uring_register_files_sparse", -answer); }
     }
 
@@ -127,14 +134,18 @@ private:
 
     void accept() {
         io_uring_sqe* const entry = next_sqe();
-        io_uring_prep_multishot_accept_direct(entry, listener_, nullptr, nullptr, 0);
+        if (registered_.files) {
+            io_uring_prep_multishot_accept_direct(entry, listener_, nullptr, nullptr, 0);
+        } else {
+            io_uring_prep_multishot_accept(entry, listener_, nullptr, nullptr, SOCK_CLOEXEC);
+        }
         mark(entry, request::accept, 0);
     }
 
     void receive(std::uint32_t slot) {
         io_uring_sqe* const entry = next_sqe();
         io_uring_prep_recv_multishot(entry, static_cast<int>(slot), nullptr, 0, 0);
-        entry->flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
+        entry->flags = static_cast<std::uint8_t>(file_flag() | IOSQE_BUFFER_SELECT);
         entry->buf_group = buffer_group;
         mark(entry, request::receive, slot);
     }
@@ -144,9 +155,11 @@ private:
         io_uring_sqe* const entry = next_sqe();
         io_uring_prep_send(entry, static_cast<int>(slot), bytes_ + std::size_t{buffer} * buffer_size, chunks_[buffer].size,
                            MSG_WAITALL | MSG_NOSIGNAL);
-        entry->flags |= IOSQE_FIXED_FILE;
+        entry->flags = static_cast<std::uint8_t>(file_flag());
         mark(entry, request::send, slot);
     }
+
+    [[nodiscard]] unsigned file_flag() const { return registered_.files ? IOSQE_FIXED_FILE : 0; }
 
     void handle(const io_uring_cqe& completion) {
         const auto slot = static_cast<std::uint32_t>(completion.user_data >> 32);
@@ -161,6 +174,7 @@ private:
     void accepted(const io_uring_cqe& completion) {
         if (completion.res < 0) { fail("accept", -completion.res); }
         const auto slot = static_cast<std::uint32_t>(completion.res);
+        if (slot >= most_connections) { fail("accept of a connection beyond the table", EMFILE); }
         connections_[slot] = connection{};
         receive(slot);
         if ((completion.flags & IORING_CQE_F_MORE) == 0) { accept(); }
@@ -209,11 +223,16 @@ private:
 
     void close(std::uint32_t slot) {
         io_uring_sqe* const entry = next_sqe();
-        io_uring_prep_close_direct(entry, slot);
+        if (registered_.files) {
+            io_uring_prep_close_direct(entry, slot);
+        } else {
+            io_uring_prep_close(entry, static_cast<int>(slot));
+        }
         mark(entry, request::close, slot);
     }
 
     int listener_;
+    const registrations registered_;
     io_uring ring_{};
     io_uring_buf_ring* buffers_ = nullptr;
     std::byte* bytes_ = nullptr;
@@ -255,6 +274,8 @@ void allow_files() {
 
 int main(int argc, char** argv) {
     const auto port = static_cast<std::uint16_t>(benchmark::number_after(argc, argv, "--port", 0, 65535));
+    const registrations registered{benchmark::number_after(argc, argv, "--registered-files", 1, 1) != 0,
+                                   benchmark::number_after(argc, argv, "--registered-ring", 1, 1) != 0};
     allow_files();
-    ring_server(listen_on(port)).run();
+    ring_server(listen_on(port), registered).run();
 }

@@ -43,7 +43,9 @@ constinit thread_local executor* executor::current_ = nullptr;
 
 executor::executor(const idle_policy& idle, reactor_kind kind, reactor_threads threads)
     : scheduler(make_reactor(kind, threads), nullptr), idle_(idle), threads_(threads),
-      tasks_(std::make_unique<detail::executor_tasks>(*this)) {}
+      tasks_(std::make_unique<detail::executor_tasks>(*this)) {
+    if (idle.napi_poll.count() > 0) { reactor_->poll_devices(idle.napi_poll); }
+}
 
 executor::executor(executor_clock& clock)
     : scheduler(clock.make_reactor(), &clock), threads_(reactor_threads::one),

@@ -16,6 +16,11 @@ enum class poller : std::uint8_t {
 struct idle_policy {
     poller how = poller::wait;
     std::chrono::nanoseconds spin = std::chrono::microseconds(50);  ///< How long `adaptive` looks before it sleeps.
+
+    /// How long each sleep first polls, inside the kernel, the network devices from which sockets have received: lower
+    /// latency for a busy CPU. 0: not at all. For devices with NAPI (neither veth nor loopback), over io_uring, from Linux
+    /// 6.9 on; executor::reactor_name() tells whether it is granted. Source: io_uring_register_napi(3).
+    std::chrono::microseconds napi_poll{0};
 };
 
 }  // namespace fluxnet

@@ -31,6 +31,8 @@
 // What differs from io_uring:
 // - poll() asks the kernel whenever something is armed: one epoll_wait a turn. wait() needs one epoll_ctl more for each
 //   descriptor that fired since. With nothing armed a turn makes no system call.
+// - A descriptor that is armed again when it has just been read empty stays with the kernel, which tells of each arrival
+//   (EPOLLET): no epoll_ctl for each. When it tells of one for which no operation is armed, it is asked to stop.
 // - Disarming makes no system call. The kernel goes on watching until it has reported once; that report is dropped.
 // - epoll knows an open file by its number, and forgets it when it is closed. A descriptor that is closed too early, with an
 //   operation armed, does not fire any more (io_uring keeps the file open and fires); disarming does what it should. The
@@ -81,6 +83,8 @@ public:
 
     void attach() override { attached_ = true; }
 
+    void poll_devices(std::chrono::microseconds) override { name_ += ", no NAPI busy poll: that takes io_uring"; }
+
     void arm(poll_operation& operation, int fd, unsigned events) override {
         assert(attached_ && !operation.armed());
         mark_held(operation);
@@ -92,8 +96,22 @@ public:
         set_watch(operation, fd, events & event_mask);
         watched->operations.push_back(operation);
         watched->wanted |= events & event_mask;
+        watched->by_edges = false;
         note_change(*watched);
         ++waiting_;
+    }
+
+    void arm_again(poll_operation& operation, int fd, unsigned events) override {
+        arm(operation, fd, events);
+        if (!is_held(operation)) { return; }
+        watched_fd& watched = watches_.find(fd)->second;
+        if (&watched.operations.front() != &watched.operations.back()) { return; }
+        const unsigned wanted = watched.wanted | always_told;
+        if (watched.edges == wanted) {
+            watched.told = wanted;
+        } else {
+            watched.by_edges = true;
+        }
     }
 
     void disarm(poll_operation& operation) override {
@@ -111,6 +129,10 @@ public:
         attempts_.add(operation);
         if (request.pool != nullptr) { request.pool->let_reactor_choose(); }
         io().hold(operation, request);
+    }
+
+    std::optional<int> try_now(const io_request& request, bool) noexcept override {
+        return detail::io_attempts::send_now(request);
     }
 
     void cancel(io_operation& operation) override {
@@ -181,6 +203,8 @@ private:
         unsigned wanted = 0;           // at least the union of the operations' events
         unsigned told = 0;             // events of the last epoll_ctl that have not been reported; 0 after a report
         std::uint32_t generation = 0;  // counts the calls of epoll_ctl; a report of an earlier one is dropped
+        unsigned edges = 0;            // events of the last epoll_ctl if the kernel reports them again and again
+        bool by_edges = false;         // the next epoll_ctl is to have them reported so
         bool known = false;            // the kernel had an entry after the last epoll_ctl
     };
     using change_list = boost::intrusive::list<watched_fd, boost::intrusive::constant_time_size<false>>;
@@ -252,7 +276,9 @@ private:
     /// Returns 0 or an errno.
     int ask(watched_fd& watched, unsigned events) noexcept {
         ++watched.generation;
-        epoll_event event{.events = events | EPOLLONESHOT, .data = {.u64 = tag_of(watched.fd, watched.generation)}};
+        const unsigned how = watched.by_edges ? EPOLLET : EPOLLONESHOT;
+        watched.edges = watched.by_edges ? events : 0;
+        epoll_event event{.events = events | how, .data = {.u64 = tag_of(watched.fd, watched.generation)}};
         const auto change = [&](bool known) {
             watched.known = ::epoll_ctl(epoll_fd_, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, watched.fd, &event) == 0;
             return watched.known ? 0 : errno;
@@ -306,10 +332,16 @@ private:
         }
         const auto found = watches_.find(static_cast<int>(static_cast<std::uint32_t>(tag)));
         if (found == watches_.end() || found->second.generation != tag >> 32) { return; }
-        deliver(found->second, static_cast<int>(event.events & event_mask));
+        watched_fd& watched = found->second;
+        if (watched.operations.empty() && watched.edges != 0) {
+            watched.by_edges = false;
+            static_cast<void>(ask(watched, 0));
+            return;
+        }
+        deliver(watched, static_cast<int>(event.events & event_mask));
     }
 
-    const std::string name_;
+    std::string name_;
     int epoll_fd_ = -1;
     int wake_fd_ = -1;
     bool attached_ = false;

@@ -5,6 +5,7 @@
 #include "fluxnet/runtime/reactor/reactor.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -27,6 +28,7 @@ namespace detail {
 namespace {
 
 constexpr int shots_at_once = 16;
+constexpr std::size_t most_sent_at_once = 4096;  // more waits for the end of the turn, for others wait meanwhile
 
 short events_of(const io_request& request) noexcept {
     switch (request.what) {
@@ -119,6 +121,12 @@ bool has_to_wait(const io_request& request, int result) noexcept {
     return result == (request.what == io_request::call::connect ? -EINPROGRESS : -EAGAIN);
 }
 
+bool is_stream(int fd) noexcept {
+    int type = 0;
+    socklen_t size = sizeof type;
+    return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
 /// Tells whether a multi-shot request goes on after a call that returned `result`.
 bool goes_on(const io_request& request, int result) noexcept {
     if (!request.multishot) { return false; }
@@ -146,19 +154,50 @@ io_attempts::outcome io_attempts::make_call(const io_request& request, bool told
     return {result, 0};
 }
 
+// What arrives after a receive that filled less than it was given, and the end of the stream, is found when the socket is
+// watched. Source: epoll(7), "Questions and answers".
+bool io_attempts::has_emptied(io_operation& operation, int result) noexcept {
+    using kind = io_operation::readiness::kind;
+    const io_request& request = operation.request_;
+    if (request.pool == nullptr || static_cast<std::size_t>(result) >= request.pool->buffer_size()) { return false; }
+    kind& socket = operation.readiness_.socket;
+    if (socket == kind::unknown) { socket = is_stream(request.fd) ? kind::stream : kind::messages; }
+    return socket == kind::stream;
+}
+
 void io_attempts::add(io_operation& operation) {
     next_.push_back(&operation);
     operation.readiness_.attempts = this;
+    operation.readiness_.socket = io_operation::readiness::kind::unknown;
 }
 
 void io_attempts::try_now(io_operation& operation) noexcept {
     only_watches_ = true;
     operation.readiness_.attempts = this;
-    attempt(operation, false);
+    operation.readiness_.socket = io_operation::readiness::kind::unknown;
+    attempt(operation, 0);
 }
 
 void io_attempts::watch(io_operation& operation) noexcept {
     owner_.arm(operation.readiness_, operation.request_.fd, static_cast<unsigned>(events_of(operation.request_)));
+}
+
+// The end of the stream, or an error, may have been told of and lie behind what was received: it has to be told again then.
+// So do bytes behind urgent ones, at which a receive stops (POLLPRI). Source: tcp(7).
+void io_attempts::watch_emptied(io_operation& operation, int told) noexcept {
+    if (told != POLLIN || operation.request_.pool == nullptr) {
+        watch(operation);
+    } else {
+        owner_.arm_again(operation.readiness_, operation.request_.fd, POLLIN | POLLPRI);
+    }
+}
+
+std::optional<int> io_attempts::send_now(const io_request& request) noexcept {
+    assert(request.what == io_request::call::send);
+    if (request.size > most_sent_at_once) { return std::nullopt; }
+    const int result = exchange(request);
+    if (result == -EAGAIN || result == -EINTR) { return std::nullopt; }
+    return result;
 }
 
 void io_attempts::remove(io_operation& operation) noexcept {
@@ -177,24 +216,28 @@ void io_attempts::end_all() noexcept {
 void io_attempts::try_all() noexcept {
     const std::size_t count = next_.size();
     for (std::size_t i = 0; i < count; ++i) {
-        if (next_[i] != nullptr) { attempt(*next_[i], false); }
+        if (next_[i] != nullptr) { attempt(*next_[i], 0); }
     }
     next_.erase(next_.begin(), next_.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
-void io_attempts::attempt(io_operation& operation, bool told) noexcept {
+void io_attempts::attempt(io_operation& operation, int told) noexcept {
     const io_request& request = operation.request_;
     for (int calls = 1;; ++calls) {
-        const auto [result, buffer] = make_call(request, told);
+        const auto [result, buffer] = make_call(request, told != 0);
         if (result == -EINTR) { continue; }
         if (result == -ECONNABORTED && request.what == io_request::call::accept) { continue; }
         if (has_to_wait(request, result)) {
-            watch(operation);
+            watch_emptied(operation, told);
             return;
         }
         const bool more = goes_on(request, result);
         completions_.add(operation, result, more, buffer);
         if (!more) { return; }
+        if (has_emptied(operation, result)) {
+            watch_emptied(operation, told);
+            return;
+        }
         if (calls == shots_at_once && only_watches_) {
             watch(operation);
             return;
@@ -210,7 +253,7 @@ void io_attempts::ready(io_operation& operation, int result) noexcept {
     if (result < 0) {
         completions_.add(operation, result, false);
     } else {
-        attempt(operation, true);
+        attempt(operation, result);
     }
 }
 

@@ -141,7 +141,11 @@ private:
         explicit readiness(io_operation& of) noexcept : of_(of) {}
         void on_ready(int result) noexcept override;
 
+        /// Whether the socket is one of a stream, where a short receive is the last for now. Asked at the first of these.
+        enum class kind : std::uint8_t { unknown, stream, messages };
+
         detail::io_attempts* attempts = nullptr;
+        kind socket = kind::unknown;
 
     private:
         io_operation& of_;

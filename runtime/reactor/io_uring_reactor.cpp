@@ -6,20 +6,16 @@
 #include "fluxnet/runtime/reactor/detail/ring_enter.hpp"
 #include "fluxnet/runtime/reactor/detail/ring_requests.hpp"
 #include "fluxnet/runtime/reactor/detail/ring_setup.hpp"
+#include "fluxnet/runtime/reactor/detail/ring_wakeup.hpp"
 
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <cstdint>
-#include <system_error>
-#include <utility>
+#include <string>
 #include <vector>
 
 #include <liburing.h>
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 // With DEFER_TASKRUN completions are posted only inside io_uring_enter with GETEVENTS; the TASKRUN flag in the ring tells
 // when such work waits, so that a busy turn enters only for a reason.
@@ -27,17 +23,14 @@
 // A request belongs to the thread that handed it over: when that thread has ended, the kernel cancels the request as it
 // comes due. Nobody asked for that, so with changing threads such a poll is armed anew, which finds what it waited for.
 //
-// A wake-up from another thread is a write to an eventfd. In wait() a READ on it is in flight. For a loop that waits
-// elsewhere that eventfd is what the loop watches: the kernel adds to it with each completion, or each piece of work that
-// only an enter completes. Between finish_wait() and prepare_wait() a flag in the ring tells the kernel not to.
+// How other threads end a wait is told in detail/ring_wakeup.hpp.
 
 namespace fluxnet {
 namespace {
 
 constexpr unsigned sq_entries = 256;
 constexpr std::uint64_t tag_ignored = 0;  // user_data of requests whose completion means nothing
-constexpr std::uint64_t tag_wake = 1;
-constexpr std::uint64_t io_bit = 2;  // set in the address of an io_operation, clear in that of a poll_operation
+constexpr std::uint64_t io_bit = 2;       // set in the address of an io_operation, clear in that of a poll_operation
 
 // The entries that only cancellations may use, so that a queue full of new requests never stands in their way. A
 // cancellation that finds even these used is owed, and made at the next turn.
@@ -45,26 +38,19 @@ constexpr unsigned cancel_entries = 16;
 
 class io_uring_reactor final : public reactor {
 public:
-    explicit io_uring_reactor(reactor_threads threads) : changing_(threads == reactor_threads::changing) {
-        name_ = detail::set_up_ring(ring_, sq_entries, threads);
-        wake_fd_ = ::eventfd(0, EFD_CLOEXEC);
-        if (wake_fd_ < 0) {
-            const int number = errno;
-            io_uring_queue_exit(&ring_);
-            throw std::system_error(number, std::generic_category(), "make an eventfd");
-        }
-    }
+    explicit io_uring_reactor(reactor_threads threads)
+        : changing_(threads == reactor_threads::changing), wakeup_(threads),
+          name_(detail::set_up_ring(ring_, sq_entries, threads)) {}
 
-    ~io_uring_reactor() override {
-        shut_down();
-        ::close(wake_fd_);
-    }
+    ~io_uring_reactor() override { shut_down(); }
 
     void attach() override {
         if (attached_) { return; }
         detail::enable_ring(ring_);
         attached_ = true;
     }
+
+    void poll_devices(std::chrono::microseconds how_long) override { name_ += detail::poll_devices(ring_, how_long); }
 
     void arm(poll_operation& operation, int fd, unsigned events) override {
         assert(attached_ && !operation.armed());
@@ -99,6 +85,13 @@ public:
         hand_over(operation);
     }
 
+    // A send that the kernel is handed alone costs an enter to hand it over and one more to wait: its completion is there
+    // when the first returns. The call itself is cheaper than the former.
+    std::optional<int> try_now(const io_request& request, bool alone) noexcept override {
+        if (!alone || io_uring_sq_ready(&ring_) != 0) { return std::nullopt; }
+        return detail::io_attempts::send_now(request);
+    }
+
     void cancel(io_operation& operation) override {
         if (!io().is_held(operation)) { return; }
         if (attempts_.has(operation)) {
@@ -125,11 +118,11 @@ public:
 
     void wait(std::optional<time_point> deadline) override {
         if (cancels_owed_) [[unlikely]] { cancel_owed(); }
-        read_wake();
+        if (!wakeup_.armed()) [[unlikely]] { arm_wakeup(); }
         buffers_.refill();
         // What disarm_now() reaped beside its own completion has not fired yet: that is no time to sleep. Nor is it one
-        // while no READ of the wake-ups could be handed over.
-        if (wake_read_ && nothing_fired(fired_) && !woken_ && io_uring_cq_ready(&ring_) == 0) {
+        // while nothing that wake() would end could be handed over.
+        if (wakeup_.armed() && nothing_fired(fired_) && !wakeup_.woken() && io_uring_cq_ready(&ring_) == 0) {
             io_uring_cqe* first = nullptr;
             if (deadline) {
                 __kernel_timespec timeout = detail::time_until(*deadline);
@@ -139,37 +132,30 @@ public:
             }
         }
         if (io().has_room()) { reap(); }
-        woken_ = false;
+        wakeup_.forget();
         fire(fired_);
     }
 
     prepared_wait prepare_wait() override {
-        if (!notifies_ || signalled_) { register_eventfd(); }
+        wakeup_.count_completions(ring_);
         if (cancels_owed_) [[unlikely]] { cancel_owed(); }
         buffers_.refill();
         if (io_uring_sq_ready(&ring_) != 0) { detail::check_enter(io_uring_submit(&ring_)); }
         detail::notify_eventfd(ring_, true);
-        told_ready_ = !nothing_fired(fired_) || woken_ || io_uring_cq_ready(&ring_) != 0 || detail::has_deferred(ring_);
-        return {wake_fd_, told_ready_};
+        told_ready_ =
+            !nothing_fired(fired_) || wakeup_.woken() || io_uring_cq_ready(&ring_) != 0 || detail::has_deferred(ring_);
+        return {wakeup_.fd(), told_ready_};
     }
 
     void finish_wait() override {
         detail::notify_eventfd(ring_, false);
-        std::uint64_t count = 0;
-        const iovec into{&count, sizeof count};
-        // Emptied before completions are taken, so that what comes later is told anew. The eventfd is a blocking one for the
-        // READ; only this call is not to wait.
-        if (!told_ready_) { signalled_ = ::preadv2(wake_fd_, &into, 1, -1, RWF_NOWAIT) > 0; }
-        woken_ = false;
+        if (!told_ready_) { wakeup_.empty(); }  // before completions are taken, so that what comes later is told anew
+        wakeup_.forget();
         poll();
-        woken_ = false;
+        wakeup_.forget();
     }
 
-    void wake() noexcept override {
-        const std::uint64_t one = 1;
-        // Fails only when the counter would overflow, and then the reader is awake anyway.
-        [[maybe_unused]] const auto written = ::write(wake_fd_, &one, sizeof one);
-    }
+    void wake() noexcept override { wakeup_.wake(); }
 
     void shut_down() noexcept override {
         if (closed_) { return; }
@@ -195,14 +181,6 @@ private:
         }
         if (io_uring_cq_ready(&ring_) != 0 && io().has_room()) { reap(); }
         if (!nothing_fired(fired_)) { fire(fired_); }
-    }
-
-    /// Gives the ring the eventfd to count in; again after each time that it has counted.
-    void register_eventfd() {
-        if (std::exchange(notifies_, false)) { io_uring_unregister_eventfd(&ring_); }
-        detail::register_eventfd(ring_, wake_fd_);
-        notifies_ = true;
-        signalled_ = false;
     }
 
     static std::uint64_t tag_of(const io_operation& operation) noexcept {
@@ -273,13 +251,9 @@ private:
         return true;
     }
 
-    void read_wake() noexcept {
-        if (wake_read_ || closed_) { return; }
-        io_uring_sqe* entry = next_entry();
-        if (entry == nullptr) { return; }  // tried again before the next wait
-        io_uring_prep_read(entry, wake_fd_, &wake_value_, sizeof wake_value_, 0);
-        entry->user_data = tag_wake;
-        wake_read_ = true;
+    void arm_wakeup() noexcept {
+        if (closed_) { return; }
+        if (io_uring_sqe* const entry = next_entry()) { wakeup_.arm(*entry); }  // or before the next wait
     }
 
     /// Arms anew what the kernel cancelled because the thread that had armed it is gone.
@@ -326,9 +300,8 @@ private:
                 continue;
             }
             if (completion->user_data == tag_ignored) { continue; }
-            if (completion->user_data == tag_wake) {
-                woken_ = true;
-                wake_read_ = false;
+            if (completion->user_data == detail::ring_wakeup::tag) {
+                wakeup_.take(*completion);
                 continue;
             }
             auto& operation = *reinterpret_cast<poll_operation*>(static_cast<std::uintptr_t>(completion->user_data));
@@ -350,7 +323,7 @@ private:
     bool cancel_everything() noexcept {
         if (!attached_) { return true; }
         attempts_.end_all();
-        for (int round = 0; wake_read_ || !held_.empty() || !io().held().empty(); ++round) {
+        for (int round = 0; wakeup_.armed() || !held_.empty() || !io().held().empty(); ++round) {
             // Again and again, because the kernel does not find what it is only starting. Completion operations are waited
             // for without a bound: their buffers are in use.
             if (round >= 16 && io().held().empty()) { break; }
@@ -370,19 +343,14 @@ private:
     // In place of the events of an operation that is to be cancelled: the kernel has not been told yet.
     static constexpr unsigned owed = 1U << 31;
 
+    const bool changing_;  // the threads that drive it
+    detail::ring_wakeup wakeup_;
     io_uring ring_{};
-    std::string_view name_;
-    int wake_fd_ = -1;
-    std::uint64_t wake_value_ = 0;  // the kernel writes here while wake_read_
-    bool wake_read_ = false;
-    bool woken_ = false;       // since the last wait()
-    bool notifies_ = false;    // wake_fd_ is registered with the ring
-    bool signalled_ = false;   // it has been counted in since
+    std::string name_;
     bool told_ready_ = false;  // by the last prepare_wait()
     bool attached_ = false;
     bool closed_ = false;
     bool cancels_owed_ = false;
-    const bool changing_;  // the threads that drive it
     operation_list held_;  // the kernel holds these
     operation_list lost_;  // cancelled by the kernel, to be armed anew
     std::vector<io_operation*> lost_io_;

@@ -65,10 +65,19 @@ public:
     /// std::system_error when the kernel refuses, and then has changed nothing: another reactor may be taken instead.
     virtual void attach() = 0;
 
+    /// Has each wait busy-poll, for so long, the network devices from which its sockets have received, before it sleeps.
+    /// Called before attach(). Where the kernel does not grant it, nothing changes but name(), which says why.
+    virtual void poll_devices(std::chrono::microseconds) {}
+
     /// Asks to be told once when `fd` has one of `events` (POLLIN, ...), an error or a hang-up (POLLERR, POLLHUP,
     /// POLLRDHUP). A file that is not pollable is ready at once; what else the kernel refuses fires with its errno. No
     /// system call before the next turn.
     virtual void arm(poll_operation& operation, int fd, unsigned events) = 0;
+
+    /// The same for an operation that has fired, with nothing but POLLIN, and whose descriptor, open ever since, has
+    /// been read until it had nothing more: only what comes from then on need be told. Cheaper on epoll, which goes on
+    /// watching.
+    virtual void arm_again(poll_operation& operation, int fd, unsigned events) { arm(operation, fd, events); }
 
     /// Asks that a held operation fire soon, with ECANCELED. One that has fired keeps its result.
     virtual void disarm(poll_operation& operation) = 0;
@@ -79,6 +88,11 @@ public:
     /// Begins what `request` says; the operation's on_result() is told how it went, at the next turn at the earliest. What
     /// the kernel refuses is told the same way.
     virtual void submit(io_operation& operation, const io_request& request) = 0;
+
+    /// Makes the call of a send() at once, for a caller that would submit the request otherwise, if it does not have to wait
+    /// and if that is no dearer. Returns its result, or nothing: submit it. `alone`: nothing else is about to be submitted
+    /// in this turn; otherwise several requests may share one system call. At most one system call.
+    [[nodiscard]] virtual std::optional<int> try_now(const io_request&, bool /*alone*/) noexcept { return std::nullopt; }
 
     /// Tells whether requests to read and write files on a disk are carried out beside the thread that drives the reactor.
     /// Elsewhere they hold it up while the disk works.
@@ -117,7 +131,8 @@ public:
     /// afterwards.
     virtual void shut_down() noexcept = 0;
 
-    /// "io_uring", with the set-up flags that the kernel granted; or "epoll", with the refusal that led to it.
+    /// "io_uring", with the set-up flags that the kernel granted; or "epoll", with the refusal that led to it. Behind that
+    /// what poll_devices() was answered, if it was called.
     [[nodiscard]] virtual std::string_view name() const noexcept = 0;
 
     /// Operations that have fired. Any thread.

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/reactor/detail/ring_setup.hpp"
 
+#include "fluxnet/runtime/reactor/detail/ring_uapi.hpp"
+
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <string>
 #include <system_error>
 
@@ -96,6 +101,23 @@ std::string_view set_up_ring(io_uring& ring, unsigned entries, reactor_threads t
 void enable_ring(io_uring& ring) {
     if (const int number = try_enable(ring, 0)) {
         throw std::system_error(number, std::generic_category(), why_refused("io_uring_register", number));
+    }
+}
+
+std::string poll_devices(const io_uring& ring, std::chrono::microseconds how_long) {
+    constexpr auto most = std::chrono::microseconds(std::numeric_limits<std::uint32_t>::max());
+    uapi::napi asked;
+    asked.busy_poll_us = static_cast<std::uint32_t>(std::min(how_long, most).count());
+    if (::syscall(__NR_io_uring_register, ring.ring_fd, uapi::register_napi, &asked, 1) == 0) {
+        return ", NAPI busy poll for " + std::to_string(how_long.count()) + " us";
+    }
+    const int number = errno;
+    const std::string refusal = ", no NAPI busy poll: ";
+    switch (number) {
+        case EINVAL: return refusal + "io_uring_register answered EINVAL: the kernel is older than Linux 6.9";
+        case EOPNOTSUPP:
+            return refusal + "io_uring_register answered EOPNOTSUPP: the kernel is built without CONFIG_NET_RX_BUSY_POLL";
+        default: return refusal + why_refused("io_uring_register", number);
     }
 }
 

@@ -48,7 +48,8 @@ public:
     [[nodiscard]] read_awaiter read(std::span<std::byte> into) noexcept;
 
     /// Completes when the kernel has taken all of `from`, or with an error; n tells how much it has taken. `from` stays
-    /// valid until then. Errors: operation_canceled, closed, handle_in_use (another coroutine writes), or the kernel's:
+    /// valid until then. One send(2) on epoll; on io_uring too, if no other coroutine is ready to run: otherwise the request
+    /// goes with the turn. Errors: operation_canceled, closed, handle_in_use (another coroutine writes), or the kernel's:
     /// EPIPE (no SIGPIPE is raised), ECONNRESET.
     [[nodiscard]] write_awaiter write(std::span<const std::byte> from) noexcept;
 

@@ -20,6 +20,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -33,9 +34,9 @@ using fluxnet::test::detail::file_descriptor;
 namespace {
 
 /// What an executor says of its reactor, or of what the kernel refuses.
-std::string said_by(reactor_kind kind) {
+std::string said_by(reactor_kind kind, const idle_policy& idle = {}) {
     try {
-        executor loop({}, kind);
+        executor loop(idle, kind);
         bool ran = false;
         loop.spawn([&]() -> task<void> {
             static_cast<void>(co_await sleep_for(1ms));
@@ -165,6 +166,36 @@ TEST_CASE("an executor that is to have io_uring and cannot says why") {
     const std::string short_of_memory = said_where(ENOMEM, reactor_kind::io_uring);
     CHECK_MESSAGE(holds(short_of_memory, "no memory for the ring"), short_of_memory);
     CHECK_MESSAGE(holds(short_of_memory, "RLIMIT_MEMLOCK"), short_of_memory);
+}
+
+TEST_CASE("an executor that is to poll devices says whether the kernel grants it") {
+    const idle_policy polling{.napi_poll = 50us};
+    CHECK(said_by(reactor_kind::epoll, polling) == "epoll, no NAPI busy poll: that takes io_uring | asked for");
+    FLUXNET_SKIP_IF(why_no_io_uring());
+    const std::string text = said_by(reactor_kind::io_uring, polling);
+    const bool granted = holds(text, "), NAPI busy poll for 50 us | ");
+    CHECK_MESSAGE(granted != holds(text, "), no NAPI busy poll: io_uring_register answered "), text);
+    CHECK_MESSAGE(!holds(text, "did not run"), text);
+    CHECK(!holds(said_by(reactor_kind::io_uring), "NAPI"));
+}
+
+TEST_CASE("an executor whose kernel does not poll devices says why and runs") {
+    FLUXNET_SKIP_IF(why_no_io_uring());
+    struct refusal {
+        int number;
+        const char* because;
+    };
+    constexpr std::uint32_t register_napi = 27;
+    for (const auto& [number, because] :
+         {refusal{EINVAL, "EINVAL: the kernel is older than Linux 6.9"},
+          refusal{EOPNOTSUPP, "EOPNOTSUPP: the kernel is built without CONFIG_NET_RX_BUSY_POLL"},
+          refusal{EPERM, "EPERM: io_uring is forbidden here"}}) {
+        const std::string text =
+            said_without({.number = SYS_io_uring_register, .answer = number, .second_argument = register_napi},
+                         [] { return said_by(reactor_kind::io_uring, {.napi_poll = 50us}); });
+        CHECK_MESSAGE(holds(text, std::string("), no NAPI busy poll: io_uring_register answered ") + because), text);
+        CHECK_MESSAGE(!holds(text, "did not run"), text);
+    }
 }
 
 TEST_CASE("an executor that gets neither reactor says what epoll was refused") {

@@ -87,6 +87,48 @@ FLUXNET_REACTOR_TEST("a wake that a poll has seen still ends the next wait") {
     tested->disarm_now(operation);
 }
 
+FLUXNET_REACTOR_TEST("wake-ups that come together end one wait and no other") {
+    const auto tested = attached(kind);
+    int fewest = 1000;
+    for (int round = 0; round < 10; ++round) {
+        for (int i = 0; i < 3; ++i) { tested->wake(); }
+        tested->wait(std::nullopt);
+        fewest = std::min(fewest, waits_until(*tested, clock_type::now() + 2ms));
+    }
+    CHECK(fewest == 1);
+}
+
+FLUXNET_REACTOR_TEST("each of a thousand wake-ups ends a wait") {
+    for (const reactor_threads threads : {reactor_threads::one, reactor_threads::changing}) {
+        const auto tested = make_reactor(kind, threads);
+        tested->attach();
+        std::atomic<int> asked = 0;
+        std::thread other([&] {
+            for (int answered = 0; answered < 1000; ++answered) {
+                while (asked.load() == answered) { std::this_thread::yield(); }
+                tested->wake();
+            }
+        });
+        for (int round = 1; round <= 1000; ++round) {
+            asked.store(round);
+            tested->wait(std::nullopt);  // for ever, should the wake-up be lost
+        }
+        other.join();
+    }
+}
+
+FLUXNET_REACTOR_TEST("wake-ups end waits on a thread that follows another") {
+    const auto tested = make_reactor(kind, reactor_threads::changing);
+    std::thread([&] {
+        tested->attach();
+        tested->wait(clock_type::now());
+    }).join();
+    for (int round = 0; round < 3; ++round) {
+        tested->wake();
+        tested->wait(std::nullopt);  // for ever, should the wake-up be lost
+    }
+}
+
 FLUXNET_REACTOR_TEST("a deadline is not rounded down to milliseconds") {
     const auto tested = attached(kind);
     auto shortest = clock_type::duration::max();

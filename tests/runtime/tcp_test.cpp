@@ -9,8 +9,10 @@
 #include "fluxnet/runtime/core/timeout.hpp"
 #include "fluxnet/runtime/sockets/socket_buffers.hpp"
 #include "tests/runtime/leaves_nothing.hpp"
+#include "tests/runtime/own_calls.hpp"
 #include "tests/runtime/socket_tests.hpp"
 #include "tests/support/skip.hpp"
+#include "tests/support/syscall_counter.hpp"
 #include "tests/support/without_descriptors.hpp"
 
 #include <doctest/doctest.h>
@@ -102,6 +104,27 @@ TEST_CASE("a TCP connection carries bytes in both directions") {
         CHECK(ends.near.remote_endpoint() == ends.far.local_endpoint());
     });
     loop.run();
+}
+
+TEST_CASE("a coroutine that runs alone sends by one system call") {
+    FLUXNET_SKIP_IF(syscall_counter::why_not_available());
+    executor loop;
+    std::uint64_t calls = 0;
+    loop.spawn([&]() -> task<void> {
+        tcp_pair ends = co_await connect_pair();
+        co_await write_text(ends.near, "there");
+        const std::string there = co_await read_text(ends.far);
+        CHECK(there == "there");
+        const std::string text = "and there";
+        const syscall_counter counter(::gettid(), counted::thread);
+        const io_result sent = co_await ends.near.write(bytes_of(text));
+        calls = own_calls(counter);
+        CHECK(sent.n == text.size());
+        const std::string arrived = co_await read_text(ends.far);
+        CHECK(arrived == text);
+    });
+    loop.run();
+    CHECK(calls == 1);
 }
 
 TEST_CASE("TCP options are set, and accepted connections have them too") {

@@ -10,6 +10,7 @@
 #include "fluxnet/runtime/reactor/detail/io_completions.hpp"
 #include "fluxnet/runtime/reactor/io_operation.hpp"
 
+#include <optional>
 #include <vector>
 
 namespace fluxnet {
@@ -34,6 +35,9 @@ public:
         return operation.readiness_.attempts != nullptr;
     }
 
+    /// Makes the call of a send; returns its result, or nothing if it would have to wait.
+    [[nodiscard]] static std::optional<int> send_now(const io_request& request) noexcept;
+
     /// Takes it out, wherever it is; it stays held.
     void remove(io_operation& operation) noexcept;
 
@@ -56,9 +60,14 @@ private:
 
     static outcome make_call(const io_request& request, bool told) noexcept;
 
-    /// Makes the call; `told`: the descriptor has just been said to be ready.
-    void attempt(io_operation& operation, bool told) noexcept;
+    /// Tells whether a receive has emptied its socket.
+    static bool has_emptied(io_operation& operation, int result) noexcept;
+
+    /// Makes the call; `told`: the events that the descriptor has just been said to have, 0 for none.
+    void attempt(io_operation& operation, int told) noexcept;
     void watch(io_operation& operation) noexcept;
+    /// The same when the descriptor has been received from until it was empty.
+    void watch_emptied(io_operation& operation, int told) noexcept;
     void ready(io_operation& operation, int result) noexcept;
 
     reactor& owner_;

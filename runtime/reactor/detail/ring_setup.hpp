@@ -8,6 +8,8 @@
 
 #include "fluxnet/runtime/reactor/reactor.hpp"
 
+#include <chrono>
+#include <string>
 #include <string_view>
 
 #include <liburing.h>
@@ -21,5 +23,10 @@ std::string_view set_up_ring(io_uring& ring, unsigned entries, reactor_threads t
 /// Enables the ring; the calling thread is its submitter if it may have only one. Throws std::system_error, leaving the ring
 /// as it was.
 void enable_ring(io_uring& ring);
+
+/// Has each wait in the ring busy-poll, for so long, the network devices from which the ring's sockets have received, before
+/// it sleeps. Any thread, before the ring is enabled. Returns what reactor::name() is to say of it: what was granted, or why
+/// not. Source: io_uring_register_napi(3).
+[[nodiscard]] std::string poll_devices(const io_uring& ring, std::chrono::microseconds how_long);
 
 }  // namespace fluxnet::detail
