@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every public header of `fluxnet::asio`.
+#pragma once
+
+#include "fluxnet/runtime/asio/async_run.hpp"
+#include "fluxnet/runtime/asio/execution.hpp"
