@@ -4,3 +4,4 @@
 
 #include "fluxnet/runtime/asio/async_run.hpp"
 #include "fluxnet/runtime/asio/execution.hpp"
+#include "fluxnet/runtime/asio/port.hpp"
