@@ -5,3 +5,4 @@
 #include "fluxnet/runtime/asio/async_run.hpp"
 #include "fluxnet/runtime/asio/execution.hpp"
 #include "fluxnet/runtime/asio/port.hpp"
+#include "fluxnet/runtime/asio/use_task.hpp"
