@@ -49,6 +49,11 @@ const std::set<found_awaiter> not_awaited{
     {"tls_stream.hpp", "read_borrowed"},
     {"tls_stream.hpp", "write"},
     {"tls_stream.hpp", "shutdown_write"},
+    // What these await is an operation of Boost.Asio's.
+    {"task_stream.hpp", "read"},
+    {"task_stream.hpp", "read_borrowed"},
+    {"task_stream.hpp", "write"},
+    {"task_stream.hpp", "shutdown_write"},
     // What these await is a receive or a send of async_rx, async_tx or udp_socket.
     {"datagram_transport.hpp", "recv_from"},
     {"datagram_transport.hpp", "send_to"},
