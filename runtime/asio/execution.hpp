@@ -13,13 +13,15 @@
 // run(), as a handler's exception does.
 //
 // Several of them on one context are independent of each other, and so are those of several threads: each makes its turns in
-// a strand of its own, which strand() names for handlers that share something with the tasks.
+// a strand of its own, which strand() names for handlers that share something with the tasks. Handlers are called between
+// turns, but often while the strand is held: one that blocks its thread holds the tasks up.
 //
 // Threads: as Asio's own objects, distinct ones anywhere, one by one thread at a time; operations may be started on any
 // thread. Destroy it before its context. Its destructor destroys the frames of tasks that have not ended; handlers that wait
-// for them are told `closed`. It waits for a turn under way on another thread; in a turn of its own, where a task of its own
-// destroys it, the frames go when that turn ends. Tasks that await Asio's operations are ended first, or the objects of
-// these operations destroyed first, since nothing else takes such an operation's hands off a frame's buffers.
+// for them are told `closed`. It waits for a turn under way on another thread. When a task of its own destroys it, the
+// frames go when the turn ends. It does not cancel the operations of Asio's that its tasks await, because their objects may
+// have gone before. Such an operation may use a buffer in a frame: end these tasks first (request_stop()), or destroy the
+// objects of their operations first.
 #pragma once
 
 #include "fluxnet/runtime/asio/detail/driver.hpp"
