@@ -110,7 +110,12 @@ async_rx::~async_rx() = default;
 
 async_rx::recv_awaiter async_rx::recv(std::span<packet> into) noexcept {
     assert(service_ != nullptr && "a handle that was moved from is awaited");
-    return {*service_, into};
+    return {*service_, into, !into.empty()};
+}
+
+async_rx::recv_awaiter async_rx::wait() noexcept {
+    assert(service_ != nullptr && "a handle that was moved from is awaited");
+    return {*service_, {}, true};
 }
 
 rx& async_rx::socket() noexcept {
@@ -134,11 +139,11 @@ std::uint64_t async_rx::wakeups() const noexcept {
     return service_->wakeups();
 }
 
-async_rx::recv_awaiter::recv_awaiter(detail::rx_service& service, std::span<packet> into) noexcept
-    : receive_operation(service), into_(into) {}
+async_rx::recv_awaiter::recv_awaiter(detail::rx_service& service, std::span<packet> into, bool waits) noexcept
+    : receive_operation(service), into_(into), waits_(waits) {}
 
 bool async_rx::recv_awaiter::await_ready() noexcept {
-    return static_cast<detail::rx_service&>(service()).ready(!into_.empty());
+    return static_cast<detail::rx_service&>(service()).ready(waits_);
 }
 
 void async_rx::recv_awaiter::drop_held(rx& socket) noexcept {

@@ -56,6 +56,9 @@ public:
     /// when the link is up again.
     [[nodiscard]] recv_awaiter recv(std::span<packet> into) noexcept;
 
+    /// Waits until there is something to receive, and takes nothing: n is 0. Otherwise as recv(), which does not wait then.
+    [[nodiscard]] recv_awaiter wait() noexcept;
+
     /// Hands the handle over to `target` and goes on there, on its thread: the poll is taken back from the kernel, frames
     /// that come back wake the target, and so does the news of the interface. No other coroutine may await the handle, nor
     /// use it before this completes. The former executor need not outlive the handle any more. Blocks for microseconds;
@@ -85,13 +88,14 @@ private:
 
 class [[nodiscard]] async_rx::recv_awaiter final : private detail::receive_operation {
 public:
-    recv_awaiter(detail::rx_service& service, std::span<packet> into) noexcept;
+    /// `waits`: for packets to come, if none are there.
+    recv_awaiter(detail::rx_service& service, std::span<packet> into, bool waits) noexcept;
 
     [[nodiscard]] bool await_ready() noexcept;
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> waiting) {
-        suspend_and_wait(waiting, !into_.empty());
+        suspend_and_wait(waiting, waits_);
     }
 
     io_result await_resume() noexcept;
@@ -103,6 +107,7 @@ private:
     void drop_held(rx& socket) noexcept;
 
     std::span<packet> into_;
+    const bool waits_;
     bool holds_ = true;  // packets from before, perhaps; until the turn ends without new ones
 };
 

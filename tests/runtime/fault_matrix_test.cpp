@@ -51,6 +51,11 @@ const std::set<found_awaiter> not_awaited{
     {"tls_stream.hpp", "write"},
     {"tls_stream.hpp", "shutdown_write"},
 #endif
+    // What these await is an operation of Boost.Asio's.
+    {"task_stream.hpp", "read"},
+    {"task_stream.hpp", "read_borrowed"},
+    {"task_stream.hpp", "write"},
+    {"task_stream.hpp", "shutdown_write"},
 };
 
 }  // namespace

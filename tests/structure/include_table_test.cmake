@@ -3,7 +3,7 @@ cmake_minimum_required(VERSION 3.25)
 # Prints which room includes which, with the number of includes, and fails when one points up. SOURCE: the library's folder.
 # A room is a folder. Its line in `allowed` names the rooms that it may include besides itself.
 set(rooms xsk/base xsk/memory xsk/simulation runtime/reactor runtime/core runtime/sync runtime/packets runtime/sockets
-    runtime/tls runtime/transport runtime/simulation
+    runtime/tls runtime/transport runtime/simulation runtime/asio
     bpf proto xsk)
 set(allowed_bpf "")
 set(allowed_proto "")
@@ -18,6 +18,7 @@ set(allowed_runtime/packets ${allowed_runtime/sync} runtime/sync)
 set(allowed_runtime/sockets ${allowed_runtime/sync} runtime/sync)
 set(allowed_runtime/tls ${allowed_runtime/sync} runtime/sync)
 set(allowed_runtime/transport ${allowed_runtime/packets} runtime/packets runtime/sockets)
+set(allowed_runtime/asio ${allowed_runtime/packets} runtime/packets)
 set(allowed_runtime/simulation ${allowed_runtime/packets} runtime/packets xsk/simulation)
 
 # room_of(RESULT PATH): the room that PATH, relative to the library's folder, lies in; empty without one.
@@ -36,7 +37,7 @@ file(GLOB_RECURSE files RELATIVE ${SOURCE} ${SOURCE}/bpf/*.[ch] ${SOURCE}/proto/
      ${SOURCE}/runtime/*.[ch]pp)
 # Umbrella headers name rooms of every height.
 list(REMOVE_ITEM files proto/proto.hpp xsk/xsk.hpp runtime/runtime.hpp runtime/fluxnet.hpp
-     runtime/simulation/simulation.hpp)
+     runtime/asio/asio.hpp runtime/simulation/simulation.hpp)
 set(total 0)
 foreach(file IN LISTS files)
     room_of(from ${file})

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `owned_handle`: a handle bound to an execution's executor, which an object of Asio's style owns and operations use.
+//
+// Shared by that object and the operations that it has started. The object ends the handle; operations that begin later find
+// none. Threads: the handle is used in the driver's turns and ended while no thread makes one.
+#pragma once
+
+#include "fluxnet/runtime/asio/detail/driver.hpp"
+#include "fluxnet/xsk/base/error.hpp"
+
+#include <memory>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+namespace fluxnet::asio::detail {
+
+template <class Handle>
+struct owned_handle {
+    owned_handle(std::shared_ptr<driver> of, Handle&& owned) : by(std::move(of)), handle(std::move(owned)) {}
+
+    /// The handle; throws std::system_error (closed) once it has gone.
+    [[nodiscard]] Handle& get() {
+        if (!handle) { throw std::system_error(make_error_code(errc::closed)); }
+        return *handle;
+    }
+
+    const std::shared_ptr<driver> by;
+    std::optional<Handle> handle;
+};
+
+/// What an object of Asio's style has of a handle: it ends with the object. Move-only.
+template <class Handle>
+class handle_owner {
+public:
+    using shared = std::shared_ptr<owned_handle<Handle>>;
+
+    handle_owner(std::shared_ptr<driver> by, Handle&& handle)
+        : owned_(std::make_shared<owned_handle<Handle>>(std::move(by), std::move(handle))) {}
+    handle_owner(handle_owner&&) noexcept = default;
+    handle_owner& operator=(handle_owner&& other) noexcept {
+        if (this != &other) {
+            close();
+            owned_ = std::move(other.owned_);
+        }
+        return *this;
+    }
+    ~handle_owner() { close(); }
+
+    /// Ends the handle; what waits for it is told so. Waits for a turn under way on another thread.
+    void close() noexcept {
+        if (const shared closing = owned_) {
+            closing->by->exclusively([&] {
+                if (!closing->handle) { return; }
+                closing->handle.reset();
+                closing->by->schedule();  // for what waited for it
+            });
+        }
+    }
+
+    [[nodiscard]] const shared& get() const noexcept { return owned_; }
+    [[nodiscard]] bool is_open() const noexcept { return owned_ != nullptr && owned_->handle.has_value(); }
+
+private:
+    shared owned_;  // null when it was moved from
+};
+
+}  // namespace fluxnet::asio::detail

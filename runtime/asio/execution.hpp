@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `execution`: a fluxnet executor inside a program of Boost.Asio's: the threads that run the io_context drive it.
+//
+//     boost::asio::io_context context;
+//     fluxnet::asio::execution packets(context);
+//     fluxnet::asio::async_run(packets, serve(), boost::asio::detached);  // serve() is a task
+//     context.run();                                                      // both Asio's work and ours
+//
+// It owns an executor and no thread. A turn of the executor is a handler of the context's, and when the executor has nothing
+// to do the context waits for it as for a socket. It keeps the context from ending exactly while the executor has work: a
+// task that has not ended, an operation of async_run() or a port, a work_guard. Tasks in the background go on as long as
+// something else is work. Without work the context is not woken. What leaves a task that was spawned leaves the context's
+// run(), as a handler's exception does.
+//
+// Several of them on one context are independent of each other, and so are those of several threads: each makes its turns in
+// a strand of its own, which strand() names for handlers that share something with the tasks. Handlers are called between
+// turns, but often while the strand is held: one that blocks its thread holds the tasks up.
+//
+// Threads: as Asio's own objects, distinct ones anywhere, one by one thread at a time; operations may be started on any
+// thread. Destroy it before its context. Its destructor destroys the frames of tasks that have not ended; handlers that wait
+// for them are told `closed`. It waits for a turn under way on another thread. When a task of its own destroys it, the
+// frames go when the turn ends. It does not cancel the operations of Asio's that its tasks await, because their objects may
+// have gone before. Such an operation may use a buffer in a frame: end these tasks first (request_stop()), or destroy the
+// objects of their operations first.
+#pragma once
+
+#include "fluxnet/runtime/asio/detail/driver.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/reactor/reactor.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/strand.hpp>
+
+#include <concepts>
+#include <memory>
+#include <utility>
+
+namespace fluxnet::asio {
+
+namespace detail {
+struct access;
+}
+
+/// `Executor`: where handlers are called that name no executor of their own, and by whose context all of it is driven.
+template <class Executor = net::any_io_executor>
+class basic_execution {
+public:
+    using executor_type = Executor;
+
+    template <class Other>
+    struct rebind_executor {
+        using other = basic_execution<Other>;
+    };
+
+    /// Throws std::system_error when the kernel gives no descriptors.
+    explicit basic_execution(const Executor& on, reactor_kind kind = reactor_kind::automatic)
+        : on_(on), driver_(detail::driver::make(net::any_io_executor(on), kind)) {}
+
+    template <class Context>
+    requires std::convertible_to<Context&, net::execution_context&>
+    explicit basic_execution(Context& context, reactor_kind kind = reactor_kind::automatic)
+        : basic_execution(Executor(context.get_executor()), kind) {}
+
+    basic_execution(basic_execution&& other) noexcept = default;
+
+    /// Takes what an execution with another type of executor owns: one with a default completion token, for example.
+    template <class Other>
+    requires(!std::same_as<Other, Executor> && std::convertible_to<Other, Executor>)
+        basic_execution(basic_execution<Other>&& other)
+    noexcept : on_(other.on_), driver_(std::move(other.driver_)) {}
+
+    basic_execution& operator=(basic_execution&& other) noexcept {
+        if (this != &other) {
+            close();
+            on_ = other.on_;
+            driver_ = std::move(other.driver_);
+        }
+        return *this;
+    }
+
+    ~basic_execution() { close(); }
+
+    [[nodiscard]] executor_type get_executor() const noexcept { return on_; }
+
+    /// The executor: for handles and for what is spawned; in strand(), in a task, or while no thread runs the context. What
+    /// is spawned on it directly begins with the next turn: see wake(). It is driven already: its run() is not for the user.
+    [[nodiscard]] executor& loop() noexcept { return driver_->loop(); }
+
+    /// Where turns are made.
+    [[nodiscard]] net::strand<net::any_io_executor> strand() const noexcept { return driver_->strand(); }
+
+    /// Has the executor looked at, for what was spawned on it, posted to it or restarted while it had no work. Any thread.
+    void wake() { driver_->schedule(); }
+
+private:
+    template <class>
+    friend class basic_execution;
+    friend struct detail::access;
+
+    void close() noexcept {
+        if (const auto closing = std::move(driver_)) { closing->close(); }
+    }
+
+    Executor on_;
+    std::shared_ptr<detail::driver> driver_;  // null when it was moved from
+};
+
+/// With any executor of Asio's.
+using execution = basic_execution<>;
+
+namespace detail {
+
+/// By which our other objects get at an execution's driver.
+struct access {
+    template <class Executor>
+    [[nodiscard]] static const std::shared_ptr<driver>& driver_of(const basic_execution<Executor>& of) noexcept {
+        return of.driver_;
+    }
+};
+
+}  // namespace detail
+}  // namespace fluxnet::asio

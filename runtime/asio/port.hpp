@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `port`: both halves of an AF_XDP socket as an I/O object of Asio's: packets for handlers, futures and Asio's coroutines.
+//
+//     auto port = fluxnet::asio::port::open(packets, builder("eth0")).value();
+//     std::array<packet, 64> batch;
+//     port.async_receive(batch, [&](boost::system::error_code code, std::size_t n) { ... });
+//
+// Owns the handles (async_rx, async_tx), which are bound to the executor of an `execution`. Destroying it closes the socket;
+// operations under way end with operation_aborted. It keeps the context from ending while an operation is under way, or
+// packets are queued that the kernel has not taken, unless the link is down. Any completion token; handlers are called on
+// their associated executor or else the execution's, never inside the initiating function. Packets may be kept, and dropped
+// on any thread.
+//
+// Errors are Asio's where Asio has a name: operation_aborted when it was cancelled or closed. Else they compare with ours:
+// `code == errc::interface_gone`. Cancellation of all kinds: a cancelled reception has taken nothing, and a cancelled
+// sending tells how many packets were taken.
+//
+// Threads: as Asio's own objects. Operations may be started on any thread; one object is destroyed or moved by one thread.
+#pragma once
+
+#include "fluxnet/runtime/asio/detail/owned_handle.hpp"
+#include "fluxnet/runtime/asio/detail/pending.hpp"
+#include "fluxnet/runtime/asio/detail/told.hpp"
+#include "fluxnet/runtime/asio/execution.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
+
+#include <boost/asio/async_result.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <source_location>
+#include <span>
+#include <utility>
+
+namespace fluxnet::asio {
+
+namespace detail {
+
+/// Both halves of a socket. Packets that were queued and that the kernel has not taken are work.
+struct port_sockets final : async_sockets, rest_of_work {
+    explicit port_sockets(async_sockets&& both) noexcept : async_sockets(std::move(both)) {}
+    [[nodiscard]] bool unfinished() noexcept override {
+        fluxnet::tx& half = tx.socket();
+        return half.pending() != 0 && !half.failure() && !half.link_down();
+    }
+};
+
+using shared_sockets = handle_owner<port_sockets>::shared;
+
+struct reception {
+    shared_sockets from;
+    std::span<packet> into;
+    [[nodiscard]] async_rx::recv_awaiter operator()() const { return from->get().rx.recv(into); }
+};
+
+struct sending {
+    shared_sockets to;
+    std::span<packet> packets;
+    [[nodiscard]] async_tx::send_awaiter operator()() const { return to->get().tx.send(packets); }
+};
+
+struct arrival {
+    shared_sockets at;
+    [[nodiscard]] async_rx::recv_awaiter operator()() const { return at->get().rx.wait(); }
+};
+
+}  // namespace detail
+
+template <class Executor = net::any_io_executor>
+class basic_port {
+public:
+    using executor_type = Executor;
+
+    template <class Other>
+    struct rebind_executor {
+        using other = basic_port<Other>;
+    };
+
+    /// Opens a socket, as open_async() does, with its errors.
+    [[nodiscard]] static result<basic_port> open(basic_execution<Executor>& on, const builder& options) {
+        const auto& by = detail::access::driver_of(on);
+        result<async_sockets> made = make_error(errc::closed, "open a port", "", "");
+        by->exclusively([&] { made = open_async(by->loop(), options); });
+        if (!made) { return std::move(made).error(); }
+        return basic_port(on, std::move(*made));
+    }
+
+    /// Takes handles that are bound to `on.loop()`.
+    basic_port(basic_execution<Executor>& on, async_sockets&& sockets)
+        : on_(on.get_executor()), sockets_(detail::access::driver_of(on), detail::port_sockets(std::move(sockets))) {
+        detail::driver& by = *sockets_.get()->by;
+        by.exclusively([&] { by.add(*sockets_.get()->handle); });
+    }
+
+    basic_port(basic_port&&) noexcept = default;
+    basic_port& operator=(basic_port&&) noexcept = default;
+
+    /// Takes what a port with another type of executor owns: one with a default completion token, for example.
+    template <class Other>
+    requires(!std::same_as<Other, Executor> && std::convertible_to<Other, Executor>) basic_port(basic_port<Other>&& other)
+    noexcept : on_(other.on_), sockets_(std::move(other.sockets_)) {}
+
+    [[nodiscard]] executor_type get_executor() const noexcept { return on_; }
+
+    /// Receives packets: completes with n >= 1 at the front of `batch`, which stays valid until then; what it held before is
+    /// dropped. One reception at a time: another one ends with errc::handle_in_use. Signature: void(error_code, size_t).
+    template <class Token = typename net::default_completion_token<Executor>::type>
+    auto async_receive(std::span<packet> batch, Token&& token = typename net::default_completion_token<Executor>::type()) {
+        return start<Token, detail::told_as_reception>(detail::reception{sockets_.get(), batch}, token);
+    }
+
+    /// Sends packets in order: completes when all are in the TX ring, and tells how many were taken; their handles are empty
+    /// then. `packets` stay valid until then. Several may wait; they are served in turn. Signature: void(error_code,
+    /// size_t).
+    template <class Token = typename net::default_completion_token<Executor>::type>
+    auto async_send(std::span<packet> packets, Token&& token = typename net::default_completion_token<Executor>::type()) {
+        return start<Token, detail::told_as_transfer>(detail::sending{sockets_.get(), packets}, token);
+    }
+
+    /// Waits until there is something to receive, and takes nothing; a reception then does not wait. Counts as the one
+    /// reception under way. Signature: void(error_code).
+    template <class Token = typename net::default_completion_token<Executor>::type>
+    auto async_wait(Token&& token = typename net::default_completion_token<Executor>::type()) {
+        return start<Token, detail::told_as_readiness>(detail::arrival{sockets_.get()}, token);
+    }
+
+    /// Makes empty packets at the front of `into`, without waiting, and tells how many. Any thread; waits for a turn under
+    /// way on another one.
+    [[nodiscard]] std::uint32_t allocate(std::span<packet> into) {
+        std::uint32_t made = 0;
+        sockets_.get()->by->exclusively([&] {
+            async_tx& half = sockets_.get()->get().tx;
+            made = half.try_allocate(into);
+        });
+        return made;
+    }
+
+    /// Closes the socket; operations under way end with operation_aborted.
+    void close() noexcept { sockets_.close(); }
+    [[nodiscard]] bool is_open() const noexcept { return sockets_.is_open(); }
+
+    /// The handles, for their observers and for tasks, of an open port; in the execution's strand, or while no thread runs
+    /// the context.
+    [[nodiscard]] async_rx& rx() noexcept { return sockets_.get()->handle->rx; }
+    [[nodiscard]] async_tx& tx() noexcept { return sockets_.get()->handle->tx; }
+
+private:
+    template <class>
+    friend class basic_port;
+
+    template <class Token, class Told, class Work>
+    auto start(Work work, Token& token) {
+        return net::async_initiate<Token, typename Told::signature>(
+            detail::initiation<Told, Work, Executor>(sockets_.get()->by, on_, std::source_location::current()), token,
+            std::move(work));
+    }
+
+    Executor on_;
+    detail::handle_owner<detail::port_sockets> sockets_;
+};
+
+/// With any executor of Asio's.
+using port = basic_port<>;
+
+}  // namespace fluxnet::asio

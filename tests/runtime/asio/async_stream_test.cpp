@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/runtime/asio/async_stream.hpp"
+
+#include "fluxnet/runtime/sockets/unix_stream.hpp"
+#include "tests/runtime/asio/asio_tests.hpp"
+
+#include <doctest/doctest.h>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+using namespace fluxnet;
+using namespace fluxnet::test;
+
+using async_unix = asio::async_stream<unix_stream>;
+static_assert(std::is_nothrow_move_constructible_v<async_unix> && !std::is_copy_constructible_v<async_unix>);
+
+namespace {
+
+/// An io_context with two ends of a connection.
+struct stream_world {
+    stream_world()
+        : on(context), ends(unix_stream::pair().value()), near(on, std::move(ends.first)), far(on, std::move(ends.second)) {}
+
+    net::io_context context;
+    asio::execution on;
+    std::pair<unix_stream, unix_stream> ends;
+    async_unix near;
+    async_unix far;
+};
+
+struct stream_end {
+    int calls = 0;
+    boost::system::error_code code;
+    std::size_t n = 0;
+};
+
+auto note(stream_end& to) {
+    return [&to](const boost::system::error_code& code, std::size_t n) {
+        ++to.calls;
+        to.code = code;
+        to.n = n;
+    };
+}
+
+}  // namespace
+
+TEST_CASE("composed operations of Asio's run over a stream of ours") {
+    stream_world one;
+    const std::string sent(1'000'000, 'y');
+    std::string line;
+    std::string got(sent.size(), ' ');
+    stream_end ends[3];
+    net::async_write(one.near, std::array{net::buffer("first\r\n", 7), net::buffer(sent)}, note(ends[0]));
+    net::async_read_until(one.far, net::dynamic_buffer(line), "\r\n",
+                          [&](const boost::system::error_code& code, std::size_t n) {
+                              CHECK(!code);
+                              CHECK(n == 7);
+                              const std::size_t early = line.size() - n;
+                              got.replace(0, early, line, n, early);
+                              net::async_read(one.far, net::buffer(got) + early, note(ends[1]));
+                          });
+    one.context.run();
+    CHECK(ends[0].calls == 1);
+    CHECK(ends[0].n == 7 + sent.size());
+    CHECK(ends[1].calls == 1);
+    CHECK(got == sent);
+}
+
+TEST_CASE("a stream tells Asio of its end and of a reset") {
+    stream_world one;
+    std::array<char, 8> room{};
+    stream_end ends[2];
+    boost::system::error_code shut = net::error::fault;
+    one.near.async_shutdown([&](const boost::system::error_code& code) { shut = code; });
+    one.far.async_read_some(net::buffer(room), note(ends[0]));
+    one.context.run();
+    CHECK(!shut);
+    CHECK(ends[0].calls == 1);
+    CHECK(ends[0].code == net::error::eof);
+    CHECK(ends[0].n == 0);
+    one.near.close();
+    one.far.async_write_some(net::buffer("x", 1), note(ends[1]));
+    run_all(one.context);
+    CHECK(ends[1].code == net::error::broken_pipe);
+}
+
+TEST_CASE("buffers without bytes are passed over, and none at all end at once") {
+    stream_world one;
+    std::array<char, 4> room{};
+    stream_end ends[3];
+    one.near.async_write_some(std::vector<net::const_buffer>{net::buffer("", 0), net::buffer("abcd", 4)}, note(ends[0]));
+    one.far.async_read_some(std::vector<net::mutable_buffer>{net::mutable_buffer(), net::buffer(room)}, note(ends[1]));
+    one.context.run();
+    CHECK(ends[0].n == 4);
+    CHECK(ends[1].n == 4);
+    one.far.async_read_some(std::vector<net::mutable_buffer>(), note(ends[2]));
+    CHECK(ends[2].calls == 0);
+    run_all(one.context);
+    CHECK(ends[2].calls == 1);
+    CHECK_FALSE(ends[2].code);
+}
+
+TEST_CASE("a second read of a stream is refused and the first one reads") {
+    stream_world one;
+    std::array<char, 4> room{};
+    std::array<char, 4> other{};
+    stream_end ends[3];
+    one.far.async_read_some(net::buffer(room), note(ends[0]));
+    one.far.async_read_some(net::buffer(other), note(ends[1]));
+    run_ready(one.context);
+    CHECK(ends[1].calls == 1);
+    CHECK(ends[1].code == errc::handle_in_use);
+    one.near.async_write_some(net::buffer("ab", 2), note(ends[2]));
+    run_all(one.context);
+    CHECK(ends[0].n == 2);
+    CHECK(ends[2].n == 2);
+}
+
+TEST_CASE("a read is cancelled by its slot, and by closing the stream") {
+    stream_world one;
+    std::array<char, 4> room{};
+    net::cancellation_signal signal;
+    stream_end ends[2];
+    one.far.async_read_some(net::buffer(room), net::bind_cancellation_slot(signal.slot(), note(ends[0])));
+    run_ready(one.context);
+    signal.emit(net::cancellation_type::total);
+    CHECK(ends[0].calls == 0);
+    run_all(one.context);
+    CHECK(ends[0].calls == 1);
+    CHECK(ends[0].code == net::error::operation_aborted);
+    one.far.async_read_some(net::buffer(room), note(ends[1]));
+    run_ready(one.context);
+    one.far.close();
+    CHECK(ends[1].calls == 0);
+    run_all(one.context);
+    CHECK(ends[1].calls == 1);
+    CHECK(ends[1].code == net::error::operation_aborted);
+}
+
+TEST_CASE("a stream that its own handlers own goes with the io_context") {
+    auto context = std::make_unique<net::io_context>();
+    asio::execution on(*context);
+    auto ends = unix_stream::pair().value();
+    auto near = std::make_shared<async_unix>(on, std::move(ends.first));
+    const std::weak_ptr<async_unix> seen = near;
+    auto room = std::make_shared<std::array<char, 4>>();
+    near->async_read_some(net::buffer(*room), [near, room](const boost::system::error_code&, std::size_t) { CHECK(false); });
+    near.reset();
+    run_ready(*context);
+    context.reset();
+    CHECK(seen.expired());
+}
+
+TEST_CASE("a stream can be rebound to a default token") {
+    stream_world one;
+    using rebound = net::use_awaitable_t<>::as_default_on_t<async_unix>;
+    rebound near(std::move(one.near));
+    rebound far(std::move(one.far));
+    std::string got(5, ' ');
+    net::co_spawn(
+        one.context,
+        [&]() -> net::awaitable<void> {
+            const std::size_t sent = co_await net::async_write(near, net::buffer("hello", 5));
+            CHECK(sent == 5);
+            const std::size_t read = co_await far.async_read_some(net::buffer(got));
+            CHECK(read == 5);
+            co_await near.async_shutdown();
+        },
+        net::detached);
+    one.context.run();
+    CHECK(got == "hello");
+}
