@@ -2,6 +2,7 @@
 #include "fluxnet/xsk/detail/packet_receiver.hpp"
 
 #include "fluxnet/xsk/detail/copy_bytes.hpp"
+#include "fluxnet/xsk/detail/packet_option.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -19,8 +20,7 @@ namespace fluxnet::detail {
 namespace {
 
 constexpr std::uint32_t xdp_packet_headroom = 256;  // what AF_XDP keeps free too
-constexpr std::uint32_t tag_bytes = 4;
-constexpr std::uint32_t addresses_bytes = 12;  // both MAC addresses, before a VLAN tag
+constexpr std::uint32_t addresses_bytes = 12;       // both MAC addresses, before a VLAN tag
 
 /// `struct virtio_net_hdr` of <linux/virtio_net.h>, which is no C++.
 struct offload_header {
@@ -34,10 +34,6 @@ struct offload_header {
 static_assert(sizeof(offload_header) == 10);
 
 constexpr std::uint8_t needs_checksum = 1;  // VIRTIO_NET_HDR_F_NEEDS_CSUM
-
-int set(int fd, int name, const auto& value) noexcept {
-    return ::setsockopt(fd, SOL_PACKET, name, &value, sizeof value) < 0 ? -errno : 0;
-}
 
 const tpacket3_hdr& header_of(const std::byte* packet) noexcept {
     return *reinterpret_cast<const tpacket3_hdr*>(packet);
@@ -72,10 +68,11 @@ int packet_receiver::open() noexcept {
 }
 
 int packet_receiver::start(int interface_index, std::uint32_t packets, int watched_by, bool receives) noexcept {
-    if (const int r = set(socket_, PACKET_VERSION, int{TPACKET_V3}); r < 0) { return r; }
+    if (const int r = set_packet_option(socket_, PACKET_VERSION, int{TPACKET_V3}); r < 0) { return r; }
     // Before each packet stands what its checksum lacks, if it was left to the device.
-    if (const int r = set(socket_, PACKET_VNET_HDR, 1); r < 0) { return r; }
-    set(socket_, PACKET_IGNORE_OUTGOING, 1);  // kernels before 4.20 have no such option: copy_next() drops those packets
+    if (const int r = set_packet_option(socket_, PACKET_VNET_HDR, 1); r < 0) { return r; }
+    set_packet_option(socket_, PACKET_IGNORE_OUTGOING,
+                      1);  // kernels before 4.20 have no such option: copy_next() drops those packets
     blocks_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(8, std::uint64_t{packets} * 2048 / block_size));
     tpacket_req3 request{};
     request.tp_block_size = block_size;
@@ -83,7 +80,7 @@ int packet_receiver::start(int interface_index, std::uint32_t packets, int watch
     request.tp_frame_size = 2048;  // says nothing in this version, but has to divide the block
     request.tp_frame_nr = blocks_ * (block_size / request.tp_frame_size);
     request.tp_retire_blk_tov = 1;  // milliseconds
-    if (const int r = set(socket_, PACKET_RX_RING, request); r < 0) { return r; }
+    if (const int r = set_packet_option(socket_, PACKET_RX_RING, request); r < 0) { return r; }
     void* const address =
         ::mmap(nullptr, std::size_t{blocks_} * block_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, socket_, 0);
     if (address == MAP_FAILED) { return -errno; }
@@ -150,7 +147,7 @@ bool packet_receiver::copy_next() noexcept {
     const tpacket3_hdr& header = header_of(next_);
     sockaddr_ll from;
     std::memcpy(&from, next_ + TPACKET_ALIGN(sizeof(tpacket3_hdr)), sizeof from);
-    const std::uint32_t tag = (header.tp_status & TP_STATUS_VLAN_VALID) != 0 ? tag_bytes : 0;
+    const std::uint32_t tag = (header.tp_status & TP_STATUS_VLAN_VALID) != 0 ? vlan_tag_bytes : 0;
     const std::uint32_t room = memory_.chunk_size - xdp_packet_headroom - memory_.headroom;
     // A place without TP_STATUS_USER is one that the kernel set aside and did not use; it has counted the packet.
     const bool received = (header.tp_status & TP_STATUS_USER) != 0 && from.sll_pkttype != PACKET_OUTGOING;
@@ -191,7 +188,7 @@ void packet_receiver::deliver(std::byte* packet, std::byte* at, std::uint32_t ta
                                         htons(static_cast<std::uint16_t>(header.hv1.tp_vlan_tci))};
         copy_bytes(at, bytes, addresses_bytes);
         copy_bytes(at + addresses_bytes, reinterpret_cast<const std::byte*>(words), sizeof words);
-        copy_bytes(at + addresses_bytes + tag_bytes, bytes + addresses_bytes, header.tp_snaplen - addresses_bytes);
+        copy_bytes(at + addresses_bytes + vlan_tag_bytes, bytes + addresses_bytes, header.tp_snaplen - addresses_bytes);
     }
 }
 

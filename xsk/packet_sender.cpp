@@ -2,6 +2,7 @@
 #include "fluxnet/xsk/detail/packet_sender.hpp"
 
 #include "fluxnet/xsk/detail/copy_bytes.hpp"
+#include "fluxnet/xsk/detail/packet_option.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -21,12 +22,7 @@ namespace {
 
 constexpr std::uint32_t data_offset = TPACKET3_HDRLEN - sizeof(sockaddr_ll);  // where the kernel looks for the packet
 constexpr std::uint32_t most_slots = 512;  // SO_SNDBUF bounds what is in transmission to fewer packets anyway
-constexpr std::uint32_t tag_bytes = 4;
 constexpr std::uint32_t type_offset = 12;
-
-int set(int fd, int name, const auto& value) noexcept {
-    return ::setsockopt(fd, SOL_PACKET, name, &value, sizeof value) < 0 ? -errno : 0;
-}
 
 std::uint32_t status_of(tpacket3_hdr& slot) noexcept {
     return std::atomic_ref(slot.tp_status).load(std::memory_order_acquire);
@@ -43,11 +39,13 @@ int packet_sender::start(int interface_index, std::uint32_t slots) noexcept {
     interface_index_ = interface_index;
     learn_mtu();
     sent_ = staged_ = std::atomic_ref(*tx_.consumer).load(std::memory_order_relaxed);
-    if (const int r = set(socket_, PACKET_VERSION, int{TPACKET_V3}); r < 0) { return r; }
+    if (const int r = set_packet_option(socket_, PACKET_VERSION, int{TPACKET_V3}); r < 0) { return r; }
     // A packet that the kernel finds malformed, one larger than an MTU that has just shrunk, must not stop those behind it.
-    if (const int r = set(socket_, PACKET_LOSS, 1); r < 0) { return r; }
-    set(socket_, PACKET_QDISC_BYPASS, 1);  // as AF_XDP does; where it is not granted packets go by the queueing discipline
-    const std::uint64_t largest = std::min<std::uint64_t>(memory_.chunk_size, std::uint64_t{mtu_} + ETH_HLEN + tag_bytes);
+    if (const int r = set_packet_option(socket_, PACKET_LOSS, 1); r < 0) { return r; }
+    set_packet_option(socket_, PACKET_QDISC_BYPASS,
+                      1);  // as AF_XDP does; where it is not granted packets go by the queueing discipline
+    const std::uint64_t largest =
+        std::min<std::uint64_t>(memory_.chunk_size, std::uint64_t{mtu_} + ETH_HLEN + vlan_tag_bytes);
     slot_size_ = std::bit_ceil(std::max<std::uint32_t>(2048, static_cast<std::uint32_t>(largest) + data_offset));
     slots_ = std::max<std::uint32_t>(8, std::min(slots, most_slots));
     tpacket_req3 request{};
@@ -55,7 +53,7 @@ int packet_sender::start(int interface_index, std::uint32_t slots) noexcept {
     request.tp_frame_size = slot_size_;
     request.tp_frame_nr = slots_;
     request.tp_block_nr = slots_ * slot_size_ / request.tp_block_size;
-    if (const int r = set(socket_, PACKET_TX_RING, request); r < 0) { return r; }
+    if (const int r = set_packet_option(socket_, PACKET_TX_RING, request); r < 0) { return r; }
     void* const address =
         ::mmap(nullptr, std::size_t{slots_} * slot_size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, socket_, 0);
     if (address == MAP_FAILED) { return -errno; }
@@ -96,7 +94,7 @@ std::uint32_t packet_sender::longest(const xdp_desc& desc) const noexcept {
     std::byte type[2];
     copy_bytes(type, bytes + type_offset, sizeof type);
     const bool tagged = type[0] == std::byte{0x81} && type[1] == std::byte{0x00};
-    return std::min(mtu_ + ETH_HLEN + (tagged ? tag_bytes : 0), slot_size_ - data_offset);
+    return std::min(mtu_ + ETH_HLEN + (tagged ? vlan_tag_bytes : 0), slot_size_ - data_offset);
 }
 
 bool packet_sender::sendable(const xdp_desc& desc) noexcept {
