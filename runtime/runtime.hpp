@@ -9,6 +9,7 @@
 #include "fluxnet/runtime/core/executor_group.hpp"
 #include "fluxnet/runtime/core/idle_policy.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
+#include "fluxnet/runtime/core/lent_bytes.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/core/readable.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"

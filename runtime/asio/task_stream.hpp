@@ -13,9 +13,11 @@
 
 #include "fluxnet/runtime/asio/use_task.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
+#include "fluxnet/runtime/core/lent_bytes.hpp"
 #include "fluxnet/runtime/core/stream.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/core/wait_result.hpp"
+#include "fluxnet/runtime/sync/detail/claim.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/socket_base.hpp>
@@ -27,25 +29,6 @@
 #include <utility>
 
 namespace fluxnet::asio {
-
-/// Bytes that read_borrowed() lends. Move-only; they stay where they are until it is destroyed.
-class lent_bytes {
-public:
-    lent_bytes() = default;
-    lent_bytes(std::unique_ptr<std::byte[]> bytes, std::size_t size) noexcept : bytes_(std::move(bytes)), size_(size) {}
-    lent_bytes(lent_bytes&& other) noexcept : bytes_(std::move(other.bytes_)), size_(std::exchange(other.size_, 0)) {}
-    lent_bytes& operator=(lent_bytes&& other) noexcept {
-        bytes_ = std::move(other.bytes_);
-        size_ = std::exchange(other.size_, 0);
-        return *this;
-    }
-
-    [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {bytes_.get(), size_}; }
-
-private:
-    std::unique_ptr<std::byte[]> bytes_;
-    std::size_t size_ = 0;
-};
 
 template <class S>
 class task_stream {
@@ -111,25 +94,10 @@ private:
     };
     using shared_state = std::shared_ptr<state>;
 
-    /// Keeps one direction for one coroutine.
-    class claim {
-    public:
-        explicit claim(bool& busy) noexcept : busy_(std::exchange(busy, true) ? nullptr : &busy) {}
-        claim(const claim&) = delete;
-        claim& operator=(const claim&) = delete;
-        ~claim() {
-            if (busy_ != nullptr) { *busy_ = false; }
-        }
-        [[nodiscard]] bool is_mine() const noexcept { return busy_ != nullptr; }
-
-    private:
-        bool* const busy_;
-    };
-
     static task<io_result> read_from(shared_state of, std::span<std::byte> into) {
         if (!of || !of->is_open) { co_return io_result{errc::closed, 0}; }
         if (into.empty()) { co_return io_result{}; }
-        const claim only(of->is_read);
+        const fluxnet::detail::claim only(of->is_read);
         if (!only.is_mine()) { co_return io_result{errc::handle_in_use, 0}; }
         const net::mutable_buffer room(into.data(), into.size());
         const io_result got = co_await of->stream.async_read_some(room, use_task);
@@ -139,7 +107,7 @@ private:
     static task<io_result> write_to(shared_state of, std::span<const std::byte> from) {
         if (!of || !of->is_open) { co_return io_result{errc::closed, 0}; }
         if (from.empty()) { co_return io_result{}; }
-        const claim only(of->is_written);
+        const fluxnet::detail::claim only(of->is_written);
         if (!only.is_mine()) { co_return io_result{errc::handle_in_use, 0}; }
         const net::const_buffer bytes(from.data(), from.size());
         const io_result sent = co_await net::async_write(of->stream, bytes, use_task);

@@ -25,9 +25,11 @@
 #pragma once
 
 #include "fluxnet/runtime/core/io_result.hpp"
+#include "fluxnet/runtime/core/lent_bytes.hpp"
 #include "fluxnet/runtime/core/stream.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/core/wait_result.hpp"
+#include "fluxnet/runtime/sync/detail/claim.hpp"
 #include "fluxnet/runtime/tls/detail/tls_connection.hpp"
 #include "fluxnet/runtime/tls/detail/tls_engine.hpp"
 #include "fluxnet/runtime/tls/tls_context.hpp"
@@ -43,25 +45,6 @@
 #include <utility>
 
 namespace fluxnet {
-
-/// Decrypted bytes that read_borrowed() lends. Move-only; they stay where they are until it is destroyed.
-class tls_buffer {
-public:
-    tls_buffer() = default;
-    tls_buffer(std::unique_ptr<std::byte[]> bytes, std::size_t size) noexcept : bytes_(std::move(bytes)), size_(size) {}
-    tls_buffer(tls_buffer&& other) noexcept : bytes_(std::move(other.bytes_)), size_(std::exchange(other.size_, 0)) {}
-    tls_buffer& operator=(tls_buffer&& other) noexcept {
-        bytes_ = std::move(other.bytes_);
-        size_ = std::exchange(other.size_, 0);
-        return *this;
-    }
-
-    [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {bytes_.get(), size_}; }
-
-private:
-    std::unique_ptr<std::byte[]> bytes_;
-    std::size_t size_ = 0;
-};
 
 template <stream S>
 class tls_stream {
@@ -94,7 +77,7 @@ public:
     [[nodiscard]] task<io_result> read(std::span<std::byte> into) { return read_from(connection_, into); }
 
     /// The same, into memory of its own: one allocation of 16 KiB.
-    [[nodiscard]] task<borrowed_result<tls_buffer>> read_borrowed() { return borrow_from(connection_); }
+    [[nodiscard]] task<borrowed_result<lent_bytes>> read_borrowed() { return borrow_from(connection_); }
 
     /// Completes when the stream below has taken the records of all bytes. Errors: broken_pipe after shutdown_write();
     /// truncated; write_abandoned; what the stream below says.
@@ -141,8 +124,8 @@ private:
         if (stopped) { co_return io_result{stopped, 0}; }
         if (!of || !of->below) { co_return io_result{errc::closed, 0}; }
         if (into.empty()) { co_return io_result{}; }
-        const detail::tls_claim claim(of->is_read);
-        if (!claim.is_mine()) { co_return io_result{errc::handle_in_use, 0}; }
+        const detail::claim only(of->is_read);
+        if (!only.is_mine()) { co_return io_result{errc::handle_in_use, 0}; }
         for (;;) {
             const io_result got = of->engine->read(into);
             if (got.ec || got.n != 0) { co_return got; }
@@ -151,13 +134,13 @@ private:
         }
     }
 
-    static task<borrowed_result<tls_buffer>> borrow_from(shared_connection of) {
+    static task<borrowed_result<lent_bytes>> borrow_from(shared_connection of) {
         constexpr std::size_t room = detail::tls_engine::record_bytes;
         std::unique_ptr<std::byte[]> bytes(new std::byte[room]);
         const io_result got = co_await read_from(std::move(of), std::span(bytes.get(), room));
-        borrowed_result<tls_buffer> lent;
+        borrowed_result<lent_bytes> lent;
         lent.ec = got.ec;
-        if (!got.ec) { lent.buffer = tls_buffer(std::move(bytes), got.n); }
+        if (!got.ec) { lent.buffer = lent_bytes(std::move(bytes), got.n); }
         co_return lent;
     }
 
@@ -166,8 +149,8 @@ private:
         if (stopped) { co_return io_result{stopped, 0}; }
         if (!of || !of->below) { co_return io_result{errc::closed, 0}; }
         if (from.empty()) { co_return io_result{}; }
-        const detail::tls_claim claim(of->is_written);
-        if (!claim.is_mine()) { co_return io_result{errc::handle_in_use, 0}; }
+        const detail::claim only(of->is_written);
+        if (!only.is_mine()) { co_return io_result{errc::handle_in_use, 0}; }
         std::size_t taken = 0;
         for (;;) {
             const std::error_code refusal = of->engine->write_refusal();
@@ -187,8 +170,8 @@ private:
         const std::error_code stopped = co_await detail::tls_beginning();
         if (stopped) { co_return stopped; }
         if (!of || !of->below) { co_return errc::closed; }
-        const detail::tls_claim claim(of->is_written);
-        if (!claim.is_mine()) { co_return errc::handle_in_use; }
+        const detail::claim only(of->is_written);
+        if (!only.is_mine()) { co_return errc::handle_in_use; }
         detail::tls_engine& engine = *of->engine;
         if (engine.write_refusal() == tls_errc::write_abandoned) { co_return tls_errc::write_abandoned; }
         while (!engine.failure() && engine.end_writing() == detail::tls_engine::step::wants_bytes) {

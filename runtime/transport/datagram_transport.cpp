@@ -3,6 +3,7 @@
 
 #include "fluxnet/runtime/core/timeout.hpp"
 #include "fluxnet/runtime/core/wait_result.hpp"
+#include "fluxnet/runtime/sync/detail/claim.hpp"
 #include "fluxnet/runtime/transport/detail/datagram_ladder.hpp"
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 namespace fluxnet {
 namespace {
 
+using detail::claim;
 using detail::datagram_ladder;
 using owned_ladder = boost::intrusive_ptr<datagram_ladder>;
 using proto::udp_station;
@@ -23,33 +25,6 @@ using proto::udp_station;
 bool ends_rung(std::error_code why) noexcept {
     return why == errc::interface_gone || why == errc::program_detached;
 }
-
-/// Marks that a coroutine receives, for as long as its frame lives.
-class receiving_mark {
-public:
-    explicit receiving_mark(bool& mark) noexcept : mark_(mark) { mark_ = true; }
-    receiving_mark(const receiving_mark&) = delete;
-    receiving_mark& operator=(const receiving_mark&) = delete;
-    ~receiving_mark() { mark_ = false; }
-
-private:
-    bool& mark_;
-};
-
-/// Marks that a coroutine waits for frames, until it goes on or its frame goes; tells the others then.
-class filling_mark {
-public:
-    explicit filling_mark(datagram_ladder& ladder) noexcept : ladder_(ladder) { ladder_.is_filled = true; }
-    filling_mark(const filling_mark&) = delete;
-    filling_mark& operator=(const filling_mark&) = delete;
-    ~filling_mark() {
-        ladder_.is_filled = false;
-        if (!ladder_.heard.is_set()) { ladder_.heard.set(); }
-    }
-
-private:
-    datagram_ladder& ladder_;
-};
 
 datagram_result give(const udp_station::arrival& got, std::span<std::byte> into) noexcept {
     datagram_result given;
@@ -81,8 +56,8 @@ task<std::error_code> overhear(datagram_ladder& ladder) {
 }
 
 task<datagram_result> receive(owned_ladder ladder, std::span<std::byte> into) {
-    if (ladder->receiving) { co_return failed(errc::handle_in_use); }
-    const receiving_mark mark(ladder->receiving);
+    const claim only(ladder->receiving);
+    if (!only.is_mine()) { co_return failed(errc::handle_in_use); }
     if (into.empty()) { co_return datagram_result(); }
     for (;;) {
         packet one = ladder->take();
@@ -108,7 +83,7 @@ task<datagram_result> receive(owned_ladder ladder, std::span<std::byte> into) {
         const std::uint64_t rung = ladder->climbs();
         io_result got;
         {
-            const filling_mark filling(*ladder);
+            const claim filling(ladder->is_filled, &ladder->heard);
             got = co_await ladder->frames().rx.recv(ladder->room());
         }
         ladder->arrived(got.n);
@@ -142,7 +117,7 @@ task<std::error_code> listen_for_arp(datagram_ladder& ladder, std::chrono::stead
     const std::uint64_t rung = ladder.climbs();
     timed<io_result> got;
     {
-        const filling_mark filling(ladder);
+        const claim filling(ladder.is_filled, &ladder.heard);
         got = co_await deadline(until, ladder.frames().rx.recv(ladder.room()));
     }
     ladder.arrived(got.value.n);

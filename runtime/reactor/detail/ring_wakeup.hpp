@@ -20,7 +20,6 @@
 #include "fluxnet/runtime/reactor/reactor.hpp"
 
 #include <cstdint>
-#include <utility>
 
 #include <liburing.h>
 

@@ -12,6 +12,7 @@
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/core/task_context.hpp"
 #include "fluxnet/runtime/core/wait_result.hpp"
+#include "fluxnet/runtime/sync/detail/claim.hpp"
 #include "fluxnet/runtime/sync/event.hpp"
 #include "fluxnet/runtime/tls/detail/tls_engine.hpp"
 #include "fluxnet/xsk/base/error.hpp"
@@ -45,27 +46,6 @@ public:
 private:
     [[nodiscard]] const char* name() const noexcept override { return "tls_stream"; }
     void cancel() noexcept override {}  // it completes in the next turn anyway
-};
-
-/// Keeps something for one coroutine, unless another has it; gives it back, which sets `given_back`, also when the coroutine
-/// is destroyed.
-class tls_claim {
-public:
-    explicit tls_claim(bool& busy, event* given_back = nullptr) noexcept
-        : busy_(busy), given_back_(given_back), is_mine_(!std::exchange(busy, true)) {}
-    tls_claim(const tls_claim&) = delete;
-    tls_claim& operator=(const tls_claim&) = delete;
-    ~tls_claim() {
-        if (!is_mine_) { return; }
-        busy_ = false;
-        if (given_back_ != nullptr) { given_back_->set(); }
-    }
-    [[nodiscard]] bool is_mine() const noexcept { return is_mine_; }
-
-private:
-    bool& busy_;
-    event* const given_back_;
-    const bool is_mine_;
 };
 
 /// Stands beside a write to the stream below, and tells the engine when it does not see its end.
@@ -105,8 +85,8 @@ struct tls_connection {
     /// them reads from the stream below, and the other waits for that.
     static task<std::error_code> fill(tls_connection& of) {
         if (!of.below) { co_return errc::closed; }
-        const tls_claim claim(of.is_filled, &of.filled);
-        if (!claim.is_mine()) {
+        const claim only(of.is_filled, &of.filled);
+        if (!only.is_mine()) {
             of.filled.reset();
             const wait_result ended = co_await of.filled.wait();
             co_return ended;
