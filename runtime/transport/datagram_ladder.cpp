@@ -3,6 +3,7 @@
 
 #include "fluxnet/proto/ethernet.hpp"
 #include "fluxnet/runtime/sockets/detail/socket.hpp"
+#include "fluxnet/xsk/kernel.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -145,8 +146,13 @@ result<void> datagram_ladder::check_frames(const std::string& step) const {
     return {};
 }
 
-/// Takes the port from the kernel, if the kernel has the address.
+/// Takes the port from the kernel, if the kernel has the address and the frames are of one of its interfaces.
 result<void> datagram_ladder::keep_port(const std::string& step) {
+    const fluxnet::kernel* const calls = options_.frames->socket().calls;
+    if (calls && !calls->announces_links()) {  // a simulated wire
+        if (options_.local.port != 0) { return {}; }
+        return make_error(errc::invalid_option, step, "a simulated wire does not choose a port", "name a port");
+    }
     auto bound = udp_socket::bind(options_.local);
     if (bound) {
         port_keeper_.emplace(std::move(*bound));

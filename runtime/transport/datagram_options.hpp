@@ -47,7 +47,8 @@ struct datagram_neighbour {
 };
 
 struct datagram_options {
-    /// Where datagrams arrive, and come from. For frames an IPv4 address; port 0 only where the kernel has the address.
+    /// Where datagrams arrive, and come from. For frames an IPv4 address; port 0 only where the kernel has the address
+    /// (never on a simulated wire).
     proto::ip_endpoint local;
 
     /// The rungs that may be tried, the first first.

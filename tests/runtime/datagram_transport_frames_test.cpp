@@ -3,6 +3,8 @@
 #include "fluxnet/runtime/transport/datagram_transport.hpp"
 
 #include "fluxnet/runtime/core/detail/frame_cache.hpp"
+#include "fluxnet/runtime/simulation/virtual_clock.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 #include "tests/proto/frames.hpp"
 #include "tests/runtime/transport_bed.hpp"
 #include "tests/support/allocation_counter.hpp"
@@ -157,6 +159,24 @@ TEST_CASE("a transport asks by ARP for a peer that is not there and gives up") {
         CHECK(requests >= 1);  // of a busy machine; never more than
         CHECK(requests <= 4);
     }
+}
+
+TEST_CASE("a transport over a simulated wire takes no port of the kernel") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    transport_bed bed;
+    bed.give_address_to_kernel();
+    const auto taken = udp_socket::bind(transport_bed::local).value();
+    simulated_wire wire;
+    virtual_clock clock{1};
+    clock.attach(wire);
+    executor loop{clock};
+    datagram_options wanted = bed.options({datagram_rung::af_xdp});
+    wanted.frames = wire.socket_on(simulated_wire::end::left).frames(64).tx_frames(16);
+    const auto opened = datagram_transport::open(loop, wanted);
+    REQUIRE(opened.has_value());
+    CHECK(opened->local_endpoint() == transport_bed::local);
+    wanted.local.port = 0;
+    CHECK(datagram_transport::open(loop, wanted).error().code == errc::invalid_option);
 }
 
 TEST_CASE("where the kernel has the address the transport keeps the port and the kernel does not answer") {
