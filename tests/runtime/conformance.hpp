@@ -37,6 +37,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <random>
 #include <span>
 #include <system_error>
@@ -72,24 +73,46 @@ task<ends<Model>> connected(Model& model) {
     co_return ends<Model>{std::move(two.first), std::move(two.second)};
 }
 
+/// The bytes that all cases send repeat themselves after so many, no power of two.
+constexpr std::size_t pattern_period = 251 * 256;
+
 /// The byte at a position of the stream of bytes that all cases send.
-[[nodiscard]] inline std::byte byte_at(std::size_t position) noexcept {
+[[nodiscard]] constexpr std::byte byte_at(std::size_t position) noexcept {
     return static_cast<std::byte>((position * 7 + position / 251) & 0xffU);
+}
+
+/// Calls `part(pattern, done)` for one piece of the pattern after the other, from a position on.
+template <class F>
+void for_pattern(std::size_t from, std::size_t size, F part) {
+    static const std::vector<std::byte> pattern = [] {
+        std::vector<std::byte> bytes(pattern_period);
+        for (std::size_t i = 0; i != pattern_period; ++i) { bytes[i] = byte_at(i); }
+        return bytes;
+    }();
+    for (std::size_t done = 0; done != size;) {
+        const std::span rest = std::span(pattern).subspan((from + done) % pattern_period);
+        const std::span piece = rest.first(std::min(rest.size(), size - done));
+        part(piece, done);
+        done += piece.size();
+    }
 }
 
 /// The bytes from one position up to another.
 [[nodiscard]] inline std::vector<std::byte> bytes_between(std::size_t from, std::size_t to) {
     std::vector<std::byte> bytes(to - from);
-    for (std::size_t i = 0; i != bytes.size(); ++i) { bytes[i] = byte_at(from + i); }
+    for_pattern(from, bytes.size(), [&bytes](std::span<const std::byte> piece, std::size_t done) {
+        std::memcpy(bytes.data() + done, piece.data(), piece.size());
+    });
     return bytes;
 }
 
 /// Tells whether these are the bytes from a position on.
-[[nodiscard]] inline bool are_bytes_from(std::size_t from, std::span<const std::byte> bytes) noexcept {
-    for (std::size_t i = 0; i != bytes.size(); ++i) {
-        if (bytes[i] != byte_at(from + i)) { return false; }
-    }
-    return true;
+[[nodiscard]] inline bool are_bytes_from(std::size_t from, std::span<const std::byte> bytes) {
+    bool equal = true;
+    for_pattern(from, bytes.size(), [&](std::span<const std::byte> piece, std::size_t done) {
+        equal = equal && std::memcmp(bytes.data() + done, piece.data(), piece.size()) == 0;
+    });
+    return equal;
 }
 
 /// Reads bytes from position `from` up to `to`, and checks each; ends early with an error, and with what came before it.

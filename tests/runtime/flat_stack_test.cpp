@@ -28,7 +28,7 @@ using end = simulated_wire::end;
 
 namespace {
 
-const std::uint64_t resumptions = test::scaled(10'000'000, 10);
+const std::uint64_t resumptions = test::rounds(10'000'000, 10);
 
 void check_flat(const stack_span& stack) {
     MESSAGE("stack used: ", stack.bytes(), " bytes");

@@ -92,7 +92,7 @@ private:
 }  // namespace
 
 TEST_CASE("fifty thousand sleeps that end while another thread cancels them end once each") {
-    const int rounds = static_cast<int>(test::scaled(50'000, 10));
+    const int rounds = static_cast<int>(test::rounds(50'000, 10));
     executor loop;
     canceller other(30us);
     ends_tally seen;
@@ -118,7 +118,7 @@ TEST_CASE("fifty thousand sleeps that end while another thread cancels them end 
 }
 
 TEST_CASE("twenty thousand waits for a descriptor that becomes ready while another thread cancels them end once each") {
-    const int rounds = static_cast<int>(test::scaled(20'000, 10));
+    const int rounds = static_cast<int>(test::rounds(20'000, 10));
     executor loop;
     canceller other(10us);
     ends_tally seen;
@@ -172,7 +172,7 @@ TEST_CASE("frames that are destroyed while another thread cancels them leave not
 }
 
 TEST_CASE("two threads that post and wake keep an executor that sleeps between them alive to every post") {
-    const int rounds = static_cast<int>(test::scaled(20'000, 10));
+    const int rounds = static_cast<int>(test::rounds(20'000, 10));
     executor loop;
     std::atomic<int> answered = 0;
     std::atomic<bool> done = false;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // How many rounds the heavy tests make. All of them where FLUXNET_TEST_SCALE=full is in the environment, as `tests/run
-// --all` has it for a release build; fewer in an everyday run, and where a sanitizer slows each of them down.
+// --all` has it for a release build; fewer in an everyday run, and fewer still under sanitizers.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
@@ -23,18 +24,17 @@ namespace fluxnet::test {
     return scale != nullptr && std::string_view(scale) == "full";
 }
 
-/// The rounds of a test that is quick enough for sanitizers: `full`, or in an everyday run divided by `divisor`.
-[[nodiscard]] inline std::uint32_t scaled(std::uint32_t full, std::uint32_t divisor) {
-    return full_scale() ? full : full / divisor;
-}
-
-/// The rounds of a test that is slow under sanitizers: `full`, or divided by `divisor` there and in an everyday run.
-[[nodiscard]] inline std::uint32_t rounds(std::uint32_t full, std::uint32_t divisor) {
+/// A sanitizer slows each round down several times, and finds what it is for in fewer of them.
 #if defined(FLUXNET_TEST_SANITIZED)
-    return full / divisor;
+inline constexpr std::uint32_t sanitizer_divisor = 3;
 #else
-    return scaled(full, divisor);
+inline constexpr std::uint32_t sanitizer_divisor = 1;
 #endif
+
+/// The rounds of a test: `full`, or in an everyday run divided by `divisor`; under a sanitizer fewer than every day.
+[[nodiscard]] inline std::uint32_t rounds(std::uint32_t full, std::uint32_t divisor) {
+    if (sanitizer_divisor == 1 && full_scale()) { return full; }
+    return std::max(full / (divisor * sanitizer_divisor), std::uint32_t{1});
 }
 
 }  // namespace fluxnet::test
