@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/detail/bind_ladder.hpp"
 
+#include "fluxnet/xsk/base/detail/refusals.hpp"
 #include "fluxnet/xsk/detail/bind_errors.hpp"
 #include "fluxnet/xsk/detail/former_programs.hpp"
 #include "fluxnet/xsk/detail/holders.hpp"
@@ -337,12 +338,10 @@ private:
     error all_refused() {
         if (refusals_.size() == 1) { return refusals_.front(); }
         std::string causes;
-        for (const error& refusal : refusals_) {
-            causes += (causes.empty() ? "" : "; ") + refusal.step + ": " + refusal.cause;
-        }
+        for (const error& refusal : refusals_) { add_refusal(causes, refusal); }
         error whole =
             make_error(errc::interface_not_supported, "open " + interface_.name + " queue " + std::to_string(options_.queue),
-                       std::move(causes), refusals_.back().remedy);
+                       std::move(causes), any_remedy);
         // A condition that every rung met is more than "not supported".
         const std::error_code code = refusals_.front().code;
         if (std::ranges::all_of(refusals_, [&](const error& refusal) { return refusal.code == code; })) {
