@@ -103,8 +103,8 @@ public:
     void set_gateway(mac_address hardware) noexcept { gateway_ = hardware; }
     void set_hardware(mac_address hardware) noexcept { hardware_ = hardware; }
 
-    /// Gives the length of the network's prefix, 0 to 32, which tells the network's own broadcast address; there is none with
-    /// 31 or 32 (RFC 3021). Without it only 255.255.255.255 is known as one.
+    /// Gives the length of the network's prefix, 0 to 32, which tells the network's own broadcast address; there is none
+    /// with 31 or 32 (RFC 3021). Without it only 255.255.255.255 is known as one.
     void set_prefix_length(unsigned length) noexcept;
 
     /// Looks at a received frame, any bytes of any length. Turns an ARP request for this address into its reply, in place;

@@ -136,7 +136,9 @@ private:
         ethtool_drvinfo driver{};
         driver.cmd = ETHTOOL_GDRVINFO;
         interface.request().ifr_data = reinterpret_cast<char*>(&driver);
-        if (interface.ask(SIOCETHTOOL) >= 0) { found.driver.assign(driver.driver, ::strnlen(driver.driver, sizeof driver.driver)); }
+        if (interface.ask(SIOCETHTOOL) >= 0) {
+            found.driver.assign(driver.driver, ::strnlen(driver.driver, sizeof driver.driver));
+        }
         return 0;
     }
 };

@@ -68,10 +68,10 @@ concept lends_bytes = awaitable<A> && requires(awaited_value<A> lent) {
 }  // namespace detail
 
 /// An ordered stream of bytes in each direction.
-/// - read(span) completes with what has arrived, as soon as there is anything; with end_of_stream when the peer has ended its
-///   direction and everything was read; with connection_reset when the peer has broken the connection.
-/// - write(span) completes when all of it was taken; fewer only with an error: connection_reset when the peer has gone or has
-///   broken the connection, broken_pipe when this end has ended the direction before.
+/// - read(span) completes with what has arrived, as soon as there is anything; with end_of_stream when the peer has ended
+///   its direction and everything was read; with connection_reset when the peer has broken the connection.
+/// - write(span) completes when all of it was taken; fewer only with an error: connection_reset when the peer has gone or
+///   has broken the connection, broken_pipe when this end has ended the direction before.
 /// - read_borrowed() is read() without the copy: what has arrived is lent.
 /// - shutdown_write() ends this direction once what was written has gone; reading goes on.
 template <class S>

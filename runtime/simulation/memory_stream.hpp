@@ -11,8 +11,9 @@
 //
 // How it behaves, beside what all streams do: a direction holds memory_options::buffer_bytes, and a writer waits while that
 // is full. A read gives fewer bytes than there are, now and then, as the seed has it. What had arrived before a reset can
-// still be read. Errors: end_of_stream; connection_reset; broken_pipe, for a write after shutdown_write(); handle_in_use, also from shutdown_write() while a write waits; closed, for a handle
-// that was moved away, and for awaits whose stream is destroyed meanwhile; wrong_executor.
+// still be read. Errors: end_of_stream; connection_reset; broken_pipe, for a write after shutdown_write(); handle_in_use,
+// also from shutdown_write() while a write waits; closed, for a handle that was moved away, and for awaits whose stream is
+// destroyed meanwhile; wrong_executor.
 //
 // Threads: that of the network's executor.
 #pragma once

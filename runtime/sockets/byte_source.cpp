@@ -16,7 +16,8 @@ namespace {
 /// What `of` is read or written as. `number`: what the user calls it. `access`: O_RDONLY or O_WRONLY.
 template <class Pipe>
 result<std::variant<Pipe, file>> means_for(descriptor of, int number, int access) {
-    const std::string step = (access == O_RDONLY ? "read from descriptor " : "write to descriptor ") + std::to_string(number);
+    const std::string step =
+        (access == O_RDONLY ? "read from descriptor " : "write to descriptor ") + std::to_string(number);
     struct stat about {};
     const int flags = ::fcntl(of.get(), F_GETFL);
     if (flags < 0 || ::fstat(of.get(), &about) != 0) { return detail::file_error(errno, step); }

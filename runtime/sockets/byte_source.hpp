@@ -11,9 +11,9 @@
 //         if (sent.ec) { co_return; }
 //     }
 //
-// A file on a disk, or a block device, is read and written as a `file` (file.hpp), by the kernel or by a thread that may wait
-// for the disk; all else as the end of a pipe (pipe.hpp). A file goes on where the open file stands, which all who have it
-// share: the programs of a shell script that write to one file, one after the other, do not write over each other.
+// A file on a disk, or a block device, is read and written as a `file` (file.hpp), by the kernel or by a thread that may
+// wait for the disk; all else as the end of a pipe (pipe.hpp). A file goes on where the open file stands, which all who have
+// it share: the programs of a shell script that write to one file, one after the other, do not write over each other.
 //
 // Move-only; each owns its descriptor, and an await on one that was moved from or released ends with `closed`.
 //
@@ -43,8 +43,9 @@ public:
     /// The same with a duplicate of `fd`, which stays the caller's: STDIN_FILENO.
     [[nodiscard]] static result<byte_source> duplicate(int fd);
 
-    /// Completes with what there is, n >= 1 bytes; with end_of_stream when there is no more, and none comes. The source, and
-    /// `into`, stay in place until then; an empty span completes at once. Errors: as pipe_reader::read() and file::read().
+    /// Completes with what there is, n >= 1 bytes; with end_of_stream when there is no more, and none comes. `into` stays in
+    /// place until then, and so does the source, or it is destroyed; an empty span completes at once. Errors: as
+    /// pipe_reader::read() and file::read().
     [[nodiscard]] task<io_result> read(std::span<std::byte> into);
 
     /// The descriptor's number; it stays the source's. Negative once it was given away or moved.

@@ -175,7 +175,9 @@ descriptor file::release() noexcept {
     assert(state_ == nullptr || state_.use_count() == 1);
     if (state_ == nullptr) { return {}; }
     descriptor given = std::move(state_->file);
-    if (!state_->shares_position) { static_cast<void>(::lseek(given.get(), static_cast<off_t>(state_->position), SEEK_SET)); }
+    if (!state_->shares_position) {
+        static_cast<void>(::lseek(given.get(), static_cast<off_t>(state_->position), SEEK_SET));
+    }
     state_.reset();
     return given;
 }

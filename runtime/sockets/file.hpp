@@ -7,7 +7,8 @@
 //     const io_result got = co_await page->read_at(bytes, 0);
 //
 // Regular files, block devices, and other devices that have positions. Pipes, terminals and sockets are refused: pipe.hpp
-// and the streams are for those, and byte_source.hpp for standard streams that may be any of these. Move-only; owns its descriptor, which is close-on-exec.
+// and the streams are for those, and byte_source.hpp for standard streams that may be any of these. Move-only; owns its
+// descriptor, which is close-on-exec.
 //
 // Reading and writing are requests to the kernel on io_uring. epoll cannot wait for a file: there, what lies in the page
 // cache is read at once, and all else is done by the threads of offload() (offload.hpp). Opening, sync(), size() and
@@ -102,7 +103,8 @@ public:
     /// The descriptor's number; it stays the file's. Negative once the file was released or moved away.
     [[nodiscard]] int fd() const noexcept { return state_ == nullptr ? -1 : state_->file.get(); }
 
-    /// Gives the descriptor away, whose own position is position() then, unless it was shared all along. Not while the file is awaited. One system call.
+    /// Gives the descriptor away, whose own position is position() then, unless it was shared all along. Not while the file
+    /// is awaited. One system call.
     [[nodiscard]] descriptor release() noexcept;
 
 private:

@@ -8,8 +8,8 @@
 //     const io_result got = co_await out.read(bytes);  // and then end_of_stream
 //
 // read() and write() are those of the concept `stream` (stream.hpp), a half of it for each end. Move-only; an end owns its
-// descriptor, and destroying it closes it; an await on it that is under way ends with `closed`, and so does every await on an
-// end that was moved from or released, at once.
+// descriptor, and destroying it closes it; an await on it that is under way ends with `closed`, and so does every await on
+// an end that was moved from or released, at once.
 //
 // No call waits in the kernel: one that would is made again when the reactor says that the descriptor is ready. That does
 // not need O_NONBLOCK, which all programs with the same pipe would share: an end that is adopted leaves it as it is. A

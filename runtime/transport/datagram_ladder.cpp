@@ -35,7 +35,7 @@ namespace detail {
 namespace {
 
 constexpr std::size_t longest_by_ipv4 = 65'535 - 20 - 8;
-constexpr std::size_t most_of_a_rung = 2400;  // octets: it may be several refusals itself
+constexpr std::size_t most_of_a_rung = 2400;         // octets: it may be several refusals itself
 constexpr std::size_t longest_by_ipv6 = 65'535 - 8;  // the length of an IPv6 packet does not count its header
 
 /// Has a socket receive nothing: each datagram to it is dropped before it is queued, and nobody is told.
@@ -197,7 +197,9 @@ void datagram_ladder::use(datagram_rung rung, async_sockets opened) {
         for (const auto& [address, at] : options_.neighbours) { station_->add_neighbour(address, at); }
         if (options_.gateway) { station_->set_gateway(*options_.gateway); }
         const std::optional<unsigned> known = port_keeper_ ? prefix_of(options_.local.address.v4()) : std::nullopt;
-        if (const auto length = options_.prefix_length ? options_.prefix_length : known) { station_->set_prefix_length(*length); }
+        if (const auto length = options_.prefix_length ? options_.prefix_length : known) {
+            station_->set_prefix_length(*length);
+        }
     }
     station_->set_hardware(hardware);
     notes_ = opened.notes;
@@ -208,10 +210,11 @@ void datagram_ladder::use(datagram_rung rung, async_sockets opened) {
                          ": the XDP program cannot tell them apart");
     }
     if (rung == datagram_rung::af_xdp && interface.driver == "veth") {
-        notes_.push_back(interface.name +
-                         " is a veth: datagrams whose checksums their sender leaves to the device come without, and are "
-                         "dropped (count().dropped_for(reason::udp_bad_checksum)): run 'ethtool -K PEER tx off' for its other "
-                         "end");
+        notes_.push_back(
+            interface.name +
+            " is a veth: datagrams whose checksums their sender leaves to the device come without, and are "
+            "dropped (count().dropped_for(reason::udp_bad_checksum)): run 'ethtool -K PEER tx off' for its other "
+            "end");
     }
     frames_.emplace(std::move(opened));
 }

@@ -72,8 +72,8 @@ public:
     /// own, or leave af_xdp out of the order. On an interface with several queues it gets the packets of one; a rule of the
     /// device (ethtool -N) can direct a port to it.
     ///
-    /// Errors: invalid_option (an empty order); that of the last rung when each was refused: the cause tells all of them, each
-    /// with its remedy.
+    /// Errors: invalid_option (an empty order); that of the last rung when each was refused: the cause tells all of them,
+    /// each with its remedy.
     [[nodiscard]] static result<datagram_transport> open(executor& on, datagram_options options);
 
     datagram_transport(datagram_transport&&) noexcept;
@@ -90,10 +90,10 @@ public:
     /// Completes when the datagram was taken: it is in the TX ring, or the kernel has it. Several coroutines may send. After
     /// a move, a datagram that the former rung had not taken is sent by the next one.
     /// Errors: message_size (std::errc: more than longest_datagram()), host_unreachable (by frames: the next hop is not
-    /// known and no station of the link has answered to ARP; or there can be none, for a loopback address or one's own. Check
-    /// the address, and that the peer is up; or give a gateway, or the peer as a neighbour), link_down (likewise, while the
-    /// interface is down or has no carrier: at once, and not after the requests; a datagram whose next hop is known waits
-    /// instead), permission_denied (std::errc: a broadcast address, without udp_options::broadcast),
+    /// known and no station of the link has answered to ARP; or there can be none, for a loopback address or one's own.
+    /// Check the address, and that the peer is up; or give a gateway, or the peer as a neighbour), link_down (likewise,
+    /// while the interface is down or has no carrier: at once, and not after the requests; a datagram whose next hop is
+    /// known waits instead), permission_denied (std::errc: a broadcast address, without udp_options::broadcast),
     /// address_family_not_supported (by frames: IPv6), invalid_argument (port 0), operation_canceled; those of
     /// async_tx::send() and udp_socket::send_to(); when the last rung has ended, why.
     [[nodiscard]] task<io_result> send_to(std::span<const std::byte> from, proto::ip_endpoint peer);

@@ -158,8 +158,7 @@ TEST_CASE("the next hop is a given neighbour, then the gateway, then where an ad
     station.add_neighbour(ends.client_ip, ends.client);
     static_cast<void>(station.receive(frame));
     CHECK(station.next_hop(ends.client_ip) == ends.client);
-    for (const ipv4_address never :
-         {ipv4_address(), ipv4_address(127, 0, 0, 1)}) {
+    for (const ipv4_address never : {ipv4_address(), ipv4_address(127, 0, 0, 1)}) {
         CHECK(station.next_hop(never) == std::nullopt);
     }
 }

@@ -176,5 +176,5 @@ task<void> moved_from_socket(Model& model) {
     FLUXNET_CONFORMANCE_CASE(model, label, "the datagrams of each of two senders keep their order", two_senders)            \
     FLUXNET_CONFORMANCE_CASE(model, label, "a receive is cancelled at any moment and no datagram is lost", stopped_receive) \
     FLUXNET_CONFORMANCE_CASE(model, label, "a second receiver is refused and the first goes on", second_receiver)           \
-    FLUXNET_CONFORMANCE_CASE(model, label, "datagrams to nobody do no harm", no_receiver)                                      \
+    FLUXNET_CONFORMANCE_CASE(model, label, "datagrams to nobody do no harm", no_receiver)                                   \
     FLUXNET_CONFORMANCE_CASE(model, label, "a socket that was moved from is closed", moved_from_socket)

@@ -172,5 +172,5 @@ task<void> moved_from_listener(Model& model) {
                              stopped_accept)                                                                         \
     FLUXNET_CONFORMANCE_CASE(model, label, "a connect is cancelled at any moment and the listener goes on",          \
                              stopped_connect)                                                                        \
-    FLUXNET_CONFORMANCE_CASE(model, label, "a listener that goes resets the connections that wait", listener_goes)  \
+    FLUXNET_CONFORMANCE_CASE(model, label, "a listener that goes resets the connections that wait", listener_goes)   \
     FLUXNET_CONFORMANCE_CASE(model, label, "a listener that was moved from is closed", moved_from_listener)

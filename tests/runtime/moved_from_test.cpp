@@ -14,8 +14,8 @@
 #include <doctest/doctest.h>
 
 #include <array>
-#include <cstddef>
 #include <csignal>
+#include <cstddef>
 #include <span>
 #include <utility>
 #include <vector>

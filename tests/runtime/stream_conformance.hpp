@@ -393,5 +393,5 @@ task<void> moved_from_stream(Model& model) {
     FLUXNET_CONFORMANCE_CASE(model, label, "both ends are closed in one turn", closed_in_one_turn)                     \
     FLUXNET_CONFORMANCE_CASE(model, label, "a writer waits for a slow reader", slow_reader)                            \
     FLUXNET_CONFORMANCE_CASE(model, label, "lent bytes stay when both streams have gone", lent_bytes_stay)             \
-    FLUXNET_CONFORMANCE_CASE(model, label, "reads with and without a copy keep the order", mixed_reads)                          \
+    FLUXNET_CONFORMANCE_CASE(model, label, "reads with and without a copy keep the order", mixed_reads)                \
     FLUXNET_CONFORMANCE_CASE(model, label, "a stream that was moved from is closed", moved_from_stream)

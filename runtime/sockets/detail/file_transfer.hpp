@@ -32,7 +32,7 @@ struct file_state {
 
     descriptor file;
     const bool appends;
-    std::uint64_t position;         // where read() and write() go on
+    std::uint64_t position;        // where read() and write() go on
     bool shares_position = false;  // they go on at the open file's own in its place
     bool in_use = false;           // by one of these
 };

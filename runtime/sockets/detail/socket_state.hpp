@@ -79,6 +79,8 @@ inline std::error_code why_not_read(const socket_state* state) noexcept {
 }
 
 /// The number of a socket's descriptor; -1 once the socket was moved from.
-inline int fd_of(const socket_state* state) noexcept { return state == nullptr ? -1 : state->fd(); }
+inline int fd_of(const socket_state* state) noexcept {
+    return state == nullptr ? -1 : state->fd();
+}
 
 }  // namespace fluxnet::detail

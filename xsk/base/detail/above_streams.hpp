@@ -19,7 +19,8 @@ namespace fluxnet::detail {
 [[nodiscard]] inline int above_streams(int fd) noexcept {
     if (fd < 0 || fd > STDERR_FILENO) [[likely]] { return fd; }
     const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    const int number = errno == EINVAL ? EMFILE : errno;  // EINVAL: the limit of descriptors is below the lowest that would do
+    // EINVAL: the limit of descriptors is below the lowest number that would do.
+    const int number = errno == EINVAL ? EMFILE : errno;
     ::close(fd);
     errno = number;
     return moved;
