@@ -225,11 +225,19 @@ private:
                 failure = explain_bind(**core, step.name, step.zero_copy, step.share,
                                        -r);  // while /proc still shows the holder of the queue
                 driver_refused_ = (step.zero_copy || step.share) && failure->code != errc::interface_gone;
+                if (step.zero_copy && copy_is_next(*failure)) {
+                    failure->remedy = "none is needed: copy mode is tried next";
+                }
             }
             give_up(*core);
             if (failure) { return std::move(*failure); }
             pause();
         }
+    }
+
+    [[nodiscard]] bool copy_is_next(const error& refusal) const {
+        return refusal.code == errc::interface_not_supported &&
+               (options_.mode == xdp_mode::automatic || options_.mode == xdp_mode::native);
     }
 
     /// Waits a little; false when the deadline has passed.

@@ -83,8 +83,12 @@ public:
     async_stream(basic_execution<Executor>& on, S&& owned)
         : on_(on.get_executor()), stream_(detail::access::driver_of(on), std::move(owned)) {}
 
-    async_stream(async_stream&&) noexcept = default;
-    async_stream& operator=(async_stream&&) noexcept = default;
+    async_stream(async_stream&& other) noexcept : on_(other.on_), stream_(std::move(other.stream_)) {}
+    async_stream& operator=(async_stream&& other) noexcept {
+        on_ = other.on_;
+        stream_ = std::move(other.stream_);
+        return *this;
+    }
 
     /// Takes what one with another type of executor owns: one with a default completion token, for example.
     template <class Other>

@@ -93,8 +93,12 @@ public:
         by.exclusively([&] { by.add(*sockets_.get()->handle); });
     }
 
-    basic_port(basic_port&&) noexcept = default;
-    basic_port& operator=(basic_port&&) noexcept = default;
+    basic_port(basic_port&& other) noexcept : on_(other.on_), sockets_(std::move(other.sockets_)) {}
+    basic_port& operator=(basic_port&& other) noexcept {
+        on_ = other.on_;
+        sockets_ = std::move(other.sockets_);
+        return *this;
+    }
 
     /// Takes what a port with another type of executor owns: one with a default completion token, for example.
     template <class Other>

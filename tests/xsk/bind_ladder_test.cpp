@@ -349,6 +349,12 @@ TEST_CASE("when all rungs are refused the message tells why each was") {
     CHECK(contains(failure.message(), "zero-copy mode"));
     CHECK(contains(failure.message(), "copy mode: bind answered EOPNOTSUPP"));
     CHECK_FALSE(failure.remedy.empty());
+    for (const char* const part : {"zero-copy mode: bind answered EOPNOTSUPP", "copy mode is tried next)", "in copy mode",
+                                   "(use another interface)", "one of these remedies suffices"}) {
+        CAPTURE(part);
+        CHECK(contains(failure.message(), part));
+    }
+    CHECK(failure.message().size() < 4000);
 }
 
 TEST_CASE("a system that fails at every rung is not taken for an interface that lacks something") {
