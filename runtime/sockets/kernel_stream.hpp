@@ -75,6 +75,9 @@ public:
 protected:
     ~kernel_stream() = default;
 
+    /// Tells whether shutdown_write() has ended this direction.
+    [[nodiscard]] bool has_ended_write() const noexcept { return state_ != nullptr && state_->write_ended; }
+
 private:
     std::unique_ptr<detail::socket_state> state_;
 };
