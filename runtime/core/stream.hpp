@@ -21,6 +21,7 @@
 // - A span stays valid and in place until its await has ended. It may be empty: the await completes at once, with n = 0.
 // - Destroying a stream closes it. Bytes that were written still reach the peer, unless bytes that the peer had sent were
 //   never read: then the peer is told connection_reset, for it may believe that they were.
+// - A handle that was moved from is closed: every await on it ends at once with `closed`.
 //
 // Threads: a handle is used on one executor's thread at a time. Where it may be moved to another, the model says so.
 #pragma once
