@@ -18,10 +18,12 @@
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,4 +105,25 @@ TEST_CASE("nothing that is opened takes the number of a standard stream that is 
         });
         CHECK(failed == 0);
     }
+}
+
+TEST_CASE("where only the numbers of standard streams are free nothing is opened, and the error says why") {
+    const int failed = without_streams([] {
+        executor loop;
+        const int next = ::dup(STDERR_FILENO + 1);  // the lowest number that is free: 0
+        if (next != 0) { return 1; }
+        ::close(next);
+        rlimit limit{};
+        ::getrlimit(RLIMIT_NOFILE, &limit);
+        limit.rlim_cur = 3;
+        ::setrlimit(RLIMIT_NOFILE, &limit);
+        const auto refused = udp_socket::bind(any_port);
+        if (refused || refused.error().code != std::errc::too_many_files_open) { return 2; }
+        const auto pair = unix_stream::pair();
+        if (pair || pair.error().code != std::errc::too_many_files_open) { return 3; }
+        const auto pipe = make_pipe();
+        if (pipe || pipe.error().code != std::errc::too_many_files_open) { return 4; }
+        return first_open() == 3 ? 0 : 5;
+    });
+    CHECK(failed == 0);
 }
