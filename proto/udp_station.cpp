@@ -15,6 +15,12 @@ bool is_host(ipv4_address address) noexcept {
     return !address.is_this_network() && !address.is_broadcast() && !address.is_multicast() && !address.is_loopback();
 }
 
+/// A group's address on an Ethernet. Source: RFC 1112 section 6.4.
+mac_address hardware_of_group(ipv4_address group) noexcept {
+    const auto& octets = group.octets();
+    return mac_address({0x01, 0x00, 0x5e, static_cast<std::uint8_t>(octets[1] & 0x7fU), octets[2], octets[3]});
+}
+
 }  // namespace
 
 udp_station::udp_station(mac_address hardware, ipv4_address address, std::uint16_t port)
@@ -99,7 +105,16 @@ void udp_station::remember(ipv4_address address, mac_address hardware) noexcept 
     if (!gateway_ && !address.is_this_network()) { heard_[address.to_host_order() % heard_stations] = {address, hardware}; }
 }
 
+void udp_station::set_prefix_length(unsigned length) noexcept {
+    assert(length <= 32);
+    network_broadcast_ = ipv4_address::broadcast();
+    if (length >= 31) { return; }
+    network_broadcast_ = ipv4_address::from_host_order(address_.to_host_order() | (~std::uint32_t{0} >> length));
+}
+
 std::optional<mac_address> udp_station::next_hop(ipv4_address address) const noexcept {
+    if (is_broadcast(address)) { return mac_address::broadcast(); }
+    if (address.is_multicast()) { return hardware_of_group(address); }
     if (!is_host(address)) { return std::nullopt; }
     if (const auto known = neighbours_.find(address); known != neighbours_.end()) { return known->second; }
     if (gateway_) { return gateway_; }
@@ -108,7 +123,7 @@ std::optional<mac_address> udp_station::next_hop(ipv4_address address) const noe
 }
 
 bool udp_station::is_askable(ipv4_address address) const noexcept {
-    return is_host(address) && address != address_;
+    return is_host(address) && address != address_ && !is_broadcast(address);
 }
 
 bool udp_station::may_ask(ipv4_address address, time_point now, std::chrono::nanoseconds rest) noexcept {
@@ -129,7 +144,8 @@ std::size_t udp_station::emit_arp_request(std::span<std::byte> frame, ipv4_addre
 std::size_t udp_station::emit(std::span<std::byte> frame, mac_address next_hop, peer to,
                               std::span<const std::byte> payload) const noexcept {
     const auto ethernet = ethernet_repr{next_hop, hardware_, ethertype::ipv4}.emit(frame);
-    const ipv4_repr header{address_, to.address, ip_protocol::udp, udp_header_length + payload.size()};
+    ipv4_repr header{address_, to.address, ip_protocol::udp, udp_header_length + payload.size()};
+    if (to.address.is_multicast()) { header.time_to_live = 1; }
     const auto packet = header.emit(ethernet.payload());
     auto message = udp_repr{port_, to.port, payload.size()}.emit(packet.payload());
     if (!payload.empty()) { std::memcpy(message.payload().data(), payload.data(), payload.size()); }

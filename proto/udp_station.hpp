@@ -43,6 +43,7 @@ namespace fluxnet::proto {
 /// skipped. Everything else is dropped, and counted by its reason.
 ///
 /// It finds the next hop of a datagram, in this order:
+/// - for a broadcast address all of the link, and for a group its address there (RFC 1112 section 6.4);
 /// - a neighbour given by add_neighbour();
 /// - the gateway, where one is given: everything else goes there;
 /// - without a gateway, the station from which the address was last heard: by a datagram that was accepted, by an ARP
@@ -102,6 +103,10 @@ public:
     void set_gateway(mac_address hardware) noexcept { gateway_ = hardware; }
     void set_hardware(mac_address hardware) noexcept { hardware_ = hardware; }
 
+    /// Gives the length of the network's prefix, 0 to 32, which tells the network's own broadcast address; there is none
+    /// with 31 or 32 (RFC 3021). Without it only 255.255.255.255 is known as one.
+    void set_prefix_length(unsigned length) noexcept;
+
     /// Looks at a received frame, any bytes of any length. Turns an ARP request for this address into its reply, in place;
     /// changes nothing otherwise. Raises one counter. Allocates nothing.
     [[nodiscard]] arrival receive(std::span<std::byte> frame) noexcept;
@@ -112,8 +117,13 @@ public:
         ++counters_.unseen;
     }
 
-    /// Tells where datagrams to `address` go on the link; nothing when that is not known, and for 0.0.0.0/8, broadcast,
-    /// multicast and loopback addresses. Allocates nothing.
+    /// Tells whether datagrams to `address` go to all hosts of the network.
+    [[nodiscard]] bool is_broadcast(ipv4_address address) const noexcept {
+        return address.is_broadcast() || address == network_broadcast_;
+    }
+
+    /// Tells where datagrams to `address` go on the link; nothing when that is not known, and for 0.0.0.0/8 and loopback
+    /// addresses. Allocates nothing.
     [[nodiscard]] std::optional<mac_address> next_hop(ipv4_address address) const noexcept;
 
     /// Tells whether the link can be asked for an address: it may be that of another station. False for this station's own,
@@ -130,8 +140,8 @@ public:
     [[nodiscard]] std::size_t emit_arp_request(std::span<std::byte> frame, ipv4_address address) const noexcept;
 
     /// Writes the frame of a datagram, with its checksums, and returns its length: overhead and the payload, at most as much
-    /// as `frame` has, and at most 65,507 octets of payload. The frame is not padded; time to live is 64; routers may not
-    /// fragment it.
+    /// as `frame` has, and at most 65,507 octets of payload. The frame is not padded; time to live is 64, and 1 for a group
+    /// (RFC 1112 section 6.1); routers may not fragment it.
     [[nodiscard]] std::size_t emit(std::span<std::byte> frame, mac_address next_hop, peer to,
                                    std::span<const std::byte> payload) const noexcept;
 
@@ -161,6 +171,7 @@ private:
     mac_address hardware_;
     ipv4_address address_;
     std::uint16_t port_;
+    ipv4_address network_broadcast_ = ipv4_address::broadcast();
     std::map<ipv4_address, mac_address> neighbours_;
     std::optional<mac_address> gateway_;
     std::vector<heard_station> heard_;  // heard_stations of them; an address has one place, by its last bits

@@ -40,6 +40,7 @@
 #include "fluxnet/runtime/reactor/reactor.hpp"
 #include "fluxnet/runtime/reactor/received_buffer.hpp"
 #include "fluxnet/runtime/sockets/accept_awaiter.hpp"
+#include "fluxnet/runtime/sockets/byte_source.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
 #include "fluxnet/runtime/sockets/exit_status.hpp"
 #include "fluxnet/runtime/sockets/file.hpp"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/detail/alternative_name.hpp"
 
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
+
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -59,7 +61,7 @@ int find_by_alternative_name(const char* name) noexcept {
     request.head.nlmsg_len = static_cast<std::uint32_t>(NLMSG_LENGTH(sizeof(ifinfomsg)) + RTA_ALIGN(RTA_LENGTH(length + 1)));
     request.head.nlmsg_type = RTM_GETLINK;
     request.head.nlmsg_flags = NLM_F_REQUEST;
-    const int fd = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    const int fd = above_streams(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
     if (fd < 0) { return -errno; }
     const int result = ask(fd, request);
     ::close(fd);

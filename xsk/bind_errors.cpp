@@ -110,6 +110,11 @@ error mtu_error(const interface_info& interface, const umem_config& config) {
     };
     offer(config.frame_size);
     if (config.frame_size != largest_frame) { offer(largest_frame); }
+    if (needed > largest_frame - kernel_headroom) {
+        const std::uint32_t most = largest_frame - kernel_headroom - (interface.longest_packet() - interface.mtu);
+        remedy = "no frame is large enough, and packets do not span several: even one of " + std::to_string(largest_frame) +
+                 " bytes holds an MTU of " + std::to_string(most) + " at most; ";
+    }
     return make_error(errc::mtu_too_large, "check the MTU " + std::to_string(interface.mtu) + " of " + interface.name,
                       "its packets have up to " + std::to_string(needed) + " bytes, and a frame of " +
                           std::to_string(config.frame_size) + " bytes holds " + std::to_string(config.packet_capacity()) +

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/detail/bind_ladder.hpp"
 
+#include "fluxnet/xsk/base/detail/refusals.hpp"
 #include "fluxnet/xsk/detail/bind_errors.hpp"
 #include "fluxnet/xsk/detail/former_programs.hpp"
 #include "fluxnet/xsk/detail/holders.hpp"
@@ -224,11 +225,19 @@ private:
                 failure = explain_bind(**core, step.name, step.zero_copy, step.share,
                                        -r);  // while /proc still shows the holder of the queue
                 driver_refused_ = (step.zero_copy || step.share) && failure->code != errc::interface_gone;
+                if (step.zero_copy && copy_is_next(*failure)) {
+                    failure->remedy = "none is needed: copy mode is tried next";
+                }
             }
             give_up(*core);
             if (failure) { return std::move(*failure); }
             pause();
         }
+    }
+
+    [[nodiscard]] bool copy_is_next(const error& refusal) const {
+        return refusal.code == errc::interface_not_supported &&
+               (options_.mode == xdp_mode::automatic || options_.mode == xdp_mode::native);
     }
 
     /// Waits a little; false when the deadline has passed.
@@ -337,12 +346,10 @@ private:
     error all_refused() {
         if (refusals_.size() == 1) { return refusals_.front(); }
         std::string causes;
-        for (const error& refusal : refusals_) {
-            causes += (causes.empty() ? "" : "; ") + refusal.step + ": " + refusal.cause;
-        }
+        for (const error& refusal : refusals_) { add_refusal(causes, refusal); }
         error whole =
             make_error(errc::interface_not_supported, "open " + interface_.name + " queue " + std::to_string(options_.queue),
-                       std::move(causes), refusals_.back().remedy);
+                       std::move(causes), any_remedy);
         // A condition that every rung met is more than "not supported".
         const std::error_code code = refusals_.front().code;
         if (std::ranges::all_of(refusals_, [&](const error& refusal) { return refusal.code == code; })) {

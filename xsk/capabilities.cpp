@@ -52,4 +52,9 @@ std::string remedy_for_permission(std::initializer_list<int> needed) {
            "security module (SELinux, AppArmor, lockdown) refuses the call";
 }
 
+std::string remedy_for_xdp_permission(bool attaches) {
+    // Whoever is told of the first that is missing would meet the others one by one.
+    return attaches ? remedy_for_permission({CAP_NET_RAW, CAP_BPF, CAP_NET_ADMIN}) : remedy_for_permission({CAP_NET_RAW});
+}
+
 }  // namespace fluxnet::detail

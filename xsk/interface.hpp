@@ -17,7 +17,9 @@ struct interface_info {
     std::uint32_t mtu = 0;                      ///< Bytes behind the Ethernet header.
     std::uint32_t queues = 0;                   ///< Largest of the receive and transmit queues; 0 when unknown.
     std::array<std::uint8_t, 6> mac_address{};  ///< In the order of the wire.
-    bool up = false;
+    std::string driver;                         ///< As `ethtool -i` tells it; empty when unknown.
+    bool up = false;                            ///< Administratively.
+    bool carrier = true;                        ///< IFF_RUNNING of netdevice(7); says nothing while it is down.
     bool loopback = false;
 
     /// Bytes of the longest packet that the interface passes, with so many VLAN tags (which the MTU does not count). A frame

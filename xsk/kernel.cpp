@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/kernel.hpp"
 
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
 #include "fluxnet/xsk/detail/alternative_name.hpp"
 #include "fluxnet/xsk/detail/if_xdp.hpp"
 #include "fluxnet/xsk/detail/packet_ring.hpp"
@@ -42,7 +43,7 @@ private:
 
 class real_kernel final : public kernel {
 public:
-    int open_socket() override { return answer(::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0)); }
+    int open_socket() override { return answer(detail::above_streams(::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0))); }
 
     int set_option(int fd, int name, const void* value, std::uint32_t size) override {
         return answer(::setsockopt(fd, SOL_XDP, name, value, size));
@@ -84,7 +85,7 @@ public:
 
     int find_interface(const char* name, interface_info& found) override {
         if (*name == '\0') { return -ENODEV; }
-        const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        const int fd = detail::above_streams(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
         if (fd < 0) { return -errno; }
         int index = -ENODEV;
         if (std::strlen(name) < IFNAMSIZ) {
@@ -123,6 +124,7 @@ private:
         found.link_type = interface.request().ifr_hwaddr.sa_family;
         if (const int r = interface.ask(SIOCGIFFLAGS); r < 0) { return r; }
         found.up = (interface.request().ifr_flags & IFF_UP) != 0;
+        found.carrier = (interface.request().ifr_flags & IFF_RUNNING) != 0;
         found.loopback = (interface.request().ifr_flags & IFF_LOOPBACK) != 0;
         // Not every driver answers; the kernel then judges the queue by itself when the socket is bound.
         ethtool_channels channels{};
@@ -130,6 +132,12 @@ private:
         interface.request().ifr_data = reinterpret_cast<char*>(&channels);
         if (interface.ask(SIOCETHTOOL) >= 0) {
             found.queues = std::max(channels.rx_count, channels.tx_count) + channels.combined_count;
+        }
+        ethtool_drvinfo driver{};
+        driver.cmd = ETHTOOL_GDRVINFO;
+        interface.request().ifr_data = reinterpret_cast<char*>(&driver);
+        if (interface.ask(SIOCETHTOOL) >= 0) {
+            found.driver.assign(driver.driver, ::strnlen(driver.driver, sizeof driver.driver));
         }
         return 0;
     }

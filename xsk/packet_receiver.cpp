@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/detail/packet_receiver.hpp"
 
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
 #include "fluxnet/xsk/detail/copy_bytes.hpp"
 #include "fluxnet/xsk/detail/packet_option.hpp"
 
@@ -63,7 +64,7 @@ void finish_checksum(std::byte* packet, std::uint32_t size, std::uint32_t start,
 }  // namespace
 
 int packet_receiver::open() noexcept {
-    socket_ = ::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);  // protocol 0: nothing arrives before start()
+    socket_ = above_streams(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));  // protocol 0: nothing arrives before start()
     return socket_ < 0 ? -errno : 0;
 }
 

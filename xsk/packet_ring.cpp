@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/detail/packet_ring.hpp"
 
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
+
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -31,7 +33,7 @@ kernel_ring<T> ring_at(void* address, std::uint32_t size) noexcept {
 int packet_ring::open_socket() {
     if (const int r = receiver_.open(); r < 0) { return r; }
     if (const int r = sender_.open(); r < 0) { return r; }
-    const int fd = ::epoll_create1(EPOLL_CLOEXEC);
+    const int fd = above_streams(::epoll_create1(EPOLL_CLOEXEC));
     return fd < 0 ? -errno : fd;
 }
 

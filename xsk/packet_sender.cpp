@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/detail/packet_sender.hpp"
 
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
 #include "fluxnet/xsk/detail/copy_bytes.hpp"
 #include "fluxnet/xsk/detail/packet_option.hpp"
 
@@ -31,7 +32,7 @@ std::uint32_t status_of(tpacket3_hdr& slot) noexcept {
 }  // namespace
 
 int packet_sender::open() noexcept {
-    socket_ = ::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);  // protocol 0: it never receives
+    socket_ = above_streams(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));  // protocol 0: it never receives
     return socket_ < 0 ? -errno : 0;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/rx.hpp"
 
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
 #include "fluxnet/xsk/base/detail/probe.hpp"
 
 #include <algorithm>
@@ -13,7 +14,7 @@
 namespace fluxnet {
 
 struct rx::wake_event {
-    wake_event() noexcept : fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+    wake_event() noexcept : fd(detail::above_streams(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) {}
     wake_event(const wake_event&) = delete;
     wake_event& operator=(const wake_event&) = delete;
     ~wake_event() { ::close(fd); }

@@ -25,11 +25,13 @@ struct ring_plan {
     const xdp_ring_offset* layout;
 };
 
-error explain_socket(const std::string& family, int number) {
+error explain_socket(const std::string& family, bool attaches, int number) {
     const std::string step = "open an " + family + " socket";
     const std::string cause = "socket(" + family + ") answered " + errno_text(number);
     switch (number) {
-        case EPERM: return make_error(errc::permission_denied, step, cause, remedy_for_permission({CAP_NET_RAW}));
+        case EPERM:
+            return make_error(errc::permission_denied, step, cause,
+                              remedy_for_xdp_permission(attaches && family == "AF_XDP"));
         case EAFNOSUPPORT:
             return make_error(
                 errc::kernel_not_supported, step, cause,
@@ -188,7 +190,7 @@ result<std::shared_ptr<socket_core>> open_unbound(const umem& memory, const sock
     core->interface = interface;
     core->queue = options.queue;
     core->fd = calls.open_socket();
-    if (core->fd < 0) { return explain_socket(calls.socket_family(), -core->fd); }
+    if (core->fd < 0) { return explain_socket(calls.socket_family(), options.attach, -core->fd); }
     if (!share) {
         if (auto done = register_umem(*core); !done) { return done.error(); }
     }

@@ -6,7 +6,8 @@
 //
 // What is written for Asio's sockets runs over it: composed operations, Boost.Beast, boost::asio::ssl::stream. Owns the
 // stream, which is used in the turns of an `execution`. Destroying it closes the stream; operations under way end with
-// operation_aborted. One read and one write at a time: a second one ends with errc::handle_in_use.
+// operation_aborted, and so do those that are started on one that was moved from. One read and one write at a time: a second
+// one ends with errc::handle_in_use.
 //
 // Errors are Asio's where Asio has a name: eof, operation_aborted, connection_reset. Cancellation: a cancelled read has
 // taken nothing; a cancelled write tells how much was taken.
@@ -37,20 +38,20 @@ template <class S>
 struct stream_read {
     typename handle_owner<S>::shared from;
     std::span<std::byte> into;
-    [[nodiscard]] auto operator()() const { return from->get().read(into); }
+    [[nodiscard]] auto operator()() const { return handle_of(from).read(into); }
 };
 
 template <class S>
 struct stream_write {
     typename handle_owner<S>::shared to;
     std::span<const std::byte> bytes;
-    [[nodiscard]] auto operator()() const { return to->get().write(bytes); }
+    [[nodiscard]] auto operator()() const { return handle_of(to).write(bytes); }
 };
 
 template <class S>
 struct stream_end {
     typename handle_owner<S>::shared of;
-    [[nodiscard]] auto operator()() const { return of->get().shutdown_write(); }
+    [[nodiscard]] auto operator()() const { return handle_of(of).shutdown_write(); }
 };
 
 /// The first buffer of a sequence that has bytes; an empty one when none has.
@@ -82,8 +83,12 @@ public:
     async_stream(basic_execution<Executor>& on, S&& owned)
         : on_(on.get_executor()), stream_(detail::access::driver_of(on), std::move(owned)) {}
 
-    async_stream(async_stream&&) noexcept = default;
-    async_stream& operator=(async_stream&&) noexcept = default;
+    async_stream(async_stream&& other) noexcept : on_(other.on_), stream_(std::move(other.stream_)) {}
+    async_stream& operator=(async_stream&& other) noexcept {
+        on_ = other.on_;
+        stream_ = std::move(other.stream_);
+        return *this;
+    }
 
     /// Takes what one with another type of executor owns: one with a default completion token, for example.
     template <class Other>
@@ -134,7 +139,7 @@ private:
     template <class Token, class Told, class Work>
     auto start(Work work, Token& token) {
         return net::async_initiate<Token, typename Told::signature>(
-            detail::initiation<Told, Work, Executor>(stream_.get()->by, on_, std::source_location::current()), token,
+            detail::initiation<Told, Work, Executor>(stream_.by(), on_, std::source_location::current()), token,
             std::move(work));
     }
 

@@ -16,12 +16,18 @@
 // a strand of its own, which strand() names for handlers that share something with the tasks. Handlers are called between
 // turns, but often while the strand is held: one that blocks its thread holds the tasks up.
 //
+// Its end, and what becomes of handlers. The destructor destroys the frames of tasks that have not ended, and calls no
+// handler. Each handler that waits for one of ours is called once, as if its operation had ended then: by the context when
+// that is run next, on the handler's own executor, and the context does not run out of work before. It is told `closed` of
+// async_run(), and operation_aborted of a stream or a port; so are those of operations that these begin afterwards. A
+// context that is destroyed instead destroys handlers without a call, as it does Asio's own; with them goes what they own,
+// an execution too.
+//
 // Threads: as Asio's own objects, distinct ones anywhere, one by one thread at a time; operations may be started on any
-// thread. Destroy it before its context. Its destructor destroys the frames of tasks that have not ended; handlers that wait
-// for them are told `closed`. It waits for a turn under way on another thread. When a task of its own destroys it, the
-// frames go when the turn ends. It does not cancel the operations of Asio's that its tasks await, because their objects may
-// have gone before. Such an operation may use a buffer in a frame: end these tasks first (request_stop()), or destroy the
-// objects of their operations first.
+// thread. Destroy it before its context. Its destructor waits for a turn under way on another thread. When a task of its own
+// destroys it, the frames go when the turn ends. It does not cancel the operations of Asio's that its tasks await, because
+// their objects may have gone before. Such an operation may use a buffer in a frame: end these tasks first (request_stop()),
+// or destroy the objects of their operations first.
 #pragma once
 
 #include "fluxnet/runtime/asio/detail/driver.hpp"

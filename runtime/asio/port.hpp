@@ -51,18 +51,18 @@ using shared_sockets = handle_owner<port_sockets>::shared;
 struct reception {
     shared_sockets from;
     std::span<packet> into;
-    [[nodiscard]] async_rx::recv_awaiter operator()() const { return from->get().rx.recv(into); }
+    [[nodiscard]] async_rx::recv_awaiter operator()() const { return handle_of(from).rx.recv(into); }
 };
 
 struct sending {
     shared_sockets to;
     std::span<packet> packets;
-    [[nodiscard]] async_tx::send_awaiter operator()() const { return to->get().tx.send(packets); }
+    [[nodiscard]] async_tx::send_awaiter operator()() const { return handle_of(to).tx.send(packets); }
 };
 
 struct arrival {
     shared_sockets at;
-    [[nodiscard]] async_rx::recv_awaiter operator()() const { return at->get().rx.wait(); }
+    [[nodiscard]] async_rx::recv_awaiter operator()() const { return handle_of(at).rx.wait(); }
 };
 
 }  // namespace detail
@@ -89,12 +89,16 @@ public:
     /// Takes handles that are bound to `on.loop()`.
     basic_port(basic_execution<Executor>& on, async_sockets&& sockets)
         : on_(on.get_executor()), sockets_(detail::access::driver_of(on), detail::port_sockets(std::move(sockets))) {
-        detail::driver& by = *sockets_.get()->by;
+        detail::driver& by = *sockets_.by();
         by.exclusively([&] { by.add(*sockets_.get()->handle); });
     }
 
-    basic_port(basic_port&&) noexcept = default;
-    basic_port& operator=(basic_port&&) noexcept = default;
+    basic_port(basic_port&& other) noexcept : on_(other.on_), sockets_(std::move(other.sockets_)) {}
+    basic_port& operator=(basic_port&& other) noexcept {
+        on_ = other.on_;
+        sockets_ = std::move(other.sockets_);
+        return *this;
+    }
 
     /// Takes what a port with another type of executor owns: one with a default completion token, for example.
     template <class Other>
@@ -129,8 +133,8 @@ public:
     /// way on another one.
     [[nodiscard]] std::uint32_t allocate(std::span<packet> into) {
         std::uint32_t made = 0;
-        sockets_.get()->by->exclusively([&] {
-            async_tx& half = sockets_.get()->get().tx;
+        sockets_.by()->exclusively([&] {
+            async_tx& half = detail::handle_of(sockets_.get()).tx;
             made = half.try_allocate(into);
         });
         return made;
@@ -152,7 +156,7 @@ private:
     template <class Token, class Told, class Work>
     auto start(Work work, Token& token) {
         return net::async_initiate<Token, typename Told::signature>(
-            detail::initiation<Told, Work, Executor>(sockets_.get()->by, on_, std::source_location::current()), token,
+            detail::initiation<Told, Work, Executor>(sockets_.by(), on_, std::source_location::current()), token,
             std::move(work));
     }
 

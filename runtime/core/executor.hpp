@@ -87,7 +87,9 @@ public:
     };
 
     /// Makes an executor with a reactor of its own. Throws std::system_error when the kernel refuses what is asked for.
-    /// `threads`: changing for an executor that several threads drive, one after the other (see poll()).
+    /// `threads`: changing for an executor that several threads drive, one after the other (see poll()). Its descriptors, as
+    /// all that the library makes, are closed on exec, and none is 0, 1 or 2, also where the program's standard streams are
+    /// closed.
     explicit executor(const idle_policy& idle = {}, reactor_kind kind = reactor_kind::automatic,
                       reactor_threads threads = reactor_threads::one);
 

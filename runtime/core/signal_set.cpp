@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/core/signal_set.hpp"
 
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
+
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -67,7 +69,7 @@ signal_set::signal_set(std::initializer_list<int> signals) {
         if (::sigismember(&former, number) == 0) { ::sigaddset(&ours_, number); }
     }
     for_each_of(ours_, [](auto& sets) { sets.fetch_add(1, std::memory_order_relaxed); });
-    fd_ = ::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
+    fd_ = detail::above_streams(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
     if (fd_ < 0) {
         const int number = errno;
         unblock(ours_);

@@ -21,6 +21,7 @@
 // - A span stays valid and in place until its await has ended. It may be empty: the await completes at once, with n = 0.
 // - Destroying a stream closes it. Bytes that were written still reach the peer, unless bytes that the peer had sent were
 //   never read: then the peer is told connection_reset, for it may believe that they were.
+// - A handle that was moved from is closed: every await on it ends at once with `closed`.
 //
 // Threads: a handle is used on one executor's thread at a time. Where it may be moved to another, the model says so.
 #pragma once
@@ -69,9 +70,9 @@ concept lends_bytes = awaitable<A> && requires(awaited_value<A> lent) {
 
 /// An ordered stream of bytes in each direction.
 /// - read(span) completes with what has arrived, as soon as there is anything; with end_of_stream when the peer has ended
-/// its
-///   direction and everything was read; with connection_reset when the peer has broken the connection.
-/// - write(span) completes when all of it was taken; fewer only with an error.
+///   its direction and everything was read; with connection_reset when the peer has broken the connection.
+/// - write(span) completes when all of it was taken; fewer only with an error: connection_reset when the peer has gone or
+///   has broken the connection, broken_pipe when this end has ended the direction before.
 /// - read_borrowed() is read() without the copy: what has arrived is lent.
 /// - shutdown_write() ends this direction once what was written has gone; reading goes on.
 template <class S>

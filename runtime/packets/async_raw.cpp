@@ -89,31 +89,32 @@ async_raw& async_raw::operator=(async_raw&&) noexcept = default;
 async_raw::~async_raw() = default;
 
 async_raw::recv_awaiter async_raw::recv_batch(std::span<xdp_desc> into) noexcept {
-    assert(service_ != nullptr && "a handle that was moved from is awaited");
-    return {*service_, into};
+    return {service_.get(), into};
 }
 
 move_awaiter async_raw::move_to(executor& target) noexcept {
-    assert(service_ != nullptr && "a handle that was moved from is awaited");
-    return {*service_, target};
+    return {service_.get(), target};
 }
 
 raw_socket& async_raw::socket() noexcept {
+    assert(service_ != nullptr && "a handle that was moved from has no socket");
     return service_->socket();
 }
 
 const raw_socket& async_raw::socket() const noexcept {
+    assert(service_ != nullptr && "a handle that was moved from has no socket");
     return service_->socket();
 }
 
 std::uint64_t async_raw::wakeups() const noexcept {
-    return service_->wakeups();
+    return service_ == nullptr ? 0 : service_->wakeups();
 }
 
-async_raw::recv_awaiter::recv_awaiter(detail::raw_service& service, std::span<xdp_desc> into) noexcept
+async_raw::recv_awaiter::recv_awaiter(detail::raw_service* service, std::span<xdp_desc> into) noexcept
     : receive_operation(service), into_(into) {}
 
 bool async_raw::recv_awaiter::await_ready() noexcept {
+    if (!has_service()) [[unlikely]] { return true; }
     return static_cast<detail::raw_service&>(service()).ready(!into_.empty());
 }
 

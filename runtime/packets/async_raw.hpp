@@ -26,7 +26,7 @@ namespace detail {
 class raw_service;
 }
 
-/// A handle that was moved from may only be destroyed or assigned to; to await it is asserted against.
+/// Every await on a handle that was moved from ends at once with `closed`.
 class async_raw {
 public:
     class [[nodiscard]] recv_awaiter;
@@ -65,11 +65,11 @@ public:
     /// the coroutine would come back and leave the handle there, as a task under a time limit that awaits this does.
     [[nodiscard]] move_awaiter move_to(executor& target) noexcept;
 
-    /// The socket with its four rings.
+    /// The socket with its four rings; not of a handle that was moved from.
     [[nodiscard]] raw_socket& socket() noexcept;
     [[nodiscard]] const raw_socket& socket() const noexcept;
 
-    /// Times that the socket's poll woke the executor.
+    /// Times that the socket's poll woke the executor; 0 of a handle that was moved from.
     [[nodiscard]] std::uint64_t wakeups() const noexcept;
 
 private:
@@ -78,7 +78,7 @@ private:
 
 class [[nodiscard]] async_raw::recv_awaiter final : private detail::receive_operation {
 public:
-    recv_awaiter(detail::raw_service& service, std::span<xdp_desc> into) noexcept;
+    recv_awaiter(detail::raw_service* service, std::span<xdp_desc> into) noexcept;
 
     [[nodiscard]] bool await_ready() noexcept;
 

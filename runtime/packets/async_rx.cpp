@@ -109,40 +109,40 @@ async_rx& async_rx::operator=(async_rx&&) noexcept = default;
 async_rx::~async_rx() = default;
 
 async_rx::recv_awaiter async_rx::recv(std::span<packet> into) noexcept {
-    assert(service_ != nullptr && "a handle that was moved from is awaited");
-    return {*service_, into, !into.empty()};
+    return {service_.get(), into, !into.empty()};
 }
 
 async_rx::recv_awaiter async_rx::wait() noexcept {
-    assert(service_ != nullptr && "a handle that was moved from is awaited");
-    return {*service_, {}, true};
+    return {service_.get(), {}, true};
 }
 
 rx& async_rx::socket() noexcept {
+    assert(service_ != nullptr && "a handle that was moved from has no socket");
     return service_->socket();
 }
 
 const rx& async_rx::socket() const noexcept {
+    assert(service_ != nullptr && "a handle that was moved from has no socket");
     return service_->socket();
 }
 
 move_awaiter async_rx::move_to(executor& target) noexcept {
-    assert(service_ != nullptr && "a handle that was moved from is awaited");
-    return {*service_, target};
+    return {service_.get(), target};
 }
 
 void async_rx::listen(bool wanted) noexcept {
-    service_->listen(wanted);
+    if (service_ != nullptr) { service_->listen(wanted); }
 }
 
 std::uint64_t async_rx::wakeups() const noexcept {
-    return service_->wakeups();
+    return service_ == nullptr ? 0 : service_->wakeups();
 }
 
-async_rx::recv_awaiter::recv_awaiter(detail::rx_service& service, std::span<packet> into, bool waits) noexcept
+async_rx::recv_awaiter::recv_awaiter(detail::rx_service* service, std::span<packet> into, bool waits) noexcept
     : receive_operation(service), into_(into), waits_(waits) {}
 
 bool async_rx::recv_awaiter::await_ready() noexcept {
+    if (!has_service()) [[unlikely]] { return true; }
     return static_cast<detail::rx_service&>(service()).ready(waits_);
 }
 

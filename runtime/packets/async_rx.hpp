@@ -30,7 +30,7 @@ namespace detail {
 class rx_service;
 }
 
-/// A handle that was moved from may only be destroyed or assigned to; to await it is asserted against.
+/// Every await on a handle that was moved from ends at once with `closed`.
 class async_rx {
 public:
     class [[nodiscard]] recv_awaiter;
@@ -71,7 +71,7 @@ public:
     /// the coroutine would come back and leave the handle there, as a task under a time limit that awaits this does.
     [[nodiscard]] move_awaiter move_to(executor& target) noexcept;
 
-    /// The receiving half itself, for its observers.
+    /// The receiving half itself, for its observers; not of a handle that was moved from.
     [[nodiscard]] rx& socket() noexcept;
     [[nodiscard]] const rx& socket() const noexcept;
 
@@ -79,7 +79,7 @@ public:
     /// try_recv() at every turn.
     void listen(bool wanted) noexcept;
 
-    /// Times that the socket's poll woke the executor.
+    /// Times that the socket's poll woke the executor; 0 of a handle that was moved from.
     [[nodiscard]] std::uint64_t wakeups() const noexcept;
 
 private:
@@ -89,7 +89,7 @@ private:
 class [[nodiscard]] async_rx::recv_awaiter final : private detail::receive_operation {
 public:
     /// `waits`: for packets to come, if none are there.
-    recv_awaiter(detail::rx_service& service, std::span<packet> into, bool waits) noexcept;
+    recv_awaiter(detail::rx_service* service, std::span<packet> into, bool waits) noexcept;
 
     [[nodiscard]] bool await_ready() noexcept;
 

@@ -14,51 +14,53 @@ async_tx& async_tx::operator=(async_tx&&) noexcept = default;
 async_tx::~async_tx() = default;
 
 async_tx::send_awaiter async_tx::send(std::span<packet> packets) noexcept {
-    assert(service_ != nullptr && "a handle that was moved from is awaited");
-    return {*service_, packets};
+    return {service_.get(), packets};
 }
 
 async_tx::send_awaiter async_tx::send(packet& one) noexcept {
-    assert(service_ != nullptr && "a handle that was moved from is awaited");
-    return {*service_, std::span(&one, 1)};
+    return {service_.get(), std::span(&one, 1)};
 }
 
 async_tx::allocate_awaiter async_tx::allocate(std::span<packet> into) noexcept {
-    assert(service_ != nullptr && "a handle that was moved from is awaited");
-    return {*service_, into};
+    return {service_.get(), into};
 }
 
 std::uint32_t async_tx::try_allocate(std::span<packet> into) noexcept {
-    return service_->try_allocate(into);
+    return service_ == nullptr ? 0 : service_->try_allocate(into);
 }
 
 void async_tx::set_flush_policy(const flush_policy& policy) noexcept {
-    service_->set_policy(policy);
+    if (service_ != nullptr) { service_->set_policy(policy); }
 }
 
 move_awaiter async_tx::move_to(executor& target) noexcept {
-    assert(service_ != nullptr && "a handle that was moved from is awaited");
-    return {*service_, target};
+    return {service_.get(), target};
 }
 
 void async_tx::limit_completions(std::chrono::nanoseconds limit) noexcept {
-    service_->set_completion_limit(limit);
+    if (service_ != nullptr) { service_->set_completion_limit(limit); }
 }
 
 tx& async_tx::socket() noexcept {
+    assert(service_ != nullptr && "a handle that was moved from has no socket");
     return service_->socket();
 }
 
 const tx& async_tx::socket() const noexcept {
+    assert(service_ != nullptr && "a handle that was moved from has no socket");
     return service_->socket();
 }
 
 bool async_tx::send_awaiter::await_ready() noexcept {
-    return service_.start(*this);
+    if (service_ == nullptr) [[unlikely]] {
+        failure_ = errc::closed;
+        return true;
+    }
+    return service_->start(*this);
 }
 
 void async_tx::send_awaiter::wait() noexcept {
-    service_.wait(*this);
+    service_->wait(*this);
 }
 
 void async_tx::send_awaiter::cancel() noexcept {
@@ -73,11 +75,15 @@ io_result async_tx::send_awaiter::await_resume() noexcept {
 
 bool async_tx::allocate_awaiter::await_ready() noexcept {
     reset(into_);
-    return service_.start(*this);
+    if (service_ == nullptr) [[unlikely]] {
+        failure_ = errc::closed;
+        return true;
+    }
+    return service_->start(*this);
 }
 
 void async_tx::allocate_awaiter::wait() noexcept {
-    service_.wait(*this);
+    service_->wait(*this);
 }
 
 void async_tx::allocate_awaiter::cancel() noexcept {

@@ -46,7 +46,7 @@ struct flush_policy {
     detail::any_duration delay = std::chrono::microseconds(50);
 };
 
-/// A handle that was moved from may only be destroyed or assigned to; to await it is asserted against.
+/// Every await on a handle that was moved from ends at once with `closed`; what is set there has no effect.
 class async_tx {
 public:
     class [[nodiscard]] send_awaiter;
@@ -112,7 +112,7 @@ public:
     /// packets are kicked before; completions are looked for on the target from then on.
     [[nodiscard]] move_awaiter move_to(executor& target) noexcept;
 
-    /// The sending half itself, for its observers.
+    /// The sending half itself, for its observers; not of a handle that was moved from.
     [[nodiscard]] tx& socket() noexcept;
     [[nodiscard]] const tx& socket() const noexcept;
 
@@ -124,7 +124,8 @@ private:
 
 class [[nodiscard]] async_tx::send_awaiter final : private detail::operation, public detail::tx_line_hook {
 public:
-    send_awaiter(detail::tx_service& service, std::span<packet> packets) noexcept : service_(service), packets_(packets) {}
+    /// `service`: null for a handle that was moved from.
+    send_awaiter(detail::tx_service* service, std::span<packet> packets) noexcept : service_(service), packets_(packets) {}
 
     [[nodiscard]] bool await_ready() noexcept;
 
@@ -142,7 +143,7 @@ private:
     void wait() noexcept;
     void cancel() noexcept override;
 
-    detail::tx_service& service_;
+    detail::tx_service* const service_;
     std::span<packet> packets_;
     std::size_t sent_ = 0;
     std::error_code failure_;
@@ -151,7 +152,8 @@ private:
 
 class [[nodiscard]] async_tx::allocate_awaiter final : private detail::operation, public detail::tx_line_hook {
 public:
-    allocate_awaiter(detail::tx_service& service, std::span<packet> into) noexcept : service_(service), into_(into) {}
+    /// `service`: null for a handle that was moved from.
+    allocate_awaiter(detail::tx_service* service, std::span<packet> into) noexcept : service_(service), into_(into) {}
 
     [[nodiscard]] bool await_ready() noexcept;
 
@@ -169,7 +171,7 @@ private:
     void wait() noexcept;
     void cancel() noexcept override;
 
-    detail::tx_service& service_;
+    detail::tx_service* const service_;
     std::span<packet> into_;
     std::size_t made_ = 0;
     std::error_code failure_;

@@ -79,6 +79,7 @@ move_awaiter::~move_awaiter() {
 }
 
 bool move_awaiter::await_ready() const noexcept {
+    if (handle_ == nullptr) [[unlikely]] { return true; }
     return executor::current() == &target_ && handle_->is_on(target_) && detail::draw_here();
 }
 
@@ -95,7 +96,7 @@ bool move_awaiter::begin(bool stopped) {
 result<void> move_awaiter::await_resume() {
     const std::error_code ended = finish();
     if (handle_ == nullptr) {
-        return make_error(errc::closed, "move a handle to another executor", "it was destroyed meanwhile",
+        return make_error(errc::closed, "move a handle to another executor", "it was moved from, or destroyed meanwhile",
                           "keep it until move_to() completes");
     }
     if (std::exchange(left_, false)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/packets/detail/link_monitor.hpp"
 
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
 #include <algorithm>
@@ -75,7 +76,7 @@ program_ids read_programs(const ifinfomsg& info, unsigned length) noexcept {
 }  // namespace
 
 link_monitor::link_monitor(executor& owner) : owner_(owner) {
-    fd_ = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+    fd_ = above_streams(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
     sockaddr_nl address{};
     address.nl_family = AF_NETLINK;
     address.nl_groups = RTMGRP_LINK;

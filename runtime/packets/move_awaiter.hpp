@@ -34,7 +34,8 @@ class [[nodiscard]] move_awaiter final : private detail::operation {
 public:
     using moves_coroutine = void;  ///< timeout() does not take it; see detail::limitable.
 
-    move_awaiter(detail::handle_service& handle, executor& target) noexcept : handle_(&handle), target_(target) {}
+    /// `handle`: null for one that was moved from.
+    move_awaiter(detail::handle_service* handle, executor& target) noexcept : handle_(handle), target_(target) {}
     ~move_awaiter();
 
     [[nodiscard]] bool await_ready() const noexcept;
@@ -61,7 +62,8 @@ private:
     /// Has the handle leave its executor, unless the task was asked to stop; false when it is refused.
     [[nodiscard]] bool begin(bool stopped);
 
-    detail::handle_service* handle_;  // null when the handle was destroyed on its way; not looked at when it did not leave
+    detail::handle_service*
+        handle_;  // null when the handle was moved from, or destroyed on its way; not looked at when it did not leave
     executor& target_;
     std::string step_;  // names the handle, for an error
     std::error_code refusal_;

@@ -17,8 +17,8 @@ class receive_service;
 
 class receive_operation : public operation {
 protected:
-    explicit receive_operation(receive_service& service) noexcept : service_(&service) {}
-    receive_operation() noexcept : service_(nullptr) {}  // waits nowhere, ever
+    /// `service`: null for a handle that was moved from; the operation waits nowhere then, and end_wait() says `closed`.
+    explicit receive_operation(receive_service* service) noexcept : service_(service) {}
     virtual ~receive_operation();
 
     /// The body of await_suspend(). Without `room` for anything it only lets others run.
@@ -32,7 +32,8 @@ protected:
     /// The body of await_resume() before anything is taken: ends the wait and tells why nothing is to be taken.
     std::error_code end_wait() noexcept;
 
-    /// The service; valid before the wait, and after an end_wait() without an error.
+    [[nodiscard]] bool has_service() const noexcept { return service_ != nullptr; }
+    /// The service, if there is one; valid before the wait, and after an end_wait() without an error.
     [[nodiscard]] receive_service& service() const noexcept { return *service_; }
 
 private:

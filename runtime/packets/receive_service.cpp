@@ -12,6 +12,7 @@ receive_service::receive_service(executor& on, const interface_info& interface, 
 
 class receive_service::no_operation final : public receive_operation {
 public:
+    no_operation() noexcept : receive_operation(nullptr) {}  // waits nowhere, ever
     [[nodiscard]] const char* name() const noexcept override { return "nothing"; }
 };
 

@@ -3,6 +3,7 @@
 
 #include "fluxnet/runtime/reactor/detail/buffer_pool.hpp"
 #include "fluxnet/runtime/reactor/detail/io_attempts.hpp"
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
 
 #include <algorithm>
 #include <array>
@@ -64,9 +65,9 @@ class epoll_reactor final : public reactor {
 public:
     explicit epoll_reactor(std::string_view refused)
         : name_(refused.empty() ? "epoll" : "epoll (" + std::string(refused) + ')') {
-        epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
+        epoll_fd_ = detail::above_streams(::epoll_create1(EPOLL_CLOEXEC));
         if (epoll_fd_ < 0) { throw std::system_error(errno, std::generic_category(), "make an epoll descriptor"); }
-        wake_fd_ = ::eventfd(0, EFD_CLOEXEC);
+        wake_fd_ = detail::above_streams(::eventfd(0, EFD_CLOEXEC));
         epoll_event wake{.events = EPOLLIN | EPOLLET, .data = {.u64 = waker_tag}};
         if (wake_fd_ < 0 || ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &wake) != 0) {
             const int number = errno;

@@ -2,6 +2,7 @@
 #include "fluxnet/runtime/reactor/detail/ring_setup.hpp"
 
 #include "fluxnet/runtime/reactor/detail/ring_uapi.hpp"
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
 
 #include <algorithm>
 #include <array>
@@ -71,6 +72,14 @@ int try_enable(const io_uring& ring, unsigned arguments) noexcept {
     return answer == 0 ? 0 : errno;
 }
 
+/// Moves the ring's descriptor away from those of the standard streams.
+void move_above_streams(io_uring& ring) {
+    ring.ring_fd = above_streams(ring.ring_fd);
+    const int number = errno;
+    ring.enter_ring_fd = ring.ring_fd;
+    if (ring.ring_fd < 0) { refuse(ring, "fcntl(F_DUPFD_CLOEXEC)", number); }
+}
+
 /// Makes the calls that the ring will need in a form in which the kernel does nothing but answer that the form is wrong.
 /// Another answer comes from a filter in front of the kernel.
 void try_calls(io_uring& ring) {
@@ -90,6 +99,7 @@ std::string_view set_up_ring(io_uring& ring, unsigned entries, reactor_threads t
         parameters.flags = set.flags;
         refused = -io_uring_queue_init_params(entries, &ring, &parameters);
         if (refused == 0) {
+            move_above_streams(ring);
             try_calls(ring);
             return set.name;
         }

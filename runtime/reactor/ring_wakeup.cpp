@@ -2,6 +2,7 @@
 #include "fluxnet/runtime/reactor/detail/ring_wakeup.hpp"
 
 #include "fluxnet/runtime/reactor/detail/ring_enter.hpp"
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
 
 #include <cerrno>
 #include <system_error>
@@ -17,7 +18,7 @@ namespace {
 
 /// A blocking one, as a READ of it needs.
 int make_eventfd() {
-    const int made = ::eventfd(0, EFD_CLOEXEC);
+    const int made = above_streams(::eventfd(0, EFD_CLOEXEC));
     if (made < 0) { throw std::system_error(errno, std::generic_category(), "make an eventfd"); }
     return made;
 }

@@ -200,8 +200,7 @@ std::error_code memory_connection::read_error(unsigned end) noexcept {
 
 std::error_code memory_connection::write_error(unsigned end) noexcept {
     if (from(end).fin_sent()) { return system_error_code(EPIPE); }
-    if (!reset_[end]) { return no_error; }
-    return system_error_code(to(end).fin_arrived() ? EPIPE : ECONNRESET);
+    return reset_[end] ? system_error_code(ECONNRESET) : no_error;
 }
 
 std::error_code memory_connection::shut_down_write(unsigned end) noexcept {

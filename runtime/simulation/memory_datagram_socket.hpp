@@ -41,8 +41,10 @@ public:
     /// operation_canceled, when it was not sent; closed, for a handle that was moved away; wrong_executor.
     [[nodiscard]] send_awaiter send_to(std::span<const std::byte> from, const proto::ip_endpoint& to) noexcept;
 
-    /// Of a handle that was not moved away.
-    [[nodiscard]] proto::ip_endpoint local_endpoint() const noexcept { return box_->endpoint(); }
+    /// 0.0.0.0:0 of a handle that was moved away.
+    [[nodiscard]] proto::ip_endpoint local_endpoint() const noexcept {
+        return box_ == nullptr ? proto::ip_endpoint() : box_->endpoint();
+    }
 
 private:
     std::unique_ptr<detail::memory_mailbox> box_;

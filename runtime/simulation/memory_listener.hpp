@@ -32,8 +32,10 @@ public:
     /// wrong_executor.
     [[nodiscard]] accept_awaiter accept() noexcept;
 
-    /// Of a handle that was not moved away.
-    [[nodiscard]] proto::ip_endpoint local_endpoint() const noexcept { return door_->endpoint(); }
+    /// 0.0.0.0:0 of a handle that was moved away.
+    [[nodiscard]] proto::ip_endpoint local_endpoint() const noexcept {
+        return door_ == nullptr ? proto::ip_endpoint() : door_->endpoint();
+    }
 
 private:
     std::unique_ptr<detail::memory_door> door_;

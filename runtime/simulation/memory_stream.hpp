@@ -11,9 +11,9 @@
 //
 // How it behaves, beside what all streams do: a direction holds memory_options::buffer_bytes, and a writer waits while that
 // is full. A read gives fewer bytes than there are, now and then, as the seed has it. What had arrived before a reset can
-// still be read. Errors: end_of_stream; connection_reset; broken_pipe, for a write after shutdown_write(), or to a peer that
-// had ended its direction and has gone; handle_in_use, also from shutdown_write() while a write waits; closed, for a handle
-// that was moved away, and for awaits whose stream is destroyed meanwhile; wrong_executor.
+// still be read. Errors: end_of_stream; connection_reset; broken_pipe, for a write after shutdown_write(); handle_in_use,
+// also from shutdown_write() while a write waits; closed, for a handle that was moved away, and for awaits whose stream is
+// destroyed meanwhile; wrong_executor.
 //
 // Threads: that of the network's executor.
 #pragma once
@@ -76,9 +76,13 @@ public:
 
     [[nodiscard]] bool is_open() const noexcept { return connection_ != nullptr; }
 
-    /// Of an open stream.
-    [[nodiscard]] const proto::ip_endpoint& local_endpoint() const noexcept { return connection_->endpoint(end_); }
-    [[nodiscard]] const proto::ip_endpoint& remote_endpoint() const noexcept { return connection_->endpoint(1 - end_); }
+    /// 0.0.0.0:0 of a stream that is not open.
+    [[nodiscard]] proto::ip_endpoint local_endpoint() const noexcept {
+        return is_open() ? connection_->endpoint(end_) : proto::ip_endpoint();
+    }
+    [[nodiscard]] proto::ip_endpoint remote_endpoint() const noexcept {
+        return is_open() ? connection_->endpoint(1 - end_) : proto::ip_endpoint();
+    }
 
 private:
     std::shared_ptr<detail::memory_connection> connection_;

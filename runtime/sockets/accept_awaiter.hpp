@@ -16,8 +16,8 @@ namespace fluxnet {
 template <class Stream>
 class [[nodiscard]] accept_awaiter final : private detail::accept_operation {
 public:
-    /// `name`: a literal, which task dumps show.
-    accept_awaiter(detail::acceptor& of, const char* name) noexcept : accept_operation(of), name_(name) {}
+    /// `of`: null for a listener that was moved from. `name`: a literal, which task dumps show.
+    accept_awaiter(detail::acceptor* of, const char* name) noexcept : accept_operation(of), name_(name) {}
 
     [[nodiscard]] bool await_ready() noexcept { return ready(); }
 

@@ -4,6 +4,7 @@
 #include "fluxnet/runtime/reactor/reactor.hpp"
 #include "fluxnet/runtime/sockets/detail/socket.hpp"
 #include "fluxnet/runtime/sockets/detail/transfer.hpp"
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -70,6 +71,10 @@ void acceptor::note_failure(int result) noexcept {
 }
 
 void acceptor::on_result(int result, unsigned flags) noexcept {
+    if (result >= 0) {  // the lowest number that was free
+        result = above_streams(result);
+        if (result < 0) { result = -errno; }
+    }
     if (result >= 0) {
         keep(descriptor(result));
         told_ = false;
@@ -97,7 +102,9 @@ void acceptor::on_time() noexcept try {
 }
 
 bool accept_operation::ready() noexcept {
-    if (acceptor_->waiter_ != nullptr) {
+    if (acceptor_ == nullptr) {
+        refused_ = errc::closed;
+    } else if (acceptor_->waiter_ != nullptr) {
         refused_ = errc::handle_in_use;
     } else if (acceptor_->home_ != nullptr && acceptor_->home_ != executor::current()) {
         refused_ = errc::wrong_executor;

@@ -10,12 +10,12 @@
 
 namespace fluxnet::detail {
 
-datagram_transfer::datagram_transfer(socket_state& state, std::span<std::byte> into) noexcept
-    : fd_(state.fd()), place_(state, &socket_state::reader), message_(into) {}
+datagram_transfer::datagram_transfer(socket_state* state, std::span<std::byte> into) noexcept
+    : fd_(fd_of(state)), place_(state, &socket_state::reader), message_(into) {}
 
-datagram_transfer::datagram_transfer(socket_state& state, std::span<const std::byte> from, const proto::ip_endpoint* peer,
+datagram_transfer::datagram_transfer(socket_state* state, std::span<const std::byte> from, const proto::ip_endpoint* peer,
                                      std::uint16_t segment) noexcept
-    : fd_(state.fd()), place_(state, &socket_state::writer), message_(from) {
+    : fd_(fd_of(state)), place_(state, &socket_state::writer), message_(from) {
     if (peer != nullptr) { message_.set_peer(socket_address(*peer)); }
     if (segment != 0) { message_.set_control(SOL_UDP, UDP_SEGMENT, std::as_bytes(std::span(&segment, 1))); }
 }
@@ -73,10 +73,8 @@ readiness_transfer::~readiness_transfer() {
 }
 
 bool readiness_transfer::ready_at_once() noexcept {
-    if (place_.taken()) {
-        ended_ = errc::handle_in_use;
-        return true;
-    }
+    ended_ = place_.refusal();
+    if (ended_) { return true; }
     if (!draw_here()) { return false; }
     const int answer = attempt();
     if (answer == -EAGAIN) { return false; }

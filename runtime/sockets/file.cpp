@@ -3,6 +3,7 @@
 
 #include "fluxnet/runtime/sockets/detail/file_error.hpp"
 #include "fluxnet/runtime/sockets/offload.hpp"
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
 
 #include <cassert>
 #include <cerrno>
@@ -42,13 +43,24 @@ int flags_of(const file_options& options) noexcept {
 
 /// Opens without waiting for the other end of a pipe, which is refused then.
 result<descriptor> open_now(const std::string& path, const file_options& options) {
-    descriptor opened(::open(path.c_str(), flags_of(options) | O_NONBLOCK, options.permissions));
+    descriptor opened(detail::above_streams(::open(path.c_str(), flags_of(options) | O_NONBLOCK, options.permissions)));
     if (!opened) { return detail::file_error(errno, step_of(path)); }
     const int flags = ::fcntl(opened.get(), F_GETFL);
     if (flags < 0 || ::fcntl(opened.get(), F_SETFL, flags & ~O_NONBLOCK) != 0) {
         return detail::file_error(errno, step_of(path));
     }
     return opened;
+}
+
+/// What to use in place of `file` for something that has no positions.
+const char* remedy_for_kind(unsigned mode) noexcept {
+    switch (mode & S_IFMT) {
+        case S_IFDIR: return "name a file in it; std::filesystem::directory_iterator lists what there is";
+        case S_IFSOCK: return "adopt it as the stream that it is: tcp_stream or unix_stream, say";
+        case S_IFIFO:
+        case S_IFCHR: return "use pipe_reader or pipe_writer, or byte_source where it may be a file too";
+        default: return "await readable(), and make its own calls";
+    }
 }
 
 /// The state of an open file, if it is of a kind that can be used.
@@ -59,7 +71,7 @@ result<std::shared_ptr<detail::file_state>> state_of(descriptor opened, const st
     const off_t at = may_be ? ::lseek(opened.get(), 0, SEEK_CUR) : -1;
     if (at < 0) {
         return make_error(errc::invalid_option, step, std::string("it is ") + detail::kind_of_file(about.st_mode),
-                          "for pipes and terminals use pipe_reader or pipe_writer, for sockets a stream");
+                          remedy_for_kind(about.st_mode));
     }
     const int flags = ::fcntl(opened.get(), F_GETFL);
     if (flags < 0) { return detail::file_error(errno, step); }
@@ -112,10 +124,11 @@ task<result<file>> file::open(std::string path, file_options options) {
     co_return file(std::move(**ended));
 }
 
-result<file> file::adopt(descriptor of) {
+result<file> file::adopt(descriptor of, file_position whose) {
     const std::string step = "adopt descriptor " + std::to_string(of.get()) + " as a file";
     result<std::shared_ptr<detail::file_state>> made = state_of(std::move(of), step);
     if (!made) { return made.error(); }
+    (*made)->shares_position = whose == file_position::shared;
     return file(std::move(*made));
 }
 
@@ -162,7 +175,9 @@ descriptor file::release() noexcept {
     assert(state_ == nullptr || state_.use_count() == 1);
     if (state_ == nullptr) { return {}; }
     descriptor given = std::move(state_->file);
-    static_cast<void>(::lseek(given.get(), static_cast<off_t>(state_->position), SEEK_SET));
+    if (!state_->shares_position) {
+        static_cast<void>(::lseek(given.get(), static_cast<off_t>(state_->position), SEEK_SET));
+    }
     state_.reset();
     return given;
 }

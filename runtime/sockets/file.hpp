@@ -7,7 +7,8 @@
 //     const io_result got = co_await page->read_at(bytes, 0);
 //
 // Regular files, block devices, and other devices that have positions. Pipes, terminals and sockets are refused: pipe.hpp
-// and the streams are for those. Move-only; owns its descriptor, which is close-on-exec.
+// and the streams are for those, and byte_source.hpp for standard streams that may be any of these. Move-only; owns its
+// descriptor, which is close-on-exec.
 //
 // Reading and writing are requests to the kernel on io_uring. epoll cannot wait for a file: there, what lies in the page
 // cache is read at once, and all else is done by the threads of offload() (offload.hpp). Opening, sync(), size() and
@@ -43,6 +44,12 @@
 
 namespace fluxnet {
 
+/// Where read() and write() of a file begin, and go on.
+enum class file_position {
+    own,     ///< At a position of the handle's, which begins where the descriptor stands.
+    shared,  ///< Where the open file stands, as all its descriptors share that, those of other programs too.
+};
+
 class file {
 public:
     class [[nodiscard]] transfer_awaiter;
@@ -52,9 +59,9 @@ public:
     /// not_in_virtual_time, or the kernel's: ENOENT, EACCES, EEXIST, EISDIR, EMFILE, ...
     [[nodiscard]] static task<result<file>> open(std::string path, file_options options = {});
 
-    /// Owns a descriptor of such a file, open for whatever it was opened for. read() and write() begin at its position.
-    /// Errors: invalid_option (no file of the kinds above), or the kernel's. Three system calls.
-    [[nodiscard]] static result<file> adopt(descriptor of);
+    /// Owns a descriptor of such a file, open for whatever it was opened for. Errors: invalid_option (no file of the kinds
+    /// above), or the kernel's. Three system calls.
+    [[nodiscard]] static result<file> adopt(descriptor of, file_position whose = file_position::own);
 
     /// Fills `into` with what the file has from `offset` on. Completes when it is full, or at the end of the file with fewer
     /// bytes; with end_of_stream when there are none. Any number of transfers may be under way. `into` stays valid until
@@ -72,9 +79,12 @@ public:
     [[nodiscard]] transfer_awaiter read(std::span<std::byte> into) noexcept;
     [[nodiscard]] transfer_awaiter write(std::span<const std::byte> from) noexcept;
 
-    /// Where read() and write() go on; 0 in a file that was opened. Not of a file that was released or moved away.
-    [[nodiscard]] std::uint64_t position() const noexcept { return state_->position; }
-    void seek(std::uint64_t position) noexcept { state_->position = position; }
+    /// Where read() and write() go on; 0 in a file that was opened, or was released or moved away, which cannot be moved.
+    /// Means nothing with file_position::shared.
+    [[nodiscard]] std::uint64_t position() const noexcept { return state_ == nullptr ? 0 : state_->position; }
+    void seek(std::uint64_t position) noexcept {
+        if (state_ != nullptr) { state_->position = position; }
+    }
 
     /// Completes with the number of bytes in the file; 0 for devices. Errors: operation_canceled, closed,
     /// not_in_virtual_time, or the kernel's.
@@ -90,10 +100,11 @@ public:
     /// Cuts the file, or makes it longer by zeroes. Errors: as sync(); EINVAL when it is not open for writing.
     [[nodiscard]] task<wait_result> truncate(std::uint64_t size);
 
-    /// The descriptor's number; it stays the file's. Negative once the file was released.
+    /// The descriptor's number; it stays the file's. Negative once the file was released or moved away.
     [[nodiscard]] int fd() const noexcept { return state_ == nullptr ? -1 : state_->file.get(); }
 
-    /// Gives the descriptor away, whose own position is position() then. Not while the file is awaited. One system call.
+    /// Gives the descriptor away, whose own position is position() then, unless it was shared all along. Not while the file
+    /// is awaited. One system call.
     [[nodiscard]] descriptor release() noexcept;
 
 private:

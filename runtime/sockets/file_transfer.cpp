@@ -31,7 +31,7 @@ std::size_t advance(io_request& request, ssize_t by) noexcept {
     const auto count = static_cast<std::size_t>(by);
     request.data += count;
     request.size -= count;
-    request.offset += count;
+    if (request.offset != io_request::no_offset) { request.offset += count; }
     return count;
 }
 
@@ -72,9 +72,9 @@ void file_transfer::start() {
     }
     if (at_position_) {
         file_->in_use = uses_position_ = true;
-        rest_.offset = file_->position;
+        rest_.offset = file_->shares_position ? io_request::no_offset : file_->position;
     }
-    if (rest_.offset > most_offset) {
+    if (rest_.offset > most_offset && !(uses_position_ && file_->shares_position)) {
         complete(std::make_error_code(std::errc::invalid_argument));
     } else if (inside(home_executor()).reactor().serves_files()) {
         submit(rest_);
@@ -144,7 +144,7 @@ io_result file_transfer::end_transfer() noexcept {
         if (job_->number != 0) { ended = {job_->number, std::system_category()}; }
     }
     const bool reads = rest_.what == io_request::call::read;
-    if (uses_position_ && (reads || !file_->appends)) { file_->position += n_; }
+    if (uses_position_ && !file_->shares_position && (reads || !file_->appends)) { file_->position += n_; }
     leave();
     if (ended || n_ != 0 || !asked) { return {ended, n_}; }
     return {reads ? make_error_code(errc::end_of_stream) : std::make_error_code(std::errc::io_error), 0};

@@ -11,18 +11,21 @@
 namespace fluxnet {
 
 kernel_stream::shutdown_awaiter kernel_stream::shutdown_write() noexcept {
+    if (state_ == nullptr) { return shutdown_awaiter(errc::closed); }
     const bool done = ::shutdown(state_->fd(), SHUT_WR) == 0;
+    state_->write_ended = state_->write_ended || done;
     return shutdown_awaiter(done ? no_error : std::error_code(errno, std::system_category()));
 }
 
 descriptor kernel_stream::release() noexcept {
+    if (state_ == nullptr) { return {}; }
     descriptor socket = state_->release();
     state_.reset();
     return socket;
 }
 
 bool kernel_stream::read_awaiter::await_ready() noexcept {
-    refused_ = detail::why_not_read(*state_);
+    refused_ = detail::why_not_read(state_);
     if (refused_) { return true; }
     if (into_.empty()) { return detail::draw_here(); }
     return state_->pieces && state_->pieces->ready() && detail::draw_here();
@@ -112,7 +115,9 @@ void kernel_stream::write_awaiter::send_rest() noexcept try {
 
 void kernel_stream::write_awaiter::on_result(int result, unsigned) noexcept {
     if (result < 0) {
-        complete(lost_ ? make_error_code(errc::closed) : detail::failure_of(result));
+        // See write(): what the kernel has told once is EPIPE afterwards.
+        const bool broken_there = result == -EPIPE && !lost_ && !state_->write_ended;
+        complete(lost_ ? make_error_code(errc::closed) : detail::failure_of(broken_there ? -ECONNRESET : result));
         return;
     }
     n_ += static_cast<std::size_t>(result);

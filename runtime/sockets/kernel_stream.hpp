@@ -8,6 +8,7 @@
 // A model of the concept `stream` (stream.hpp). Move-only. Owns its socket, which is a blocking one: a call never waits in
 // the kernel all the same. Destroying it closes it; awaits on it that are under way end with `closed`. The kernel then goes
 // on sending what was written, or resets the connection if something that had arrived was not read (RFC 1122, 4.2.2.13).
+// Of a stream that was moved from or released every await ends at once with `closed`, and fd() is -1.
 //
 // Threads: used on one thread at a time, that of the executor where it is awaited. It may go to another executor while
 // nobody awaits it, unless somebody has borrowed: the executor of the first read_borrowed() goes on receiving for it.
@@ -50,7 +51,10 @@ public:
     /// Completes when the kernel has taken all of `from`, or with an error; n tells how much it has taken. `from` stays
     /// valid until then. One send(2) on epoll; on io_uring too, if no other coroutine is ready to run: otherwise the request
     /// goes with the turn. Errors: operation_canceled, closed, handle_in_use (another coroutine writes), or the kernel's:
-    /// EPIPE (no SIGPIPE is raised), ECONNRESET.
+    /// ECONNRESET (the peer has gone, or has broken the connection), EPIPE (this end has ended the direction before), and no
+    /// SIGPIPE. The kernel itself tells a reset once only, to whichever call asks first, and io_uring asks behind what a
+    /// request has sent in part and keeps the answer for itself; it says EPIPE from then on, as it does for a peer that had
+    /// ended its own direction. Therefore each EPIPE that does not come of shutdown_write() is told as the reset that it is.
     [[nodiscard]] write_awaiter write(std::span<const std::byte> from) noexcept;
 
     /// Completes with what has arrived, in a buffer of the executor's (socket_buffers.hpp), which goes back when the
@@ -61,8 +65,8 @@ public:
     /// Ends this direction: the peer reads what was written, and then end_of_stream. Completes at once. One system call.
     [[nodiscard]] shutdown_awaiter shutdown_write() noexcept;
 
-    /// The socket's number, for options; it stays the stream's.
-    [[nodiscard]] int fd() const noexcept { return state_->fd(); }
+    /// The socket's number, for options; it stays the stream's. -1 once it was moved from or released.
+    [[nodiscard]] int fd() const noexcept { return detail::fd_of(state_.get()); }
 
     /// Gives the socket away, which may hold what has not been read. Awaits under way end with `closed`. What was received
     /// ahead is gone: not after read_borrowed().
@@ -71,7 +75,8 @@ public:
 protected:
     ~kernel_stream() = default;
 
-    [[nodiscard]] detail::socket_state& state() const noexcept { return *state_; }
+    /// Tells whether shutdown_write() has ended this direction.
+    [[nodiscard]] bool has_ended_write() const noexcept { return state_ != nullptr && state_->write_ended; }
 
 private:
     std::unique_ptr<detail::socket_state> state_;
@@ -79,7 +84,8 @@ private:
 
 class [[nodiscard]] kernel_stream::read_awaiter final : private detail::stream_transfer, private detail::receiver_waiter {
 public:
-    read_awaiter(detail::socket_state& at, std::span<std::byte> into) noexcept : state_(&at), into_(into) {}
+    /// `at`: null for a stream that was moved from.
+    read_awaiter(detail::socket_state* at, std::span<std::byte> into) noexcept : state_(at), into_(into) {}
     ~read_awaiter() { leave(); }
 
     [[nodiscard]] bool await_ready() noexcept;
@@ -109,7 +115,8 @@ private:
 
 class [[nodiscard]] kernel_stream::write_awaiter final : private detail::stream_transfer {
 public:
-    write_awaiter(detail::socket_state& at, std::span<const std::byte> from) noexcept : state_(&at), from_(from) {}
+    /// `at`: null for a stream that was moved from.
+    write_awaiter(detail::socket_state* at, std::span<const std::byte> from) noexcept : state_(at), from_(from) {}
     ~write_awaiter() { leave(); }
 
     [[nodiscard]] bool await_ready() noexcept;
@@ -133,14 +140,15 @@ private:
     detail::socket_state* state_;  // null once the stream is gone
     std::span<const std::byte> from_;
     std::size_t n_ = 0;
-    bool in_use_ = false;  // another coroutine writes
+    bool refused_ = false;  // without waiting: there is no stream, or another coroutine writes
     bool stopping_ = false;
     bool lost_ = false;
 };
 
 class [[nodiscard]] kernel_stream::borrow_awaiter final : private detail::arrival_wait {
 public:
-    explicit borrow_awaiter(detail::socket_state& at) noexcept : state_(&at) {}
+    /// `at`: null for a stream that was moved from.
+    explicit borrow_awaiter(detail::socket_state* at) noexcept : state_(at) {}
     ~borrow_awaiter() { leave(); }
 
     [[nodiscard]] bool await_ready() noexcept;
@@ -178,20 +186,20 @@ private:
 };
 
 inline kernel_stream::read_awaiter kernel_stream::read(std::span<std::byte> into) noexcept {
-    return {*state_, into};
+    return {state_.get(), into};
 }
 
 inline kernel_stream::write_awaiter kernel_stream::write(std::span<const std::byte> from) noexcept {
-    return {*state_, from};
+    return {state_.get(), from};
 }
 
 inline kernel_stream::borrow_awaiter kernel_stream::read_borrowed() noexcept {
-    return borrow_awaiter(*state_);
+    return borrow_awaiter(state_.get());
 }
 
 inline bool kernel_stream::write_awaiter::await_ready() noexcept {
-    in_use_ = state_->writer != nullptr;
-    return in_use_ || (from_.empty() && detail::draw_here());
+    refused_ = state_ == nullptr || state_->writer != nullptr;
+    return refused_ || (from_.empty() && detail::draw_here());
 }
 
 inline void kernel_stream::write_awaiter::leave() noexcept {
@@ -199,14 +207,14 @@ inline void kernel_stream::write_awaiter::leave() noexcept {
 }
 
 inline io_result kernel_stream::write_awaiter::await_resume() noexcept {
-    if (in_use_) { return {errc::handle_in_use, 0}; }
+    if (refused_) { return {state_ == nullptr ? errc::closed : errc::handle_in_use, 0}; }
     const std::error_code ended = finish();
     leave();
     return {ended, n_};
 }
 
 inline bool kernel_stream::borrow_awaiter::await_ready() noexcept {
-    refused_ = detail::why_not_read(*state_);
+    refused_ = detail::why_not_read(state_);
     return refused_ || (state_->pieces && state_->pieces->ready() && detail::draw_here());
 }
 

@@ -3,6 +3,7 @@
 
 #include "fluxnet/runtime/core/signal_set.hpp"
 #include "fluxnet/runtime/sockets/detail/pidfd.hpp"
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -34,12 +35,6 @@ std::string limit_remedy(int number) {
 
 error system_error_of(int number, std::string step, std::string remedy) {
     return {{number, std::system_category()}, std::move(step), errno_text(number), std::move(remedy)};
-}
-
-/// Moves a descriptor away from 0, 1 and 2, which the child replaces one after the other.
-descriptor above_streams(descriptor any) noexcept {
-    if (!any || any.get() > STDERR_FILENO) { return any; }
-    return descriptor(::fcntl(any.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 }
 
 /// What exec takes: pointers to the strings, and a null. The strings stay the caller's; exec does not write to them.
@@ -130,7 +125,7 @@ result<void> launch::check() const {
 
 result<void> launch::open_directory() {
     if (options_.directory.empty()) { return {}; }
-    directory_ = above_streams(descriptor(::open(options_.directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)));
+    directory_ = descriptor(above_streams(::open(options_.directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)));
     int number = directory_ ? 0 : errno;
     if (number == 0 && ::faccessat(directory_.get(), ".", X_OK, AT_EACCESS) != 0) { number = errno; }
     if (number == 0) { return {}; }
@@ -144,7 +139,7 @@ result<void> launch::open_stream(std::size_t number, const process_stream& how) 
         case process_stream::kind::inherited: return {};
         case process_stream::kind::pipe: return open_pipe(number);
         case process_stream::kind::null:
-            programs_[number] = above_streams(descriptor(::open("/dev/null", O_RDWR | O_CLOEXEC)));
+            programs_[number] = descriptor(above_streams(::open("/dev/null", O_RDWR | O_CLOEXEC)));
             if (programs_[number]) { return {}; }
             return system_error_of(errno, "open /dev/null as " + std::string(stream_names[number]), limit_remedy(errno));
         case process_stream::kind::given: break;
@@ -164,14 +159,17 @@ result<void> launch::open_pipe(std::size_t number) {
     int ends[2];
     const bool input = number == STDIN_FILENO;
     const int made = input ? ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) : ::pipe2(ends, O_CLOEXEC);
+    int refusal = errno;
     if (made == 0) {
-        programs_[number] = descriptor(ends[1]);
-        streams[number] = descriptor(ends[0]);
+        streams[number] = descriptor(above_streams(ends[0]));
+        refusal = errno;
+        // The child replaces 0, 1 and 2 one after the other.
+        programs_[number] = descriptor(above_streams(ends[1]));
+        if (streams[number]) { refusal = errno; }
         if (input) { ::shutdown(streams[number].get(), SHUT_RD); }  // the program cannot fill its input with output
-        programs_[number] = above_streams(std::move(programs_[number]));
     }
-    if (made == 0 && programs_[number]) { return {}; }
-    return system_error_of(errno, "make a pipe for " + std::string(stream_names[number]), limit_remedy(errno));
+    if (made == 0 && programs_[number] && streams[number]) { return {}; }
+    return system_error_of(refusal, "make a pipe for " + std::string(stream_names[number]), limit_remedy(refusal));
 }
 
 result<void> launch::reserve_pidfd() {

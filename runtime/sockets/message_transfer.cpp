@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/sockets/detail/message_transfer.hpp"
 
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -32,10 +34,15 @@ message_transfer::~message_transfer() {
 
 void message_transfer::receive(int flags) {
     receives_ = true;
+    if (fd_ < 0) {
+        complete(errc::closed);
+        return;
+    }
     submit(io_request::receive_message(fd_, message_.to_receive(), flags));
 }
 
 void message_transfer::send() {
+    if (fd_ < 0) { trouble_ = errc::closed; }
     if (trouble_) {
         complete(trouble_);
         return;
@@ -81,10 +88,11 @@ void message_transfer::take_descriptors() noexcept {
         for (; content.size() >= sizeof(int); content = content.subspan(sizeof(int))) {
             int number = -1;
             std::memcpy(&number, content.data(), sizeof number);
-            descriptor taken(number);
+            descriptor taken(received_ == nullptr ? number : above_streams(number));
             if (received_ == nullptr) { continue; }
             try {
-                received_->push_back(std::move(taken));
+                if (!taken) { trouble_ = {errno, std::system_category()}; }
+                if (taken) { received_->push_back(std::move(taken)); }
             } catch (const std::bad_alloc&) { trouble_ = errc::out_of_memory; }
         }
     });

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/sockets/detail/pidfd.hpp"
 
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
+
 #include <cerrno>
 #include <mutex>
 #include <new>
@@ -43,7 +45,7 @@ left_behind& all_left_behind() {
 }  // namespace
 
 descriptor open_process(pid_t pid) noexcept {
-    return descriptor(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    return descriptor(above_streams(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))));
 }
 
 std::error_code signal_process(int pidfd, int signal) noexcept {

@@ -8,7 +8,8 @@
 //     const io_result got = co_await out.read(bytes);  // and then end_of_stream
 //
 // read() and write() are those of the concept `stream` (stream.hpp), a half of it for each end. Move-only; an end owns its
-// descriptor, and destroying it closes it; an await on it that is under way ends with `closed`.
+// descriptor, and destroying it closes it; an await on it that is under way ends with `closed`, and so does every await on
+// an end that was moved from or released, at once.
 //
 // No call waits in the kernel: one that would is made again when the reactor says that the descriptor is ready. That does
 // not need O_NONBLOCK, which all programs with the same pipe would share: an end that is adopted leaves it as it is. A
@@ -42,10 +43,11 @@ public:
     class [[nodiscard]] read_awaiter;
 
     /// Owns a descriptor that can be read: subprocess::release_stdout(), or the end of a FIFO. Errors: invalid_option (a
-    /// file on a disk, for which file::adopt() is; or not open for reading), or the kernel's.
+    /// file on a disk, for which byte_source and file are; or not open for reading), or the kernel's.
     [[nodiscard]] static result<pipe_reader> adopt(descriptor of);
 
-    /// The same with a duplicate of `fd`, which stays the caller's: STDIN_FILENO.
+    /// The same with a duplicate of `fd`, which stays the caller's: STDIN_FILENO, if it is no file (byte_source.hpp reads
+    /// whatever it is).
     [[nodiscard]] static result<pipe_reader> duplicate(int fd);
 
     /// Completes with what has arrived, n >= 1 bytes, as soon as there is something. `into` stays valid until then; an empty
@@ -54,8 +56,8 @@ public:
     /// not_in_virtual_time, or the kernel's.
     [[nodiscard]] read_awaiter read(std::span<std::byte> into) noexcept;
 
-    /// The descriptor's number; it stays the reader's. Negative once it was given away.
-    [[nodiscard]] int fd() const noexcept { return state_->fd(); }
+    /// The descriptor's number; it stays the reader's. Negative once it was given away or moved.
+    [[nodiscard]] int fd() const noexcept { return detail::fd_of(state_.get()); }
 
     /// Gives the descriptor away. An await under way ends with `closed`.
     [[nodiscard]] descriptor release() noexcept;
@@ -75,7 +77,7 @@ public:
     /// Owns a descriptor that can be written to. Errors: as pipe_reader::adopt().
     [[nodiscard]] static result<pipe_writer> adopt(descriptor of);
 
-    /// The same with a duplicate of `fd`, which stays the caller's: STDOUT_FILENO.
+    /// The same with a duplicate of `fd`, which stays the caller's: STDOUT_FILENO, likewise (byte_sink).
     [[nodiscard]] static result<pipe_writer> duplicate(int fd);
 
     /// Completes when the kernel has taken all of `from`, or with an error; n tells how much it has taken. `from` stays
@@ -88,8 +90,9 @@ public:
     /// writes say `closed`, and so does one under way. Completes at once.
     [[nodiscard]] kernel_stream::shutdown_awaiter shutdown_write() noexcept;
 
-    /// The descriptor's number; it stays the writer's. Negative once it was given away or shut down.
-    [[nodiscard]] int fd() const noexcept { return state_->fd(); }
+    /// The descriptor's number; it stays the writer's. Negative once it was given away, moved or shut
+    /// down.
+    [[nodiscard]] int fd() const noexcept { return detail::fd_of(state_.get()); }
 
     /// Gives the descriptor away. An await under way ends with `closed`.
     [[nodiscard]] descriptor release() noexcept;
@@ -107,7 +110,7 @@ private:
 
 class [[nodiscard]] pipe_reader::read_awaiter final : private detail::pipe_transfer {
 public:
-    read_awaiter(detail::socket_state& at, std::span<std::byte> into) noexcept
+    read_awaiter(detail::socket_state* at, std::span<std::byte> into) noexcept
         : pipe_transfer(at, &detail::socket_state::reader, into.size()), into_(into) {}
 
     [[nodiscard]] bool await_ready() noexcept { return over_at_once(); }
@@ -132,7 +135,7 @@ private:
 
 class [[nodiscard]] pipe_writer::write_awaiter final : private detail::pipe_transfer {
 public:
-    write_awaiter(detail::socket_state& at, std::span<const std::byte> from) noexcept
+    write_awaiter(detail::socket_state* at, std::span<const std::byte> from) noexcept
         : pipe_transfer(at, &detail::socket_state::writer, from.size()), from_(from) {}
 
     [[nodiscard]] bool await_ready() noexcept { return over_at_once(); }

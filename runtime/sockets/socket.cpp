@@ -2,6 +2,7 @@
 #include "fluxnet/runtime/sockets/detail/socket.hpp"
 
 #include "fluxnet/runtime/sockets/detail/call_error.hpp"
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
 
 #include <cerrno>
 #include <utility>
@@ -37,6 +38,7 @@ const char* remedy_for(int number) noexcept {
 const char* remedy_for(errc condition) noexcept {
     switch (condition) {
         case errc::operation_canceled: return "none is needed: the program asked for it";
+        case errc::closed: return "use the object that the socket was moved to, or open another";
         case errc::not_in_virtual_time: return "use the in-memory network of the simulation in its place";
         default: return "see the condition";
     }
@@ -62,7 +64,7 @@ error socket_error(int number, std::string step) {
 }
 
 result<descriptor> make_socket(int family, int type, int protocol, const std::string& purpose) {
-    descriptor socket(::socket(family, type | SOCK_CLOEXEC, protocol));
+    descriptor socket(above_streams(::socket(family, type | SOCK_CLOEXEC, protocol)));
     if (!socket) { return socket_error(errno, purpose + ": make a socket"); }
     return socket;
 }

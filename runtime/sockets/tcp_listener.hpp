@@ -42,13 +42,14 @@ public:
 
     /// Completes with the next connection, in the order in which they came. Errors: operation_canceled (none was taken),
     /// closed, handle_in_use (another coroutine accepts), wrong_executor, no descriptors (told once, see above).
-    [[nodiscard]] accept_awaiter accept() noexcept { return {*acceptor_, "tcp_listener::accept"}; }
+    [[nodiscard]] accept_awaiter accept() noexcept { return {acceptor_.get(), "tcp_listener::accept"}; }
 
     /// Where it listens. One system call.
     [[nodiscard]] proto::ip_endpoint local_endpoint() const noexcept;
 
-    /// The socket's number, for options; it stays the listener's.
-    [[nodiscard]] int fd() const noexcept { return acceptor_->fd(); }
+    /// The socket's number, for options; it stays the listener's. -1 once it was moved from: accept()
+    /// says `closed` then.
+    [[nodiscard]] int fd() const noexcept { return acceptor_.fd(); }
 
 private:
     detail::acceptor_owner acceptor_;

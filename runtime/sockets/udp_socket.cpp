@@ -84,6 +84,7 @@ result<udp_socket> udp_socket::bind(const proto::ip_endpoint& at, const udp_opti
 }
 
 result<void> udp_socket::connect(const proto::ip_endpoint& peer) {
+    if (fd() < 0) { return detail::socket_error(make_error_code(errc::closed), "send datagrams to " + peer.to_string()); }
     const detail::socket_address address(peer);
     if (::connect(fd(), &address.get(), address.size()) == 0) { return {}; }
     return detail::socket_error(errno, "send datagrams to " + peer.to_string());
@@ -92,6 +93,7 @@ result<void> udp_socket::connect(const proto::ip_endpoint& peer) {
 result<void> udp_socket::change_membership(const proto::ip_address& group, const std::string& interface, bool join) {
     const std::string step = (join ? "join the group " : "leave the group ") + group.to_string() +
                              (interface.empty() ? "" : " on interface " + interface);
+    if (fd() < 0) { return detail::socket_error(make_error_code(errc::closed), step); }
     group_req request{};
     if (!interface.empty()) {
         request.gr_interface = ::if_nametoindex(interface.c_str());

@@ -8,7 +8,7 @@
 //
 // A model of the concept `datagram_socket`. Move-only; owns its socket, which is a blocking one: a call never waits in the
 // kernel all the same. Any number of coroutines may await it: each datagram goes to one of them. Destroy it when no
-// coroutine awaits it.
+// coroutine awaits it. Of one that was moved from every call says `closed`, at once.
 //
 // Threads: used on one thread at a time, that of the executor where it is awaited; it may go to another one while nobody
 // awaits it. Source: udp(7), RFC 768.
@@ -104,8 +104,8 @@ public:
     /// Where it is bound. One system call.
     [[nodiscard]] proto::ip_endpoint local_endpoint() const noexcept;
 
-    /// The socket's number, for options; it stays this object's.
-    [[nodiscard]] int fd() const noexcept { return state_->fd(); }
+    /// The socket's number, for options; it stays this object's. -1 once it was moved from.
+    [[nodiscard]] int fd() const noexcept { return detail::fd_of(state_.get()); }
 
 private:
     [[nodiscard]] result<void> change_membership(const proto::ip_address& group, const std::string& interface, bool join);
@@ -115,7 +115,7 @@ private:
 
 class [[nodiscard]] udp_socket::recv_awaiter final : private detail::datagram_transfer {
 public:
-    recv_awaiter(detail::socket_state& at, std::span<std::byte> into) noexcept : datagram_transfer(at, into) {}
+    recv_awaiter(detail::socket_state* at, std::span<std::byte> into) noexcept : datagram_transfer(at, into) {}
 
     using datagram_transfer::await_ready;
 
@@ -135,7 +135,7 @@ private:
 
 class [[nodiscard]] udp_socket::segments_awaiter final : private detail::datagram_transfer {
 public:
-    segments_awaiter(detail::socket_state& at, std::span<std::byte> into) noexcept : datagram_transfer(at, into) {}
+    segments_awaiter(detail::socket_state* at, std::span<std::byte> into) noexcept : datagram_transfer(at, into) {}
 
     using datagram_transfer::await_ready;
 
@@ -155,7 +155,7 @@ private:
 
 class [[nodiscard]] udp_socket::send_awaiter final : private detail::datagram_transfer {
 public:
-    send_awaiter(detail::socket_state& at, std::span<const std::byte> from, const proto::ip_endpoint* peer,
+    send_awaiter(detail::socket_state* at, std::span<const std::byte> from, const proto::ip_endpoint* peer,
                  std::uint16_t segment = 0) noexcept
         : datagram_transfer(at, from, peer, segment) {}
 
@@ -177,7 +177,7 @@ private:
 
 class [[nodiscard]] udp_socket::recv_many_awaiter final : private detail::readiness_transfer {
 public:
-    recv_many_awaiter(detail::socket_state& at, std::span<datagram> into) noexcept
+    recv_many_awaiter(detail::socket_state* at, std::span<datagram> into) noexcept
         : readiness_transfer(at, &detail::socket_state::reader), into_(into) {}
 
     [[nodiscard]] bool await_ready() noexcept { return ready_at_once(); }
@@ -199,7 +199,7 @@ private:
 
 class [[nodiscard]] udp_socket::send_many_awaiter final : private detail::readiness_transfer {
 public:
-    send_many_awaiter(detail::socket_state& at, std::span<const datagram> from) noexcept
+    send_many_awaiter(detail::socket_state* at, std::span<const datagram> from) noexcept
         : readiness_transfer(at, &detail::socket_state::writer), from_(from) {}
 
     [[nodiscard]] bool await_ready() noexcept { return ready_at_once(); }
@@ -220,27 +220,27 @@ private:
 };
 
 inline udp_socket::recv_awaiter udp_socket::recv_from(std::span<std::byte> into) noexcept {
-    return {*state_, into};
+    return {state_.get(), into};
 }
 inline udp_socket::segments_awaiter udp_socket::recv_segments(std::span<std::byte> into) noexcept {
-    return {*state_, into};
+    return {state_.get(), into};
 }
 inline udp_socket::send_awaiter udp_socket::send_to(std::span<const std::byte> from,
                                                     const proto::ip_endpoint& peer) noexcept {
-    return {*state_, from, &peer};
+    return {state_.get(), from, &peer};
 }
 inline udp_socket::send_awaiter udp_socket::send(std::span<const std::byte> from) noexcept {
-    return {*state_, from, nullptr};
+    return {state_.get(), from, nullptr};
 }
 inline udp_socket::send_awaiter udp_socket::send_segments(std::span<const std::byte> from, std::uint16_t segment,
                                                           const proto::ip_endpoint& peer) noexcept {
-    return {*state_, from, &peer, segment};
+    return {state_.get(), from, &peer, segment};
 }
 inline udp_socket::recv_many_awaiter udp_socket::recv_many(std::span<datagram> into) noexcept {
-    return {*state_, into};
+    return {state_.get(), into};
 }
 inline udp_socket::send_many_awaiter udp_socket::send_many(std::span<const datagram> from) noexcept {
-    return {*state_, from};
+    return {state_.get(), from};
 }
 
 }  // namespace fluxnet

@@ -7,6 +7,7 @@
 #include "fluxnet/runtime/sockets/unix_listener.hpp"
 #include "fluxnet/runtime/sockets/unix_seqpacket.hpp"
 #include "fluxnet/runtime/sockets/unix_stream.hpp"
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
 
 #include <cerrno>
 #include <string>
@@ -21,7 +22,11 @@ result<std::pair<descriptor, descriptor>> make_pair_of(int type) {
     if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, made) != 0) {
         return detail::socket_error(errno, "make a pair of Unix sockets");
     }
-    return std::pair(descriptor(made[0]), descriptor(made[1]));
+    descriptor first(detail::above_streams(made[0]));
+    const int refusal = errno;
+    descriptor second(detail::above_streams(made[1]));
+    if (!first || !second) { return detail::socket_error(first ? errno : refusal, "make a pair of Unix sockets"); }
+    return std::pair(std::move(first), std::move(second));
 }
 
 template <class Socket>

@@ -55,7 +55,8 @@ public:
     /// Where it is bound. One system call.
     [[nodiscard]] unix_address local_address() const;
 
-    /// The socket's number, for options; it stays this object's.
+    /// The socket's number, for options; it stays this object's. -1 once it was moved from: every await then ends with
+    /// `closed`.
     [[nodiscard]] int fd() const noexcept { return socket_.get(); }
 
 private:

@@ -46,13 +46,14 @@ public:
     explicit basic_unix_listener(descriptor socket) : acceptor_(std::move(socket)) {}
 
     /// Completes with the next connection, in the order in which they came. Errors: as tcp_listener::accept().
-    [[nodiscard]] accept_awaiter accept() noexcept { return {*acceptor_, "unix_listener::accept"}; }
+    [[nodiscard]] accept_awaiter accept() noexcept { return {acceptor_.get(), "unix_listener::accept"}; }
 
     /// Where it listens. One system call.
     [[nodiscard]] unix_address local_address() const { return detail::local_address_of(fd()); }
 
-    /// The socket's number, for options; it stays the listener's.
-    [[nodiscard]] int fd() const noexcept { return acceptor_->fd(); }
+    /// The socket's number, for options; it stays the listener's. -1 once it was moved from: accept()
+    /// says `closed` then.
+    [[nodiscard]] int fd() const noexcept { return acceptor_.fd(); }
 
 private:
     detail::acceptor_owner acceptor_;

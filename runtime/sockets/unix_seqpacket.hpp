@@ -51,7 +51,8 @@ public:
     /// 16 came: the kernel has closed the rest.
     [[nodiscard]] recv_awaiter recv(std::span<std::byte> into, std::vector<descriptor>& descriptors) noexcept;
 
-    /// The socket's number, for options; it stays this object's.
+    /// The socket's number, for options; it stays this object's. -1 once it was moved from: every await then ends with
+    /// `closed`.
     [[nodiscard]] int fd() const noexcept { return socket_.get(); }
 
 private:
@@ -61,7 +62,7 @@ private:
 class [[nodiscard]] unix_seqpacket::send_awaiter final : private detail::message_transfer {
 public:
     send_awaiter(int fd, std::span<const std::byte> from, std::span<const int> descriptors) noexcept
-        : message_transfer(fd, from, descriptors, nullptr), empty_(from.empty()) {}
+        : message_transfer(fd, from, descriptors, nullptr), empty_(fd >= 0 && from.empty()) {}
 
     [[nodiscard]] bool await_ready() const noexcept { return empty_; }
 

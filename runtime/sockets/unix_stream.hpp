@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <span>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -39,7 +40,7 @@ public:
 
     /// Sends bytes, at least one, and with them duplicates of descriptors, 16 at most; those stay the caller's. Completes
     /// when the kernel has taken all or a part of the bytes; n tells. The descriptors go with the first of them. Not while
-    /// another coroutine writes.
+    /// another coroutine writes. Errors: as write(); argument_list_too_long (std::errc: too many descriptors).
     [[nodiscard]] send_awaiter send_with(std::span<const std::byte> from, std::span<const int> descriptors) noexcept;
 
     /// Completes with bytes that have arrived; the descriptors that came with them are put at the end of `descriptors`,
@@ -51,8 +52,9 @@ public:
 
 class [[nodiscard]] unix_stream::send_awaiter final : private detail::message_transfer {
 public:
-    send_awaiter(int fd, std::span<const std::byte> from, std::span<const int> descriptors) noexcept
-        : message_transfer(fd, from, descriptors, nullptr) {}
+    /// `ended`: the direction has been ended here.
+    send_awaiter(int fd, std::span<const std::byte> from, std::span<const int> descriptors, bool ended) noexcept
+        : message_transfer(fd, from, descriptors, nullptr), ended_here_(ended) {}
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
 
@@ -63,11 +65,14 @@ public:
 
     io_result await_resume() noexcept {
         const std::error_code ended = finish();
-        return {ended, n()};
+        const bool broken_there = ended == std::errc::broken_pipe && !ended_here_;  // see kernel_stream::write()
+        return {broken_there ? std::make_error_code(std::errc::connection_reset) : ended, n()};
     }
 
 private:
     [[nodiscard]] const char* name() const noexcept override { return "unix_stream::send_with"; }
+
+    const bool ended_here_;
 };
 
 class [[nodiscard]] unix_stream::recv_awaiter final : private detail::message_transfer {
@@ -93,7 +98,7 @@ private:
 
 inline unix_stream::send_awaiter unix_stream::send_with(std::span<const std::byte> from,
                                                         std::span<const int> descriptors) noexcept {
-    return {fd(), from, descriptors};
+    return {fd(), from, descriptors, has_ended_write()};
 }
 inline unix_stream::recv_awaiter unix_stream::recv_with(std::span<std::byte> into,
                                                         std::vector<descriptor>& descriptors) noexcept {

@@ -61,6 +61,10 @@ void tls_engine::freeing::operator()(ssl_st* gone) const noexcept {
 tls_engine::~tls_engine() = default;
 
 result<std::unique_ptr<tls_engine>> tls_engine::make(const tls_context& context, std::string_view host, bool is_server) {
+    if (context.settings() == nullptr) {
+        return make_error(errc::closed, is_server ? "accept TLS" : "connect by TLS", "the context was moved from",
+                          "use the context that it was moved to; contexts may be copied");
+    }
     if (context.settings()->is_server != is_server) {
         return make_error(errc::invalid_option, is_server ? "accept TLS" : "connect by TLS",
                           is_server ? "the context is a client's" : "the context is a server's",

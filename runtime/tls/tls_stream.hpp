@@ -36,6 +36,7 @@
 #include "fluxnet/runtime/tls/tls_errc.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
+#include <cassert>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -95,14 +96,20 @@ public:
 
     [[nodiscard]] bool is_open() const noexcept { return connection_ != nullptr; }
 
-    // Of an open stream:
-
-    /// The stream below, for its endpoints and options; what is read from it or written to it breaks the connection.
-    [[nodiscard]] S& below() noexcept { return *connection_->below; }
-    /// The protocol that ALPN chose; empty without.
-    [[nodiscard]] std::string_view protocol() const noexcept { return connection_->engine->protocol(); }
-    /// What broke the connection, in OpenSSL's words; empty while nothing has.
-    [[nodiscard]] const std::string& failure_text() const noexcept { return connection_->engine->failure_text(); }
+    /// The stream below, for its endpoints and options; what is read from it or written to it breaks the connection. Of an
+    /// open stream only: see is_open().
+    [[nodiscard]] S& below() noexcept {
+        assert(is_open() && "a stream that was closed or moved from has none below");
+        return *connection_->below;
+    }
+    /// The protocol that ALPN chose; empty without, and of a stream that is not open.
+    [[nodiscard]] std::string_view protocol() const noexcept {
+        return is_open() ? connection_->engine->protocol() : std::string_view();
+    }
+    /// What broke the connection, in OpenSSL's words; empty while nothing has, and of a stream that is not open.
+    [[nodiscard]] std::string_view failure_text() const noexcept {
+        return is_open() ? std::string_view(connection_->engine->failure_text()) : std::string_view();
+    }
 
 private:
     using connection = detail::tls_connection<S>;

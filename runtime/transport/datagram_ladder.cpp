@@ -3,14 +3,21 @@
 
 #include "fluxnet/proto/ethernet.hpp"
 #include "fluxnet/runtime/sockets/detail/socket.hpp"
+#include "fluxnet/xsk/base/detail/refusals.hpp"
 #include "fluxnet/xsk/kernel.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
 #include <utility>
 
+#include <ifaddrs.h>
 #include <linux/filter.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 namespace fluxnet {
@@ -28,6 +35,7 @@ namespace detail {
 namespace {
 
 constexpr std::size_t longest_by_ipv4 = 65'535 - 20 - 8;
+constexpr std::size_t most_of_a_rung = 2400;         // octets: it may be several refusals itself
 constexpr std::size_t longest_by_ipv6 = 65'535 - 8;  // the length of an IPv6 packet does not count its header
 
 /// Has a socket receive nothing: each datagram to it is dropped before it is queued, and nobody is told.
@@ -36,6 +44,24 @@ result<void> deafen(udp_socket& socket, const std::string& step) {
     const sock_fprog filter{1, &nothing};
     if (::setsockopt(socket.fd(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0) { return {}; }
     return socket_error(errno, step + " (SO_ATTACH_FILTER)");
+}
+
+/// The length of the prefix that the kernel has for an address of its own.
+std::optional<unsigned> prefix_of(proto::ipv4_address address) noexcept {
+    ifaddrs* all = nullptr;
+    if (::getifaddrs(&all) != 0) { return std::nullopt; }
+    const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owned(all, &::freeifaddrs);
+    const auto word_of = [](const sockaddr* of) {
+        sockaddr_in found{};
+        std::memcpy(&found, of, sizeof found);
+        return ntohl(found.sin_addr.s_addr);
+    };
+    for (const ifaddrs* each = all; each != nullptr; each = each->ifa_next) {
+        if (each->ifa_addr == nullptr || each->ifa_netmask == nullptr || each->ifa_addr->sa_family != AF_INET) { continue; }
+        if (word_of(each->ifa_addr) != address.to_host_order()) { continue; }
+        return static_cast<unsigned>(std::countl_one(word_of(each->ifa_netmask)));
+    }
+    return std::nullopt;
 }
 
 }  // namespace
@@ -88,10 +114,8 @@ error datagram_ladder::all_refused() const {
     const error& last = refusals_.back().why;
     if (refusals_.size() == 1) { return last; }
     std::string causes;
-    for (const auto& [rung, why] : refusals_) {
-        causes += (causes.empty() ? "" : "; ") + std::string(name(rung)) + ": " + why.step + ": " + why.cause;
-    }
-    return {last.code, step, std::move(causes), last.remedy};
+    for (const auto& [rung, why] : refusals_) { add_refusal(causes, why, name(rung), most_of_a_rung); }
+    return {last.code, step, std::move(causes), any_remedy};
 }
 
 result<void> datagram_ladder::open(datagram_rung rung) {
@@ -125,6 +149,11 @@ result<void> datagram_ladder::open_frames(datagram_rung rung) {
 result<void> datagram_ladder::check_frames(const std::string& step) const {
     if (!options_.frames) {
         return make_error(errc::invalid_option, step, "no interface is given", "set datagram_options::frames");
+    }
+    if (options_.prefix_length.value_or(0) > 32) {
+        return make_error(errc::invalid_option, step,
+                          "the prefix of the network has " + std::to_string(*options_.prefix_length) + " bits",
+                          "set datagram_options::prefix_length to 32 at most");
     }
     const proto::ip_address& address = options_.local.address;
     if (!address.is_v4()) {
@@ -172,6 +201,10 @@ void datagram_ladder::use(datagram_rung rung, async_sockets opened) {
         station_.emplace(hardware, options_.local.address.v4(), options_.local.port);
         for (const auto& [address, at] : options_.neighbours) { station_->add_neighbour(address, at); }
         if (options_.gateway) { station_->set_gateway(*options_.gateway); }
+        const std::optional<unsigned> known = port_keeper_ ? prefix_of(options_.local.address.v4()) : std::nullopt;
+        if (const auto length = options_.prefix_length ? options_.prefix_length : known) {
+            station_->set_prefix_length(*length);
+        }
     }
     station_->set_hardware(hardware);
     notes_ = opened.notes;
@@ -181,7 +214,21 @@ void datagram_ladder::use(datagram_rung rung, async_sockets opened) {
                          " receives is taken from the kernel, not only datagrams to " + options_.local.to_string() +
                          ": the XDP program cannot tell them apart");
     }
+    if (rung == datagram_rung::af_xdp && interface.driver == "veth") {
+        notes_.push_back(
+            interface.name +
+            " is a veth: datagrams whose checksums their sender leaves to the device come without, and are "
+            "dropped (count().dropped_for(reason::udp_bad_checksum)): run 'ethtool -K PEER tx off' for its other "
+            "end");
+    }
     frames_.emplace(std::move(opened));
+}
+
+bool datagram_ladder::is_link_down() const {
+    const socket_options& socket = options_.frames->socket();
+    fluxnet::kernel& calls = socket.calls != nullptr ? *socket.calls : system_kernel();
+    interface_info now;
+    return calls.find_interface(socket.interface.c_str(), now) >= 0 && !(now.up && now.carrier);
 }
 
 std::span<packet> datagram_ladder::make_room() noexcept {

@@ -61,6 +61,10 @@ struct datagram_options {
     /// Our address on the link; the interface's own when not given.
     std::optional<proto::mac_address> hardware;
 
+    /// The length of the network's prefix (24 of 192.0.2.0/24), by which frames to the network's broadcast address are
+    /// known; at most 32. Not given: that of the kernel, where it has the address; elsewhere only 255.255.255.255 is known.
+    std::optional<unsigned> prefix_length;
+
     /// The next hop of frames, as proto::udp_station finds it: a neighbour of these; else the gateway; without a gateway the
     /// station that was last heard with the address, and then the one that answers to ARP. The kernel's UDP uses the
     /// kernel's routes instead.
@@ -74,7 +78,9 @@ struct datagram_options {
 
     /// Where the kernel's UDP is bound, if not at `local`: an address that outlives the interface, for one.
     std::optional<proto::ip_endpoint> kernel_local;
-    udp_options kernel;  ///< The text of its `interface` outlives the transport.
+    /// The text of its `interface` outlives the transport. Its `broadcast` is for frames too: without it nothing is sent to
+    /// a broadcast address.
+    udp_options kernel;
 
     /// Called after each move, on the executor's thread, by the coroutine whose await has met the end of the rung; what it
     /// throws leaves that await. It must not destroy the transport.

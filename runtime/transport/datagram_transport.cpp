@@ -56,6 +56,7 @@ task<std::error_code> overhear(datagram_ladder& ladder) {
 }
 
 task<datagram_result> receive(owned_ladder ladder, std::span<std::byte> into) {
+    if (ladder == nullptr) { co_return failed(errc::closed); }
     const claim only(ladder->receiving);
     if (!only.is_mine()) { co_return failed(errc::handle_in_use); }
     if (into.empty()) { co_return datagram_result(); }
@@ -137,6 +138,9 @@ task<std::error_code> listen_for_arp(datagram_ladder& ladder, std::chrono::stead
 std::error_code refuse(const datagram_ladder& ladder, std::size_t size, const proto::ip_endpoint& peer) noexcept {
     if (!peer.address.is_v4()) { return std::make_error_code(std::errc::address_family_not_supported); }
     if (peer.port == 0) { return std::make_error_code(std::errc::invalid_argument); }
+    if (ladder.station()->is_broadcast(peer.address.v4()) && !ladder.may_broadcast()) {
+        return std::make_error_code(std::errc::permission_denied);
+    }
     if (size > ladder.longest_datagram()) { return std::make_error_code(std::errc::message_size); }
     return no_error;
 }
@@ -150,8 +154,10 @@ public:
     [[nodiscard]] std::error_code refuse(proto::ipv4_address address) {
         const bool asks = ladder_.arp_requests() != 0 && ladder_.station()->is_askable(address);
         now_ = ladder_.loop().now();
-        if (!begin_) { begin_ = now_; }
+        const bool begins = !begin_;
+        if (begins) { begin_ = now_; }
         const bool goes_on = now_ - *begin_ < ladder_.arp_requests() * ladder_.arp_wait();
+        if (asks && (begins || !goes_on) && ladder_.is_link_down()) { return errc::link_down; }
         return asks && goes_on ? no_error : std::make_error_code(std::errc::host_unreachable);
     }
 
@@ -182,6 +188,7 @@ bool fill_frame(const datagram_ladder& ladder, packet& one, const std::optional<
 }
 
 task<io_result> transmit(owned_ladder ladder, std::span<const std::byte> from, proto::ip_endpoint peer) {
+    if (ladder == nullptr) { co_return io_result{errc::closed, 0}; }
     search searching(*ladder);
     for (;;) {
         if (ladder->ended()) { co_return io_result{ladder->ended(), 0}; }
@@ -239,27 +246,29 @@ task<io_result> datagram_transport::send_to(std::span<const std::byte> from, pro
 }
 
 proto::ip_endpoint datagram_transport::local_endpoint() const noexcept {
-    return ladder_->local_endpoint();
+    return ladder_ == nullptr ? proto::ip_endpoint() : ladder_->local_endpoint();
 }
 
 std::optional<datagram_rung> datagram_transport::took() const noexcept {
-    return ladder_->took();
+    return ladder_ == nullptr ? std::nullopt : ladder_->took();
 }
 
 const std::vector<datagram_refusal>& datagram_transport::refusals() const noexcept {
-    return ladder_->refusals();
+    static const std::vector<datagram_refusal> none;
+    return ladder_ == nullptr ? none : ladder_->refusals();
 }
 
 const std::vector<std::string>& datagram_transport::notes() const noexcept {
-    return ladder_->notes();
+    static const std::vector<std::string> none;
+    return ladder_ == nullptr ? none : ladder_->notes();
 }
 
 std::size_t datagram_transport::longest_datagram() const noexcept {
-    return ladder_->longest_datagram();
+    return ladder_ == nullptr ? 0 : ladder_->longest_datagram();
 }
 
 udp_station::counters datagram_transport::count() const noexcept {
-    return ladder_->station() ? ladder_->station()->count() : udp_station::counters{};
+    return ladder_ != nullptr && ladder_->station() ? ladder_->station()->count() : udp_station::counters{};
 }
 
 }  // namespace fluxnet

@@ -25,7 +25,12 @@
 // - Frames that are no datagram for this endpoint are dropped and counted by their reason, see proto::udp_station: bad
 //   checksums, fragments, other ports, VLAN tags. Datagrams are not fragmented: longest_datagram() tells how long they may
 //   be.
-// - IPv4 only, and no broadcast or multicast.
+// - IPv4 only. What is sent to a group goes to its address on the link, with a time to live of 1, and to a broadcast address
+//   to all of the link; neither is received.
+// - A sender on the other end of a veth leaves its checksums to a device that never computes them. Over AF_PACKET the kernel
+//   tells, and they are finished here. Over AF_XDP nothing tells: such datagrams are dropped, and counted
+//   (count().dropped_for(proto::reason::udp_bad_checksum)); notes() says so of such an interface. Have the sender compute
+//   them: `ethtool -K PEER tx off`, where PEER is the other end.
 // - Where the kernel has the address too, a UDP socket of the kernel's keeps the port, so that no other program takes it and
 //   the kernel does not answer "port unreachable". That socket receives nothing.
 //
@@ -55,7 +60,7 @@ namespace detail {
 class datagram_ladder;
 }
 
-/// A transport that was moved from may only be destroyed or assigned to.
+/// Of a transport that was moved from every await ends at once with `closed`, and it has no rung, no endpoint and no counts.
 class datagram_transport {
 public:
     /// Opens the first rung of options.order that can be had, in the network namespace of the calling thread, which must be
@@ -67,7 +72,8 @@ public:
     /// own, or leave af_xdp out of the order. On an interface with several queues it gets the packets of one; a rule of the
     /// device (ethtool -N) can direct a port to it.
     ///
-    /// Errors: invalid_option (an empty order); that of the last rung when each was refused, the cause tells all of them.
+    /// Errors: invalid_option (an empty order); that of the last rung when each was refused: the cause tells all of them,
+    /// each with its remedy.
     [[nodiscard]] static result<datagram_transport> open(executor& on, datagram_options options);
 
     datagram_transport(datagram_transport&&) noexcept;
@@ -84,8 +90,10 @@ public:
     /// Completes when the datagram was taken: it is in the TX ring, or the kernel has it. Several coroutines may send. After
     /// a move, a datagram that the former rung had not taken is sent by the next one.
     /// Errors: message_size (std::errc: more than longest_datagram()), host_unreachable (by frames: the next hop is not
-    /// known and no station of the link has answered to ARP; or there can be none, for a group, a loopback address or one's
-    /// own. Check the address, and that the peer is up; or give a gateway, or the peer as a neighbour),
+    /// known and no station of the link has answered to ARP; or there can be none, for a loopback address or one's own.
+    /// Check the address, and that the peer is up; or give a gateway, or the peer as a neighbour), link_down (likewise,
+    /// while the interface is down or has no carrier: at once, and not after the requests; a datagram whose next hop is
+    /// known waits instead), permission_denied (std::errc: a broadcast address, without udp_options::broadcast),
     /// address_family_not_supported (by frames: IPv6), invalid_argument (port 0), operation_canceled; those of
     /// async_tx::send() and udp_socket::send_to(); when the last rung has ended, why.
     [[nodiscard]] task<io_result> send_to(std::span<const std::byte> from, proto::ip_endpoint peer);

@@ -158,8 +158,7 @@ TEST_CASE("the next hop is a given neighbour, then the gateway, then where an ad
     station.add_neighbour(ends.client_ip, ends.client);
     static_cast<void>(station.receive(frame));
     CHECK(station.next_hop(ends.client_ip) == ends.client);
-    for (const ipv4_address never :
-         {ipv4_address(), ipv4_address::broadcast(), ipv4_address(224, 0, 0, 1), ipv4_address(127, 0, 0, 1)}) {
+    for (const ipv4_address never : {ipv4_address(), ipv4_address(127, 0, 0, 1)}) {
         CHECK(station.next_hop(never) == std::nullopt);
     }
 }
@@ -295,4 +294,41 @@ TEST_CASE("frames and what became of them add up for a station whatever comes in
     CHECK(count.arp_answers > 1'000);
     CHECK(count.datagrams > 1'000);
     CHECK(count.arp_replies > 1'000);
+}
+
+TEST_CASE("groups and broadcast addresses have their own places on the link") {
+    udp_station station = make_station();
+    station.set_gateway(ends.client);
+    CHECK(station.next_hop(ipv4_address::broadcast()) == mac_address::broadcast());
+    CHECK(station.next_hop(ipv4_address(224, 0, 0, 1)) == mac_address({0x01, 0, 0x5e, 0, 0, 1}));
+    CHECK(station.next_hop(ipv4_address(239, 255, 254, 253)) == mac_address({0x01, 0, 0x5e, 0x7f, 254, 253}));
+    const ipv4_address last(10, 0, 0, 255);
+    CHECK(station.next_hop(last) == ends.client);
+    CHECK(station.is_askable(last));
+    station.set_prefix_length(24);
+    CHECK(station.is_broadcast(last));
+    CHECK(station.next_hop(last) == mac_address::broadcast());
+    CHECK_FALSE(station.is_askable(last));
+    station.set_prefix_length(8);
+    CHECK_FALSE(station.is_broadcast(last));
+    CHECK(station.is_broadcast(ipv4_address(10, 255, 255, 255)));
+    for (const unsigned length : {31U, 32U}) {  // networks without one
+        station.set_prefix_length(length);
+        CHECK_FALSE(station.is_broadcast(ends.host_ip));
+        CHECK(station.is_broadcast(ipv4_address::broadcast()));
+    }
+    station.set_prefix_length(0);
+    CHECK_FALSE(station.is_broadcast(last));
+}
+
+TEST_CASE("a datagram to a group does not leave the network") {
+    const udp_station station = make_station();
+    std::vector<std::byte> frame(udp_station::overhead + 4);
+    for (const auto& [to, hops] : {std::pair(ipv4_address(224, 0, 0, 9), 1), std::pair(ends.client_ip, 64)}) {
+        const auto length = station.emit(frame, ends.client, {to, 7}, counting(4));
+        CHECK(length == frame.size());
+        const auto packet = ipv4_view::parse(std::span(frame).subspan(ethernet_header_length));
+        REQUIRE(packet.has_value());
+        CHECK(packet->time_to_live() == hops);
+    }
 }

@@ -149,6 +149,24 @@ task<void> no_receiver(Model& model) {
     co_await expect_datagram(far, near.local_endpoint(), 0, 20);
 }
 
+template <class Model>
+task<void> moved_from_socket(Model& model) {
+    auto near = model.make_socket();
+    auto far = model.make_socket();
+    auto moved = std::move(near);
+    std::array<std::byte, 10> room{};
+    for (const std::size_t size : {std::size_t{0}, room.size()}) {
+        const datagram_result got = co_await near.recv_from(std::span(room).first(size));
+        CHECK(got.ec == errc::closed);
+        const io_result sent = co_await near.send_to(std::span(room).first(size), far.local_endpoint());
+        CHECK(sent.ec == errc::closed);
+        CHECK(sent.n == 0);
+    }
+    CHECK(near.local_endpoint() == proto::ip_endpoint());
+    co_await send_datagram(moved, far.local_endpoint(), 1, 100);
+    co_await expect_datagram(far, moved.local_endpoint(), 1, 100);
+}
+
 }  // namespace fluxnet::test::conformance
 
 #define FLUXNET_DATAGRAM_CONFORMANCE(model, label)                                                                          \
@@ -158,4 +176,5 @@ task<void> no_receiver(Model& model) {
     FLUXNET_CONFORMANCE_CASE(model, label, "the datagrams of each of two senders keep their order", two_senders)            \
     FLUXNET_CONFORMANCE_CASE(model, label, "a receive is cancelled at any moment and no datagram is lost", stopped_receive) \
     FLUXNET_CONFORMANCE_CASE(model, label, "a second receiver is refused and the first goes on", second_receiver)           \
-    FLUXNET_CONFORMANCE_CASE(model, label, "datagrams to nobody do no harm", no_receiver)
+    FLUXNET_CONFORMANCE_CASE(model, label, "datagrams to nobody do no harm", no_receiver)                                   \
+    FLUXNET_CONFORMANCE_CASE(model, label, "a socket that was moved from is closed", moved_from_socket)

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // How a datagram_transport over frames finds stations by ARP: over a simulated wire, in virtual time.
+#include "fluxnet/proto/ethernet.hpp"
+#include "fluxnet/proto/ipv4.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
 #include "fluxnet/runtime/simulation/virtual_clock.hpp"
 #include "fluxnet/runtime/transport/datagram_transport.hpp"
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
@@ -34,14 +37,17 @@ proto::ip_endpoint at_host(std::uint8_t host) {
 struct two_stations {
     two_stations() { clock.attach(wire); }
 
-    datagram_transport open(simulated_wire::end which, std::uint8_t host, unsigned requests = 3) {
+    datagram_options options(simulated_wire::end which, std::uint8_t host, unsigned requests = 3) {
         datagram_options wanted;
         wanted.local = at_host(host);
         wanted.order = {datagram_rung::af_xdp};
         wanted.frames = wire.socket_on(which).frames(64).tx_frames(16);
         wanted.hardware = proto::mac_address({0x02, 0, 0, 0, 1, host});
         wanted.arp_requests = requests;
-        return datagram_transport::open(loop, std::move(wanted)).value();
+        return wanted;
+    }
+    datagram_transport open(simulated_wire::end which, std::uint8_t host, unsigned requests = 3) {
+        return datagram_transport::open(loop, options(which, host, requests)).value();
     }
     void open_far() { far.emplace(open(simulated_wire::end::right, far_host)); }
 
@@ -154,13 +160,79 @@ TEST_CASE("what cannot be asked for is unreachable at once") {
     here.loop.run(send_octet(here.near, near_host, unreachable));
     here.loop.run([](two_stations& in) -> task<void> {
         const std::array<std::byte, 1> bytes{};
-        for (const char* const address : {"255.255.255.255:7", "224.0.0.1:7", "127.0.0.1:7", "0.0.0.1:7"}) {
+        for (const char* const address : {"127.0.0.1:7", "0.0.0.1:7"}) {
             const io_result sent = co_await in.near.send_to(bytes, *proto::ip_endpoint::parse(address));
             CHECK(sent.ec == unreachable);
         }
+        const io_result forbidden = co_await in.near.send_to(bytes, *proto::ip_endpoint::parse("255.255.255.255:7"));
+        CHECK(forbidden.ec == std::errc::permission_denied);
     }(here));
     CHECK(here.elapsed() == 0s);
     CHECK(here.sent() == 0);
+}
+
+TEST_CASE("datagrams to groups and to broadcast addresses go to the link at once") {
+    two_stations here;
+    { const datagram_transport gone = std::move(here.near); }
+    datagram_options wanted = here.options(simulated_wire::end::left, near_host);
+    wanted.kernel.broadcast = true;
+    wanted.prefix_length = 24;
+    wanted.gateway = proto::mac_address({0x02, 0, 0, 0, 1, 77});  // not theirs
+    here.near = datagram_transport::open(here.loop, std::move(wanted)).value();
+    async_sockets wire = open_async(here.loop, here.wire.socket_on(simulated_wire::end::right).frames(64)).value();
+    here.loop.run([](two_stations& in, async_sockets& far) -> task<void> {
+        const std::array<std::byte, 1> bytes{};
+        const auto all = proto::mac_address::broadcast();
+        const std::array<std::pair<const char*, proto::mac_address>, 4> cases{{
+            {"255.255.255.255:7", all},
+            {"192.0.2.255:7", all},
+            {"224.0.0.1:7", proto::mac_address({0x01, 0, 0x5e, 0, 0, 1})},
+            {"239.129.2.3:7", proto::mac_address({0x01, 0, 0x5e, 0x01, 2, 3})},
+        }};
+        for (const auto& [address, hardware] : cases) {
+            CAPTURE(address);
+            const io_result sent = co_await in.near.send_to(bytes, *proto::ip_endpoint::parse(address));
+            CHECK_FALSE(sent.ec);
+            packet one;
+            const io_result got = co_await far.rx.recv(std::span(&one, 1));
+            REQUIRE(got.n == 1);
+            const auto frame = proto::ethernet_view::parse(std::as_const(one).data());
+            REQUIRE(frame.has_value());
+            CHECK(frame->destination() == hardware);
+            const auto datagram = proto::ipv4_view::parse(frame->payload());
+            REQUIRE(datagram.has_value());
+            CHECK(datagram->time_to_live() == (hardware == all ? 64 : 1));
+        }
+    }(here, wire));
+    CHECK(here.elapsed() == 0s);
+}
+
+TEST_CASE("a network's broadcast address is not asked for where broadcast is not allowed") {
+    two_stations here;
+    { const datagram_transport gone = std::move(here.near); }
+    datagram_options wanted = here.options(simulated_wire::end::left, near_host);
+    wanted.prefix_length = 24;
+    here.near = datagram_transport::open(here.loop, std::move(wanted)).value();
+    here.loop.run(send_octet(here.near, 255, std::make_error_code(std::errc::permission_denied)));
+    CHECK(here.elapsed() == 0s);
+    wanted = here.options(simulated_wire::end::left, near_host);
+    wanted.prefix_length = 33;
+    CHECK(datagram_transport::open(here.loop, std::move(wanted)).error().code == errc::invalid_option);
+}
+
+TEST_CASE("a send to an unknown peer says that the link is down, at once and when it goes down meanwhile") {
+    two_stations here;
+    here.wire.set_link(simulated_wire::end::left, wire_link::down);
+    here.loop.run(send_octet(here.near, nobody, errc::link_down));
+    CHECK(here.elapsed() == 0s);
+    here.wire.set_link(simulated_wire::end::left, wire_link::up);
+    here.loop.spawn(send_octet(here.near, nobody, errc::link_down));
+    here.loop.spawn([](two_stations& in) -> task<void> {
+        co_await wait_until(in, 500ms);
+        in.wire.set_link(simulated_wire::end::left, wire_link::down);
+    }(here));
+    here.loop.run();
+    CHECK(here.elapsed() == 3s);
 }
 
 TEST_CASE("a send that waits for an answer is cancelled at once") {

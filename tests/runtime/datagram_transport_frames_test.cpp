@@ -3,6 +3,7 @@
 #include "fluxnet/runtime/transport/datagram_transport.hpp"
 
 #include "fluxnet/runtime/core/detail/frame_cache.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/simulation/virtual_clock.hpp"
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
 #include "tests/proto/frames.hpp"
@@ -104,7 +105,7 @@ TEST_CASE("what frames cannot send is told") {
             const io_result nowhere = co_await sender.send_to(fits, at("10.77.0.3:7"));
             CHECK(nowhere.ec == std::errc::host_unreachable);
             const io_result everywhere = co_await sender.send_to(fits, at("255.255.255.255:7"));
-            CHECK(everywhere.ec == std::errc::host_unreachable);
+            CHECK(everywhere.ec == std::errc::permission_denied);
             const io_result version_6 = co_await sender.send_to(fits, at("[::1]:7"));
             CHECK(version_6.ec == std::errc::address_family_not_supported);
             const io_result no_port = co_await sender.send_to(fits, at("10.77.0.2:0"));
@@ -115,6 +116,90 @@ TEST_CASE("what frames cannot send is told") {
             const datagram_result got = co_await at_bed.peer.recv_from(room);
             CHECK(got.n == 1472);  // and nothing before it
         }(bed, transport));
+    }
+}
+
+TEST_CASE("a link that is down or has no carrier is told as that and not as an unreachable host") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    for (const datagram_rung rung : frame_rungs) {
+        for (const side down : {side::host, side::peer}) {
+            CAPTURE(name(rung));
+            transport_bed bed;
+            datagram_transport transport = bed.open(bed.options({rung}));
+            bed.bed.set_link(down, false);
+            bed.loop.run([](datagram_transport& sender) -> task<void> {
+                const std::array<std::byte, 3> bytes{};
+                io_result sent{};
+                do {  // the other end hears of it a moment later
+                    sent = co_await sender.send_to(bytes, at("10.77.0.3:7"));
+                } while (sent.ec == std::errc::host_unreachable);
+                CHECK(sent.ec == errc::link_down);
+                CHECK(sent.ec == std::errc::network_down);
+            }(transport));
+        }
+    }
+}
+
+TEST_CASE("datagrams whose checksums were left to a device arrive over AF_PACKET and are counted over AF_XDP") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    for (const datagram_rung rung : frame_rungs) {
+        CAPTURE(name(rung));
+        transport_bed bed;
+        const std::vector<std::string> offload{"ethtool", "-K", bed.bed.name(side::peer), "tx", "on"};
+        REQUIRE(bed.bed.run(side::peer, offload, std::chrono::seconds(5)).success());
+        datagram_transport transport = bed.open(bed.options({rung}));
+        const bool noted = std::ranges::any_of(transport.notes(), [](const std::string& note) {
+            return note.find("ethtool -K PEER tx off") != std::string::npos;
+        });
+        CHECK(noted == (rung == datagram_rung::af_xdp));
+        bed.loop.spawn([](transport_bed& at_bed, datagram_transport& receiver, bool arrives) -> task<void> {
+            const std::vector<std::byte> bytes(100);
+            while (!arrives && receiver.count().dropped_for(reason::udp_bad_checksum) == 0) {
+                const io_result lost = co_await at_bed.peer.send_to(bytes, transport_bed::local);
+                CHECK_FALSE(lost.ec);
+                static_cast<void>(co_await sleep_for(std::chrono::milliseconds(1)));
+            }
+            if (!arrives) {
+                const std::vector<std::string> off{"ethtool", "-K", at_bed.bed.name(side::peer), "tx", "off"};
+                REQUIRE(at_bed.bed.run(side::peer, off, std::chrono::seconds(5)).success());
+            }
+            const io_result sent = co_await at_bed.peer.send_to(bytes, transport_bed::local);
+            CHECK_FALSE(sent.ec);
+        }(bed, transport, rung == datagram_rung::af_packet));
+        bed.loop.spawn([](datagram_transport& receiver) -> task<void> {
+            std::vector<std::byte> room(200);
+            const datagram_result got = co_await receiver.recv_from(room);
+            CHECK_FALSE(got.ec);
+            CHECK(got.n == 100);
+        }(transport));
+        bed.loop.run();
+        CHECK(transport.count().datagrams == 1);
+        CHECK((transport.count().dropped_for(reason::udp_bad_checksum) != 0) == (rung == datagram_rung::af_xdp));
+    }
+}
+
+TEST_CASE("where the kernel has the address its network's broadcast address is known") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    for (const datagram_rung rung : frame_rungs) {
+        CAPTURE(name(rung));
+        transport_bed bed;
+        bed.give_address_to_kernel();
+        datagram_options wanted = bed.options({rung});
+        wanted.kernel.broadcast = true;
+        datagram_transport transport = bed.open(std::move(wanted));
+        packet_socket wire(bed.bed.peer(), bed.bed.name(side::peer));
+        bed.loop.run([](datagram_transport& sender) -> task<void> {
+            const std::array<std::byte, 3> bytes{};
+            const io_result sent = co_await sender.send_to(bytes, at("10.77.0.255:7"));
+            CHECK_FALSE(sent.ec);
+        }(transport));
+        bool found = false;
+        while (!found) {
+            const auto frame = wire.recv(std::chrono::seconds(5));
+            REQUIRE(frame.has_value());
+            const auto view = proto::ethernet_view::parse(*frame);
+            found = view && view->type() == proto::ethertype::ipv4 && view->destination().is_broadcast();
+        }
     }
 }
 

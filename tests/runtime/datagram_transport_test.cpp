@@ -157,6 +157,11 @@ TEST_CASE("where every rung is refused the error tells of each") {
     REQUIRE(opened.has_error());
     CHECK(opened.error().code == std::errc::address_not_available);
     for (const datagram_rung rung : wanted.order) { CHECK(opened.error().cause.find(name(rung)) != std::string::npos); }
+    for (const char* const remedy : {"ip link", "use an address that this host has"}) {  // of frames, of the kernel's UDP
+        CAPTURE(remedy);
+        CHECK(opened.error().cause.find(remedy) != std::string::npos);
+    }
+    CHECK(opened.error().message().size() < 10'000);
 }
 
 TEST_CASE("a receive goes on by the kernel's UDP when the interface is deleted under it") {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Rows of the fault matrix: files and pipes.
+#include "fluxnet/runtime/sockets/byte_source.hpp"
 #include "fluxnet/runtime/sockets/file.hpp"
 #include "fluxnet/runtime/sockets/pipe.hpp"
 #include "tests/runtime/fault_world.hpp"
@@ -149,13 +150,13 @@ protected:
     std::optional<pipe_writer> in_;
 };
 
-class pipe_read_world final : public pipe_world {
+class pipe_read_world : public pipe_world {
 public:
     using pipe_world::pipe_world;
 
     task<ending> await_once() override {
         std::array<std::byte, 4> room{};
-        const io_result got = co_await out_->read(room);
+        const io_result got = co_await read(room);
         read_ += got.n;
         if ((got.n != 0) == static_cast<bool>(got.ec)) { co_return ending::failed; }
         co_return ending_of(got.ec);
@@ -167,11 +168,27 @@ public:
     void let_go() noexcept override { out_.reset(); }
 
 private:
+    virtual task<io_result> read(std::span<std::byte> into) {
+        const io_result got = co_await out_->read(into);
+        co_return got;
+    }
+
     std::size_t read_ = 0;
 };
 
+class source_read_world final : public pipe_read_world {
+public:
+    using pipe_read_world::pipe_read_world;
+    void let_go() noexcept override { source_.reset(); }
+
+private:
+    task<io_result> read(std::span<std::byte> into) override { return source_->read(into); }
+
+    std::optional<byte_source> source_ = byte_source::duplicate(out_->fd()).value();
+};
+
 /// A full pipe, of which complete() takes all; the await writes two bytes.
-class pipe_write_world final : public pipe_world {
+class pipe_write_world : public pipe_world {
 public:
     explicit pipe_write_world(fault_place& place) : pipe_world(place) {
         const std::array<char, 4096> bytes{};
@@ -182,7 +199,7 @@ public:
 
     task<ending> await_once() override {
         const std::array<std::byte, 2> two{};
-        const io_result sent = co_await in_->write(two);
+        const io_result sent = co_await write(two);
         if (sent.n != (sent.ec ? 0U : 2U)) { co_return ending::failed; }
         co_return ending_of(sent.ec);
     }
@@ -194,8 +211,24 @@ public:
     void let_go() noexcept override { in_.reset(); }
 
 private:
+    virtual task<io_result> write(std::span<const std::byte> from) {
+        const io_result sent = co_await in_->write(from);
+        co_return sent;
+    }
+
     std::size_t filled_ = 0;
     std::size_t taken_ = 0;
+};
+
+class sink_write_world final : public pipe_write_world {
+public:
+    using pipe_write_world::pipe_write_world;
+    void let_go() noexcept override { sink_.reset(); }
+
+private:
+    task<io_result> write(std::span<const std::byte> from) override { return sink_->write(from); }
+
+    std::optional<byte_sink> sink_ = byte_sink::duplicate(in_->fd()).value();
 };
 
 /// A row of what ends by itself, soon, and may have ended before a stop is heard of.
@@ -223,6 +256,16 @@ std::span<const fault_entry> file_faults() {
         file_row<file_call_world<sync_file>>("sync", "a file that is kept"),
         file_row<file_call_world<sync_file_data>>("sync_data", "a file's bytes that are kept"),
         file_row<file_call_world<cut_file>>("truncate", "a file that is cut"),
+        fault_entry{.file = "byte_source.hpp",
+                    .awaiter = "read",
+                    .what = "bytes of a standard stream",
+                    .make = make_world<source_read_world>,
+                    .needs_descriptor = true},
+        fault_entry{.file = "byte_source.hpp",
+                    .awaiter = "write",
+                    .what = "room in a standard stream",
+                    .make = make_world<sink_write_world>,
+                    .needs_descriptor = true},
         fault_entry{.file = "pipe.hpp",
                     .awaiter = "pipe_reader::read_awaiter",
                     .what = "bytes of a pipe",

@@ -95,6 +95,8 @@ TEST_CASE("a file that cannot be opened is refused with step, cause and remedy")
             CHECK_FALSE(why.cause.empty());
             CHECK_FALSE(why.remedy.empty());
         }
+        const result<file> folder = co_await file::open("/");
+        CHECK(folder.error().remedy.find("name a file") != std::string::npos);
     });
 }
 

@@ -148,6 +148,21 @@ task<void> listener_goes(Model& model) {
     CHECK(!ended);
 }
 
+template <class Model>
+task<void> moved_from_listener(Model& model) {
+    typename Model::listener_type door = model.make_listener();
+    typename Model::listener_type moved = std::move(door);
+    auto none = co_await door.accept();
+    REQUIRE(!none.has_value());
+    CHECK(none.error().code == errc::closed);
+    CHECK(door.local_endpoint() == proto::ip_endpoint());
+    if constexpr (requires { door.fd(); }) { CHECK(door.fd() == -1); }
+    auto made = co_await model.connect(moved);
+    REQUIRE(made.has_value());
+    auto peer = co_await moved.accept();
+    CHECK(peer.has_value());
+}
+
 }  // namespace fluxnet::test::conformance
 
 #define FLUXNET_LISTENER_CONFORMANCE(model, label)                                                                   \
@@ -157,4 +172,5 @@ task<void> listener_goes(Model& model) {
                              stopped_accept)                                                                         \
     FLUXNET_CONFORMANCE_CASE(model, label, "a connect is cancelled at any moment and the listener goes on",          \
                              stopped_connect)                                                                        \
-    FLUXNET_CONFORMANCE_CASE(model, label, "a listener that goes resets the connections that wait", listener_goes)
+    FLUXNET_CONFORMANCE_CASE(model, label, "a listener that goes resets the connections that wait", listener_goes)   \
+    FLUXNET_CONFORMANCE_CASE(model, label, "a listener that was moved from is closed", moved_from_listener)

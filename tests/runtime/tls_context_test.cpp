@@ -142,3 +142,21 @@ TEST_CASE("options that cannot work are named") {
     CHECK(outcome_of(some_client(), some_server(), ".test").near == errc::invalid_option);
     CHECK(outcome_of(some_server(), some_server(), "server.test").near == errc::invalid_option);
 }
+
+TEST_CASE("a context and a stream that were moved from are closed") {
+    memory_world here;
+    const auto body = [&]() -> task<void> {
+        const identity& own = some_identity();
+        tls_context client = tls_context::client({.trusted_text = own.certificate_text}).value();
+        const tls_context moved = std::move(client);
+        auto two = memory_pair(here.net);
+        auto refused = co_await tls_stream<memory_stream>::connect(std::move(two.first), client, "server.test");
+        REQUIRE(refused.has_error());
+        CHECK(refused.error().code == errc::closed);
+        const tls_stream<memory_stream> none;
+        CHECK_FALSE(none.is_open());
+        CHECK(none.protocol().empty());
+        CHECK(none.failure_text().empty());
+    };
+    here.loop.run(body());
+}

@@ -44,6 +44,21 @@ std::pair<descriptor, descriptor> make_pipe() {
 
 }  // namespace
 
+TEST_CASE("descriptors for a peer that has gone end as bytes do, and after this end's own end otherwise") {
+    executor loop;
+    loop.run([]() -> task<void> {
+        auto ends = unix_stream::pair().value();
+        { const unix_stream gone = std::move(ends.second); }
+        const io_result sent = co_await ends.first.send_with(bytes_of("x"), {});
+        CHECK(sent.ec == std::errc::connection_reset);
+        auto others = unix_stream::pair().value();
+        const wait_result ended = co_await others.first.shutdown_write();
+        CHECK(!ended);
+        const io_result late = co_await others.first.send_with(bytes_of("x"), {});
+        CHECK(late.ec == std::errc::broken_pipe);
+    }());
+}
+
 TEST_CASE("Unix streams connect by a path and by an abstract name") {
     const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("fluxnet-" + std::to_string(::getpid()));
     std::filesystem::create_directory(folder);

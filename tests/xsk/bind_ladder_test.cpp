@@ -349,6 +349,12 @@ TEST_CASE("when all rungs are refused the message tells why each was") {
     CHECK(contains(failure.message(), "zero-copy mode"));
     CHECK(contains(failure.message(), "copy mode: bind answered EOPNOTSUPP"));
     CHECK_FALSE(failure.remedy.empty());
+    for (const char* const part : {"zero-copy mode: bind answered EOPNOTSUPP", "copy mode is tried next)", "in copy mode",
+                                   "(use another interface)", "one of these remedies suffices"}) {
+        CAPTURE(part);
+        CHECK(contains(failure.message(), part));
+    }
+    CHECK(failure.message().size() < 4000);
 }
 
 TEST_CASE("a system that fails at every rung is not taken for an interface that lacks something") {
@@ -435,8 +441,16 @@ TEST_CASE("the remedy for an MTU is what works with the numbers at hand") {
         {3700, 2048, 256,
          "use frames of 4096 bytes with a headroom of 126 bytes or less, or run 'ip link set dev fake0 mtu 1522'"},
         {3700, 4096, 256, "use a headroom of 126 bytes or less, or run 'ip link set dev fake0 mtu 3570'"},
-        {9000, 2048, 128, "run 'ip link set dev fake0 mtu 1650'"},
-        {9000, 4096, 0, "run 'ip link set dev fake0 mtu 3826'"},
+        {3826, 2048, 0, "use frames of 4096 bytes, or run 'ip link set dev fake0 mtu 1778'"},
+        {3827, 2048, 0,
+         "no frame is large enough, and packets do not span several: even one of 4096 bytes holds an MTU of 3826 at most; "
+         "run 'ip link set dev fake0 mtu 1778'"},
+        {9000, 2048, 128,
+         "no frame is large enough, and packets do not span several: even one of 4096 bytes holds an MTU of 3826 at most; "
+         "run 'ip link set dev fake0 mtu 1650'"},
+        {9000, 4096, 0,
+         "no frame is large enough, and packets do not span several: even one of 4096 bytes holds an MTU of 3826 at most; "
+         "run 'ip link set dev fake0 mtu 3826'"},
     };
     for (const auto& one : cases) {
         CAPTURE(one.mtu);

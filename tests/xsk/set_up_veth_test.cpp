@@ -11,6 +11,7 @@
 #include <initializer_list>
 #include <string>
 
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -61,10 +62,31 @@ TEST_CASE("a remedy names the capabilities that are missing and no others") {
             return 2;
         };
     };
-    CHECK(run_with({}, remedy_is("grant CAP_NET_RAW, or run as root")) == 0);
+    CHECK(run_with({}, remedy_is("grant CAP_NET_RAW, CAP_BPF and CAP_NET_ADMIN, or run as root")) == 0);
     CHECK(run_with({CAP_NET_RAW}, remedy_is("grant CAP_BPF and CAP_NET_ADMIN, or run as root")) == 0);
     CHECK(run_with({CAP_NET_RAW, CAP_NET_ADMIN}, remedy_is("grant CAP_BPF, or run as root")) == 0);
     CHECK(run_with({CAP_NET_RAW, CAP_BPF}, remedy_is("grant CAP_NET_ADMIN, or run as root")) == 0);
+}
+
+TEST_CASE("a socket takes no number of a standard stream that is closed") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    veth_pair pair;
+    const network_namespace::scoped_enter inside(pair.bed.host());
+    for (const xdp_mode mode : {xdp_mode::native, xdp_mode::packet_ring}) {
+        CAPTURE(static_cast<int>(mode));
+        const pid_t child = ::fork();
+        REQUIRE(child >= 0);
+        if (child == 0) {
+            for (int fd = 0; fd != 3; ++fd) { ::close(fd); }
+            const auto opened = pair.at(side::host, mode).build_system();
+            bool free = opened.has_value();
+            for (int fd = 0; fd != 3; ++fd) { free = free && ::fcntl(fd, F_GETFD) < 0; }
+            ::_exit(free ? 0 : 1);
+        }
+        int status = -1;
+        ::waitpid(child, &status, 0);
+        CHECK(status == 0);
+    }
 }
 
 FLUXNET_VETH_TEST("a queue that another process holds is refused with that process alone") {

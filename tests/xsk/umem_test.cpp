@@ -80,6 +80,9 @@ TEST_CASE("a configuration that cannot work is refused by name and value with a 
         CHECK_FALSE(made.error().cause.empty());
         CHECK_FALSE(made.error().remedy.empty());
     }
+    umem_config config;
+    config.frame_size = 16'384;  // for an MTU of 9000, say, which takes another remedy
+    CHECK(contains(validate(config).error().remedy, "lower the MTU"));
 }
 
 TEST_CASE("the limits of a configuration are accepted") {

@@ -20,7 +20,7 @@ enum class errc {
     interface_not_found,      ///< No interface of this name in this network namespace.
     interface_not_supported,  ///< The interface cannot run XDP in the mode that was asked for.
     interface_gone,           ///< The interface was deleted or moved to another network namespace.
-    link_down,                ///< The interface is administratively down.
+    link_down,                ///< The interface is administratively down, or has no carrier.
     queue_out_of_range,       ///< The interface has no such queue.
     queue_busy,               ///< Another AF_XDP socket holds the queue.
     permission_denied,        ///< A capability is missing.

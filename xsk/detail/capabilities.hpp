@@ -11,4 +11,7 @@ namespace fluxnet::detail {
 /// the calling thread lacks: "grant CAP_BPF, or run as root". When it has all of them, says what else may refuse.
 [[nodiscard]] std::string remedy_for_permission(std::initializer_list<int> needed);
 
+/// The same of all that an AF_XDP socket takes, with an XDP program or (`attaches` is false) without.
+[[nodiscard]] std::string remedy_for_xdp_permission(bool attaches);
+
 }  // namespace fluxnet::detail

@@ -40,8 +40,10 @@ mapping map_memory(std::size_t bytes, bool huge, bool lock) {
 
 result<void> validate(const umem_config& config) {
     if (!std::has_single_bit(config.frame_size) || config.frame_size < 2048 || config.frame_size > 4096) {
-        return bad_option("frame size", config.frame_size, "not a power of two between 2048 and 4096",
-                          "use 2048, or 4096 for an MTU above 1500");
+        return bad_option(
+            "frame size", config.frame_size, "not a power of two between 2048 and 4096",
+            "use 2048, or 4096 for packets of more than 1792 bytes less the headroom; those of more than 3840 bytes less "
+            "the headroom fit no frame, and none spans several: lower the MTU then");
     }
     if (config.frame_count == 0) {
         return bad_option("frame count", config.frame_count, "a UMEM needs frames", "use 2048 or more");

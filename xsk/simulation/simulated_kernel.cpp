@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/simulation/detail/simulated_kernel.hpp"
 
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
+
 #include <algorithm>
 #include <bit>
 #include <cassert>
@@ -40,7 +42,7 @@ simulated_socket* simulated_kernel::find(int fd) noexcept {
 
 int simulated_kernel::open_socket() {
     const auto guard = lock();
-    const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    const int fd = above_streams(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (fd < 0) { return -errno; }
     sockets_[fd].fd = fd;
     return fd;

@@ -26,6 +26,7 @@
 #include "fluxnet/runtime/core/services.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/reactor/reactor.hpp"
+#include "fluxnet/xsk/base/detail/above_streams.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/basic_waitable_timer.hpp>
@@ -328,7 +329,7 @@ private:
     /// descriptor has to stay a blocking one.
     void watch(int fd) {
         boost::system::error_code refused;
-        const int made = ::epoll_create1(EPOLL_CLOEXEC);
+        const int made = fluxnet::detail::above_streams(::epoll_create1(EPOLL_CLOEXEC));
         epoll_event event{};
         event.events = EPOLLIN;
         if (made < 0 || ::epoll_ctl(made, EPOLL_CTL_ADD, fd, &event) != 0) {

@@ -36,11 +36,13 @@ public:
     using shared = std::shared_ptr<owned_handle<Handle>>;
 
     handle_owner(std::shared_ptr<driver> by, Handle&& handle)
-        : owned_(std::make_shared<owned_handle<Handle>>(std::move(by), std::move(handle))) {}
-    handle_owner(handle_owner&&) noexcept = default;
+        : by_(std::move(by)), owned_(std::make_shared<owned_handle<Handle>>(by_, std::move(handle))) {}
+    /// One that was moved from is as one that was closed.
+    handle_owner(handle_owner&& other) noexcept : by_(other.by_), owned_(std::move(other.owned_)) {}
     handle_owner& operator=(handle_owner&& other) noexcept {
         if (this != &other) {
             close();
+            by_ = other.by_;
             owned_ = std::move(other.owned_);
         }
         return *this;
@@ -58,11 +60,21 @@ public:
         }
     }
 
+    /// For operations: see handle_of().
     [[nodiscard]] const shared& get() const noexcept { return owned_; }
+    [[nodiscard]] const std::shared_ptr<driver>& by() const noexcept { return by_; }
     [[nodiscard]] bool is_open() const noexcept { return owned_ != nullptr && owned_->handle.has_value(); }
 
 private:
+    std::shared_ptr<driver> by_;
     shared owned_;  // null when it was moved from
 };
+
+/// The handle that an operation is to use; throws std::system_error (closed) once it has gone, or was moved away before.
+template <class Handle>
+[[nodiscard]] Handle& handle_of(const std::shared_ptr<owned_handle<Handle>>& owned) {
+    if (owned == nullptr) { throw std::system_error(make_error_code(errc::closed)); }
+    return owned->get();
+}
 
 }  // namespace fluxnet::asio::detail

@@ -63,12 +63,16 @@ struct acceptor_end {
 class acceptor_owner : public std::unique_ptr<acceptor, acceptor_end> {
 public:
     explicit acceptor_owner(descriptor socket) : unique_ptr(new acceptor(std::move(socket))) {}
+
+    /// -1 once the listener was moved from.
+    [[nodiscard]] int fd() const noexcept { return get() == nullptr ? -1 : get()->fd(); }
 };
 
 /// An await of the next connection. Lies in the coroutine's frame.
 class accept_operation : public operation {
 protected:
-    explicit accept_operation(acceptor& of) noexcept : acceptor_(&of) {}
+    /// `of`: null for a listener that was moved from.
+    explicit accept_operation(acceptor* of) noexcept : acceptor_(of) {}
     virtual ~accept_operation() { leave(); }
 
     [[nodiscard]] bool ready() noexcept;

@@ -26,11 +26,14 @@ namespace fluxnet::detail {
 /// The part of an await that has to do with the socket's state: its place there as the reader or the writer.
 class place_at_socket {
 public:
-    /// `slot`: &socket_state::reader or writer.
-    place_at_socket(socket_state& at, socket_await* socket_state::*slot) noexcept : state_(&at), slot_(slot) {}
+    /// `at`: null for a socket that was moved from. `slot`: &socket_state::reader or writer.
+    place_at_socket(socket_state* at, socket_await* socket_state::*slot) noexcept : state_(at), slot_(slot) {}
 
-    /// Tells whether another await has the place.
-    [[nodiscard]] bool taken() const noexcept { return state_->*slot_ != nullptr; }
+    /// Why the place cannot be had: the socket is gone, or another await has it.
+    [[nodiscard]] std::error_code refusal() const noexcept {
+        if (state_ == nullptr) [[unlikely]] { return errc::closed; }
+        return state_->*slot_ == nullptr ? no_error : make_error_code(errc::handle_in_use);
+    }
     void take(socket_await& by) noexcept { state_->*slot_ = mine_ = &by; }
     /// Gives the place back, if it was taken and the socket is there.
     void leave() noexcept {
@@ -50,14 +53,14 @@ private:
 class datagram_transfer : public stream_transfer {
 public:
     [[nodiscard]] bool await_ready() noexcept {
-        if (place_.taken()) { refused_ = errc::handle_in_use; }
+        refused_ = place_.refusal();
         return static_cast<bool>(refused_);
     }
 
 protected:
-    datagram_transfer(socket_state& at, std::span<std::byte> into) noexcept;
+    datagram_transfer(socket_state* at, std::span<std::byte> into) noexcept;
     /// `segment`: 0, or the size of the datagrams that the kernel is to make of it.
-    datagram_transfer(socket_state& at, std::span<const std::byte> from, const proto::ip_endpoint* peer,
+    datagram_transfer(socket_state* at, std::span<const std::byte> from, const proto::ip_endpoint* peer,
                       std::uint16_t segment) noexcept;
     ~datagram_transfer() { place_.leave(); }
 
@@ -89,7 +92,7 @@ private:
 
 class readiness_transfer : public operation, public poll_operation, public socket_await {
 protected:
-    readiness_transfer(socket_state& at, socket_await* socket_state::*slot) noexcept : fd_(at.fd()), place_(at, slot) {}
+    readiness_transfer(socket_state* at, socket_await* socket_state::*slot) noexcept : fd_(fd_of(at)), place_(at, slot) {}
     ~readiness_transfer();
 
     /// The body of await_ready(): makes an attempt if the turn's budget allows it.

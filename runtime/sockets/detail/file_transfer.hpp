@@ -32,8 +32,9 @@ struct file_state {
 
     descriptor file;
     const bool appends;
-    std::uint64_t position;  // where read() and write() go on
-    bool in_use = false;     // by one of these
+    std::uint64_t position;        // where read() and write() go on
+    bool shares_position = false;  // they go on at the open file's own in its place
+    bool in_use = false;           // by one of these
 };
 
 /// The rest of a transfer, made by a thread that may wait. The results may be read once the job has finished.

@@ -27,6 +27,8 @@ public:
     static constexpr std::size_t most_descriptors = 16;
 
 protected:
+    // `fd`: negative for a socket that was moved from; then the await ends with `closed`.
+
     /// `received`: where descriptors are put that come with the bytes; null when they are to be closed.
     message_transfer(int fd, std::span<std::byte> into, std::vector<descriptor>* received) noexcept;
     /// `peer`: null for a connected socket.

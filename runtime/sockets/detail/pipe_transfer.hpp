@@ -16,7 +16,7 @@ namespace fluxnet::detail {
 class pipe_transfer : public readiness_transfer {
 protected:
     /// `slot`: &socket_state::reader or writer. `size`: of the span.
-    pipe_transfer(socket_state& at, socket_await* socket_state::*slot, std::size_t size) noexcept
+    pipe_transfer(socket_state* at, socket_await* socket_state::*slot, std::size_t size) noexcept
         : readiness_transfer(at, slot), empty_(size == 0) {}
 
     /// The body of await_ready().

@@ -63,17 +63,24 @@ public:
     socket_await* reader = nullptr;  // the awaits under way
     socket_await* writer = nullptr;
     std::unique_ptr<receiver> pieces;  // once somebody has borrowed
+    bool write_ended = false;          // by this end
 
 private:
     descriptor socket_;
 };
 
-/// Why a stream cannot be read here and now, by whichever call.
-inline std::error_code why_not_read(const socket_state& state) noexcept {
-    if (state.reader != nullptr) { return errc::handle_in_use; }
+/// Why a stream cannot be read here and now, by whichever call. `state`: null once the stream was moved from.
+inline std::error_code why_not_read(const socket_state* state) noexcept {
+    if (state == nullptr) [[unlikely]] { return errc::closed; }
+    if (state->reader != nullptr) { return errc::handle_in_use; }
     const executor* const here = executor::current();
-    if (state.pieces && here != nullptr && !state.pieces->is_on(*here)) { return errc::wrong_executor; }
+    if (state->pieces && here != nullptr && !state->pieces->is_on(*here)) { return errc::wrong_executor; }
     return no_error;
+}
+
+/// The number of a socket's descriptor; -1 once the socket was moved from.
+inline int fd_of(const socket_state* state) noexcept {
+    return state == nullptr ? -1 : state->fd();
 }
 
 }  // namespace fluxnet::detail

@@ -61,6 +61,9 @@ public:
     [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
     [[nodiscard]] proto::ip_endpoint local_endpoint() const noexcept;
     [[nodiscard]] std::size_t longest_datagram() const noexcept;
+    [[nodiscard]] bool may_broadcast() const noexcept { return options_.kernel.broadcast; }
+    /// Asks whether the interface of the frames in use is down, or has no carrier. A few system calls.
+    [[nodiscard]] bool is_link_down() const;
 
     /// The handles of the rung in use: the kernel's socket, or null for frames.
     [[nodiscard]] udp_socket* kernel() noexcept { return kernel_ ? &*kernel_ : nullptr; }

@@ -23,8 +23,10 @@
 #include <future>
 #include <memory>
 #include <span>
+#include <system_error>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 using namespace fluxnet;
@@ -238,6 +240,26 @@ TEST_CASE("operations under way, and later ones, end with operation_aborted when
         CHECK(each.calls == 1);
         CHECK(each.code == net::error::operation_aborted);
     }
+}
+
+TEST_CASE("a port that was moved from is closed") {
+    asio_port one;
+    asio::port moved(std::move(one.port));
+    std::array<packet, 8> batch;
+    transfer_end::record ends[3];
+    one.port.async_receive(batch, transfer_end{&ends[0]});
+    one.port.async_send(std::span<packet>(), transfer_end{&ends[1]});
+    one.port.async_wait(transfer_end{&ends[2]});
+    CHECK_FALSE(one.port.is_open());
+    CHECK_THROWS_AS(static_cast<void>(one.port.allocate(batch)), std::system_error);
+    one.port.close();
+    run_all(*one.context);
+    for (const auto& each : ends) {
+        CHECK(each.calls == 1);
+        CHECK(each.code == net::error::operation_aborted);
+    }
+    one.port = std::move(moved);
+    CHECK(one.port.is_open());
 }
 
 TEST_CASE("a port is destroyed by its handler and by a task") {
