@@ -15,6 +15,7 @@
 #include <doctest/doctest.h>
 
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -156,7 +157,7 @@ struct crowd {
     const proto::ip_endpoint at;
     const std::size_t size;
     semaphore connecting{128};  // fewer than a listener's backlog, which would make the rest wait for seconds
-    event all_open{};
+    event all_open{};           // on both sides
     event all_echoed{};
     std::size_t open = 0;
     std::size_t echoed = 0;
@@ -200,16 +201,24 @@ task<bool> close_half(tcp_stream& peer, std::uint64_t number) {
     co_return !written.ec && !ended && whole && back == sent && last.ec == errc::end_of_stream;
 }
 
+/// Does what all do first, and returns whether a message has come back. A connection is open on this side before the far
+/// side has accepted it; an answer tells that it has.
+task<bool> open_up(crowd& all, tcp_stream& peer, std::size_t number) {
+    const bool answered = co_await comes_back(peer, number);
+    all.connecting.release();
+    if (++all.open == all.size) { all.all_open.set(); }
+    const wait_result everybody = co_await all.all_open.wait();
+    co_return answered && !everybody;
+}
+
 task<void> attend(crowd& all, std::size_t number) {
     const wait_result admitted = co_await all.connecting.acquire();
     tcp_options options;
     options.send_buffer = options.receive_buffer = crowd::is_slow(number) ? socket_buffer_bytes : 0;
     result<tcp_stream> connected = co_await tcp_stream::connect(all.at, options);
-    all.connecting.release();
     REQUIRE_MESSAGE((!admitted && connected.has_value()), (connected ? "" : connected.error().message()));
     tcp_stream peer = std::move(*connected);
-    if (++all.open == all.size) { all.all_open.set(); }
-    const wait_result everybody = co_await all.all_open.wait();
+    const bool answered = co_await open_up(all, peer, number);
     bool well = false;
     if (crowd::is_slow(number)) {
         well = co_await read_late(peer, all);
@@ -221,7 +230,7 @@ task<void> attend(crowd& all, std::size_t number) {
             well = well && ended_well;
         }
     }
-    if (!everybody && well) { ++all.whole; }
+    if (answered && well) { ++all.whole; }
 }
 
 /// Connects, has one message sent back and resets the connection: so no TIME_WAIT keeps the port of either side.
@@ -276,6 +285,12 @@ idle_pair connect_idle(int door, const proto::ip_endpoint& at) {
     return {std::move(near), tcp_stream(std::move(far))};
 }
 
+/// Tells whether something has arrived, a hang-up included.
+bool is_readable(int socket) {
+    pollfd asked{socket, POLLIN, 0};
+    return ::poll(&asked, 1, 0) > 0;
+}
+
 /// What the C library's heap has given out.
 std::size_t heap_bytes() {
     const struct mallinfo2 heap = ::mallinfo2();
@@ -301,7 +316,11 @@ std::size_t idle_bytes(task<void> (*serve_one)(tcp_stream), bool talk) {
         idle_pair pair = connect_idle(door->fd(), door->local_endpoint());
         near.push_back(std::move(pair.near));
         loop.spawn(serve_one(std::move(pair.far)));
-        if (talk) { REQUIRE(::send(near.back().get(), "x", 1, MSG_NOSIGNAL) == 1); }
+        if (talk) {
+            REQUIRE(::send(near.back().get(), "x", 1, MSG_NOSIGNAL) == 1);
+            while (!is_readable(near.back().get())) { static_cast<void>(loop.poll()); }
+        }
+        // What it does last: it waits for what comes next.
         for (int turn = 0; turn < 8; ++turn) { static_cast<void>(loop.poll()); }
         if (i == 0) { before = heap_bytes(); }
     }

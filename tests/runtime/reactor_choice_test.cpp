@@ -128,6 +128,7 @@ TEST_CASE("an executor falls back to epoll whatever the kernel answers and keeps
 }
 
 TEST_CASE("an executor falls back to epoll where io_uring can be made but not used") {
+    FLUXNET_SKIP_IF(why_no_io_uring());
     struct refusal {
         long call;
         const char* name;
