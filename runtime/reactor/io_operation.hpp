@@ -103,6 +103,11 @@ struct io_request {
         return {call::receive, true, fd, nullptr, 0, no_offset, &into};
     }
 
+    /// One piece, in a buffer of a pool that is the reactor's to choose from; likewise.
+    static io_request receive_one(int fd, detail::buffer_pool& into) noexcept {
+        return {call::receive, false, fd, nullptr, 0, no_offset, &into};
+    }
+
     call what = call::read;
     bool multishot = false;
     int fd = -1;

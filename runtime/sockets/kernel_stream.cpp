@@ -60,6 +60,13 @@ void kernel_stream::read_awaiter::on_result(int result, unsigned) noexcept {
     }
 }
 
+bool kernel_stream::read_awaiter::on_no_buffer() noexcept {
+    try {
+        submit(io_request::receive(state_->fd(), into_));
+    } catch (const std::bad_alloc&) { complete(errc::out_of_memory); }
+    return true;
+}
+
 void kernel_stream::read_awaiter::lose_socket() noexcept {
     state_ = nullptr;
     lost_ = true;

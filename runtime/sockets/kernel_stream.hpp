@@ -44,7 +44,7 @@ public:
     /// Completes with what has arrived, n >= 1 bytes, as soon as there is something. `into` stays valid until then; an empty
     /// one completes at once. No system call of its own on io_uring, where requests go with the turn; recv(2) on epoll.
     /// Errors: end_of_stream, operation_canceled (nothing was taken), closed, handle_in_use (another coroutine reads),
-    /// wrong_executor, or the kernel's: ECONNRESET, ETIMEDOUT.
+    /// wrong_executor, or the kernel's: ECONNRESET, ETIMEDOUT. Needs none of the executor's buffers.
     [[nodiscard]] read_awaiter read(std::span<std::byte> into) noexcept;
 
     /// Completes when the kernel has taken all of `from`, or with an error; n tells how much it has taken. `from` stays
@@ -55,7 +55,8 @@ public:
 
     /// Completes with what has arrived, in a buffer of the executor's (socket_buffers.hpp), which goes back when the
     /// received_buffer is destroyed. From the first call on the executor receives ahead, up to 16 buffers, also while nobody
-    /// waits. Without free buffers it waits for one. Errors: as read().
+    /// waits. When all of these are lent, it receives into one of the stream's own; when that is lent too, it waits until
+    /// one comes back. Errors: as read().
     [[nodiscard]] borrow_awaiter read_borrowed() noexcept;
 
     /// Ends this direction: the peer reads what was written, and then end_of_stream. Completes at once. One system call.
@@ -97,6 +98,7 @@ private:
     void leave() noexcept;
     void on_result(int result, unsigned flags) noexcept override;
     void on_arrival() noexcept override { complete(no_error); }
+    bool on_no_buffer() noexcept override;
     void lose_socket() noexcept override;
     void cancel() noexcept override;
 

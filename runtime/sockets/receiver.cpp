@@ -25,7 +25,29 @@ void receiver::end(std::unique_ptr<receiver> gone) noexcept {
 
 void receiver::begin() {
     pausing_ = false;
-    home_.use_service<socket_buffers>().ring().receive_many(*this, fd_);
+    buffer_ring& ring = home_.use_service<socket_buffers>().ring();
+    // Others may be faster each time that buffers come back: the second time is enough.
+    if (turned_away_ > 1 || ring.none_left()) {
+        begin_without(ring);
+        return;
+    }
+    if (spare_ && spare_->is_free()) { spare_.reset(); }
+    ring.receive_many(*this, fd_);
+}
+
+void receiver::begin_without(buffer_ring& ring) {
+    turned_away_ = 0;
+    if (waiter_->on_no_buffer()) {
+        waiter_ = nullptr;
+        return;
+    }
+    if (!spare_) { spare_ = std::make_unique<spare_buffer>(ring.buffer_size()); }
+    if (spare_->is_free()) {
+        spare_->receive(*this, fd_, inside(home_).reactor());
+        return;
+    }
+    inside(home_).add_timer(*this, home_.now() + pause_);
+    pause_ = std::min(2 * pause_, std::chrono::milliseconds(32));
 }
 
 std::size_t receiver::copy(std::span<std::byte> into) noexcept {
@@ -65,6 +87,7 @@ void receiver::keep_behind(received_buffer&& buffer) noexcept try {
 void receiver::on_received(int result, received_buffer buffer, unsigned flags) noexcept {
     if (result > 0) {
         pause_ = std::chrono::milliseconds(1);
+        turned_away_ = 0;
         if (!first_) {
             first_ = std::move(buffer);
         } else {
@@ -73,17 +96,26 @@ void receiver::on_received(int result, received_buffer buffer, unsigned flags) n
     } else if (result == 0) {
         ended_ = errc::end_of_stream;
     } else if (result == -ENOBUFS) {
-        inside(home_).add_timer(*this, home_.now() + pause_);
-        pause_ = std::min(2 * pause_, std::chrono::milliseconds(32));
+        ++turned_away_;
     } else if (result != -ECANCELED || !pausing_) {
         ended_ = failure_of(result);
     }
-    if ((flags & io_more) == 0 && result != -ENOBUFS && !ready() && waiter_ != nullptr) { on_time(); }
-    if (ready() && waiter_ != nullptr) { std::exchange(waiter_, nullptr)->on_arrival(); }
+    if ((flags & io_more) == 0 && !ready() && waiter_ != nullptr) {
+        on_time();
+    } else {
+        tell();
+    }
 }
 
-void receiver::on_time() noexcept try {
-    if (waiter_ != nullptr) { begin(); }
-} catch (const std::bad_alloc&) { ended_ = errc::out_of_memory; }
+void receiver::on_time() noexcept {
+    try {
+        if (waiter_ != nullptr) { begin(); }
+    } catch (const std::bad_alloc&) { ended_ = errc::out_of_memory; }
+    tell();
+}
+
+void receiver::tell() noexcept {
+    if (ready() && waiter_ != nullptr) { std::exchange(waiter_, nullptr)->on_arrival(); }
+}
 
 }  // namespace fluxnet::detail

@@ -114,8 +114,8 @@ public:
 private:
     static int echoes(tcp_listener& door, std::size_t count) noexcept try {
         executor loop;
-        // More than all slow readers together hold back, so that some are left for the others.
-        loop.use_service<socket_buffers>().configure({.count = 8192, .size = 2048});
+        // Fewer than all slow readers together hold back: the others get on without.
+        loop.use_service<socket_buffers>().configure({.count = 512, .size = 2048});
         tally counts;
         loop.spawn(serve(door, count, counts));
         loop.run();

@@ -10,7 +10,8 @@
 //   kernel  in the ring from which the kernel chooses. Not where the reactor makes the calls itself.
 //   user    filled: its result is queued, or a received_buffer holds it. A thread that destroys the received_buffer pushes
 //           the number on the return stack, whose protocol is that of frames (return_stack.hpp).
-// The memory begins with the ring that the kernel reads, when it chooses itself, and goes on with the buffers.
+// The memory begins with the ring that the kernel reads, when it chooses itself, and goes on with the buffers. A pool of one
+// (spare_buffer.hpp) is never the kernel's, and lies on the heap.
 #pragma once
 
 #include "fluxnet/runtime/reactor/received_buffer.hpp"
@@ -49,6 +50,10 @@ public:
 
     /// Makes a pool with one user. Throws std::bad_alloc, or std::system_error when there is no memory to map.
     static buffer_pool& make(std::uint32_t count, std::uint32_t size) { return *new buffer_pool(count, size); }
+
+    /// Makes one of a single buffer, from which the reactor chooses, with one user. Throws std::bad_alloc.
+    static buffer_pool& make_spare(std::uint32_t size) { return *new buffer_pool(size); }
+
     buffer_pool(const buffer_pool&) = delete;
     buffer_pool& operator=(const buffer_pool&) = delete;
 
@@ -123,14 +128,15 @@ public:
 
 private:
     buffer_pool(std::uint32_t count, std::uint32_t size);
+    explicit buffer_pool(std::uint32_t size);
     ~buffer_pool();
     void close() noexcept;
 
     const std::uint32_t count_;
     const std::uint32_t size_;
-    const std::uint32_t ring_entries_;  // a power of two
-    const std::size_t ring_bytes_;      // whole pages
-    const std::size_t mapped_bytes_;
+    const std::uint32_t ring_entries_;              // a power of two
+    const std::size_t ring_bytes_;                  // whole pages
+    const std::size_t mapped_bytes_;                // 0: the memory is the heap's
     const std::unique_ptr<std::uint32_t[]> links_;  // of the return stack
     const std::unique_ptr<std::uint32_t[]> free_;   // [0, free_count_) are free
     std::byte* memory_ = nullptr;

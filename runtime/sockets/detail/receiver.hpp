@@ -5,13 +5,18 @@
 // the executor on which the first coroutine waited. Used on its thread.
 //
 // The kernel receives on its own, so it would fill all buffers for a stream that nobody reads. From `most_pieces` pieces on
-// the receive is cancelled; it begins again when a coroutine waits and nothing is left. When no buffer is free, a timer
-// begins it again, after one millisecond at first.
+// the receive is cancelled; it begins again when a coroutine waits and nothing is left.
+//
+// Others may hold all buffers for as long as they like. A waiter that needs none receives by itself then. For one that does,
+// the receiver has a buffer of its own, for one piece at a time. When that is lent too, a timer looks again, after one
+// millisecond at first. So a stream is held up only by what itself has lent, and has lent at most one buffer that is not the
+// executor's.
 #pragma once
 
 #include "fluxnet/runtime/core/detail/turn.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/reactor/buffer_ring.hpp"
+#include "fluxnet/runtime/reactor/detail/spare_buffer.hpp"
 #include "fluxnet/runtime/reactor/received_buffer.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
@@ -29,6 +34,9 @@ namespace fluxnet::detail {
 class receiver_waiter {
 public:
     virtual void on_arrival() noexcept = 0;
+
+    /// No buffer is free. True: the waiter receives on its own, and is told nothing.
+    virtual bool on_no_buffer() noexcept { return false; }
 
 protected:
     ~receiver_waiter() = default;
@@ -49,7 +57,9 @@ public:
     /// Has `waiter` told once when ready() has become true. Throws what buffer_ring::receive_many() throws.
     void wait(receiver_waiter& waiter) {
         waiter_ = &waiter;
-        if (!pending() && !timer_node::is_linked()) { begin(); }
+        if (pending()) { return; }
+        clear_timer();
+        begin();
     }
     void forget_waiter() noexcept { waiter_ = nullptr; }
 
@@ -72,6 +82,8 @@ private:
     void on_received(int result, received_buffer buffer, unsigned flags) noexcept override;
     void on_time() noexcept override;
     void begin();
+    void begin_without(buffer_ring& ring);
+    void tell() noexcept;
     void keep_behind(received_buffer&& buffer) noexcept;
     void take_next() noexcept;
 
@@ -82,8 +94,10 @@ private:
     std::vector<received_buffer> more_;  // behind the first, from next_ on; empty when none is left
     std::size_t next_ = 0;
     std::error_code ended_;
-    std::chrono::milliseconds pause_{1};  // before the next attempt without buffers
-    bool pausing_ = false;                // cancelled because enough has arrived
+    std::unique_ptr<spare_buffer> spare_;  // once all others were taken
+    std::chrono::milliseconds pause_{1};   // before the next attempt when that is lent too
+    int turned_away_ = 0;                  // times in a row that the executor's buffers were gone when one was needed
+    bool pausing_ = false;                 // cancelled because enough has arrived
 };
 
 }  // namespace fluxnet::detail
