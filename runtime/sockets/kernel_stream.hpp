@@ -105,11 +105,10 @@ private:
     detail::socket_state* state_;  // null once the stream is gone
     std::span<std::byte> into_;
     std::size_t n_ = 0;
-    std::error_code refused_ = no_error;  // without waiting
     bool lost_ = false;
 };
 
-class [[nodiscard]] kernel_stream::write_awaiter final : private detail::stream_transfer {
+class [[nodiscard]] kernel_stream::write_awaiter final : private detail::operation, private detail::socket_await {
 public:
     write_awaiter(detail::socket_state& at, std::span<const std::byte> from) noexcept : state_(&at), from_(from) {}
     ~write_awaiter() { leave(); }
@@ -124,18 +123,23 @@ public:
     io_result await_resume() noexcept;
 
 private:
+    class request;
+
     [[nodiscard]] const char* name() const noexcept override { return "kernel_stream::write"; }
     void start();
     void leave() noexcept;
     void send_rest() noexcept;
-    void on_result(int result, unsigned flags) noexcept override;
+    void on_result(int result) noexcept;
+    void drop_request() noexcept;
+    void withdraw() noexcept;
     void lose_socket() noexcept override;
     void cancel() noexcept override;
 
     detail::socket_state* state_;  // null once the stream is gone
     std::span<const std::byte> from_;
     std::size_t n_ = 0;
-    bool in_use_ = false;  // another coroutine writes
+    request* request_ = nullptr;  // once a send could not be made at once; apart, so that an idle session has no room for it
+    bool in_use_ = false;         // another coroutine writes
     bool stopping_ = false;
     bool lost_ = false;
 };
@@ -163,7 +167,6 @@ private:
     void cancel() noexcept override { complete(errc::operation_canceled); }
 
     detail::socket_state* state_;  // null once the stream is gone
-    std::error_code refused_ = no_error;
 };
 
 /// Has ended when it is made.
@@ -197,6 +200,7 @@ inline bool kernel_stream::write_awaiter::await_ready() noexcept {
 }
 
 inline void kernel_stream::write_awaiter::leave() noexcept {
+    if (request_ != nullptr) { drop_request(); }
     if (state_ != nullptr && state_->writer == this) { state_->writer = nullptr; }
 }
 
@@ -208,8 +212,11 @@ inline io_result kernel_stream::write_awaiter::await_resume() noexcept {
 }
 
 inline bool kernel_stream::borrow_awaiter::await_ready() noexcept {
-    refused_ = detail::why_not_read(*state_);
-    return refused_ || (state_->pieces && state_->pieces->ready() && detail::draw_here());
+    if (const std::error_code why = detail::why_not_read(*state_)) {
+        refuse(why);
+        return true;
+    }
+    return state_->pieces && state_->pieces->ready() && detail::draw_here();
 }
 
 inline void kernel_stream::borrow_awaiter::start() {
@@ -227,5 +234,8 @@ inline void kernel_stream::borrow_awaiter::leave() noexcept {
     state_->reader = nullptr;
     if (state_->pieces) { state_->pieces->forget_waiter(); }
 }
+
+// These lie in the frame of each session that borrows and writes.
+static_assert(sizeof(kernel_stream::borrow_awaiter) <= 168 && sizeof(kernel_stream::write_awaiter) <= 200);
 
 }  // namespace fluxnet
