@@ -92,7 +92,8 @@ buffer_pool::census buffer_pool::count() noexcept {
             static_cast<std::uint32_t>(taken_ + chosen_ - returned_)};
 }
 
-void buffer_pool::let_kernel_choose(buffer_provider& provider, std::uint16_t group) noexcept {
+void buffer_pool::let_kernel_choose(buffer_provider& provider, std::uint16_t group) {
+    places_ = std::make_unique<std::uint16_t[]>(count_);
     provider_ = &provider;
     group_ = group;
     chooser_ = choice::kernel;

@@ -79,6 +79,9 @@ public:
     /// receive into already.
     [[nodiscard]] bool publish_hungry() noexcept;
 
+    /// The same for a socket of a stream, whose bytes know no pieces: the kernel may fill several buffers together.
+    void receive_stream(receive_many_operation& operation, int fd);
+
     /// Tells whether a receive that began now would find no buffer.
     [[nodiscard]] bool none_left() noexcept;
 

@@ -104,6 +104,11 @@ struct io_request {
         return {call::receive, true, 0, fd, nullptr, 0, no_offset, &into};
     }
 
+    /// The same for a socket of a stream, where several pieces may come together.
+    static io_request receive_stream(int fd, detail::buffer_pool& into, std::size_t most) noexcept {
+        return {call::receive, true, 0, fd, nullptr, most, no_offset, &into};
+    }
+
     /// One piece, in a buffer of a pool that is the reactor's to choose from; likewise.
     static io_request receive_one(int fd, detail::buffer_pool& into) noexcept {
         return {call::receive, false, 0, fd, nullptr, 0, no_offset, &into};

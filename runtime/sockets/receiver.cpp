@@ -46,7 +46,7 @@ void receiver::begin() {
         return;
     }
     if (rest_ && rest_->spare && rest_->spare->is_free()) { rest_->spare.reset(); }
-    ring.receive_many(*this, fd_);
+    ring.receive_stream(*this, fd_);
 }
 
 void receiver::begin_without(buffer_ring& ring) {

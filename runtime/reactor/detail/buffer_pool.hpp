@@ -86,6 +86,12 @@ public:
         ++chosen_;
     }
 
+    /// The entry of the kernel's ring in which a buffer was provided last. Owner only.
+    [[nodiscard]] std::uint32_t place_of(std::uint32_t number) const noexcept { return places_[number]; }
+    void set_place(std::uint32_t number, std::uint32_t place) noexcept {
+        places_[number] = static_cast<std::uint16_t>(place);
+    }
+
     /// Returns a user's buffer. Any thread; the pool may be gone afterwards.
     void give_back(std::uint32_t number) noexcept;
 
@@ -116,7 +122,8 @@ public:
     enum class choice : std::uint8_t { open, kernel, reactor };
     [[nodiscard]] choice chooser() const noexcept { return chooser_; }
     [[nodiscard]] std::uint16_t group() const noexcept { return group_; }
-    void let_kernel_choose(buffer_provider& provider, std::uint16_t group) noexcept;
+    /// Throws std::bad_alloc.
+    void let_kernel_choose(buffer_provider& provider, std::uint16_t group);
     /// `refused`: the call, a literal, by which the kernel would have been given the pool, and its errno.
     void let_reactor_choose(const char* refused = nullptr, int number = 0) noexcept;
 
@@ -142,6 +149,7 @@ private:
     std::byte* memory_ = nullptr;
 
     // The owner's side.
+    std::unique_ptr<std::uint16_t[]> places_;  // once the kernel chooses
     std::uint32_t free_count_ = 0;
     std::uint32_t users_ = 1;
     std::uint64_t given_ = 0;     // free -> kernel
