@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/core/detail/frame_cache.hpp"
 
+#include <cstdlib>
 #include <new>
 #include <utility>
 
@@ -17,11 +18,13 @@ struct frame_cache::ending {
 };
 
 void* frame_cache::allocate(std::size_t size) {
-    return ::operator new(size, std::align_val_t(step));
+    void* memory = nullptr;
+    if (::posix_memalign(&memory, step, size) != 0) { throw std::bad_alloc(); }  // aligned new would round the size up
+    return memory;
 }
 
 void frame_cache::release(void* memory) noexcept {
-    ::operator delete(memory, std::align_val_t(step));
+    std::free(memory);
 }
 
 // Makes room on all shelves, once; false afterwards.

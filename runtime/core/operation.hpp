@@ -6,10 +6,15 @@
 // another executor goes idle -> travelling -> resumed there.
 //
 // Cancellation. suspend() registers with the coroutine's stop token last, when the operation is fully set up. A stop
-// requested on the executor's thread calls cancel() at once. One requested elsewhere posts `canceler_` to the executor,
-// which calls it there. Before the coroutine resumes, end() takes the registration back (which waits for a request under way
-// on another thread) and, if the canceler was posted, fetches it out of the executor's inbox, so that no node outlives its
-// frame.
+// requested on the executor's thread calls cancel() at once. One requested elsewhere posts the operation to the executor,
+// which calls cancel() there.
+//
+// Posts from other threads. `asked_` has a bit for each thing that another thread may ask: to cancel, to grant. The thread
+// that sets the first bit posts the operation; one that finds a bit set leaves that to the other thread. The owner takes all
+// bits at once when the operation comes out of the ready queue. An operation that completes while it is in the inbox goes
+// into the ready queue at once, and the inbox, which holds it still, then leaves it where it is. Before the coroutine
+// resumes, end() takes the registration back (which waits for a request under way on another thread) and, if a bit is set,
+// fetches the operation out of the inbox, so that it does not outlive its frame there.
 #pragma once
 
 #include "fluxnet/runtime/core/executor.hpp"
@@ -22,7 +27,7 @@
 #include <atomic>
 #include <cassert>
 #include <coroutine>
-#include <optional>
+#include <new>
 #include <stop_token>
 #include <system_error>
 
@@ -36,7 +41,7 @@ public:
         phase_ = phase::done;
         outcome_ = outcome;
         coroutine = coroutine_;
-        inside(*executor_).make_ready(*this);
+        if (!is_linked()) [[likely]] { inside(*executor_).make_ready(*this); }
     }
 
     /// Ends a waiting operation well, from any thread. The caller sees to it that nobody else ends it too and that it lives
@@ -45,8 +50,7 @@ public:
         if (executor::current() == executor_) {
             complete(no_error);
         } else {
-            granted_ = true;
-            inside(*executor_).post(*this);
+            ask(to_grant);
         }
     }
 
@@ -56,7 +60,7 @@ public:
     [[nodiscard]] virtual const char* name() const noexcept = 0;
 
 protected:
-    operation() = default;
+    operation() noexcept {}  // not defaulted, for the sake of registration_
     ~operation() {
         if (phase_ != phase::idle) { end(); }
     }
@@ -109,6 +113,9 @@ protected:
         set_out(waiting, target);
     }
 
+    /// Notes how it ended that began nothing.
+    void refuse(std::error_code why) noexcept { outcome_ = why; }
+
     /// Tells whether nothing goes on: it has not begun, or has been finished.
     [[nodiscard]] bool idle() const noexcept { return phase_ == phase::idle; }
 
@@ -120,19 +127,18 @@ protected:
 
     /// Detaches from everything; called before the coroutine goes on and when its frame is destroyed.
     void end() noexcept {
-        registration_.reset();
+        if (registered_) {
+            registration_.~stop_callback();
+            registered_ = false;
+        }
         if (context_ != nullptr && context_->awaiting == this) { context_->awaiting = nullptr; }
         if (phase_ == phase::travelling && context_ != nullptr) { context_->arrives(); }
-        if (phase_ == phase::travelling || granted_) {  // its frame is destroyed before it came out of the inbox
+        const unsigned char asked = asked_.load(std::memory_order_acquire);
+        if (phase_ == phase::travelling || asked != 0) {
+            if ((asked & to_cancel) != 0) { probe<"operation: ends with its canceler posted">(); }
             inside(*executor_).take_inbox();
             if (is_linked()) { unlink(); }
-            granted_ = false;
-        }
-        if (canceler_.posted.load(std::memory_order_acquire)) {
-            probe<"operation: ends with its canceler posted">();
-            inside(*executor_).take_inbox();
-            if (canceler_.is_linked()) { canceler_.unlink(); }
-            canceler_.posted.store(false, std::memory_order_relaxed);
+            asked_.store(0, std::memory_order_relaxed);
         }
         phase_ = phase::idle;
     }
@@ -144,6 +150,14 @@ protected:
 
 private:
     enum class phase : unsigned char { idle, waiting, done, travelling };
+
+    static constexpr unsigned char to_cancel = 1;
+    static constexpr unsigned char to_grant = 2;
+
+    /// Asks the owner for something. Any thread but the owner's.
+    void ask(unsigned char what) noexcept {
+        if (asked_.fetch_or(what, std::memory_order_acq_rel) == 0) { inside(*executor_).post(*this); }
+    }
 
     /// Notes the coroutine's context; tells whether that was asked to stop, which is the outcome then.
     template <class Promise>
@@ -193,7 +207,8 @@ private:
         }
         start();
         if (context_ != nullptr && context_->stop.stop_possible()) {
-            registration_.emplace(context_->stop, requester{*this});
+            new (&registration_) std::stop_callback<requester>(context_->stop, requester{*this});
+            registered_ = true;
         }
     }
 
@@ -204,32 +219,21 @@ private:
                 self.cancel();
             } else {
                 probe<"operation: canceler posted">();
-                self.canceler_.posted.store(true, std::memory_order_release);
-                inside(*self.executor_).post(self.canceler_);
+                self.ask(to_cancel);
             }
         }
-    };
-
-    class canceler_node final : public ready_node {
-    public:
-        explicit canceler_node(operation& self) noexcept : self_(self) {}
-        void run() noexcept override {
-            if (self_.waiting()) { self_.cancel(); }
-        }
-        std::atomic<bool> posted = false;  // since the last end()
-
-    private:
-        operation& self_;
     };
 
     void run() noexcept override {
         if (phase_ == phase::travelling) {
             phase_ = phase::done;
             if (context_ != nullptr) { context_->arrives(); }
-        } else if (granted_) {
-            granted_ = false;
+        } else if ((asked_.exchange(0, std::memory_order_acq_rel) & to_grant) != 0) {
             phase_ = phase::done;
             outcome_ = no_error;
+        } else {
+            if (waiting()) { cancel(); }
+            return;
         }
         coroutine_.resume();
     }
@@ -239,9 +243,14 @@ private:
     std::coroutine_handle<> coroutine_;
     std::error_code outcome_ = no_error;
     phase phase_ = phase::idle;
-    bool granted_ = false;  // and in the executor's inbox
-    canceler_node canceler_{*this};
-    std::optional<std::stop_callback<requester>> registration_;
+    std::atomic<unsigned char> asked_ = 0;  // by other threads; not 0: it is in the executor's inbox, or soon will be
+    bool registered_ = false;
+    union {
+        std::stop_callback<requester> registration_;  // while registered_; no std::optional, whose flag would cost a word
+    };
 };
+
+// Each coroutine's frame has one of these for every await in it.
+static_assert(sizeof(operation) <= 144 || sizeof(std::stop_callback<void (*)()>) > 56);
 
 }  // namespace fluxnet::detail

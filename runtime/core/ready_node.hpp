@@ -2,7 +2,8 @@
 // `ready_node`: something that an executor is to run, linked in place.
 //
 // Embedded in awaiters and promises, so that making something ready allocates nothing. A node is in at most one queue; when
-// it is destroyed it leaves that queue by itself. The foreign link is used while the node travels from another thread.
+// it is destroyed it leaves that queue by itself. The foreign link is used while the node travels from another thread;
+// meanwhile its owner may put it into the queue already.
 #pragma once
 
 #include <boost/intrusive/list.hpp>

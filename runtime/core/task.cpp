@@ -4,6 +4,8 @@
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
+#include <coroutine>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -19,6 +21,24 @@ void task_base::destroy_chain(promise_base& outermost) const noexcept {
         innermost = awaiter;
     }
     coroutine_.destroy();
+}
+
+// Apart from the promise, for where compilers transfer without a call it is hardly ever needed. Without memory the stack
+// grows.
+std::coroutine_handle<> promise_base::unwind_to(std::coroutine_handle<> next) noexcept {
+    if (unwinding_ == nullptr) {
+        try {
+            unwinding_ = new (frame_cache::here().take(sizeof(ready_coroutine))) ready_coroutine;
+        } catch (const std::bad_alloc&) { return next; }
+    }
+    if (unwinding_->is_linked()) { unwinding_->unlink(); }
+    unwinding_->coroutine = next;
+    return unwind(*unwinding_);
+}
+
+void promise_base::drop_unwinding() noexcept {
+    unwinding_->~ready_coroutine();
+    frame_cache::here().give(unwinding_, sizeof(ready_coroutine));
 }
 
 bool make_ready_here(ready_node& node) noexcept {

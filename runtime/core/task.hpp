@@ -152,24 +152,30 @@ public:
 
     /// Returns what to transfer control to so that `next`, this coroutine or its awaiter, goes on.
     [[nodiscard]] std::coroutine_handle<> transfer_to(std::coroutine_handle<> next) noexcept {
-        if (!stack_is_deep()) [[likely]] { return next; }
-        unwinding_.emplace().coroutine = next;
-        return unwind(*unwinding_);
+        return stack_is_deep() ? unwind_to(next) : next;
     }
 
 protected:
-    ~promise_base() = default;
+    ~promise_base() {
+        if (unwinding_ != nullptr) [[unlikely]] { drop_unwinding(); }
+    }
 
 private:
     friend task_base;
 
+    std::coroutine_handle<> unwind_to(std::coroutine_handle<> next) noexcept;
+    void drop_unwinding() noexcept;
+
     std::coroutine_handle<> continuation_;
-    promise_base* awaiter_ = nullptr;   // the awaiting coroutine, when it is one of ours, until this one ends
-    promise_base* awaited_ = nullptr;   // the coroutine that this one awaits, until that ends
-    const task_base* owner_ = nullptr;  // of this coroutine, once it is awaited
-    task_context* context_ = nullptr;   // of the awaiter, set when the task is awaited
-    std::optional<ready_coroutine> unwinding_;
+    promise_base* awaiter_ = nullptr;       // the awaiting coroutine, when it is one of ours, until this one ends
+    promise_base* awaited_ = nullptr;       // the coroutine that this one awaits, until that ends
+    const task_base* owner_ = nullptr;      // of this coroutine, once it is awaited
+    task_context* context_ = nullptr;       // of the awaiter, set when the task is awaited
+    ready_coroutine* unwinding_ = nullptr;  // once the stack has been deep
 };
+
+// Every coroutine's frame has one.
+static_assert(sizeof(promise_base) == 48);
 
 template <class T>
 class task_promise final : public promise_base {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -44,8 +45,17 @@ buffer_pool::buffer_pool(std::uint32_t count, std::uint32_t size)
     free_count_ = count;
 }
 
+buffer_pool::buffer_pool(std::uint32_t size)
+    : count_(1), size_(size), ring_entries_(0), ring_bytes_(0), mapped_bytes_(0),
+      links_(std::make_unique<std::uint32_t[]>(1)), free_(std::make_unique<std::uint32_t[]>(1)),
+      memory_(static_cast<std::byte*>(::operator new(size))), free_count_(1), chooser_(choice::reactor) {}
+
 buffer_pool::~buffer_pool() {
-    ::munmap(memory_, mapped_bytes_);
+    if (mapped_bytes_ != 0) {
+        ::munmap(memory_, mapped_bytes_);
+    } else {
+        ::operator delete(memory_);
+    }
 }
 
 void buffer_pool::close() noexcept {
@@ -82,7 +92,8 @@ buffer_pool::census buffer_pool::count() noexcept {
             static_cast<std::uint32_t>(taken_ + chosen_ - returned_)};
 }
 
-void buffer_pool::let_kernel_choose(buffer_provider& provider, std::uint16_t group) noexcept {
+void buffer_pool::let_kernel_choose(buffer_provider& provider, std::uint16_t group) {
+    places_ = std::make_unique<std::uint16_t[]>(count_);
     provider_ = &provider;
     group_ = group;
     chooser_ = choice::kernel;

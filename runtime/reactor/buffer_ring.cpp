@@ -53,9 +53,19 @@ void buffer_ring::receive_many(receive_many_operation& operation, int fd) {
     owner_.submit(operation, io_request::receive_many(fd, pool_));
 }
 
-bool buffer_ring::publish_hungry() noexcept {
+void buffer_ring::receive_stream(receive_many_operation& operation, int fd) {
+    constexpr std::size_t at_once = 16;
+    operation.pool_ = &pool_;
+    owner_.submit(operation, io_request::receive_stream(fd, pool_, at_once * pool_.buffer_size()));
+}
+
+bool buffer_ring::none_left() noexcept {
     const census now = pool_.count();
-    return now.free == 0 && now.kernel == 0 && pool_.returns().publish_hungry();
+    return now.free == 0 && now.kernel == 0;
+}
+
+bool buffer_ring::publish_hungry() noexcept {
+    return none_left() && pool_.returns().publish_hungry();
 }
 
 }  // namespace fluxnet

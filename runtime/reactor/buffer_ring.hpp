@@ -33,6 +33,10 @@ namespace fluxnet {
 
 class reactor;
 
+namespace detail {
+class spare_buffer;
+}
+
 struct buffer_ring_config {
     std::uint32_t count = 256;  ///< Buffers; 32768 at most.
     std::uint32_t size = 2048;  ///< Bytes of each.
@@ -48,6 +52,7 @@ public:
 
 private:
     friend class buffer_ring;
+    friend class detail::spare_buffer;
     void on_result(int result, unsigned flags) noexcept final;
 
     detail::buffer_pool* pool_ = nullptr;
@@ -74,8 +79,17 @@ public:
     /// receive into already.
     [[nodiscard]] bool publish_hungry() noexcept;
 
+    /// The same for a socket of a stream, whose bytes know no pieces: the kernel may fill several buffers together.
+    void receive_stream(receive_many_operation& operation, int fd);
+
+    /// Tells whether a receive that began now would find no buffer.
+    [[nodiscard]] bool none_left() noexcept;
+
     /// Counts the buffers. `user`: those filled whose result has not been told, and those held by a received_buffer.
     [[nodiscard]] census count() noexcept { return pool_.count(); }
+
+    /// Bytes of each buffer.
+    [[nodiscard]] std::uint32_t buffer_size() const noexcept { return pool_.buffer_size(); }
 
     /// "io_uring buffer ring"; or that recv(2) is called, with the answer of the kernel that led to it.
     [[nodiscard]] std::string name() const { return pool_.name(); }

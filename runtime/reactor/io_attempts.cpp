@@ -20,8 +20,8 @@
 
 namespace fluxnet {
 
-void io_operation::readiness::on_ready(int result) noexcept {
-    attempts->ready(of_, result);
+void io_operation::on_ready(int result) noexcept {
+    attempts_->ready(*this, result);
 }
 
 namespace detail {
@@ -157,29 +157,29 @@ io_attempts::outcome io_attempts::make_call(const io_request& request, bool told
 // What arrives after a receive that filled less than it was given, and the end of the stream, is found when the socket is
 // watched. Source: epoll(7), "Questions and answers".
 bool io_attempts::has_emptied(io_operation& operation, int result) noexcept {
-    using kind = io_operation::readiness::kind;
+    using kind = io_operation::socket_kind;
     const io_request& request = operation.request_;
     if (request.pool == nullptr || static_cast<std::size_t>(result) >= request.pool->buffer_size()) { return false; }
-    kind& socket = operation.readiness_.socket;
+    kind& socket = operation.socket_;
     if (socket == kind::unknown) { socket = is_stream(request.fd) ? kind::stream : kind::messages; }
     return socket == kind::stream;
 }
 
 void io_attempts::add(io_operation& operation) {
     next_.push_back(&operation);
-    operation.readiness_.attempts = this;
-    operation.readiness_.socket = io_operation::readiness::kind::unknown;
+    operation.attempts_ = this;
+    operation.socket_ = io_operation::socket_kind::unknown;
 }
 
 void io_attempts::try_now(io_operation& operation) noexcept {
     only_watches_ = true;
-    operation.readiness_.attempts = this;
-    operation.readiness_.socket = io_operation::readiness::kind::unknown;
+    operation.attempts_ = this;
+    operation.socket_ = io_operation::socket_kind::unknown;
     attempt(operation, 0);
 }
 
 void io_attempts::watch(io_operation& operation) noexcept {
-    owner_.arm(operation.readiness_, operation.request_.fd, static_cast<unsigned>(events_of(operation.request_)));
+    owner_.arm(operation, operation.request_.fd, static_cast<unsigned>(events_of(operation.request_)));
 }
 
 // The end of the stream, or an error, may have been told of and lie behind what was received: it has to be told again then.
@@ -188,7 +188,7 @@ void io_attempts::watch_emptied(io_operation& operation, int told) noexcept {
     if (told != POLLIN || operation.request_.pool == nullptr) {
         watch(operation);
     } else {
-        owner_.arm_again(operation.readiness_, operation.request_.fd, POLLIN | POLLPRI);
+        owner_.arm_again(operation, operation.request_.fd, POLLIN | POLLPRI);
     }
 }
 
@@ -202,7 +202,7 @@ std::optional<int> io_attempts::send_now(const io_request& request) noexcept {
 
 void io_attempts::remove(io_operation& operation) noexcept {
     std::replace(next_.begin(), next_.end(), &operation, static_cast<io_operation*>(nullptr));
-    if (operation.readiness_.armed()) { owner_.disarm_now(operation.readiness_); }
+    if (operation.armed()) { owner_.disarm_now(operation); }
 }
 
 void io_attempts::end_all() noexcept {

@@ -73,7 +73,7 @@ void io_completions::discard(const io_operation& operation, int result, unsigned
 void io_completions::make_idle(io_operation& operation) noexcept {
     operation.state_ = io_operation::state::idle;
     operation.unlink();
-    operation.readiness_.attempts = nullptr;
+    operation.attempts_ = nullptr;
     if (buffer_pool* const pool = std::exchange(operation.request_.pool, nullptr)) { pool->drop_user(); }
     if (operation.adopted_) { delete &operation; }
 }

@@ -56,69 +56,86 @@ struct io_request {
 
     /// The result is the number of bytes, 0 at the end.
     static io_request read(int fd, std::span<std::byte> into, std::uint64_t offset = no_offset) noexcept {
-        return {call::read, false, fd, into.data(), into.size(), offset};
+        return {call::read, false, 0, fd, into.data(), into.size(), offset};
     }
 
     /// The result is the number of bytes, which may be fewer. A closed pipe or socket raises SIGPIPE, as with write(2).
     static io_request write(int fd, std::span<const std::byte> from, std::uint64_t offset = no_offset) noexcept {
-        return {call::write, false, fd, const_cast<std::byte*>(from.data()), from.size(), offset};
+        return {call::write, false, 0, fd, const_cast<std::byte*>(from.data()), from.size(), offset};
     }
 
     /// The result is a descriptor (close-on-exec), which is the receiver's to close.
-    static io_request accept(int fd) noexcept { return {call::accept, false, fd, nullptr, 0, no_offset}; }
+    static io_request accept(int fd) noexcept { return {call::accept, false, 0, fd, nullptr, 0, no_offset}; }
 
     /// Multi-shot: one completion for each connection, until it is cancelled or fails. The kernel may also end it with a
     /// connection, when it has no room for more completions: submit it again then.
-    static io_request accept_many(int fd) noexcept { return {call::accept, true, fd, nullptr, 0, no_offset}; }
+    static io_request accept_many(int fd) noexcept { return {call::accept, true, 0, fd, nullptr, 0, no_offset}; }
 
     /// The result is 0. The socket may not be used for anything else meanwhile; what is wrong with an attempt that was
     /// cancelled is wrong with the socket: close it. `address` stays in place. -EAGAIN: a Unix listener's backlog is full.
     static io_request connect(int fd, const sockaddr& address, std::size_t size) noexcept {
-        return {call::connect, false, fd, reinterpret_cast<std::byte*>(const_cast<sockaddr*>(&address)), size, no_offset};
+        return {call::connect, false, 0, fd, reinterpret_cast<std::byte*>(const_cast<sockaddr*>(&address)), size, no_offset};
     }
 
     /// The result is the number of bytes, which may be fewer. EPIPE in place of SIGPIPE. Source: send(2).
     static io_request send(int fd, std::span<const std::byte> from) noexcept {
-        return {call::send, false, fd, const_cast<std::byte*>(from.data()), from.size(), no_offset};
+        return {call::send, false, 0, fd, const_cast<std::byte*>(from.data()), from.size(), no_offset};
     }
 
     /// The result is the number of bytes; 0 at the end of a stream, and for an empty datagram. Source: recv(2).
     static io_request receive(int fd, std::span<std::byte> into) noexcept {
-        return {call::receive, false, fd, into.data(), into.size(), no_offset};
+        return {call::receive, false, 0, fd, into.data(), into.size(), no_offset};
     }
 
     /// As sendmsg(2) and recvmsg(2): the results are those of send() and receive(). The message, and what it points at,
     /// stays in place; the kernel writes what it tells into it. Descriptors that come with it are close-on-exec. With
     /// MSG_DONTWAIT among the flags of a message to send, the result is -EAGAIN when there is no room for it.
     static io_request send_message(int fd, const msghdr& message, int flags = 0) noexcept {
-        return {call::send_message, false,   fd,   reinterpret_cast<std::byte*>(const_cast<msghdr*>(&message)), 0,
-                no_offset,          nullptr, flags};
+        auto* const data = reinterpret_cast<std::byte*>(const_cast<msghdr*>(&message));
+        return {call::send_message, false, static_cast<std::uint16_t>(flags), fd, data, 0, no_offset};
     }
     static io_request receive_message(int fd, msghdr& message, int flags = 0) noexcept {
-        return {call::receive_message, false, fd, reinterpret_cast<std::byte*>(&message), 0, no_offset, nullptr, flags};
+        auto* const data = reinterpret_cast<std::byte*>(&message);
+        return {call::receive_message, false, static_cast<std::uint16_t>(flags), fd, data, 0, no_offset};
     }
 
     /// Multi-shot, each piece in a buffer of the pool; only for a receive_many_operation: see buffer_ring.hpp.
     static io_request receive_many(int fd, detail::buffer_pool& into) noexcept {
-        return {call::receive, true, fd, nullptr, 0, no_offset, &into};
+        return {call::receive, true, 0, fd, nullptr, 0, no_offset, &into};
+    }
+
+    /// The same for a socket of a stream, where several pieces may come together.
+    static io_request receive_stream(int fd, detail::buffer_pool& into, std::size_t most) noexcept {
+        return {call::receive, true, 0, fd, nullptr, most, no_offset, &into};
+    }
+
+    /// One piece, in a buffer of a pool that is the reactor's to choose from; likewise.
+    static io_request receive_one(int fd, detail::buffer_pool& into) noexcept {
+        return {call::receive, false, 0, fd, nullptr, 0, no_offset, &into};
     }
 
     call what = call::read;
     bool multishot = false;
+    std::uint16_t flags = 0;  // MSG_*, beside those that every such call has
     int fd = -1;
     std::byte* data = nullptr;  // of the bytes, the address or the message; not written to by a write, send or connect
     std::size_t size = 0;
     std::uint64_t offset = no_offset;
     detail::buffer_pool* pool = nullptr;  // one of whose users the operation is while it is pending
-    int flags = 0;                        // MSG_*, beside those that every such call has
 };
 
-class io_operation : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+class io_operation : private poll_operation,  // waits for the descriptor where the reactor makes the calls itself
+                     public boost::intrusive::list_base_hook<boost::intrusive::tag<class io_operation>,
+                                                             boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
-    io_operation() noexcept : readiness_(*this) {}
+    /// By which it is in a list of the reactor's.
+    using hook = boost::intrusive::list_base_hook<boost::intrusive::tag<io_operation>,
+                                                  boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+    io_operation() = default;
     io_operation(const io_operation&) = delete;
     io_operation& operator=(const io_operation&) = delete;
-    virtual ~io_operation() = default;
+    ~io_operation() override = default;
 
     /// The result of every operation in virtual time, where there are no descriptors. Beyond all negated errnos.
     static constexpr int refused = poll_operation::refused;
@@ -130,34 +147,30 @@ public:
     /// Held or fired: it may be neither submitted nor destroyed, but cancelled or adopted.
     [[nodiscard]] bool pending() const noexcept { return state_ != state::idle; }
 
+    using hook::is_linked;
+    using hook::unlink;
+
 private:
     friend class detail::io_attempts;
     friend class detail::io_completions;
     enum class state : std::uint8_t { idle, held, fired };
 
-    /// Where the reactor makes the calls itself: waits for the descriptor.
-    class readiness final : public poll_operation {
-    public:
-        explicit readiness(io_operation& of) noexcept : of_(of) {}
-        void on_ready(int result) noexcept override;
+    /// Whether the socket is one of a stream, where a short receive is the last for now. Asked at the first of these.
+    enum class socket_kind : std::uint8_t { unknown, stream, messages };
 
-        /// Whether the socket is one of a stream, where a short receive is the last for now. Asked at the first of these.
-        enum class kind : std::uint8_t { unknown, stream, messages };
+    void on_ready(int result) noexcept final;
 
-        detail::io_attempts* attempts = nullptr;
-        kind socket = kind::unknown;
-
-    private:
-        io_operation& of_;
-    };
-
-    io_request request_;
     state state_ = state::idle;
-    bool cancelled_ = false;    // cancel() was asked for while it was held
-    bool owed_ = false;         // and the kernel has not been told yet
-    bool adopted_ = false;      // by the reactor, which destroys it
-    std::uint32_t queued_ = 0;  // completions that on_result() has not been told
-    readiness readiness_;
+    bool cancelled_ : 1 = false;  // cancel() was asked for while it was held
+    bool owed_ : 1 = false;       // and the kernel has not been told yet
+    bool adopted_ : 1 = false;    // by the reactor, which destroys it
+    socket_kind socket_ = socket_kind::unknown;
+    std::uint32_t queued_ = 0;                 // completions that on_result() has not been told
+    detail::io_attempts* attempts_ = nullptr;  // that make the calls, where the reactor does so itself
+    io_request request_;
 };
+
+// One lies in every await of a transfer, and one in every connection that has borrowed.
+static_assert(sizeof(io_operation) == 112);
 
 }  // namespace fluxnet

@@ -40,7 +40,9 @@ class io_uring_reactor final : public reactor {
 public:
     explicit io_uring_reactor(reactor_threads threads)
         : changing_(threads == reactor_threads::changing), wakeup_(threads),
-          name_(detail::set_up_ring(ring_, sq_entries, threads)) {}
+          name_(detail::set_up_ring(ring_, sq_entries, threads)), bundles_(detail::has_bundles(ring_)) {
+        if (bundles_) { name_ += ", receive bundles"; }
+    }
 
     ~io_uring_reactor() override { shut_down(); }
 
@@ -203,7 +205,7 @@ private:
         if (pool != nullptr && !buffers_.provide(*pool)) {
             attempts_.try_now(operation);
         } else if (io_uring_sqe* entry = next_entry(cancel_entries)) {
-            detail::prepare_request(*entry, io().request_of(operation));
+            detail::prepare_request(*entry, io().request_of(operation), bundles_);
             entry->user_data = tag_of(operation);
         } else {
             io().add(operation, -ENOBUFS, false);
@@ -277,14 +279,19 @@ private:
     }
 
     void take(io_operation& operation, const io_uring_cqe& completion) noexcept {
+        const bool more = (completion.flags & IORING_CQE_F_MORE) != 0;
+        detail::buffer_pool* const pool = io().request_of(operation).pool;
         if (changing_ && completion.res == -ECANCELED && !io().is_cancelled(operation)) [[unlikely]] {
             lost_io_.push_back(&operation);
+        } else if (pool != nullptr && completion.res > static_cast<std::int64_t>(pool->buffer_size())) {
+            buffers_.take_bundle(*pool, completion, [&](std::uint32_t number, std::uint32_t size, bool follows) {
+                io().add(operation, static_cast<int>(size), follows || more, detail::with_buffer(number));
+            });
         } else {
-            detail::buffer_pool* const pool = io().request_of(operation).pool;
             const unsigned buffer = pool != nullptr ? buffers_.take(*pool, completion) : 0;
             // Says EINTR when it waited in a thread of the kernel's: a connect to a Unix listener with a full backlog.
             const int result = completion.res == -EINTR && io().is_cancelled(operation) ? -ECANCELED : completion.res;
-            io().add(operation, result, (completion.flags & IORING_CQE_F_MORE) != 0, buffer);
+            io().add(operation, result, more, buffer);
         }
     }
 
@@ -347,6 +354,7 @@ private:
     detail::ring_wakeup wakeup_;
     io_uring ring_{};
     std::string name_;
+    const bool bundles_;       // the kernel may fill several buffers with one completion
     bool told_ready_ = false;  // by the last prepare_wait()
     bool attached_ = false;
     bool closed_ = false;

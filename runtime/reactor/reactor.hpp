@@ -131,8 +131,9 @@ public:
     /// afterwards.
     virtual void shut_down() noexcept = 0;
 
-    /// "io_uring", with the set-up flags that the kernel granted; or "epoll", with the refusal that led to it. Behind that
-    /// what poll_devices() was answered, if it was called.
+    /// "io_uring", with the set-up flags that the kernel granted, and "receive bundles" if one completion may tell of
+    /// several buffers (Linux 6.17); or "epoll", with the refusal that led to it. Behind that what poll_devices() was
+    /// answered, if it was called.
     [[nodiscard]] virtual std::string_view name() const noexcept = 0;
 
     /// Operations that have fired. Any thread.

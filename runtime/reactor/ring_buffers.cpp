@@ -48,13 +48,14 @@ bool ring_buffers::hand_over(buffer_pool& pool) noexcept try {
     about.ring_entries = pool.ring_entries();
     about.bgid = static_cast<std::uint16_t>(number);
     io_uring_buf_ring_init(ring_of(pool));
+    pool.let_kernel_choose(*this, about.bgid);
     const int answer = io_uring_register_buf_ring(&ring_, &about, 0);
     if (answer < 0) {
+        pool.forget_provider();
         pool.let_reactor_choose("io_uring_register_buf_ring", -answer);
         return false;
     }
     groups_[number].pool = &pool;
-    pool.let_kernel_choose(*this, about.bgid);
     return true;
 } catch (const std::bad_alloc&) {
     pool.let_reactor_choose("room for one more buffer ring", ENOMEM);
@@ -74,6 +75,7 @@ void ring_buffers::fill(buffer_pool& pool) noexcept {
     const int mask = io_uring_buf_ring_mask(pool.ring_entries());
     int added = 0;
     pool.provide_all([&](std::uint32_t number) {
+        pool.set_place(number, static_cast<std::uint32_t>(ring->tail + added) & static_cast<std::uint32_t>(mask));
         io_uring_buf_ring_add(ring, pool.at(number), pool.buffer_size(), static_cast<unsigned short>(number), mask, added++);
     });
     if (added != 0) { io_uring_buf_ring_advance(ring, added); }

@@ -2,6 +2,7 @@
 #include "fluxnet/runtime/reactor/detail/ring_requests.hpp"
 
 #include "fluxnet/runtime/reactor/detail/buffer_pool.hpp"
+#include "fluxnet/runtime/reactor/detail/ring_uapi.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -16,7 +17,7 @@ constexpr std::size_t most_bytes = 0x7fff'f000;  // that read(2) transfers at on
 
 }  // namespace
 
-void prepare_request(io_uring_sqe& entry, const io_request& request) noexcept {
+void prepare_request(io_uring_sqe& entry, const io_request& request, bool bundles) noexcept {
     const auto size = static_cast<unsigned>(std::min(request.size, most_bytes));
     switch (request.what) {
         case io_request::call::read: io_uring_prep_read(&entry, request.fd, request.data, size, request.offset); break;
@@ -50,6 +51,10 @@ void prepare_request(io_uring_sqe& entry, const io_request& request) noexcept {
             io_uring_prep_recv_multishot(&entry, request.fd, nullptr, 0, 0);
             entry.flags |= IOSQE_BUFFER_SELECT;
             entry.buf_group = request.pool->group();
+            if (bundles && size != 0) {
+                entry.ioprio = static_cast<std::uint16_t>(entry.ioprio | uapi::receive_bundle);
+                entry.len = size;
+            }
             break;
     }
 }

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -15,6 +16,7 @@
 #include <system_error>
 
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 namespace fluxnet::detail {
@@ -89,6 +91,32 @@ void try_calls(io_uring& ring) {
     if (of_enter != EBADFD) { refuse(ring, "io_uring_enter", of_enter); }  // the ring is disabled
 }
 
+/// Tells whether this is Linux 6.17 or later.
+bool has_ordered_bundles() noexcept {
+    utsname about{};
+    unsigned major = 0;
+    unsigned minor = 0;
+    if (::uname(&about) != 0 || std::sscanf(about.release, "%u.%u", &major, &minor) != 2) { return false; }
+    return major > 6 || (major == 6 && minor >= 17);
+}
+
+/// Tells whether the kernel takes a receive of bundles with a limit. It looks at the request before it looks at the
+/// descriptor, which is none.
+bool takes_bundles() noexcept {
+    io_uring ring{};
+    if (!has_ordered_bundles() || io_uring_queue_init(1, &ring, 0) != 0) { return false; }
+    io_uring_sqe* const entry = io_uring_get_sqe(&ring);
+    io_uring_prep_recv_multishot(entry, -1, nullptr, 0, 0);
+    entry->flags |= IOSQE_BUFFER_SELECT;
+    entry->ioprio = static_cast<std::uint16_t>(entry->ioprio | uapi::receive_bundle);
+    entry->len = 4096;
+    io_uring_cqe* told = nullptr;
+    const bool taken =
+        io_uring_submit_and_wait(&ring, 1) == 1 && io_uring_peek_cqe(&ring, &told) == 0 && told->res == -EBADF;
+    io_uring_queue_exit(&ring);
+    return taken;
+}
+
 }  // namespace
 
 std::string_view set_up_ring(io_uring& ring, unsigned entries, reactor_threads threads) {
@@ -112,6 +140,11 @@ void enable_ring(io_uring& ring) {
     if (const int number = try_enable(ring, 0)) {
         throw std::system_error(number, std::generic_category(), why_refused("io_uring_register", number));
     }
+}
+
+bool has_bundles(const io_uring& ring) noexcept {
+    static const bool taken = takes_bundles();
+    return taken && (ring.features & uapi::feature_bundle) != 0;
 }
 
 std::string poll_devices(const io_uring& ring, std::chrono::microseconds how_long) {

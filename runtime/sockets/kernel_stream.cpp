@@ -25,8 +25,10 @@ descriptor kernel_stream::release() noexcept {
 }
 
 bool kernel_stream::read_awaiter::await_ready() noexcept {
-    refused_ = detail::why_not_read(state_);
-    if (refused_) { return true; }
+    if (const std::error_code why = detail::why_not_read(state_)) {
+        refuse(why);
+        return true;
+    }
     if (into_.empty()) { return detail::draw_here(); }
     return state_->pieces && state_->pieces->ready() && detail::draw_here();
 }
@@ -63,6 +65,13 @@ void kernel_stream::read_awaiter::on_result(int result, unsigned) noexcept {
     }
 }
 
+bool kernel_stream::read_awaiter::on_no_buffer() noexcept {
+    try {
+        submit(io_request::receive(state_->fd(), into_));
+    } catch (const std::bad_alloc&) { complete(errc::out_of_memory); }
+    return true;
+}
+
 void kernel_stream::read_awaiter::lose_socket() noexcept {
     state_ = nullptr;
     lost_ = true;
@@ -82,7 +91,6 @@ void kernel_stream::read_awaiter::cancel() noexcept {
 }
 
 io_result kernel_stream::read_awaiter::await_resume() noexcept {
-    if (refused_) { return {refused_, 0}; }
     const std::error_code ended = finish();
     const bool from_pieces = state_ != nullptr && state_->pieces && !into_.empty();
     leave();
@@ -92,28 +100,50 @@ io_result kernel_stream::read_awaiter::await_resume() noexcept {
     return {n_ != 0 ? no_error : state_->pieces->why(), n_};
 }
 
+/// A send that the kernel carries out while the coroutine waits.
+class kernel_stream::write_awaiter::request final : public io_operation, public detail::cached_frame {
+public:
+    explicit request(write_awaiter& of) noexcept : of_(of) {}
+    void on_result(int result, unsigned) noexcept override { of_.on_result(result); }
+
+private:
+    write_awaiter& of_;
+};
+
 void kernel_stream::write_awaiter::start() {
     if (from_.empty()) {
         complete(no_error);
         return;
     }
     state_->writer = this;
-    const io_request request = io_request::send(state_->fd(), from_);
+    const io_request send = io_request::send(state_->fd(), from_);
     detail::scheduler& here = detail::inside(home_executor());
     // A coroutine that nobody else runs beside sends by itself; otherwise its request goes with the others' of this turn.
-    const std::optional<int> sent = here.reactor().try_now(request, !here.has_ready());
+    const std::optional<int> sent = here.reactor().try_now(send, !here.has_ready());
     if (sent) {
-        on_result(*sent, 0);
+        on_result(*sent);
     } else {
-        submit(request);
+        request_ = new request(*this);
+        here.reactor().submit(*request_, send);
     }
 }
 
+void kernel_stream::write_awaiter::drop_request() noexcept {
+    if (request_->pending()) { detail::inside(home_executor()).reactor().cancel_now(*request_); }
+    delete std::exchange(request_, nullptr);
+}
+
+void kernel_stream::write_awaiter::withdraw() noexcept {
+    if (request_ != nullptr) { detail::inside(home_executor()).reactor().cancel(*request_); }
+}
+
 void kernel_stream::write_awaiter::send_rest() noexcept try {
-    submit(io_request::send(state_->fd(), from_.subspan(n_)));
+    const io_request send = io_request::send(state_->fd(), from_.subspan(n_));
+    if (request_ == nullptr) { request_ = new request(*this); }
+    detail::inside(home_executor()).reactor().submit(*request_, send);
 } catch (const std::bad_alloc&) { complete(errc::out_of_memory); }
 
-void kernel_stream::write_awaiter::on_result(int result, unsigned) noexcept {
+void kernel_stream::write_awaiter::on_result(int result) noexcept {
     if (result < 0) {
         // See write(): what the kernel has told once is EPIPE afterwards.
         const bool broken_there = result == -EPIPE && !lost_ && !state_->write_ended;
@@ -147,7 +177,6 @@ void kernel_stream::borrow_awaiter::lose_socket() noexcept {
 }
 
 borrowed_result<received_buffer> kernel_stream::borrow_awaiter::await_resume() noexcept {
-    if (refused_) { return {refused_, {}}; }
     const std::error_code ended = finish();
     leave();
     if (state_ == nullptr) { return {errc::closed, {}}; }

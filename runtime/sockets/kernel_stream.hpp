@@ -45,7 +45,7 @@ public:
     /// Completes with what has arrived, n >= 1 bytes, as soon as there is something. `into` stays valid until then; an empty
     /// one completes at once. No system call of its own on io_uring, where requests go with the turn; recv(2) on epoll.
     /// Errors: end_of_stream, operation_canceled (nothing was taken), closed, handle_in_use (another coroutine reads),
-    /// wrong_executor, or the kernel's: ECONNRESET, ETIMEDOUT.
+    /// wrong_executor, or the kernel's: ECONNRESET, ETIMEDOUT. Needs none of the executor's buffers.
     [[nodiscard]] read_awaiter read(std::span<std::byte> into) noexcept;
 
     /// Completes when the kernel has taken all of `from`, or with an error; n tells how much it has taken. `from` stays
@@ -59,7 +59,8 @@ public:
 
     /// Completes with what has arrived, in a buffer of the executor's (socket_buffers.hpp), which goes back when the
     /// received_buffer is destroyed. From the first call on the executor receives ahead, up to 16 buffers, also while nobody
-    /// waits. Without free buffers it waits for one. Errors: as read().
+    /// waits. When all of these are lent, it receives into one of the stream's own; when that is lent too, it waits until
+    /// one comes back. Errors: as read().
     [[nodiscard]] borrow_awaiter read_borrowed() noexcept;
 
     /// Ends this direction: the peer reads what was written, and then end_of_stream. Completes at once. One system call.
@@ -103,17 +104,17 @@ private:
     void leave() noexcept;
     void on_result(int result, unsigned flags) noexcept override;
     void on_arrival() noexcept override { complete(no_error); }
+    bool on_no_buffer() noexcept override;
     void lose_socket() noexcept override;
     void cancel() noexcept override;
 
     detail::socket_state* state_;  // null once the stream is gone
     std::span<std::byte> into_;
     std::size_t n_ = 0;
-    std::error_code refused_ = no_error;  // without waiting
     bool lost_ = false;
 };
 
-class [[nodiscard]] kernel_stream::write_awaiter final : private detail::stream_transfer {
+class [[nodiscard]] kernel_stream::write_awaiter final : private detail::operation, private detail::socket_await {
 public:
     /// `at`: null for a stream that was moved from.
     write_awaiter(detail::socket_state* at, std::span<const std::byte> from) noexcept : state_(at), from_(from) {}
@@ -129,18 +130,23 @@ public:
     io_result await_resume() noexcept;
 
 private:
+    class request;
+
     [[nodiscard]] const char* name() const noexcept override { return "kernel_stream::write"; }
     void start();
     void leave() noexcept;
     void send_rest() noexcept;
-    void on_result(int result, unsigned flags) noexcept override;
+    void on_result(int result) noexcept;
+    void drop_request() noexcept;
+    void withdraw() noexcept;
     void lose_socket() noexcept override;
     void cancel() noexcept override;
 
     detail::socket_state* state_;  // null once the stream is gone
     std::span<const std::byte> from_;
     std::size_t n_ = 0;
-    bool refused_ = false;  // without waiting: there is no stream, or another coroutine writes
+    request* request_ = nullptr;  // once a send could not be made at once; apart, so that an idle session has no room for it
+    bool refused_ = false;        // without waiting: there is no stream, or another coroutine writes
     bool stopping_ = false;
     bool lost_ = false;
 };
@@ -169,7 +175,6 @@ private:
     void cancel() noexcept override { complete(errc::operation_canceled); }
 
     detail::socket_state* state_;  // null once the stream is gone
-    std::error_code refused_ = no_error;
 };
 
 /// Has ended when it is made.
@@ -203,6 +208,7 @@ inline bool kernel_stream::write_awaiter::await_ready() noexcept {
 }
 
 inline void kernel_stream::write_awaiter::leave() noexcept {
+    if (request_ != nullptr) { drop_request(); }
     if (state_ != nullptr && state_->writer == this) { state_->writer = nullptr; }
 }
 
@@ -214,8 +220,11 @@ inline io_result kernel_stream::write_awaiter::await_resume() noexcept {
 }
 
 inline bool kernel_stream::borrow_awaiter::await_ready() noexcept {
-    refused_ = detail::why_not_read(state_);
-    return refused_ || (state_->pieces && state_->pieces->ready() && detail::draw_here());
+    if (const std::error_code why = detail::why_not_read(state_)) {
+        refuse(why);
+        return true;
+    }
+    return state_->pieces && state_->pieces->ready() && detail::draw_here();
 }
 
 inline void kernel_stream::borrow_awaiter::start() {
@@ -233,5 +242,8 @@ inline void kernel_stream::borrow_awaiter::leave() noexcept {
     state_->reader = nullptr;
     if (state_->pieces) { state_->pieces->forget_waiter(); }
 }
+
+// These lie in the frame of each session that borrows and writes.
+static_assert(sizeof(kernel_stream::borrow_awaiter) <= 168 && sizeof(kernel_stream::write_awaiter) <= 200);
 
 }  // namespace fluxnet

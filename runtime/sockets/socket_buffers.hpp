@@ -4,7 +4,8 @@
 //     loop.use_service<socket_buffers>().configure({.count = 256, .size = 16'384});  // before the first read_borrowed()
 //
 // A service: one for each executor, shared by all its streams, made with the first of them that borrows. On io_uring the
-// kernel takes a buffer only when something arrives, so a stream on which nothing happens costs none.
+// kernel takes a buffer only when something arrives, so a stream on which nothing happens costs none. However many are lent,
+// and for however long, no other stream waits for them: it has one of its own then (kernel_stream.hpp).
 //
 // Threads: that of the executor. A buffer that was lent comes back from any thread.
 #pragma once

@@ -7,7 +7,6 @@
 #include "fluxnet/runtime/core/scope.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
-#include "fluxnet/runtime/sockets/socket_buffers.hpp"
 #include "tests/runtime/leaves_nothing.hpp"
 #include "tests/runtime/own_calls.hpp"
 #include "tests/runtime/socket_tests.hpp"
@@ -29,7 +28,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -361,70 +359,6 @@ TEST_CASE("a listener accepts no more than 64 connections ahead") {
         CHECK(far.back().remote_endpoint() == near.back().local_endpoint());
     });
     loop.run();
-}
-
-TEST_CASE("where all buffers are lent, a stream waits until one comes back, and loses nothing") {
-    executor loop;
-    loop.spawn([&]() -> task<void> {
-        loop.use_service<socket_buffers>().configure({.count = 2, .size = 16});
-        tcp_pair ends = co_await connect_pair();
-        co_await write_text(ends.near, std::string(16, 'a') + std::string(16, 'b') + std::string(16, 'c'));
-        std::string all;
-        {
-            const auto first = co_await ends.far.read_borrowed();
-            const auto second = co_await ends.far.read_borrowed();
-            all = text_of(first.buffer.bytes()) + text_of(second.buffer.bytes());
-            const auto third = co_await timeout(20ms, ends.far.read_borrowed());
-            CHECK(third.expired);
-            CHECK(third.value.ec == errc::operation_canceled);
-        }
-        const auto last = co_await ends.far.read_borrowed();
-        CHECK_FALSE(last.ec);
-        CHECK(all + text_of(last.buffer.bytes()) == std::string(16, 'a') + std::string(16, 'b') + std::string(16, 'c'));
-    });
-    loop.run();
-}
-
-TEST_CASE("a stream that nobody reads keeps no more than its share of the buffers") {
-    executor loop;
-    loop.spawn([&]() -> task<void> {
-        loop.use_service<socket_buffers>().configure({.count = 256, .size = 64});
-        tcp_pair ends = co_await connect_pair();
-        co_await write_text(ends.near, "x");
-        {
-            const auto first = co_await ends.far.read_borrowed();
-            CHECK(first.buffer.size() == 1);
-        }
-        std::string sent(100'000, ' ');
-        for (std::size_t i = 0; i < sent.size(); ++i) { sent[i] = static_cast<char>('a' + i % 23); }
-        // In pieces with turns between them: what lies in the socket at once may all be received before a cancel takes
-        // effect.
-        for (std::size_t at = 0; at < sent.size(); at += 1000) {
-            co_await write_text(ends.near, sent.substr(at, 1000));
-            const std::error_code slept = co_await sleep_for(100us);
-            CHECK_FALSE(slept);
-        }
-        const buffer_ring::census count = loop.use_service<socket_buffers>().ring().count();
-        CHECK(count.user < 128);
-        const std::error_code shut = co_await ends.near.shutdown_write();
-        CHECK_FALSE(shut);
-        std::string got;
-        for (;;) {
-            const auto lent = co_await ends.far.read_borrowed();
-            if (lent.ec) { break; }
-            got += text_of(lent.buffer.bytes());
-        }
-        CHECK(got == sent);
-    });
-    loop.run();
-}
-
-TEST_CASE("the buffers of an executor are configured before they are used, or not at all") {
-    executor loop;
-    auto& buffers = loop.use_service<socket_buffers>();
-    CHECK_THROWS_AS(buffers.configure({.count = 0}), std::invalid_argument);
-    buffers.configure({.count = 4, .size = 64});
-    CHECK_THROWS_AS(buffers.configure({.count = 8, .size = 64}), std::logic_error);
 }
 
 TEST_CASE("connections leave nothing behind, whether they end, are cancelled or are destroyed") {

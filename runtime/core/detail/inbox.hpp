@@ -66,7 +66,7 @@ public:
 
     void restart() noexcept { word_.fetch_and(~stop_tag, std::memory_order_relaxed); }
 
-    /// Moves what was posted to the end of `ready`, in the order of the pushes.
+    /// Moves what was posted to the end of `ready`, in the order of the pushes; what is in there by now stays in its place.
     void take(ready_queue& ready) noexcept {
         if ((word_.load(std::memory_order_relaxed) & ~(sleeping_tag | stop_tag)) == 0) { return; }
         auto* top = reinterpret_cast<ready_node*>(word_.fetch_and(stop_tag, std::memory_order_acquire) & ~tags);
@@ -76,7 +76,7 @@ public:
             first = std::exchange(top, next);
         }
         while (first != nullptr) {
-            ready.push_back(*first);
+            if (!first->is_linked()) [[likely]] { ready.push_back(*first); }
             first = first->foreign_next;
         }
     }

@@ -32,6 +32,14 @@ protected:
     ~strand_owner() = default;
 };
 
+/// What the promise of a strand is told: together, for a frame has room for each parameter besides.
+struct strand_start {
+    strand_owner& owner;
+    executor& home;
+    std::stop_token stop;
+    const std::source_location& where;
+};
+
 struct strand {
     using promise_type = strand_promise;
     std::coroutine_handle<strand_promise> coroutine;
@@ -44,10 +52,9 @@ class strand_promise final
       public boost::intrusive::list_base_hook<boost::intrusive::tag<strand_promise>,
                                               boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
-    strand_promise(strand_owner& owner, executor& home, std::stop_token cancels, const std::source_location& spawned,
-                   task<void>&)
-        : task_context(&home, std::move(cancels), spawned), owner_(owner), home_(home) {
-        inside(home).add_context(*this);
+    strand_promise(strand_start& about, task<void>&)
+        : task_context(&about.home, std::move(about.stop), about.where), owner_(about.owner) {
+        inside(about.home).add_context(*this);
     }
 
     strand get_return_object() noexcept { return {std::coroutine_handle<strand_promise>::from_promise(*this)}; }
@@ -64,7 +71,7 @@ public:
     void unhandled_exception() noexcept { failure_ = std::current_exception(); }
 
     [[nodiscard]] task_context* context() noexcept { return this; }
-    [[nodiscard]] executor& home() const noexcept { return home_; }
+    [[nodiscard]] executor& home() const noexcept { return *began_on; }
 
     void run() noexcept override {
         const auto body = std::coroutine_handle<strand_promise>::from_promise(*this);
@@ -78,8 +85,8 @@ public:
 private:
     /// Destroys the frame, this object with it.
     void end() noexcept {
-        if (executor::current() != &home_) {
-            inside(home_).post(*this);
+        if (executor::current() != &home()) {
+            inside(home()).post(*this);
             return;
         }
         strand_owner& owner = owner_;
@@ -89,12 +96,11 @@ private:
     }
 
     strand_owner& owner_;
-    executor& home_;
     std::exception_ptr failure_;
 };
 
 /// The body of every strand.
-inline strand run_strand(strand_owner&, executor&, std::stop_token, std::source_location, task<void> work) {
+inline strand run_strand(strand_start&, task<void> work) {
     task<void> body = std::move(work);  // a local, for it has to go before the promise, which is its context
     co_await body;
 }
@@ -110,7 +116,8 @@ public:
     /// Makes a strand that resumes in a later turn of `home`, whose thread this is, unless nobody runs it.
     void start(strand_owner& owner, executor& home, std::stop_token stop, const std::source_location& where,
                task<void> work) {
-        const strand made = run_strand(owner, home, std::move(stop), where, std::move(work));
+        strand_start about{owner, home, std::move(stop), where};
+        const strand made = run_strand(about, std::move(work));
         strands_.push_back(made.coroutine.promise());
         inside(home).make_ready(made.coroutine.promise());
     }

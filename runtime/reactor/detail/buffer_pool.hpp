@@ -10,7 +10,8 @@
 //   kernel  in the ring from which the kernel chooses. Not where the reactor makes the calls itself.
 //   user    filled: its result is queued, or a received_buffer holds it. A thread that destroys the received_buffer pushes
 //           the number on the return stack, whose protocol is that of frames (return_stack.hpp).
-// The memory begins with the ring that the kernel reads, when it chooses itself, and goes on with the buffers.
+// The memory begins with the ring that the kernel reads, when it chooses itself, and goes on with the buffers. A pool of one
+// (spare_buffer.hpp) is never the kernel's, and lies on the heap.
 #pragma once
 
 #include "fluxnet/runtime/reactor/received_buffer.hpp"
@@ -49,6 +50,10 @@ public:
 
     /// Makes a pool with one user. Throws std::bad_alloc, or std::system_error when there is no memory to map.
     static buffer_pool& make(std::uint32_t count, std::uint32_t size) { return *new buffer_pool(count, size); }
+
+    /// Makes one of a single buffer, from which the reactor chooses, with one user. Throws std::bad_alloc.
+    static buffer_pool& make_spare(std::uint32_t size) { return *new buffer_pool(size); }
+
     buffer_pool(const buffer_pool&) = delete;
     buffer_pool& operator=(const buffer_pool&) = delete;
 
@@ -81,6 +86,12 @@ public:
         ++chosen_;
     }
 
+    /// The entry of the kernel's ring in which a buffer was provided last. Owner only.
+    [[nodiscard]] std::uint32_t place_of(std::uint32_t number) const noexcept { return places_[number]; }
+    void set_place(std::uint32_t number, std::uint32_t place) noexcept {
+        places_[number] = static_cast<std::uint16_t>(place);
+    }
+
     /// Returns a user's buffer. Any thread; the pool may be gone afterwards.
     void give_back(std::uint32_t number) noexcept;
 
@@ -111,7 +122,8 @@ public:
     enum class choice : std::uint8_t { open, kernel, reactor };
     [[nodiscard]] choice chooser() const noexcept { return chooser_; }
     [[nodiscard]] std::uint16_t group() const noexcept { return group_; }
-    void let_kernel_choose(buffer_provider& provider, std::uint16_t group) noexcept;
+    /// Throws std::bad_alloc.
+    void let_kernel_choose(buffer_provider& provider, std::uint16_t group);
     /// `refused`: the call, a literal, by which the kernel would have been given the pool, and its errno.
     void let_reactor_choose(const char* refused = nullptr, int number = 0) noexcept;
 
@@ -123,19 +135,21 @@ public:
 
 private:
     buffer_pool(std::uint32_t count, std::uint32_t size);
+    explicit buffer_pool(std::uint32_t size);
     ~buffer_pool();
     void close() noexcept;
 
     const std::uint32_t count_;
     const std::uint32_t size_;
-    const std::uint32_t ring_entries_;  // a power of two
-    const std::size_t ring_bytes_;      // whole pages
-    const std::size_t mapped_bytes_;
+    const std::uint32_t ring_entries_;              // a power of two
+    const std::size_t ring_bytes_;                  // whole pages
+    const std::size_t mapped_bytes_;                // 0: the memory is the heap's
     const std::unique_ptr<std::uint32_t[]> links_;  // of the return stack
     const std::unique_ptr<std::uint32_t[]> free_;   // [0, free_count_) are free
     std::byte* memory_ = nullptr;
 
     // The owner's side.
+    std::unique_ptr<std::uint16_t[]> places_;  // once the kernel chooses
     std::uint32_t free_count_ = 0;
     std::uint32_t users_ = 1;
     std::uint64_t given_ = 0;     // free -> kernel

@@ -31,9 +31,7 @@ public:
     void try_now(io_operation& operation) noexcept;
 
     /// Tells whether the operation has been added since it was last idle.
-    [[nodiscard]] static bool has(const io_operation& operation) noexcept {
-        return operation.readiness_.attempts != nullptr;
-    }
+    [[nodiscard]] static bool has(const io_operation& operation) noexcept { return operation.attempts_ != nullptr; }
 
     /// Makes the call of a send; returns its result, or nothing if it would have to wait.
     [[nodiscard]] static std::optional<int> send_now(const io_request& request) noexcept;

@@ -20,7 +20,8 @@ namespace fluxnet::detail {
 
 class io_completions {
 public:
-    using list = boost::intrusive::list<io_operation, boost::intrusive::constant_time_size<false>>;
+    using list = boost::intrusive::list<io_operation, boost::intrusive::base_hook<io_operation::hook>,
+                                        boost::intrusive::constant_time_size<false>>;
 
     io_completions() = default;
     io_completions(const io_completions&) = delete;

@@ -9,6 +9,7 @@
 #include "fluxnet/runtime/reactor/detail/buffer_pool.hpp"
 #include "fluxnet/runtime/reactor/io_operation.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -37,6 +38,23 @@ public:
         if (completion.res > 0) { return with_buffer(number); }
         pool.give_back(number);
         return 0;
+    }
+
+    /// Calls `tell` with the number of each buffer of a bundle, in the order of the bytes, how many of these it has, and
+    /// whether others follow. The completion names the first; the others lie behind it in the ring, whose entries stay as
+    /// they are until as many buffers have come back.
+    template <class Tell>
+    static void take_bundle(buffer_pool& pool, const io_uring_cqe& completion, Tell tell) noexcept {
+        const auto& ring = *reinterpret_cast<const io_uring_buf_ring*>(pool.ring_memory());
+        const std::uint32_t mask = pool.ring_entries() - 1;
+        std::uint32_t place = pool.place_of(completion.flags >> IORING_CQE_BUFFER_SHIFT);
+        for (auto left = static_cast<std::uint32_t>(completion.res); left != 0; ++place) {
+            const std::uint32_t number = ring.bufs[place & mask].bid;
+            const std::uint32_t size = std::min(left, pool.buffer_size());
+            left -= size;
+            pool.chosen(number);
+            tell(number, size, left != 0);
+        }
     }
 
     /// Gives the kernel what has come back, of every pool.

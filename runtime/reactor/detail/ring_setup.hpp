@@ -24,6 +24,10 @@ std::string_view set_up_ring(io_uring& ring, unsigned entries, reactor_threads t
 /// as it was.
 void enable_ring(io_uring& ring);
 
+/// Tells whether one completion may tell of several buffers received into, in the order of the bytes. The first kernels that
+/// know such bundles mix up that order, and know no limit.
+[[nodiscard]] bool has_bundles(const io_uring& ring) noexcept;
+
 /// Has each wait in the ring busy-poll, for so long, the network devices from which the ring's sockets have received, before
 /// it sleeps. Any thread, before the ring is enabled. Returns what reactor::name() is to say of it: what was granted, or why
 /// not. Source: io_uring_register_napi(3).

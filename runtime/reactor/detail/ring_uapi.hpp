@@ -22,4 +22,11 @@ struct napi {
 };
 static_assert(sizeof(napi) == 16);
 
+/// In the priority of a send or receive: several buffers at once. Linux 6.10; a multi-shot receive takes a limit of bytes
+/// for each completion since 6.17.
+inline constexpr unsigned short receive_bundle = 1U << 4;
+
+/// Among the features of a ring: it knows that.
+inline constexpr unsigned feature_bundle = 1U << 14;
+
 }  // namespace fluxnet::detail::uapi
