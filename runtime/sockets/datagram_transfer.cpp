@@ -94,7 +94,9 @@ void readiness_transfer::on_ready(int result) noexcept try {
         return;
     }
     const int answer = attempt();
-    if (answer == -EAGAIN) {  // somebody else was faster
+    if (answer == -EAGAIN && stopping_) {  // was told before it was taken back
+        complete(errc::operation_canceled);
+    } else if (answer == -EAGAIN) {  // somebody else was faster
         inside(home_executor()).reactor().arm(*this, fd_, static_cast<unsigned>(events_));
     } else {
         complete(answer == 0 ? no_error : std::error_code(-answer, std::system_category()));
@@ -102,6 +104,7 @@ void readiness_transfer::on_ready(int result) noexcept try {
 } catch (const std::bad_alloc&) { complete(errc::out_of_memory); }
 
 void readiness_transfer::cancel() noexcept {
+    stopping_ = true;
     inside(home_executor()).reactor().disarm(*this);
 }
 

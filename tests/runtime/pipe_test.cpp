@@ -231,6 +231,34 @@ TEST_CASE("a read that is cancelled has taken nothing, and a write tells what it
     loop.run();
 }
 
+TEST_CASE("a write that is cancelled just as there is room for a part of it ends, with what it has sent") {
+    std::stop_source source;
+    auto ends = make_pipe().value();
+    const std::string much(1'000'000, 'x');
+    // What the kernel tells a ring of changing threads lies there before the reactor looks.
+    executor loop({}, reactor_kind::automatic, reactor_threads::changing);
+    bool ended = false;
+    const auto write = [&]() -> task<void> {
+        const io_result sent = co_await ends.second.write(bytes_of(much));
+        CHECK(sent.ec == errc::operation_canceled);
+        CHECK(sent.n >= 4096);
+        CHECK(sent.n < much.size());
+        ended = true;
+    };
+    loop.spawn([&]() -> task<void> {
+        stoppable under = run_under(source.get_token(), write());
+        co_await under;
+    });
+    loop.spawn([&]() -> task<void> {
+        static_cast<void>(co_await sleep_for(2ms));
+        std::array<char, 8192> room{};
+        CHECK(::read(ends.first.fd(), room.data(), room.size()) == static_cast<ssize_t>(room.size()));
+        source.request_stop();
+    });
+    loop.run();
+    CHECK(ended);
+}
+
 TEST_CASE("an end of a pipe has one await at a time, and one that goes ends its await") {
     run_on_executor([]() -> task<void> {
         auto made = make_pipe().value();

@@ -113,6 +113,7 @@ private:
     const int fd_;
     place_at_socket place_;
     short events_ = 0;
+    bool stopping_ = false;
     std::error_code ended_;
 };
 
