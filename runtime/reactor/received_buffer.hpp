@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `received_buffer`: bytes that the kernel received, in a buffer of a `buffer_ring`.
+// `received_buffer`: bytes that the kernel received, in a buffer of a `buffer_ring`, or of the reading end of a pipe.
 //
 //     void on_received(int result, received_buffer buffer, unsigned) noexcept override {
 //         if (result > 0) { queue.push_back(std::move(buffer)); }  // read it later, on any thread

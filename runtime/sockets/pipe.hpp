@@ -22,7 +22,10 @@
 #pragma once
 
 #include "fluxnet/runtime/core/io_result.hpp"
+#include "fluxnet/runtime/core/stream.hpp"
+#include "fluxnet/runtime/reactor/received_buffer.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
+#include "fluxnet/runtime/sockets/detail/pipe_lender.hpp"
 #include "fluxnet/runtime/sockets/detail/pipe_transfer.hpp"
 #include "fluxnet/runtime/sockets/detail/socket_state.hpp"
 #include "fluxnet/runtime/sockets/kernel_stream.hpp"
@@ -41,6 +44,7 @@ namespace fluxnet {
 class pipe_reader {
 public:
     class [[nodiscard]] read_awaiter;
+    class [[nodiscard]] borrow_awaiter;
 
     /// Owns a descriptor that can be read: subprocess::release_stdout(), or the end of a FIFO. Errors: invalid_option (a
     /// file on a disk, for which byte_source and file are; or not open for reading), or the kernel's.
@@ -56,6 +60,12 @@ public:
     /// not_in_virtual_time, or the kernel's.
     [[nodiscard]] read_awaiter read(std::span<std::byte> into) noexcept;
 
+    /// Completes with what has arrived, 16 KiB at most, in a buffer of the reader's, which goes back when the
+    /// received_buffer is destroyed, on any thread; it may outlive the reader. There are four buffers, made at the first
+    /// call, and four more when all are lent. Nothing is read ahead: the pipe keeps what nobody has asked for. System calls
+    /// and errors: as read(); ENOMEM when there is no memory for buffers.
+    [[nodiscard]] borrow_awaiter read_borrowed() noexcept;
+
     /// The descriptor's number; it stays the reader's. Negative once it was given away or moved.
     [[nodiscard]] int fd() const noexcept { return detail::fd_of(state_.get()); }
 
@@ -65,9 +75,14 @@ public:
 private:
     friend result<std::pair<pipe_reader, class pipe_writer>> make_pipe();
 
-    explicit pipe_reader(descriptor of) : state_(std::make_unique<detail::socket_state>(std::move(of))) {}
+    struct reader_state final : detail::socket_state {
+        using socket_state::socket_state;
+        detail::pipe_lender lender;
+    };
 
-    std::unique_ptr<detail::socket_state> state_;
+    explicit pipe_reader(descriptor of) : state_(std::make_unique<reader_state>(std::move(of))) {}
+
+    std::unique_ptr<reader_state> state_;
 };
 
 class pipe_writer {
@@ -131,6 +146,29 @@ private:
     [[nodiscard]] int attempt() noexcept override;
 
     std::span<std::byte> into_;
+};
+
+class [[nodiscard]] pipe_reader::borrow_awaiter final : private detail::pipe_transfer {
+public:
+    /// `at`: null for a reader that was moved from.
+    explicit borrow_awaiter(reader_state* at) noexcept
+        : pipe_transfer(at, &detail::socket_state::reader, 1), lender_(at != nullptr ? &at->lender : nullptr) {}
+
+    [[nodiscard]] bool await_ready() noexcept { return over_at_once(); }
+
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
+        return suspend(waiting, [this] { start(POLLIN); });
+    }
+
+    borrowed_result<received_buffer> await_resume() noexcept;
+
+private:
+    [[nodiscard]] const char* name() const noexcept override { return "pipe_reader::read_borrowed"; }
+    [[nodiscard]] int attempt() noexcept override;
+
+    detail::pipe_lender* lender_;  // there as long as the reader is; no attempt is made afterwards
+    received_buffer lent_;
 };
 
 class [[nodiscard]] pipe_writer::write_awaiter final : private detail::pipe_transfer {

@@ -187,6 +187,26 @@ private:
     std::optional<byte_source> source_ = byte_source::duplicate(out_->fd()).value();
 };
 
+class pipe_borrow_world final : public pipe_world {
+public:
+    using pipe_world::pipe_world;
+
+    task<ending> await_once() override {
+        const auto lent = co_await out_->read_borrowed();
+        read_ += lent.buffer.size();
+        if (lent.buffer.empty() != static_cast<bool>(lent.ec)) { co_return ending::failed; }
+        co_return ending_of(lent.ec);
+    }
+    void complete() override { REQUIRE(::write(in_->fd(), "x", 1) == 1); }
+    void check_handles(const fault_tally& tally) override {
+        CHECK(drain() + read_ == static_cast<std::size_t>(tally.completions));
+    }
+    void let_go() noexcept override { out_.reset(); }
+
+private:
+    std::size_t read_ = 0;
+};
+
 /// A full pipe, of which complete() takes all; the await writes two bytes.
 class pipe_write_world : public pipe_world {
 public:
@@ -270,6 +290,11 @@ std::span<const fault_entry> file_faults() {
                     .awaiter = "pipe_reader::read_awaiter",
                     .what = "bytes of a pipe",
                     .make = make_world<pipe_read_world>,
+                    .needs_descriptor = true},
+        fault_entry{.file = "pipe.hpp",
+                    .awaiter = "pipe_reader::borrow_awaiter",
+                    .what = "lent bytes of a pipe",
+                    .make = make_world<pipe_borrow_world>,
                     .needs_descriptor = true},
         fault_entry{.file = "pipe.hpp",
                     .awaiter = "pipe_writer::write_awaiter",
