@@ -157,6 +157,37 @@ TEST_CASE("a cancellation from another thread that comes second leaves the inbox
     CHECK(seen == std::vector<std::error_code>{std::error_code()});
 }
 
+TEST_CASE("an operation that another thread cancels ends well all the same if it completes, or is granted, before that") {
+    for (const bool queued : {false, true}) {
+        for (const bool granted : {false, true}) {
+            CAPTURE(queued);
+            CAPTURE(granted);
+            executor loop;
+            manual_operation operation;
+            std::vector<std::error_code> seen;
+            std::stop_source source;
+            loop.spawn([&]() -> task<void> {
+                stoppable under = run_under(source.get_token(), await_it(operation, seen));
+                co_await under;
+            });
+            loop.spawn([&]() -> task<void> {
+                std::thread([&] { source.request_stop(); }).join();
+                if (queued) { fluxnet::detail::inside(loop).take_inbox(); }  // the cancellation is in the ready queue by now
+                if (granted) {
+                    std::thread([&] { operation.grant(); }).join();
+                } else {
+                    operation.complete({});
+                }
+                co_return;
+            });
+            loop.run();
+            CHECK(seen == std::vector<std::error_code>{std::error_code()});
+            CHECK(operation.cancels == 0);
+            CHECK_FALSE(operation.is_linked());
+        }
+    }
+}
+
 TEST_CASE("an operation whose executor ends leaves nothing behind that was posted for it") {
     manual_operation operation;
     std::vector<std::error_code> seen;
