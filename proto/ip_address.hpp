@@ -5,10 +5,13 @@
 // those of version 6. An IPv4 address and the IPv6 address that maps it are two different addresses.
 #pragma once
 
+#include "fluxnet/proto/detail/value_traits.hpp"
 #include "fluxnet/proto/ipv4_address.hpp"
 #include "fluxnet/proto/ipv6_address.hpp"
 
 #include <compare>
+#include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -54,3 +57,11 @@ private:
 };
 
 }  // namespace fluxnet::proto
+
+template <>
+struct std::hash<fluxnet::proto::ip_address> {
+    [[nodiscard]] constexpr std::size_t operator()(const fluxnet::proto::ip_address& value) const noexcept {
+        using namespace fluxnet::proto;
+        return value.is_v4() ? std::hash<ipv4_address>()(value.v4()) : std::hash<ipv6_address>()(value.v6());
+    }
+};

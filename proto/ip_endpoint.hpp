@@ -6,10 +6,13 @@
 // A value: freely copied, compared and used from any thread. The default is 0.0.0.0:0.
 #pragma once
 
+#include "fluxnet/proto/detail/value_traits.hpp"
 #include "fluxnet/proto/ip_address.hpp"
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,3 +35,11 @@ struct ip_endpoint {
 };
 
 }  // namespace fluxnet::proto
+
+template <>
+struct std::hash<fluxnet::proto::ip_endpoint> {
+    [[nodiscard]] constexpr std::size_t operator()(const fluxnet::proto::ip_endpoint& value) const noexcept {
+        using namespace fluxnet::proto;
+        return detail::hash_of({std::hash<ip_address>()(value.address), value.port, value.scope});
+    }
+};

@@ -6,11 +6,13 @@
 #pragma once
 
 #include "fluxnet/proto/byte_order.hpp"
+#include "fluxnet/proto/detail/value_traits.hpp"
 
 #include <array>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -104,3 +106,10 @@ private:
 };
 
 }  // namespace fluxnet::proto
+
+template <>
+struct std::hash<fluxnet::proto::ipv4_address> {
+    [[nodiscard]] constexpr std::size_t operator()(const fluxnet::proto::ipv4_address& value) const noexcept {
+        return fluxnet::proto::detail::hash_of({value.to_host_order()});
+    }
+};

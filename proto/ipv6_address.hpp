@@ -9,6 +9,7 @@
 // "the absence of an address". Only to_string() may allocate. Source: RFC 4291.
 #pragma once
 
+#include "fluxnet/proto/detail/value_traits.hpp"
 #include "fluxnet/proto/ipv4_address.hpp"
 
 #include <algorithm>
@@ -16,6 +17,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -81,3 +83,11 @@ private:
 };
 
 }  // namespace fluxnet::proto
+
+template <>
+struct std::hash<fluxnet::proto::ipv6_address> {
+    [[nodiscard]] constexpr std::size_t operator()(const fluxnet::proto::ipv6_address& value) const noexcept {
+        using namespace fluxnet::proto::detail;
+        return hash_of({number_of(value.octets(), 0, 8), number_of(value.octets(), 8, 8)});
+    }
+};

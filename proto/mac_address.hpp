@@ -5,10 +5,13 @@
 // 00:00:00:00:00:00, which no station has. Only to_string() allocates; it is for people, not for packet paths.
 #pragma once
 
+#include "fluxnet/proto/detail/value_traits.hpp"
+
 #include <array>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -91,3 +94,11 @@ private:
 };
 
 }  // namespace fluxnet::proto
+
+template <>
+struct std::hash<fluxnet::proto::mac_address> {
+    [[nodiscard]] constexpr std::size_t operator()(const fluxnet::proto::mac_address& value) const noexcept {
+        using namespace fluxnet::proto::detail;
+        return hash_of({number_of(value.octets(), 0, 6)});
+    }
+};
