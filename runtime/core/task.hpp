@@ -175,7 +175,7 @@ private:
 };
 
 // Every coroutine's frame has one.
-static_assert(sizeof(promise_base) == 48);
+static_assert(sizeof(promise_base) <= 48);
 
 template <class T>
 class task_promise final : public promise_base {
