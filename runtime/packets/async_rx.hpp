@@ -56,6 +56,9 @@ public:
     /// when the link is up again.
     [[nodiscard]] recv_awaiter recv(std::span<packet> into) noexcept;
 
+    /// Receives one packet into `into`.
+    [[nodiscard]] recv_awaiter recv(packet& into) noexcept;
+
     /// Waits until there is something to receive, and takes nothing: n is 0. Otherwise as recv(), which does not wait then.
     [[nodiscard]] recv_awaiter wait() noexcept;
 
@@ -110,5 +113,9 @@ private:
     const bool waits_;
     bool holds_ = true;  // packets from before, perhaps; until the turn ends without new ones
 };
+
+inline async_rx::recv_awaiter async_rx::recv(packet& into) noexcept {
+    return recv(std::span(&into, 1));
+}
 
 }  // namespace fluxnet

@@ -24,6 +24,7 @@
 #include <boost/intrusive/list.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <coroutine>
 #include <cstdint>
 #include <memory>
@@ -82,6 +83,11 @@ public:
     /// Queues one packet; on an error it stays in `one`.
     [[nodiscard]] send_awaiter send(packet& one) noexcept;
 
+    /// Queues one packet that is given away: `co_await tx.send(std::move(one))`, or a temporary one, which is dropped with the
+    /// co_await expression when an error keeps it from being queued. Until then `one` must stay valid.
+    template <std::same_as<packet> Packet>
+    [[nodiscard]] send_awaiter send(Packet&& one) noexcept;
+
     /// Makes empty packets: completes with n >= 1 of them at the front of `into` as soon as one frame of the tx's home is
     /// free; waits until then for completions and for packets that are dropped, on whichever thread. Drops what `into` held
     /// before it looks, so that a coroutine cannot wait for frames that it holds there. `into` must stay valid until it
@@ -92,6 +98,9 @@ public:
     /// ring_corruption when no frame is free, since the kernel gives none back then. Frames that the kernel keeps for
     /// another reason end it with no error: it waits, until it is cancelled.
     [[nodiscard]] allocate_awaiter allocate(std::span<packet> into) noexcept;
+
+    /// Makes one empty packet.
+    [[nodiscard]] allocate_awaiter allocate(packet& into) noexcept;
 
     /// Fills `into` with empty packets without waiting, as tx::allocate() does, and returns how many; fewer when frames are
     /// short, none while a coroutine waits for frames.
@@ -176,5 +185,14 @@ private:
     std::size_t made_ = 0;
     std::error_code failure_;
 };
+
+template <std::same_as<packet> Packet>
+async_tx::send_awaiter async_tx::send(Packet&& one) noexcept {
+    return send(static_cast<packet&>(one));
+}
+
+inline async_tx::allocate_awaiter async_tx::allocate(packet& into) noexcept {
+    return allocate(std::span(&into, 1));
+}
 
 }  // namespace fluxnet

@@ -209,7 +209,7 @@ task<io_result> transmit(owned_ladder ladder, std::span<const std::byte> from, p
         }
         const std::uint64_t rung = ladder->climbs();
         packet one;
-        io_result done = co_await ladder->frames().tx.allocate(std::span(&one, 1));
+        io_result done = co_await ladder->frames().tx.allocate(one);
         if (ladder->climbs() != rung) { continue; }
         if (!done.ec) {
             if (!fill_frame(*ladder, one, hop, to, from)) {

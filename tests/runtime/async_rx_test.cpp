@@ -72,6 +72,22 @@ TEST_CASE("a receive completes at once when packets are there") {
     check_nothing_lost(port.sockets);
 }
 
+TEST_CASE("one packet is received at a time") {
+    fake_port port;
+    for (std::uint32_t i = 0; i != 2; ++i) { REQUIRE(port.kernel.deliver(numbered_frame(i))); }
+    port.loop.spawn([&]() -> task<void> {
+        packet one;
+        for (std::uint32_t i = 0; i != 2; ++i) {
+            const auto [ec, n] = co_await port.sockets.rx.recv(one);
+            CHECK_FALSE(ec);
+            CHECK(n == 1);
+            CHECK(number_of(one.data()) == i);
+        }
+    });
+    port.loop.run();
+    check_nothing_lost(port.sockets);
+}
+
 TEST_CASE("a receive sleeps until its descriptor is readable") {
     fake_port port;
     std::vector<std::uint32_t> numbers;

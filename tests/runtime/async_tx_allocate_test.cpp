@@ -199,7 +199,7 @@ TEST_CASE("a sending handle that is destroyed under waiting allocations ends the
     std::vector<io_result> seen;
     const auto allocate = [&]() -> task<void> {
         packet one;
-        const io_result outcome = co_await sockets->tx.allocate(std::span(&one, 1));
+        const io_result outcome = co_await sockets->tx.allocate(one);
         seen.push_back(outcome);
     };
     loop.spawn(allocate());
@@ -222,7 +222,7 @@ TEST_CASE("a sending handle may be moved while an allocation waits") {
     io_result made;
     port.loop.spawn([&]() -> task<void> {
         packet one;
-        made = co_await port.sockets.tx.allocate(std::span(&one, 1));
+        made = co_await port.sockets.tx.allocate(one);
     });
     port.loop.spawn([&]() -> task<void> {
         static_cast<void>(co_await sleep_for(1ms));
@@ -240,11 +240,11 @@ TEST_CASE("an allocation ends with the error of the handle when no frame is free
     drained_port port(reactor_kind::automatic);
     port.loop.spawn([&]() -> task<void> {
         packet one;
-        const io_result none = co_await port.sockets.tx.allocate(std::span(&one, 1));
+        const io_result none = co_await port.sockets.tx.allocate(one);
         CHECK(none.ec == errc::interface_gone);
         CHECK(none.n == 0);
         port.hoard.pop_back();
-        const io_result some = co_await port.sockets.tx.allocate(std::span(&one, 1));
+        const io_result some = co_await port.sockets.tx.allocate(one);
         CHECK_FALSE(some.ec);
         CHECK(some.n == 1);
     });
@@ -265,7 +265,7 @@ TEST_CASE("an allocation from a socket without sending frames is refused by name
     io_result made;
     loop.spawn([&]() -> task<void> {
         packet one;
-        made = co_await sockets.tx.allocate(std::span(&one, 1));
+        made = co_await sockets.tx.allocate(one);
     });
     loop.run();
     CHECK(made.ec == errc::invalid_option);
@@ -276,7 +276,7 @@ TEST_CASE("nobody is given frames without waiting while a coroutine waits for th
     bool served = false;
     port.loop.spawn([&]() -> task<void> {
         packet one;
-        const io_result made = co_await port.sockets.tx.allocate(std::span(&one, 1));
+        const io_result made = co_await port.sockets.tx.allocate(one);
         CHECK(made.n == 1);
         served = true;
     });
@@ -300,7 +300,7 @@ TEST_CASE("a loop of allocations that need not wait lets others run") {
     port.loop.spawn([&]() -> task<void> {
         packet one;
         while (!stop) {
-            const io_result made = co_await port.sockets.tx.allocate(std::span(&one, 1));
+            const io_result made = co_await port.sockets.tx.allocate(one);
             CHECK(made.n == 1);
             ++allocations;
         }
@@ -321,7 +321,7 @@ TEST_CASE("an executor goes while an allocation waits") {
     std::vector<packet> hoard = numbered_packets(sockets->tx, fake_port::sending);
     loop->spawn([&]() -> task<void> {
         packet one;
-        static_cast<void>(co_await sockets->tx.allocate(std::span(&one, 1)));
+        static_cast<void>(co_await sockets->tx.allocate(one));
         FAIL_CHECK("there was no frame");
     });
     loop->spawn([&]() -> task<void> {
@@ -355,7 +355,7 @@ TEST_CASE("in virtual time an allocation waits for completions, and a deadlock n
         std::vector<packet> rest(3);
         static_cast<void>(sockets.tx.try_allocate(rest));
         packet never;
-        static_cast<void>(co_await sockets.tx.allocate(std::span(&never, 1)));
+        static_cast<void>(co_await sockets.tx.allocate(never));
     });
     std::string said;
     try {

@@ -48,7 +48,7 @@ FLUXNET_REACTOR_TEST("allocations that wait are served in the order in which the
     std::vector<int> order;
     const auto allocate = [&](int name) -> task<void> {
         packet one;
-        const io_result made = co_await port.sockets.tx.allocate(std::span(&one, 1));
+        const io_result made = co_await port.sockets.tx.allocate(one);
         CHECK(made.n == 1);
         order.push_back(name);
         port.hoard.push_back(std::move(one));  // not for the others
@@ -82,7 +82,7 @@ void drop_between_polls(reactor_kind kind, reactor_threads threads) {
     io_result made;
     port.loop.spawn([&]() -> task<void> {
         packet one;
-        made = co_await port.sockets.tx.allocate(std::span(&one, 1));
+        made = co_await port.sockets.tx.allocate(one);
     });
     epoll_waiter waiter;
     while (port.loop.poll()) {}

@@ -187,6 +187,33 @@ TEST_CASE("a packet that can never be sent is handed back with the reason") {
     check_nothing_lost(port.sockets);
 }
 
+TEST_CASE("a packet is given away and one that cannot be sent stays with its owner") {
+    fake_port port;
+    port.loop.spawn([&]() -> task<void> {
+        async_tx& tx = port.sockets.tx;
+        auto packets = numbered_packets(tx, 4);
+        const auto given = co_await tx.send(std::move(packets[0]));
+        CHECK(given.n == 1);
+        CHECK_FALSE(static_cast<bool>(packets[0]));
+
+        const auto temporary = co_await tx.send(packet(std::move(packets[1])));
+        CHECK(temporary.n == 1);
+
+        REQUIRE(packets[2].set_len(13));
+        const auto kept = co_await tx.send(std::move(packets[2]));
+        CHECK(kept.ec == errc::packet_too_small);
+        CHECK(packets[2].size() == 13);
+
+        REQUIRE(packets[3].set_len(13));
+        const auto dropped = co_await tx.send(packet(std::move(packets[3])));
+        CHECK(dropped.ec == errc::packet_too_small);
+        CHECK_FALSE(static_cast<bool>(packets[3]));
+    });
+    port.loop.run();
+    CHECK(port.take_sent() == numbers(0, 2));
+    check_nothing_lost(port.sockets);
+}
+
 TEST_CASE("a waiting send that meets a packet it cannot send ends and lets the next one go") {
     fake_port port;
     port.kernel.hold_completions(true);

@@ -194,7 +194,7 @@ TEST_CASE("datagrams to groups and to broadcast addresses go to the link at once
             const io_result sent = co_await in.near.send_to(bytes, *proto::ip_endpoint::parse(address));
             CHECK_FALSE(sent.ec);
             packet one;
-            const io_result got = co_await far.rx.recv(std::span(&one, 1));
+            const io_result got = co_await far.rx.recv(one);
             REQUIRE(got.n == 1);
             const auto frame = proto::ethernet_view::parse(std::as_const(one).data());
             REQUIRE(frame.has_value());

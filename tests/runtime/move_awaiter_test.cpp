@@ -104,7 +104,7 @@ void poll_both(executor& one, executor& other) {
 
 task<void> receive_one(async_rx& rx, std::uint32_t number) {
     packet one;
-    const io_result got = co_await rx.recv(std::span(&one, 1));
+    const io_result got = co_await rx.recv(one);
     REQUIRE_FALSE(got.ec);
     CHECK(number_of(one.data()) == number);
     drained(rx.socket().fd());
@@ -225,7 +225,7 @@ FLUXNET_REACTOR_TEST("a sending handle sends what it was given on both executors
             rest.pop_back();
         });
         packet one;
-        made = co_await sockets.tx.allocate(std::span(&one, 1));
+        made = co_await sockets.tx.allocate(one);
         dropping.join();
     });
     CHECK(made.n == 1);
@@ -385,7 +385,7 @@ void move_under_a_waiter(std::error_code& seen, io_result& got) {
     async_sockets sockets = fake_port::open(one, kernel);
     one.spawn([&]() -> task<void> {
         packet received;
-        got = co_await sockets.rx.recv(std::span(&received, 1));
+        got = co_await sockets.rx.recv(received);
     });
     one.spawn([&]() -> task<void> {
         const result<void> moved = co_await sockets.rx.move_to(other);
@@ -429,10 +429,10 @@ FLUXNET_REACTOR_TEST("a handle whose task was destroyed on the way belongs nowhe
     other.spawn([&]() -> task<void> {
         REQUIRE(kernel.deliver(numbered_frame(1)));
         packet received;
-        const io_result got = co_await sockets.rx.recv(std::span(&received, 1));
+        const io_result got = co_await sockets.rx.recv(received);
         CHECK(got.ec == errc::wrong_executor);
         packet fresh;
-        const io_result made = co_await sockets.tx.allocate(std::span(&fresh, 1));
+        const io_result made = co_await sockets.tx.allocate(fresh);
         CHECK(made.ec == errc::wrong_executor);
         auto packets = numbered_packets(sockets.tx, 1);
         const io_result refused = co_await sockets.tx.send(packets);

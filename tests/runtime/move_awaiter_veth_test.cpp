@@ -35,7 +35,7 @@ std::thread run_elsewhere(executor& loop, const network_namespace* place) {
 }
 
 task<io_result> receive(async_rx& rx, packet& into) {
-    const io_result got = co_await rx.recv(std::span(&into, 1));
+    const io_result got = co_await rx.recv(into);
     co_return got;
 }
 
@@ -78,7 +78,7 @@ TEST_CASE("a handle does not arrive where nothing is heard of its interface and 
         CHECK(moved.error().message().find("setns(2)") != std::string::npos);
         CHECK(executor::current() == &there);
         packet one;
-        const io_result nowhere = co_await port.sockets.rx.recv(std::span(&one, 1));
+        const io_result nowhere = co_await port.sockets.rx.recv(one);
         CHECK(nowhere.ec == errc::wrong_executor);
         const result<void> back = co_await port.sockets.rx.move_to(port.loop);
         REQUIRE(back.has_value());

@@ -37,7 +37,7 @@ task<void> expire(flow_entry& entry) {
 /// happens: this coroutine goes on when the other one has journaled a single field.
 task<void> forward(async_rx& rx, const flow_entry& entry, outcome& result) {
     packet one;
-    const io_result got = co_await rx.recv(std::span(&one, 1));
+    const io_result got = co_await rx.recv(one);
     result.packets += got.n;
     if (!entry.known) { co_return; }
     static_cast<void>(co_await yield());

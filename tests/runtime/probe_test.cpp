@@ -186,7 +186,7 @@ task<void> wait_in_vain(async_tx& tx) {
     packet one;
     io_result put;
     while (!put.ec) {
-        const io_result made = co_await tx.allocate(std::span(&one, 1));
+        const io_result made = co_await tx.allocate(one);
         REQUIRE(made.n == 1);
         REQUIRE(one.assign(payload(60, 1)));
         put = co_await tx.send(one);
@@ -196,7 +196,7 @@ task<void> wait_in_vain(async_tx& tx) {
     const io_result rest = co_await tx.allocate(all);
     CHECK(rest.n != 0);
     packet more;
-    const io_result none = co_await tx.allocate(std::span(&more, 1));
+    const io_result none = co_await tx.allocate(more);
     CHECK(none.ec == errc::operation_canceled);
 }
 

@@ -76,7 +76,7 @@ TEST_CASE("a packet on a wire that is not attached to the clock is never receive
     async_sockets right = open_async(loop, wire.socket_on(end::right).frames(64)).value();
     packet one;
     loop.spawn(send_one(left.tx));
-    loop.spawn([&]() -> task<void> { static_cast<void>(co_await right.rx.recv(std::span(&one, 1))); });
+    loop.spawn([&]() -> task<void> { static_cast<void>(co_await right.rx.recv(one)); });
     const std::system_error failure = failure_of(loop);
     CHECK(failure.code() == errc::deadlock);
     CHECK(contains(failure.what(), "async_rx::recv"));

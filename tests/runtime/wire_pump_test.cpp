@@ -150,7 +150,7 @@ TEST_CASE("a packet sent after an idle time still travels for as long as the wir
     std::chrono::steady_clock::time_point arrived;
     loop.spawn([&]() -> task<void> {
         packet one;
-        const io_result got = co_await server.rx.recv(std::span(&one, 1));
+        const io_result got = co_await server.rx.recv(one);
         CHECK(got.n == 1);
         arrived = std::chrono::steady_clock::now();
     });

@@ -31,7 +31,7 @@ FLUXNET_REACTOR_TEST("a receive that would wait on another executor ends with wr
     io_result right;
     other.spawn([&]() -> task<void> {
         packet one;
-        wrong = co_await sockets.rx.recv(std::span(&one, 1));
+        wrong = co_await sockets.rx.recv(one);
     });
     other.run();
     CHECK(wrong.ec == errc::wrong_executor);
@@ -40,12 +40,12 @@ FLUXNET_REACTOR_TEST("a receive that would wait on another executor ends with wr
     // Beside one that waits where it should.
     own.spawn([&]() -> task<void> {
         packet one;
-        right = co_await sockets.rx.recv(std::span(&one, 1));
+        right = co_await sockets.rx.recv(one);
     });
     own.poll();
     other.spawn([&]() -> task<void> {
         packet one;
-        wrong = co_await sockets.rx.recv(std::span(&one, 1));
+        wrong = co_await sockets.rx.recv(one);
     });
     wrong = {};
     other.run();
@@ -96,7 +96,7 @@ FLUXNET_REACTOR_TEST("an allocation on another executor ends with wrong_executor
     async_sockets sockets = fake_port::open(own, kernel);
     packet one;
     io_result wrong;
-    other.spawn([&]() -> task<void> { wrong = co_await sockets.tx.allocate(std::span(&one, 1)); });
+    other.spawn([&]() -> task<void> { wrong = co_await sockets.tx.allocate(one); });
     other.run();
     CHECK(wrong.ec == errc::wrong_executor);
     CHECK(wrong.n == 0);
@@ -116,11 +116,11 @@ FLUXNET_REACTOR_TEST("a task that went to another executor is told there that it
         packet one;
         const std::error_code there = co_await schedule_on(other);
         CHECK_FALSE(there);
-        wrong = co_await sockets.rx.recv(std::span(&one, 1));
+        wrong = co_await sockets.rx.recv(one);
         const std::error_code back = co_await schedule_on(own);
         CHECK_FALSE(back);
         REQUIRE(kernel.deliver(numbered_frame(7)));
-        right = co_await sockets.rx.recv(std::span(&one, 1));
+        right = co_await sockets.rx.recv(one);
         over = true;
     });
     while (!over) {  // on one thread: on two, it would race for what only the handle's thread may use
