@@ -61,7 +61,7 @@ private:
 template <>
 struct std::hash<fluxnet::proto::ip_address> {
     [[nodiscard]] constexpr std::size_t operator()(const fluxnet::proto::ip_address& value) const noexcept {
-        using namespace fluxnet::proto;
+        using fluxnet::proto::ipv4_address, fluxnet::proto::ipv6_address;
         return value.is_v4() ? std::hash<ipv4_address>()(value.v4()) : std::hash<ipv6_address>()(value.v6());
     }
 };

@@ -39,7 +39,7 @@ struct ip_endpoint {
 template <>
 struct std::hash<fluxnet::proto::ip_endpoint> {
     [[nodiscard]] constexpr std::size_t operator()(const fluxnet::proto::ip_endpoint& value) const noexcept {
-        using namespace fluxnet::proto;
-        return detail::hash_of({std::hash<ip_address>()(value.address), value.port, value.scope});
+        using fluxnet::proto::ip_address;
+        return fluxnet::proto::detail::hash_of({std::hash<ip_address>()(value.address), value.port, value.scope});
     }
 };

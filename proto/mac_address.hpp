@@ -98,7 +98,7 @@ private:
 template <>
 struct std::hash<fluxnet::proto::mac_address> {
     [[nodiscard]] constexpr std::size_t operator()(const fluxnet::proto::mac_address& value) const noexcept {
-        using namespace fluxnet::proto::detail;
+        using fluxnet::proto::detail::hash_of, fluxnet::proto::detail::number_of;
         return hash_of({number_of(value.octets(), 0, 6)});
     }
 };

@@ -24,17 +24,23 @@ namespace fluxnet::test {
     return scale != nullptr && std::string_view(scale) == "full";
 }
 
-/// A sanitizer slows each round down several times, and finds what it is for in fewer of them.
+/// `full`, or in an everyday run and under sanitizers divided by `divisor`.
+[[nodiscard]] inline std::uint32_t scaled(std::uint32_t full, std::uint32_t divisor) {
 #if defined(FLUXNET_TEST_SANITIZED)
-inline constexpr std::uint32_t sanitizer_divisor = 3;
+    return full / divisor;
 #else
-inline constexpr std::uint32_t sanitizer_divisor = 1;
+    return full_scale() ? full : full / divisor;
 #endif
+}
 
-/// The rounds of a test: `full`, or in an everyday run divided by `divisor`; under a sanitizer fewer than every day.
+/// The rounds of a test: scaled(), and a third of that under a sanitizer, which slows each of them down and finds what it is
+/// for in fewer.
 [[nodiscard]] inline std::uint32_t rounds(std::uint32_t full, std::uint32_t divisor) {
-    if (sanitizer_divisor == 1 && full_scale()) { return full; }
-    return std::max(full / (divisor * sanitizer_divisor), std::uint32_t{1});
+#if defined(FLUXNET_TEST_SANITIZED)
+    return std::max(full / divisor / 3, std::uint32_t{1});
+#else
+    return scaled(full, divisor);
+#endif
 }
 
 }  // namespace fluxnet::test
