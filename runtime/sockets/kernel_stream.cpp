@@ -86,6 +86,9 @@ void kernel_stream::read_awaiter::cancel() noexcept {
     if (io_operation::pending()) {
         withdraw();
     } else {
+        // Before the coroutine goes on, the receiver could find no buffer and have the await receive for itself, into memory
+        // that nobody reads any more.
+        if (state_ != nullptr && state_->pieces) { state_->pieces->forget_waiter(); }
         complete(errc::operation_canceled);
     }
 }
@@ -123,8 +126,7 @@ void kernel_stream::write_awaiter::start() {
     if (sent) {
         on_result(*sent);
     } else {
-        request_ = new request(*this);
-        here.reactor().submit(*request_, send);
+        send_rest();
     }
 }
 

@@ -14,8 +14,8 @@ pipe_reader::borrow_awaiter pipe_reader::read_borrowed() noexcept {
 int pipe_reader::borrow_awaiter::attempt() noexcept try {
     const int result = lender_->fill(lent_, [this](std::span<std::byte> into) { return read_now(into); });
     return result < 0 ? result : 0;
-} catch (const std::bad_alloc&) { return -ENOMEM; } catch (const std::system_error& refused) {
-    return -refused.code().value();
+} catch (const std::bad_alloc&) { return -ENOMEM; } catch (const std::system_error&) {
+    return -ENOMEM;  // whatever mmap(2) calls it: EAGAIN, where memory is locked, would read as a pipe with nothing in it
 }
 
 borrowed_result<received_buffer> pipe_reader::borrow_awaiter::await_resume() noexcept {

@@ -102,9 +102,13 @@ void receiver::keep_behind(received_buffer&& buffer) noexcept try {
         pausing_ = true;
         inside(home_).reactor().cancel(*this);
     }
-} catch (const std::bad_alloc&) { ended_ = no_memory; }
+} catch (const std::bad_alloc&) {
+    ended_ = no_memory;
+    if (pending() && !pausing_) { inside(home_).reactor().cancel(*this); }
+}
 
 void receiver::on_received(int result, received_buffer buffer, unsigned flags) noexcept {
+    if (ended_ != goes_on) { return; }  // what came behind a piece that was lost would hide that it is missing
     if (result > 0) {
         turned_away_ = 0;
         if (rest_) { rest_->pause = std::chrono::milliseconds(1); }

@@ -21,6 +21,8 @@
 #include <utility>
 #include <vector>
 
+#include <sys/socket.h>
+
 using namespace fluxnet;
 using namespace fluxnet::test;
 using namespace std::chrono_literals;
@@ -153,6 +155,41 @@ FLUXNET_REACTOR_TEST("a stream that waits already gets what comes after others h
         CHECK_FALSE(ended);
         CHECK(lent == "to borrow");
         CHECK(read == "to read, and longer than a buffer is");
+    });
+    loop.run();
+}
+
+FLUXNET_REACTOR_TEST("a read that was cancelled before it hears that no buffer is free takes nothing") {
+    executor loop({}, kind);
+    use_few_buffers(loop);
+    loop.spawn([]() -> task<void> {
+        tcp_pair ends = co_await connect_pair();
+        co_await send_text(ends.near, "first");
+        const std::string first = co_await borrow_some(ends.far);  // reads go by the buffers from here on
+        CHECK(first == "first");
+        std::array<std::byte, 16> room{};
+        io_result got;
+        scope reading;
+        reading.spawn([&]() -> task<void> { got = co_await ends.far.read(room); });
+        const wait_result slept = co_await sleep_for(5ms);
+        CHECK_FALSE(slept);
+        hoard others;
+        co_await others.begin();
+        // So many are ready before the read that its coroutine goes on only after the reactor was asked once more.
+        REQUIRE(::send(ends.near.fd(), "second", 6, 0) == 6);
+        scope crowd;
+        for (int i = 0; i != 600; ++i) {
+            crowd.spawn([]() -> task<void> { co_return; }());
+        }
+        reading.request_stop();
+        const wait_result read_ended = co_await reading.join();
+        CHECK_FALSE(read_ended);
+        CHECK(got.ec == std::errc::operation_canceled);
+        CHECK(got.n == 0);
+        const wait_result crowd_ended = co_await crowd.join();
+        CHECK_FALSE(crowd_ended);
+        const std::string second = co_await read_some(ends.far);
+        CHECK(second == "second");
     });
     loop.run();
 }
