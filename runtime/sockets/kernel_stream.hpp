@@ -52,15 +52,17 @@ public:
     /// valid until then. One send(2) on epoll; on io_uring too, if no other coroutine is ready to run: otherwise the request
     /// goes with the turn. Errors: operation_canceled, closed, handle_in_use (another coroutine writes), or the kernel's:
     /// ECONNRESET (the peer has gone, or has broken the connection), EPIPE (this end has ended the direction before), and no
-    /// SIGPIPE. The kernel itself tells a reset once only, to whichever call asks first, and io_uring asks behind what a
-    /// request has sent in part and keeps the answer for itself; it says EPIPE from then on, as it does for a peer that had
-    /// ended its own direction. Therefore each EPIPE that does not come of shutdown_write() is told as the reset that it is.
+    /// SIGPIPE; out_of_memory, when there is none for the request. The kernel itself tells a reset once only, to whichever
+    /// call asks first, and io_uring asks behind what a request has sent in part and keeps the answer for itself; it says
+    /// EPIPE from then on, as it does for a peer that had ended its own direction. Therefore each EPIPE that does not come of
+    /// shutdown_write() is told as the reset that it is.
     [[nodiscard]] write_awaiter write(std::span<const std::byte> from) noexcept;
 
     /// Completes with what has arrived, in a buffer of the executor's (socket_buffers.hpp), which goes back when the
-    /// received_buffer is destroyed. From the first call on the executor receives ahead, up to 16 buffers, also while nobody
-    /// waits. When all of these are lent, it receives into one of the stream's own; when that is lent too, it waits until
-    /// one comes back. Errors: as read().
+    /// received_buffer is destroyed. From the first call on the executor receives ahead, also while nobody waits. It stops
+    /// once 16 buffers are full; what the kernel has filled by then comes besides. When all of the executor's are lent, it
+    /// receives into one of the stream's own; when that is lent too, it waits until one comes back. Errors: as read();
+    /// out_of_memory, when a piece was lost for want of it, and nothing comes behind that.
     [[nodiscard]] borrow_awaiter read_borrowed() noexcept;
 
     /// Ends this direction: the peer reads what was written, and then end_of_stream. Completes at once. One system call.
