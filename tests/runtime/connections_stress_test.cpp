@@ -164,6 +164,7 @@ struct crowd {
     std::size_t whole = 0;  // ended as they should
 
     [[nodiscard]] static bool is_slow(std::size_t number) noexcept { return number % 100 == 3; }
+    [[nodiscard]] std::size_t slow() const noexcept { return (size + 96) / 100; }
     [[nodiscard]] static bool half_closes(std::size_t number) noexcept { return number % 10 == 7; }
 };
 
@@ -224,7 +225,7 @@ task<void> attend(crowd& all, std::size_t number) {
         well = co_await read_late(peer, all);
     } else {
         well = co_await comes_back(peer, number);
-        if (++all.echoed == all.size - all.size / 100) { all.all_echoed.set(); }
+        if (++all.echoed == all.size - all.slow()) { all.all_echoed.set(); }
         if (crowd::half_closes(number)) {
             const bool ended_well = co_await close_half(peer, ~number);
             well = well && ended_well;
