@@ -133,8 +133,9 @@ public:
 
     /// Runs `work` to its end, as a program's main task: then cancels what else goes on here, in the background too, and
     /// runs until that has ended, for `rest` at the longest, which may be any duration. Returns the value of `work`. Throws
-    /// the first exception that left a task, which cancels everything likewise; or std::system_error: stopped after stop(),
-    /// when tasks stay suspended; and as run() does. Afterwards the executor may be used again.
+    /// the first exception that left a task, which cancels everything likewise; or std::system_error: stopped, when stop()
+    /// came before `work` had ended; and as run() does. A task that ignores that it was cancelled is still suspended after
+    /// `rest`, and no error: tasks() names it. Afterwards the executor may be used again.
     template <class T>
     T run(task<T> work, detail::any_duration rest = std::chrono::seconds(5),
           const std::source_location& where = std::source_location::current()) {
@@ -144,7 +145,7 @@ public:
         if constexpr (!std::is_void_v<T>) { return std::move(**kept); }
     }
 
-    /// The same, but returns at `limit` at the latest. Handles keep the thread and their polls: call it again, or release().
+    /// As run() without a task, but returns at `limit` at the latest. Handles keep the thread and their polls: call it again, or release().
     /// Returns whether something is left to run.
     template <class Duration>
     bool run_until(std::chrono::time_point<std::chrono::steady_clock, Duration> limit) {
@@ -155,9 +156,20 @@ public:
         return run_to(detail::time_after(now(), detail::saturated(limit)));
     }
 
-    // For a loop of the user's own: poll() until it returns false; then prepare_sleep(), and if that gives a plan, wait for
-    // its descriptor or deadline and call after_sleep(); then poll() again. Such a loop ends when has_work() is false, or
-    // stopped() is true: poll() does nothing then, and prepare_sleep() gives no plan. Handles keep their frames and armed
+    // For a loop of the user's own:
+    //
+    //     for (;;) {
+    //         while (loop.poll()) {}
+    //         if (!loop.has_work() || loop.stopped()) { break; }
+    //         const auto plan = loop.prepare_sleep();
+    //         if (!plan) { continue; }             // there is something to do already
+    //         wait_for(plan->fd, plan->deadline);  // poll(2) or the like, beside descriptors of the loop's own
+    //         loop.after_sleep();
+    //     }
+    //
+    // A loop that looks at has_work() only after prepare_sleep() may wait for ever: an executor without work sleeps without a
+    // deadline, for another thread may post something. After stop() poll() does nothing and prepare_sleep() gives no plan.
+    // Handles keep their frames and armed
     // polls between these calls. With reactor_threads::one it is always the same thread; with `changing` each call may come
     // from another, one at a time, and the handles belong to no thread between two calls. An eventfd that a task awaits ends
     // such a sleep some milliseconds late with reactor_threads::one on io_uring, because the kernel puts that off; with

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `readable`: wait until a descriptor has something to read. For kernel sockets, pipes, signalfds and the like.
 //
-//     if (const std::error_code ec = co_await readable(fd)) { co_return; }   // cancelled, or the kernel refuses it
+//     const wait_result ready = co_await readable(fd);
+//     if (ready) { co_return; }   // cancelled, or the kernel refuses it
 //
 // The descriptor stays the caller's and must stay open until the await has ended. Being readable is a hint: another reader
 // may be faster, so read without blocking.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `sleep_for`, `sleep_until`: resume later. The timer lies in the awaiting coroutine's frame; nothing is allocated.
 //
-//     if (co_await sleep_for(10ms)) { co_return; }   // cancelled
+//     const wait_result slept = co_await sleep_for(10ms);
+//     if (slept) { co_return; }   // cancelled
 //
 // Threads: awaited on an executor, which resumes the coroutine.
 #pragma once

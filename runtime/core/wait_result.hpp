@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `wait_result`: what an await that transfers nothing ends with: no error, or why it ended early.
 //
-//     if (const wait_result ended = co_await sleep_for(1s)) { co_return; }  // cancelled
+//     const wait_result slept = co_await sleep_for(1s);
+//     if (slept) { co_return; }  // cancelled
 //
 // A std::error_code that the compiler does not let a program drop by accident, because a loop that does not look at it goes
 // on after it was cancelled. To ignore one on purpose: `static_cast<void>(co_await sleep_for(1s));`. A plain value.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `writable`: wait until a descriptor takes more. For kernel sockets, pipes and the like.
 //
-//     if (const std::error_code ec = co_await writable(fd)) { co_return; }   // cancelled, or the kernel refuses it
+//     const wait_result ready = co_await writable(fd);
+//     if (ready) { co_return; }   // cancelled, or the kernel refuses it
 //
 // The descriptor stays the caller's and must stay open until the await has ended. Being writable is a hint: another writer
 // may be faster, so write without blocking. A socket whose connect(2) is under way becomes writable when that has ended;

@@ -83,8 +83,8 @@ public:
     /// Queues one packet; on an error it stays in `one`.
     [[nodiscard]] send_awaiter send(packet& one) noexcept;
 
-    /// Queues one packet that is given away: `co_await tx.send(std::move(one))`, or a temporary one, which is dropped with the
-    /// co_await expression when an error keeps it from being queued. Until then `one` must stay valid.
+    /// Queues one packet that is given away, as `co_await tx.send(std::move(one))`. On an error it stays in `one`, which goes
+    /// with the co_await expression when it is a temporary.
     template <std::same_as<packet> Packet>
     [[nodiscard]] send_awaiter send(Packet&& one) noexcept;
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `exit_status`: how a program ended: with a code, or by a signal.
 //
-//     if (const exit_result end = co_await child.wait(); !end.ec && !end.status.success()) { ... }
+//     const exit_result end = co_await child.wait();
+//     if (!end.ec && !end.status.success()) { ... }
 //
 // Plain values, for any thread. Source: waitid(2).
 #pragma once

@@ -95,7 +95,7 @@ task<result<std::uint64_t>> ask_size(std::shared_ptr<detail::file_state> of) {
     if (!ended) { co_return static_cast<std::uint64_t>(about.st_size); }
     const std::string step = "ask for a file's size";
     if (ended.category() == std::system_category()) { co_return detail::file_error(ended.value(), step); }
-    co_return error{ended, step, ended.message(), "none is needed if the program asked for it"};
+    co_return error{ended, step, ended.message(), "nothing is wrong if the program asked for it"};
 }
 
 }  // namespace

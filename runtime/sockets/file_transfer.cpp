@@ -61,6 +61,8 @@ bool file_transfer::over_at_once() noexcept {
     return refused_ || (rest_.size == 0 && draw_here());
 }
 
+// A position that is shared is the kernel's to move: by calls that move it. A request of io_uring's that ends short leaves it
+// where it was (Linux 6.18), and the next would write over what the first has written.
 void file_transfer::start() {
     if (rest_.size == 0) {
         complete(no_error);
@@ -76,7 +78,7 @@ void file_transfer::start() {
     }
     if (rest_.offset > most_offset && !(uses_position_ && file_->shares_position)) {
         complete(std::make_error_code(std::errc::invalid_argument));
-    } else if (inside(home_executor()).reactor().serves_files()) {
+    } else if (inside(home_executor()).reactor().serves_files() && rest_.offset <= most_offset) {
         submit(rest_);
     } else if (!try_at_once()) {
         hand_to_pool();

@@ -8,7 +8,7 @@ error offload_error(std::error_code why) {
         return {why, "offload a function", "in virtual time no other thread takes part",
                 "call the function itself, or put its answer into the test"};
     }
-    return {why, "offload a function", "the task was cancelled", "none is needed: the program asked for it"};
+    return {why, "offload a function", "the task was cancelled", "nothing is wrong: the program asked for it"};
 }
 
 }  // namespace fluxnet::detail

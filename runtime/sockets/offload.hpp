@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `offload`: runs a function that blocks on another thread, and gives its value.
 //
-//     const result<std::string> text = co_await offload([&path] { return read_whole_file(path); });
+//     const auto read = [&path] { return read_whole_file(path); };
+//     const result<std::string> text = co_await offload(read);
 //     if (!text) { co_return; }  // cancelled before it began
 //
 // The functions of one executor run on four threads at most, in the order in which they were offloaded; the others wait. The

@@ -37,10 +37,12 @@ const char* remedy_for(int number) noexcept {
 
 const char* remedy_for(errc condition) noexcept {
     switch (condition) {
-        case errc::operation_canceled: return "none is needed: the program asked for it";
+        case errc::operation_canceled: return "nothing is wrong: the program asked for it";
         case errc::closed: return "use the object that the socket was moved to, or open another";
         case errc::not_in_virtual_time: return "use the in-memory network of the simulation in its place";
-        default: return "see the condition";
+        case errc::wrong_executor: return "await it on the executor to which it is bound";
+        case errc::handle_in_use: return "let the coroutine that waits on it end first";
+        default: return "its name tells what to change";
     }
 }
 
@@ -55,7 +57,7 @@ proto::ip_endpoint ask(int fd, int (*call)(int, sockaddr*, socklen_t*) noexcept)
 error socket_error(std::error_code code, std::string step) {
     if (code.category() == std::system_category()) { return socket_error(code.value(), std::move(step)); }
     const char* const remedy =
-        code.category() == flux_category() ? remedy_for(static_cast<errc>(code.value())) : "see the condition";
+        code.category() == flux_category() ? remedy_for(static_cast<errc>(code.value())) : "its name tells what to change";
     return {code, std::move(step), code.message(), remedy};
 }
 

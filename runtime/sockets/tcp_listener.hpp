@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `tcp_listener`: where peers connect to by the kernel's TCP.
 //
-//     tcp_listener door = tcp_listener::listen(*proto::ip_endpoint::parse("127.0.0.1:8080")).value();
+//     tcp_listener door = tcp_listener::listen(proto::ip_endpoint::parse("127.0.0.1:8080").value()).value();
 //     for (;;) {
 //         result<tcp_stream> next = co_await door.accept();
 //         if (!next) { ... operation_canceled, or no descriptors: that is told once ... }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `tcp_stream`: a connection of the kernel's TCP.
 //
-//     result<tcp_stream> connected = co_await tcp_stream::connect(*proto::ip_endpoint::parse("127.0.0.1:7"));
+//     result<tcp_stream> connected = co_await tcp_stream::connect(proto::ip_endpoint::parse("127.0.0.1:7").value());
 //     if (!connected) { ... connected.error().message() ... }
 //     tcp_stream peer = std::move(*connected);
 //

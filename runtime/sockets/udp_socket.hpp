@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `udp_socket`: datagrams by the kernel's UDP.
 //
-//     udp_socket socket = udp_socket::bind(*proto::ip_endpoint::parse("0.0.0.0:7777")).value();
+//     udp_socket socket = udp_socket::bind(proto::ip_endpoint::parse("0.0.0.0:7777").value()).value();
 //     const datagram_result got = co_await socket.recv_from(bytes);
 //     if (got.ec) { co_return; }
 //     const io_result sent = co_await socket.send_to(std::span(bytes).first(got.n), got.from);

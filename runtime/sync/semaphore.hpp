@@ -2,7 +2,8 @@
 // `semaphore`: a number of units that coroutines take and give back, on any executors.
 //
 //     semaphore connections(100);
-//     if (co_await connections.acquire()) { co_return; }   // cancelled while it waited: no unit was taken
+//     const wait_result admitted = co_await connections.acquire();
+//     if (admitted) { co_return; }   // cancelled while it waited: no unit was taken
 //     ...
 //     connections.release();
 //

@@ -2,7 +2,7 @@
 // `datagram_transport`: a UDP endpoint by the first means that can be had: AF_XDP, AF_PACKET, the kernel's UDP.
 //
 //     datagram_options options;
-//     options.local = *proto::ip_endpoint::parse("192.0.2.1:7777");
+//     options.local = proto::ip_endpoint::parse("192.0.2.1:7777").value();
 //     options.frames = builder("eth0");
 //     options.gateway = proto::mac_address::parse("02:00:5e:10:00:01");
 //     auto transport = datagram_transport::open(loop, options);

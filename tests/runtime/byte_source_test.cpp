@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstddef>
 #include <cstdlib>
 #include <fstream>
@@ -19,6 +20,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 using namespace fluxnet;
@@ -153,6 +155,33 @@ TEST_CASE("a file that is a standard stream goes on where all who share it are")
         CHECK(rest.n == large.size() + std::string_view(" after .").size());
         const io_result end = co_await source.read(room);
         CHECK(end.ec == errc::end_of_stream);
+    });
+}
+
+TEST_CASE("a file that takes no more has the first part of what a sink wrote, and the sink says how much") {
+    const scratch_directory directory;
+    constexpr std::size_t most = 40'960;
+    run_on_executor([&]() -> task<void> {
+        byte_sink sink = byte_sink::adopt(open_for(directory / "file", O_WRONLY | O_CREAT)).value();
+        std::string text;
+        for (int i = 0; text.size() < 60'000; ++i) { text += std::to_string(i) + ' '; }
+        text.resize(60'000);
+        // A limit of the process ends a write in the middle as a full disk does.
+        const auto kept_signal = std::signal(SIGXFSZ, SIG_IGN);
+        rlimit kept{};
+        REQUIRE(::getrlimit(RLIMIT_FSIZE, &kept) == 0);
+        const rlimit small{most, kept.rlim_max};
+        REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+        const io_result first = co_await sink.write(bytes_of(std::string_view(text).substr(0, 30'000)));
+        const io_result second = co_await sink.write(bytes_of(std::string_view(text).substr(30'000)));
+        REQUIRE(::setrlimit(RLIMIT_FSIZE, &kept) == 0);
+        std::signal(SIGXFSZ, kept_signal);
+        CHECK_FALSE(first.ec);
+        CHECK(first.n == 30'000);
+        CHECK(second.ec == std::errc::file_too_large);
+        CHECK(second.n == most - 30'000);
+        const bool first_part = content_of(directory / "file") == text.substr(0, most);
+        CHECK(first_part);
     });
 }
 
