@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Usage: gcc12_patterns_test.py samples|tree. Runs tests/find_gcc12_patterns.
+"""Usage: gcc12_patterns_test.py samples|tree|comments. Runs tests/find_gcc12_patterns.
 samples: it must find the lines that are marked `// finds 1` or `// finds 2`, by that pattern, and no others.
-tree: it must find nothing in the library, its examples, tests and benchmarks."""
+tree: it must find nothing in the library, its examples, tests and benchmarks.
+comments: nor in the examples that stand in the comments of the library's headers, each as the body of a coroutine."""
 
 import os
 import re
 import subprocess
 import sys
+import tempfile
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROOT = os.path.dirname(TESTS)
@@ -54,4 +56,34 @@ def tree():
     return result.returncode == 0 and read > 200
 
 
-sys.exit(0 if {"samples": samples, "tree": tree}[sys.argv[1]]() else 1)
+def examples_of(path):
+    """The blocks of lines in comments that are indented by five spaces."""
+    blocks, block = [], []
+    with open(path, encoding="utf-8") as file:
+        for line in list(file) + [""]:
+            found = re.match(r"\s*///?(?:     (.*)|\s*$)", line)
+            if found and (found.group(1) or block):
+                block.append(found.group(1) or "")
+            elif block:
+                blocks.append("\n".join(block))
+                block = []
+    return [each for each in blocks if "co_await" in each]
+
+
+def comments():
+    count = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for room in ("proto", "xsk", "runtime"):
+            for where, _, names in os.walk(os.path.join(ROOT, room)):
+                for name in (each for each in names if each.endswith(".hpp")):
+                    for block in examples_of(os.path.join(where, name)):
+                        count += 1
+                        path = os.path.join(folder, f"{name}.{count}.cpp")
+                        with open(path, "w", encoding="utf-8") as file:
+                            file.write("task<void> example() {\n" + block + "\n}\n")
+        result = run(folder)
+        print(result.stdout.replace(folder + os.sep, "") + result.stderr)
+    return result.returncode == 0 and count > 20
+
+
+sys.exit(0 if {"samples": samples, "tree": tree, "comments": comments}[sys.argv[1]]() else 1)
