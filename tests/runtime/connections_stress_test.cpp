@@ -39,7 +39,9 @@ using namespace fluxnet::test;
 namespace {
 
 constexpr std::size_t message_bytes = 64;
-constexpr std::size_t flood_bytes = 256 << 10;  // more than is kept anywhere for a peer that does not read
+// More than is kept anywhere for a peer that does not read: both sides' send queues, which may exceed their limits by a segment
+// of 64 KiB each, what either side has received, and the echoing side's buffers.
+constexpr std::size_t flood_bytes = 768 << 10;
 constexpr int socket_buffer_bytes = 16 << 10;
 
 constexpr std::size_t idle_connections = 1000;
@@ -162,6 +164,7 @@ struct crowd {
     std::size_t open = 0;
     std::size_t echoed = 0;
     std::size_t whole = 0;  // ended as they should
+    std::string wrong{};    // what the others did
 
     [[nodiscard]] static bool is_slow(std::size_t number) noexcept { return number % 100 == 3; }
     [[nodiscard]] std::size_t slow() const noexcept { return (size + 96) / 100; }
@@ -179,6 +182,8 @@ task<bool> read_flood(tcp_stream& peer, crowd& all, const bool& through) {
     const bool held_back = !through;
     std::vector<std::byte> back(flood_bytes);
     const bool whole = co_await read_all(peer, back);
+    if (!held_back) { all.wrong += "; a slow reader's peer took all that it wrote"; }
+    if (!whole) { all.wrong += "; a slow reader did not get all back"; }
     co_return !waited && held_back && whole;
 }
 
@@ -228,9 +233,11 @@ task<void> attend(crowd& all, std::size_t number) {
         if (++all.echoed == all.size - all.slow()) { all.all_echoed.set(); }
         if (crowd::half_closes(number)) {
             const bool ended_well = co_await close_half(peer, ~number);
+            if (!ended_well) { all.wrong += "; one that closed its half did not get its answer and the end"; }
             well = well && ended_well;
         }
     }
+    if (!answered) { all.wrong += "; one got no first answer"; }
     if (answered && well) { ++all.whole; }
 }
 
@@ -349,6 +356,7 @@ TEST_CASE("one executor echoes over ten thousand connections at once, slow reade
     for (std::size_t i = 0; i < count; ++i) { loop.spawn(attend(all, i)); }
     loop.run();
     CHECK(all.open == count);
+    CAPTURE(all.wrong);
     CHECK(all.whole == count);
     CHECK(far.end() == 0);
 }
