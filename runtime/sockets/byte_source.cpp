@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/sockets/byte_source.hpp"
 
+#include "fluxnet/runtime/sockets/detail/duplicate.hpp"
 #include "fluxnet/runtime/sockets/detail/file_error.hpp"
 
 #include <cerrno>
@@ -8,10 +9,15 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 namespace fluxnet {
 namespace {
+
+/// The same refusal, told of the step that the user has asked for.
+error at_step(const std::string& step, error why) {
+    why.step = step;
+    return why;
+}
 
 /// What `of` is read or written as. `number`: what the user calls it. `access`: O_RDONLY or O_WRONLY.
 template <class Pipe>
@@ -24,9 +30,7 @@ result<std::variant<Pipe, file>> means_for(descriptor of, int number, int access
     if (!S_ISREG(about.st_mode) && !S_ISBLK(about.st_mode)) {
         result<Pipe> adopted = Pipe::adopt(std::move(of));
         if (adopted) { return std::move(*adopted); }
-        error why = std::move(adopted).error();
-        why.step = step;
-        return why;
+        return at_step(step, std::move(adopted).error());
     }
     if ((flags & O_ACCMODE) != access && (flags & O_ACCMODE) != O_RDWR) {
         const bool reads = access == O_RDONLY;
@@ -35,16 +39,14 @@ result<std::variant<Pipe, file>> means_for(descriptor of, int number, int access
     }
     result<file> adopted = file::adopt(std::move(of), file_position::shared);
     if (adopted) { return std::move(*adopted); }
-    error why = std::move(adopted).error();
-    why.step = step;
-    return why;
+    return at_step(step, std::move(adopted).error());
 }
 
 template <class Pipe>
 result<std::variant<Pipe, file>> means_for_duplicate(int fd, int access) {
-    descriptor copy(::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
-    if (!copy) { return detail::file_error(errno, "duplicate descriptor " + std::to_string(fd)); }
-    return means_for<Pipe>(std::move(copy), fd, access);
+    result<descriptor> copy = detail::duplicate_of(fd);
+    if (!copy) { return std::move(copy).error(); }
+    return means_for<Pipe>(std::move(*copy), fd, access);
 }
 
 }  // namespace

@@ -72,13 +72,14 @@ void file_transfer::start() {
         complete(errc::not_in_virtual_time);
         return;
     }
+    const bool shared = at_position_ && file_->shares_position;
     if (at_position_) {
         file_->in_use = uses_position_ = true;
-        rest_.offset = file_->shares_position ? io_request::no_offset : file_->position;
+        rest_.offset = shared ? io_request::no_offset : file_->position;
     }
-    if (rest_.offset > most_offset && !(uses_position_ && file_->shares_position)) {
+    if (!shared && rest_.offset > most_offset) {
         complete(std::make_error_code(std::errc::invalid_argument));
-    } else if (inside(home_executor()).reactor().serves_files() && rest_.offset <= most_offset) {
+    } else if (!shared && inside(home_executor()).reactor().serves_files()) {
         submit(rest_);
     } else if (!try_at_once()) {
         hand_to_pool();

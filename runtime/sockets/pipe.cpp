@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/sockets/pipe.hpp"
 
+#include "fluxnet/runtime/sockets/detail/duplicate.hpp"
 #include "fluxnet/runtime/sockets/detail/file_error.hpp"
 #include "fluxnet/xsk/base/detail/above_streams.hpp"
 
@@ -58,12 +59,6 @@ result<descriptor> like_pipe(descriptor of, int number, int access) {
     return without_waiting(std::move(of), flags, access, step);
 }
 
-result<descriptor> duplicate_of(int fd) {
-    descriptor copy(::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
-    if (!copy) { return detail::file_error(errno, "duplicate descriptor " + std::to_string(fd)); }
-    return copy;
-}
-
 /// Takes the descriptor away from awaits that are under way; there is none in an end that was moved from.
 descriptor take_from(detail::socket_state* state) noexcept {
     if (state == nullptr) { return {}; }
@@ -82,7 +77,7 @@ result<pipe_reader> pipe_reader::adopt(descriptor of) {
 }
 
 result<pipe_reader> pipe_reader::duplicate(int fd) {
-    result<descriptor> copy = duplicate_of(fd);
+    result<descriptor> copy = detail::duplicate_of(fd);
     if (!copy) { return copy.error(); }
     result<descriptor> fit = like_pipe(std::move(*copy), fd, O_RDONLY);
     if (!fit) { return fit.error(); }
@@ -112,7 +107,7 @@ result<pipe_writer> pipe_writer::adopt(descriptor of) {
 }
 
 result<pipe_writer> pipe_writer::duplicate(int fd) {
-    result<descriptor> copy = duplicate_of(fd);
+    result<descriptor> copy = detail::duplicate_of(fd);
     if (!copy) { return copy.error(); }
     result<descriptor> fit = like_pipe(std::move(*copy), fd, O_WRONLY);
     if (!fit) { return fit.error(); }

@@ -64,6 +64,15 @@ task<std::string> borrow_some(tcp_stream& from) {
     co_return text_of(lent.value.buffer.bytes());
 }
 
+/// A pair whose far end has borrowed: its reads go by the buffers from then on.
+task<tcp_pair> connect_borrower() {
+    tcp_pair ends = co_await connect_pair();
+    co_await send_text(ends.near, "first");
+    const std::string first = co_await borrow_some(ends.far);
+    CHECK(first == "first");
+    co_return ends;
+}
+
 task<std::string> get_some(tcp_stream& from, bool borrows) {
     if (borrows) { co_return co_await borrow_some(from); }
     co_return co_await read_some(from, 50);
@@ -136,10 +145,7 @@ FLUXNET_REACTOR_TEST("a stream that waits already gets what comes after others h
     use_few_buffers(loop);
     loop.spawn([]() -> task<void> {
         tcp_pair borrows = co_await connect_pair();
-        tcp_pair reads = co_await connect_pair();
-        co_await send_text(reads.near, "first");
-        const std::string first = co_await borrow_some(reads.far);  // reads go by the buffers from here on
-        CHECK(first == "first");
+        tcp_pair reads = co_await connect_borrower();
         std::string lent;
         std::string read;
         scope waiting;
@@ -163,10 +169,7 @@ FLUXNET_REACTOR_TEST("a read that was cancelled before it hears that no buffer i
     executor loop({}, kind);
     use_few_buffers(loop);
     loop.spawn([]() -> task<void> {
-        tcp_pair ends = co_await connect_pair();
-        co_await send_text(ends.near, "first");
-        const std::string first = co_await borrow_some(ends.far);  // reads go by the buffers from here on
-        CHECK(first == "first");
+        tcp_pair ends = co_await connect_borrower();
         std::array<std::byte, 16> room{};
         io_result got;
         scope reading;
