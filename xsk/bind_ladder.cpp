@@ -3,7 +3,6 @@
 
 #include "fluxnet/xsk/base/detail/refusals.hpp"
 #include "fluxnet/xsk/detail/bind_errors.hpp"
-#include "fluxnet/xsk/detail/former_programs.hpp"
 #include "fluxnet/xsk/detail/holders.hpp"
 #include "fluxnet/xsk/detail/if_xdp.hpp"
 
@@ -262,9 +261,6 @@ private:
         for (const attach_mode mode : step.attach) {
             if (last.code) { refusals_.push_back(std::move(last)); }
             auto attached = attach_in(mode);
-            while (!attached && attached.error().code == errc::program_conflict && may_attach_soon()) {
-                attached = attach_in(mode);
-            }
             if (attached) {
                 core->redirect = program_;
                 if (auto inserted = program_->insert(core->queue, core->fd); !inserted) { return inserted.error(); }
@@ -303,16 +299,6 @@ private:
                          (served.size() == 1 ? " is" : " are") +
                          " served by sockets of this program: packets of the others go to the kernel; build_queues(" + all +
                          ") from queue 0 serves all");
-    }
-
-    /// After a conflict: waits until a program that this process has closed is off the interface. False when another one is
-    /// there, or the deadline has passed.
-    bool may_attach_soon() {
-        for (;;) {
-            const program_there found = look_at_program(interface_.index);
-            if (found == program_there::other || !pause()) { return false; }
-            if (found == program_there::none) { return true; }
-        }
     }
 
     /// A program that other sockets use already keeps the mode it is attached in.

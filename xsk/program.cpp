@@ -2,7 +2,6 @@
 #include "fluxnet/xsk/program.hpp"
 
 #include "fluxnet/xsk/detail/capabilities.hpp"
-#include "fluxnet/xsk/detail/former_programs.hpp"
 #include "fluxnet/xsk/detail/holders.hpp"
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <mutex>
+#include <utility>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -124,10 +124,8 @@ error attach_failure(const interface_info& interface, attach_mode mode, int numb
         case EEXIST: {
             const std::string others = describe_programs(interface.index);
             const in_the_way found = find_in_the_way(interface);
-            const bool former = detail::look_at_program(interface.index) == detail::program_there::former;
             return make_error(errc::program_conflict, step,
-                              cause + (others.empty() ? std::string() : ": the interface runs " + others) + found.held_by +
-                                  (former ? "; this process has closed it, and somebody keeps its link open" : ""),
+                              cause + (others.empty() ? std::string() : ": the interface runs " + others) + found.held_by,
                               found.remedy);
         }
         case EOPNOTSUPP:
@@ -216,6 +214,7 @@ program::~program() {
 
 result<void> program::attach(attach_mode mode) {
     if (attached() && mode == mode_ && !displaced()) { return {}; }
+    if (attached()) { bpf_link_detach(link_); }  // whatever program it has now: the interface is free for ours
     detach();
     bpf_link_create_opts options{};
     options.sz = sizeof options;
@@ -230,18 +229,23 @@ result<void> program::attach(attach_mode mode) {
 
 bool program::displaced() const noexcept {
     const std::lock_guard lock(mutex_);
+    return link_ >= 0 && is_displaced();
+}
+
+bool program::is_displaced() const noexcept {
     bpf_link_info info{};
     std::uint32_t size = sizeof info;
-    if (link_ < 0 || bpf_obj_get_info_by_fd(link_, &info, &size) != 0) { return false; }
+    if (bpf_obj_get_info_by_fd(link_, &info, &size) != 0) { return false; }
     return info.prog_id != id_ || info.xdp.ifindex == 0;  // a link that was detached has no interface
 }
 
 void program::detach() noexcept {
     const std::lock_guard lock(mutex_);
     if (link_ < 0) { return; }
-    ::close(link_);
-    link_ = -1;
-    detail::note_former_program(id_);
+    // A link that is open anywhere keeps its program on the interface, and whoever lists the system's links opens each for a
+    // moment. A forked copy of this process leaves the program where it is, and so does a program that has taken our place.
+    if (::getpid() == opened_by_ && !is_displaced()) { bpf_link_detach(link_); }
+    ::close(std::exchange(link_, -1));
 }
 
 result<void> program::insert(std::uint32_t queue, int socket_fd) {

@@ -4,7 +4,8 @@
 // Sockets on the same interface share one program; it is attached for as long as one of them, or the user, keeps it. The
 // link lives in a file descriptor, so a process that is killed leaves nothing on the interface.
 // load(), attach(), insert() and remove() make bpf(2) calls and are for set-up; count() makes none. One thread at a time,
-// but for count(), displaced() and queues(). A child of fork() shares the attachment: its copy ends with the last of both.
+// but for count(), displaced() and queues(). A child of fork() shares the attachment until the process that loaded the program
+// takes it off, or until both have ended.
 // Source: Linux Documentation/networking/af_xdp.rst (XSKMAP), bpf(2), libbpf's bpf_link_create.
 #pragma once
 
@@ -43,12 +44,14 @@ public:
     program& operator=(const program&) = delete;
     ~program();
 
-    /// Attaches it. Succeeds at once when it is attached in that mode already and not displaced.
+    /// Attaches it. Succeeds at once when it is attached in that mode already and not displaced; where it was displaced, it
+    /// takes its place back.
     /// Errors: program_conflict (with the other program's name), interface_not_supported, interface_gone,
     /// permission_denied, mtu_too_large, system_failure.
     [[nodiscard]] result<void> attach(attach_mode mode);
 
-    /// Takes it off the interface.
+    /// Takes it off the interface, whoever else has its link open: somebody who lists links has, for a moment. A program that
+    /// another process has put in its place stays for as long as that process keeps the link.
     void detach() noexcept;
 
     /// Directs the packets of `queue` to the AF_XDP socket `fd`, which must be bound.
@@ -86,6 +89,7 @@ public:
 private:
     struct loaded;  // libbpf's objects
     explicit program(std::unique_ptr<loaded> objects, const interface_info& interface);
+    [[nodiscard]] bool is_displaced() const noexcept;  // with mutex_ held, and a link
 
     std::unique_ptr<loaded> loaded_;
     interface_info interface_;

@@ -57,8 +57,7 @@ struct socket_options {
     bool need_wakeup = true;        ///< XDP_USE_NEED_WAKEUP: the kernel says when it wants a system call.
     bool attach = true;             ///< Attach our XDP program. Without it another program directs packets here, or none.
     std::shared_ptr<fluxnet::program> shared_program;  ///< Use this one, for several sockets on one interface.
-    /// How long a queue is waited for that is still being closed, and a former program of this process that is still on the
-    /// interface because somebody lists links.
+    /// How long a queue is waited for that is still being closed.
     std::chrono::milliseconds busy_deadline{1000};
     fluxnet::kernel* calls = nullptr;  ///< Null: system_kernel().
 };
