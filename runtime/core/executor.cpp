@@ -5,7 +5,8 @@
 #include "fluxnet/runtime/core/operation.hpp"
 
 #include <algorithm>
-#include <cassert>
+#include <cstdio>
+#include <cstdlib>
 #include <system_error>
 
 namespace fluxnet {
@@ -52,11 +53,14 @@ executor::executor(executor_clock& clock)
       tasks_(std::make_unique<detail::executor_tasks>(*this)) {}
 
 executor::~executor() {
-    assert(!driven_ && "an executor is destroyed inside its run()");
+    if (driven_) [[unlikely]] {
+        std::fputs("fluxnet: an executor is destroyed while it is driven, by a task or a posted function of its own\n", stderr);
+        std::abort();
+    }
     inbox_.end_sleep();
     inbox_.settle();
     release();
-    discard_tasks();  // frames go first: their awaiters let go of the reactor, timers and queues
+    destroy_tasks();  // frames go first: their awaiters let go of the reactor, timers and queues
     services_.clear();
     take_inbox();
     while (!ready_.empty()) {

@@ -99,7 +99,8 @@ public:
     executor(const executor&) = delete;
     executor& operator=(const executor&) = delete;
 
-    /// Destroys what has not ended. Not while a thread drives it, or drives an executor that a task of this one went to.
+    /// Destroys what has not ended. Not while a thread drives an executor that a task of this one went to. Ends the program
+    /// with a message where the executor itself is being driven: inside its run() a task or a posted function destroyed it.
     ~executor();
 
     /// Returns the executor that the calling thread drives at the moment, or null. Any thread.
@@ -215,9 +216,10 @@ public:
         return shut_down_by(detail::time_after(now(), detail::saturated(limit)));
     }
 
-    /// Destroys the frames of all tasks that have not ended, so that nothing of them is left in any executor. Not inside
-    /// run(). A task may have moved to another executor (schedule_on): no thread runs that executor meanwhile.
-    void discard_tasks() noexcept;
+    /// Destroys the frames of all tasks that have not ended, so that nothing of them is left in any executor. A task may have
+    /// moved to another executor (schedule_on): no thread runs that executor meanwhile. Throws std::system_error
+    /// (already_running) inside run(), where one of the tasks may be the caller: request_stop() is for that.
+    void discard_tasks();
 
     /// Lists the tasks that were spawned here, by scopes and the like too, and have not ended. On the executor's thread, or
     /// while no thread runs it.
@@ -306,6 +308,7 @@ private:
     void run_main(task<void> work, std::chrono::nanoseconds rest, const std::source_location& where);
     void finish_turn(bool worked);
     std::vector<task_info> shut_down_by(time_point limit);
+    void destroy_tasks() noexcept;
     void keep_failure(std::exception_ptr failure) noexcept;
     void throw_failure();
     void drop_guard() noexcept;

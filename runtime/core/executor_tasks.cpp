@@ -13,7 +13,14 @@
 
 namespace fluxnet {
 
-void executor::discard_tasks() noexcept {
+void executor::discard_tasks() {
+    if (driven_) [[unlikely]] {
+        throw std::system_error(make_error_code(errc::already_running), "discard the tasks of an executor inside its run()");
+    }
+    destroy_tasks();
+}
+
+void executor::destroy_tasks() noexcept {
     // No thread runs the executors where the frames are, whatever this thread runs otherwise.
     executor* const outer = std::exchange(current_, nullptr);
     take_inbox();  // strands that ended elsewhere are in it, and leave the ready queue by themselves

@@ -12,10 +12,11 @@
 // (schedule_on()).
 //
 // The task object owns the coroutine frame; the frame is destroyed with it, and its memory kept for the next one of that
-// thread (detail/frame_cache.hpp). A task that is being awaited stays where it is: it is not moved then. Its result or
-// exception travels to the awaiter. The awaiter's stop token flows down: what the task awaits is cancelled with it.
+// thread (detail/frame_cache.hpp). It may be moved at any time. Its result or exception travels to the awaiter. The awaiter's
+// stop token flows down: what the task awaits is cancelled with it.
 //
-// A task that is destroyed while it waits takes with it whatever it awaits. The frames go from the innermost outwards, one
+// A task that is destroyed while it waits takes with it whatever it awaits; a coroutine that awaited the task, and is not
+// destroyed itself, waits for ever then (executor::tasks() shows that). The frames go from the innermost outwards, one
 // after the other, so that a chain of a million tasks needs no deep stack to be destroyed.
 //
 // Control passes from awaiter to task and back by symmetric transfer. g++ makes that an ordinary call below -O2 and when a
@@ -113,11 +114,13 @@ public:
     [[nodiscard]] task_context* context() const noexcept { return context_; }
     void set_context(task_context* context) noexcept { context_ = context; }
 
-    /// Notes that `waiting` awaits this coroutine, which `owner` owns.
+    /// Notes which task owns this coroutine.
+    void set_owner(const task_base& owner) noexcept { owner_ = &owner; }
+
+    /// Notes that `waiting` awaits this coroutine.
     template <class Promise>
-    void set_awaiter(std::coroutine_handle<Promise> waiting, const task_base& owner) noexcept {
+    void set_awaiter(std::coroutine_handle<Promise> waiting) noexcept {
         continuation_ = waiting;
-        owner_ = &owner;
         if constexpr (std::is_base_of_v<promise_base, Promise>) {
             awaiter_ = &waiting.promise();
             awaiter_->awaited_ = this;
@@ -169,7 +172,7 @@ private:
     std::coroutine_handle<> continuation_;
     promise_base* awaiter_ = nullptr;       // the awaiting coroutine, when it is one of ours, until this one ends
     promise_base* awaited_ = nullptr;       // the coroutine that this one awaits, until that ends
-    const task_base* owner_ = nullptr;      // of this coroutine, once it is awaited
+    const task_base* owner_ = nullptr;      // of this coroutine
     task_context* context_ = nullptr;       // of the awaiter, set when the task is awaited
     ready_coroutine* unwinding_ = nullptr;  // once the stack has been deep
 };
@@ -223,7 +226,7 @@ public:
 
     class awaiter {
     public:
-        explicit awaiter(const task& awaited) noexcept : task_(awaited) {}
+        explicit awaiter(const task& awaited) noexcept : awaited_(awaited.coroutine()) {}
 
         bool await_ready() const noexcept { return false; }
 
@@ -235,22 +238,24 @@ public:
         /// The same with a context that the task is to have instead of the awaiter's.
         template <class Promise>
         std::coroutine_handle<> start(std::coroutine_handle<Promise> waiting, detail::task_context* context) noexcept {
-            promise_type& promise = task_.promise();
-            promise.set_awaiter(waiting, task_);
+            promise_type& promise = awaited_.promise();
+            promise.set_awaiter(waiting);
             promise.set_context(context);
-            return promise.transfer_to(task_.coroutine_);
+            return promise.transfer_to(awaited_);
         }
 
-        T await_resume() { return task_.promise().take(); }
+        T await_resume() { return awaited_.promise().take(); }
 
     private:
-        const task& task_;
+        const std::coroutine_handle<promise_type> awaited_;  // the task may be moved meanwhile
     };
 
     task() = default;
-    task(task&& other) noexcept : task_base(std::exchange(other.coroutine_, {})) {}
+    task(task&& other) noexcept : task_base(std::exchange(other.coroutine_, {})) { own(); }
     task& operator=(task&& other) noexcept {
         std::swap(coroutine_, other.coroutine_);
+        own();
+        other.own();
         return *this;
     }
     ~task() {
@@ -274,11 +279,15 @@ public:
 
 private:
     friend promise_type;
-    explicit task(std::coroutine_handle<promise_type> coroutine) noexcept : task_base(coroutine) {}
+    explicit task(std::coroutine_handle<promise_type> coroutine) noexcept : task_base(coroutine) { own(); }
 
-    [[nodiscard]] promise_type& promise() const noexcept {
-        return std::coroutine_handle<promise_type>::from_address(coroutine_.address()).promise();
+    void own() const noexcept {
+        if (coroutine_) { promise().set_owner(*this); }
     }
+    [[nodiscard]] std::coroutine_handle<promise_type> coroutine() const noexcept {
+        return std::coroutine_handle<promise_type>::from_address(coroutine_.address());
+    }
+    [[nodiscard]] promise_type& promise() const noexcept { return coroutine().promise(); }
 };
 
 namespace detail {
