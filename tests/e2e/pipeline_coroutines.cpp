@@ -142,7 +142,7 @@ task<void> coroutine_pipeline::work(std::uint32_t number) {
     worker& mine = workers_[number];
     std::array<packet, burst_size> batch;
     for (bool open = true; open;) {
-        if (number == 0 && orders_.slow) { static_cast<void>(co_await sleep_for(20ms)); }
+        while (number == 0 && orders_.slow) { static_cast<void>(co_await sleep_for(20ms)); }
         mine.idle = true;
         auto reception = channel_receptions()[1 + number].around([&] { return mine.input.recv(batch); });
         const io_result got = co_await reception;

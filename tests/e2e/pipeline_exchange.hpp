@@ -2,7 +2,7 @@
 // `exchange`: drives packets from a far_side through a pipeline and back until every one of them is accounted for:
 //   sent == received + ended inside the pipeline + lost on the way, for a reason that somebody counted.
 // Most packets travel under a window, which nothing overruns; at the end of each slice some are offered as fast as they can
-// be made while the pipeline is slow, so that rings and frames run out.
+// be made while one worker stands still, so that rings and frames run out.
 //
 // Owned by a test case and used on its thread. run() allocates nothing; its result is checked afterwards.
 #pragma once

@@ -24,7 +24,7 @@ public:
     /// slice by something that allocates.
     virtual bool begin_slice(std::uint64_t) { return false; }
 
-    /// Makes one worker so slow that packets are lost for want of frames and ring entries.
+    /// Lets one worker stand still, so that packets are lost for want of frames and ring entries, however busy the machine is.
     virtual void set_slow(bool slow) noexcept = 0;
 
     /// Waits for nothing any more: packets that cannot go on are dropped.

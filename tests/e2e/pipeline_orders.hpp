@@ -28,7 +28,7 @@ private:
 
 /// What the threads of a pipeline are told from outside.
 struct pipeline_orders {
-    std::atomic<bool> slow = false;     // the first worker dawdles, so that packets are lost
+    std::atomic<bool> slow = false;     // the first worker stands still, so that packets are lost
     std::atomic<bool> stop = false;     // receive no more; what is inside goes through
     std::atomic<bool> abandon = false;  // wait for nothing any more: the test has failed
 };

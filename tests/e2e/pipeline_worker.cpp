@@ -11,7 +11,7 @@ void flow_worker::run() noexcept {
     patience idle;
     for (;;) {
         const bool last = input_over_.load(std::memory_order_acquire);  // before the look at the queue
-        if (may_be_slow_ && orders_.slow) { std::this_thread::sleep_for(std::chrono::milliseconds(20)); }
+        while (may_be_slow_ && orders_.slow) { std::this_thread::sleep_for(std::chrono::milliseconds(20)); }
         const std::size_t count = input_.pop(batch.data(), batch.size());
         if (count == 0) {
             if (last) { break; }
