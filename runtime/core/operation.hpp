@@ -5,16 +5,12 @@
 // resumed from the ready queue. It completes once: what comes second is ignored. An operation that moves its coroutine to
 // another executor goes idle -> travelling -> resumed there.
 //
-// Cancellation. suspend() registers with the coroutine's stop token last, when the operation is fully set up. A stop
-// requested on the executor's thread calls cancel() at once. One requested elsewhere posts the operation to the executor,
-// which calls cancel() there.
+// Cancellation. The strand's context (task_context.hpp) calls cancel_once() on the executor's thread, on behalf of whatever
+// requests a stop. What the strand was to await after that does not begin.
 //
-// Posts from other threads. `asked_` has a bit for each thing that another thread may ask: to cancel, to grant. The thread
-// that sets the first bit posts the operation; one that finds a bit set leaves that to the other thread. The owner takes all
-// bits at once when the operation comes out of the ready queue. An operation that completes while it is in the inbox goes
-// into the ready queue at once, and the inbox, which holds it still, then leaves it where it is. Before the coroutine
-// resumes, end() takes the registration back (which waits for a request under way on another thread) and, if a bit is set,
-// fetches the operation out of the inbox, so that it does not outlive its frame there.
+// Grants from other threads. grant() posts the operation to its executor. An operation that completes while it is in the
+// inbox goes into the ready queue at once, and the inbox, which holds it still, then leaves it where it is. Before the
+// coroutine resumes, end() fetches the operation out of the inbox, so that it does not outlive its frame there.
 #pragma once
 
 #include "fluxnet/runtime/core/executor.hpp"
@@ -27,8 +23,6 @@
 #include <atomic>
 #include <cassert>
 #include <coroutine>
-#include <new>
-#include <stop_token>
 #include <system_error>
 
 namespace fluxnet::detail {
@@ -50,8 +44,17 @@ public:
         if (executor::current() == executor_) {
             complete(no_error);
         } else {
-            ask(to_grant);
+            granted_.store(true, std::memory_order_release);
+            inside(*executor_).post(*this);
         }
+    }
+
+    /// Gives up what is waited for, unless that has been asked before or it has ended, or will by grant(). On the executor's
+    /// thread.
+    void cancel_once() noexcept {
+        if (phase_ != phase::waiting || canceled_ || granted_.load(std::memory_order_relaxed)) { return; }
+        canceled_ = true;
+        cancel();
     }
 
     [[nodiscard]] bool waiting() const noexcept { return phase_ == phase::waiting; }
@@ -60,15 +63,15 @@ public:
     [[nodiscard]] virtual const char* name() const noexcept = 0;
 
 protected:
-    operation() noexcept {}  // not defaulted, for the sake of registration_
+    operation() = default;
     ~operation() {
         if (phase_ != phase::idle) { end(); }
     }
 
-    /// The body of await_suspend(): notes which coroutine waits, calls `start`, which begins what is waited for, and
-    /// registers with the stop token. When the coroutine was asked to stop already it starts nothing: the outcome is
-    /// operation_canceled, and the coroutine goes on in the next turn, so that a loop that does not look at outcomes lets
-    /// others run all the same. `give_up` is called instead of `start` then.
+    /// The body of await_suspend(): notes which coroutine waits, and calls `start`, which begins what is waited for. When the
+    /// coroutine was asked to stop already it starts nothing: the outcome is operation_canceled, and the coroutine goes on in
+    /// the next turn, so that a loop that does not look at outcomes lets others run all the same. `give_up` is called instead
+    /// of `start` then.
     template <class Promise, class Start, class GiveUp>
     void suspend(std::coroutine_handle<Promise> waiting, Start start, GiveUp give_up) {
         if (stopped_before(waiting)) [[unlikely]] {
@@ -83,6 +86,22 @@ protected:
     template <class Promise, class Start>
     void suspend(std::coroutine_handle<Promise> waiting, Start start) {
         suspend(waiting, start, [] {});
+    }
+
+    /// The same for what may be over without a wait. `at_once` tries, on the executor that it is given: when it returns true,
+    /// the outcome is as refuse() noted it, and the coroutine goes on. Returns whether it is suspended. Nothing is tried when
+    /// the coroutine was asked to stop already.
+    template <class Promise, class AtOnce, class Start>
+    [[nodiscard]] bool suspend_unless(std::coroutine_handle<Promise> waiting, AtOnce at_once, Start start) {
+        if (stopped_before(waiting)) [[unlikely]] {
+            end_canceled(waiting);
+            return true;
+        }
+        fluxnet::executor& on = here();
+        if (at_once(on)) { return false; }
+        enter(waiting, phase::waiting, on);
+        wait_for(start);
+        return true;
     }
 
     /// For operations (join) that cannot return early on a stop: they pass the stop on and still wait. Calls `start` even
@@ -127,18 +146,12 @@ protected:
 
     /// Detaches from everything; called before the coroutine goes on and when its frame is destroyed.
     void end() noexcept {
-        if (registered_) {
-            registration_.~stop_callback();
-            registered_ = false;
-        }
         if (context_ != nullptr && context_->awaiting == this) { context_->awaiting = nullptr; }
         if (phase_ == phase::travelling && context_ != nullptr) { context_->arrives(); }
-        const unsigned char asked = asked_.load(std::memory_order_acquire);
-        if (phase_ == phase::travelling || asked != 0) {
-            if ((asked & to_cancel) != 0) { probe<"operation: ends with its canceler posted">(); }
+        if (phase_ == phase::travelling || granted_.load(std::memory_order_acquire)) {
             inside(*executor_).take_inbox();
             if (is_linked()) { unlink(); }
-            asked_.store(0, std::memory_order_relaxed);
+            granted_.store(false, std::memory_order_relaxed);
         }
         phase_ = phase::idle;
     }
@@ -150,14 +163,6 @@ protected:
 
 private:
     enum class phase : unsigned char { idle, waiting, done, travelling };
-
-    static constexpr unsigned char to_cancel = 1;
-    static constexpr unsigned char to_grant = 2;
-
-    /// Asks the owner for something. Any thread but the owner's.
-    void ask(unsigned char what) noexcept {
-        if (asked_.fetch_or(what, std::memory_order_acq_rel) == 0) { inside(*executor_).post(*this); }
-    }
 
     /// Notes the coroutine's context; tells whether that was asked to stop, which is the outcome then.
     template <class Promise>
@@ -201,39 +206,21 @@ private:
 
     template <class Start>
     void wait_for(Start start) {
-        if (context_ != nullptr) {
-            context_->awaiting = this;
-            context_->since = inside(*executor_).coarse_now();
-        }
         start();
-        if (context_ != nullptr && context_->stop.stop_possible()) {
-            new (&registration_) std::stop_callback<requester>(context_->stop, requester{*this});
-            registered_ = true;
-        }
+        if (context_ == nullptr) { return; }
+        context_->awaiting = this;  // not before it is fully set up: a stop cancels it from now on
+        context_->since = inside(*executor_).coarse_now();
+        if (context_->stop.stop_requested()) [[unlikely]] { cancel_once(); }  // meanwhile, or before and begin() all the same
     }
-
-    struct requester {
-        operation& self;
-        void operator()() const noexcept {
-            if (executor::current() == self.executor_) {
-                self.cancel();
-            } else {
-                probe<"operation: canceler posted">();
-                self.ask(to_cancel);
-            }
-        }
-    };
 
     void run() noexcept override {
         if (phase_ == phase::travelling) {
             phase_ = phase::done;
             if (context_ != nullptr) { context_->arrives(); }
-        } else if ((asked_.exchange(0, std::memory_order_acq_rel) & to_grant) != 0) {
+        } else {
+            granted_.store(false, std::memory_order_relaxed);
             phase_ = phase::done;
             outcome_ = no_error;
-        } else {
-            if (waiting()) { cancel(); }
-            return;
         }
         coroutine_.resume();
     }
@@ -243,14 +230,11 @@ private:
     std::coroutine_handle<> coroutine_;
     std::error_code outcome_ = no_error;
     phase phase_ = phase::idle;
-    std::atomic<unsigned char> asked_ = 0;  // by other threads; not 0: it is in the executor's inbox, or soon will be
-    bool registered_ = false;
-    union {
-        std::stop_callback<requester> registration_;  // while registered_; no std::optional, whose flag would cost a word
-    };
+    bool canceled_ = false;              // cancel() was called
+    std::atomic<bool> granted_ = false;  // by another thread: it is in the executor's inbox, or soon will be
 };
 
 // Each coroutine's frame has one of these for every await in it.
-static_assert(sizeof(operation) <= 144 || sizeof(std::stop_callback<void (*)()>) > 56);
+static_assert(sizeof(operation) <= 88);
 
 }  // namespace fluxnet::detail

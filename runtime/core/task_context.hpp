@@ -5,7 +5,16 @@
 // Lies in the frame of whatever started the strand (executor::spawn(), a scope, when_all() ...) and outlives every coroutine
 // of it; each of them points at it. Used on the thread that the strand is on. A promise type takes part by a member
 // `task_context* context()`.
+//
+// Cancellation. The context alone registers with the stop token, so that an await costs no registration. A stop that is
+// requested on the strand's thread cancels what it awaits at once. One that is requested elsewhere posts the context, which
+// is a node for that, to the executor that the strand is on; there it cancels what the strand awaits by then. What is
+// awaited later finds that a stop was requested, and does not begin. `listening_` says whether the context may be posted and
+// whether it has been; it is a lock besides, held by a thread that requests a stop while it posts, and by the strand's
+// thread while the strand leaves an executor, begins or ends. A stop is requested once, so these meet hardly ever.
 #pragma once
+
+#include "fluxnet/runtime/core/ready_node.hpp"
 
 #include <boost/intrusive/list.hpp>
 
@@ -24,22 +33,26 @@ namespace detail {
 
 class operation;
 
-struct task_context : boost::intrusive::list_base_hook<boost::intrusive::tag<struct task_context_tag>,
-                                                       boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+class task_context
+    : public ready_node,
+      public boost::intrusive::list_base_hook<boost::intrusive::tag<struct task_context_tag>,
+                                              boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+public:
+    /// Its strand is not told of a stop before listen().
     task_context(executor* on_, std::stop_token stop_, const std::source_location& where_, task_context* outer_ = nullptr)
-        : stop(std::move(stop_)), where(where_), on(on_), outer(outer_), began_on(on_) {}
+        : stop(std::move(stop_)), where(where_), on(on_), outer(outer_), began_on(on_), on_stop_(stop, listener{*this}) {}
+    ~task_context() { stop_listening(); }
+
+    /// From now on a stop cancels what the strand awaits. Called before it awaits anything, and once; false, without doing
+    /// anything, where it has been. The node may be the strand's own before.
+    bool listen() noexcept;
+
+    /// From now on nothing is posted, and nothing that was is left: the node is the strand's own again. On its thread.
+    void stop_listening() noexcept;
 
     // Moves the strand to another executor: first sets_out() on the thread that it leaves, then arrives() on the other.
 
-    void sets_out(executor& target, const operation& on_its_way) noexcept {
-        executor* limit = nullptr;
-        for (task_context* each = this; each != nullptr; each = each->outer) {
-            if (each->outer != nullptr && each->began_on != &target) { limit = each->began_on; }
-            each->limited_on.store(limit, std::memory_order_relaxed);
-            each->travelling.store(&on_its_way, std::memory_order_relaxed);
-            each->on.store(&target, std::memory_order_release);
-        }
-    }
+    void sets_out(executor& target, const operation& on_its_way) noexcept;
     void arrives() noexcept {
         for (task_context* each = this; each != nullptr; each = each->outer) {
             each->travelling.store(nullptr, std::memory_order_relaxed);
@@ -53,8 +66,36 @@ struct task_context : boost::intrusive::list_base_hook<boost::intrusive::tag<str
     task_context* const outer;                          // around this one, when that is part of a strand with one already
     executor* const began_on;                           // where the strand was then
     std::atomic<executor*> limited_on{nullptr};  // an executor that it has left with a timer of a time limit there, if any
-    const operation* awaiting = nullptr;         // null while it runs, or is about to
+    operation* awaiting = nullptr;               // null while it runs, or is about to
     std::chrono::steady_clock::time_point since{};  // it awaits that; as exact as executor::coarse_now()
+
+protected:
+    /// The strand's executor has taken the node that a stop posted.
+    void run() noexcept override;
+
+private:
+    enum class hears : unsigned char { nothing, stops, one_posted, locked };
+
+    struct listener {
+        task_context& self;
+        void operator()() const noexcept { self.on_stop(); }
+    };
+
+    void on_stop() noexcept;
+    void cancel_await() noexcept;
+    hears lock() noexcept;
+    void unlock(hears next) noexcept { listening_.store(next, std::memory_order_release); }
+    void fetch_posted() noexcept;
+
+    std::atomic<hears> listening_ = hears::nothing;
+    const std::stop_callback<listener> on_stop_;  // the last, for it may be called before it has been made
+};
+
+/// The context of what a coroutine awaits under a stop token of its own, inside the coroutine's, which is `outer`; null: it is
+/// part of no strand. Listens from the beginning.
+class inner_context final : public task_context {
+public:
+    inner_context(executor& here, std::stop_token stop_, task_context* outer_);
 };
 
 /// The context of the coroutine that a handle names; null when it takes no part.

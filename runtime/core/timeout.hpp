@@ -70,8 +70,7 @@ public:
         executor* const here = executor::current();
         if (here == nullptr) [[unlikely]] { detail::throw_no_executor(); }
         detail::task_context* const outer = detail::context_of(waiting);
-        context_.emplace(here, stop_.get_token(), outer != nullptr ? outer->where : std::source_location(), outer);
-        detail::inside(*here).add_context(*context_);
+        context_.emplace(*here, stop_.get_token(), outer);
         if (outer != nullptr) { forward_.emplace(outer->stop, stopper{*this}); }
         if (limit_.duration) { limit_.until = detail::time_after(here->now(), *limit_.duration); }
         detail::inside(*here).add_timer(*this, limit_.until);
@@ -104,7 +103,7 @@ private:
     detail::time_limit limit_;
     bool expired_ = false;
     std::stop_source stop_;
-    std::optional<detail::task_context> context_;
+    std::optional<detail::inner_context> context_;
     std::optional<std::stop_callback<stopper>> forward_;
     task<T> work_;  // its frame goes before the context that it points at
     std::optional<typename task<T>::awaiter> running_;

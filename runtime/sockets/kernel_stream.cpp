@@ -113,21 +113,28 @@ private:
     write_awaiter& of_;
 };
 
+/// Tries to send without waiting; the budget of the turn keeps a coroutine that only sends from holding the thread.
+bool kernel_stream::write_awaiter::send_at_once(executor& on) noexcept {
+    if (from_.empty()) { return false; }
+    detail::scheduler& here = detail::inside(on);
+    // A coroutine that nobody else runs beside sends by itself; otherwise its request goes with the others' of this turn.
+    const std::optional<int> sent = here.reactor().try_now(io_request::send(state_->fd(), from_), !here.has_ready());
+    if (!sent) { return false; }
+    if (*sent < 0) {
+        refuse(failure_of(*sent));
+        return true;
+    }
+    n_ = static_cast<std::size_t>(*sent);
+    return n_ == from_.size() && here.draw_call();
+}
+
 void kernel_stream::write_awaiter::start() {
-    if (from_.empty()) {
+    if (n_ == from_.size()) {
         complete(no_error);
         return;
     }
     state_->writer = this;
-    const io_request send = io_request::send(state_->fd(), from_);
-    detail::scheduler& here = detail::inside(home_executor());
-    // A coroutine that nobody else runs beside sends by itself; otherwise its request goes with the others' of this turn.
-    const std::optional<int> sent = here.reactor().try_now(send, !here.has_ready());
-    if (sent) {
-        on_result(*sent);
-    } else {
-        send_rest();
-    }
+    send_rest();
 }
 
 void kernel_stream::write_awaiter::drop_request() noexcept {
@@ -147,9 +154,7 @@ void kernel_stream::write_awaiter::send_rest() noexcept try {
 
 void kernel_stream::write_awaiter::on_result(int result) noexcept {
     if (result < 0) {
-        // See write(): what the kernel has told once is EPIPE afterwards.
-        const bool broken_there = result == -EPIPE && !lost_ && !state_->write_ended;
-        complete(lost_ ? make_error_code(errc::closed) : detail::failure_of(broken_there ? -ECONNRESET : result));
+        complete(failure_of(result));
         return;
     }
     n_ += static_cast<std::size_t>(result);
@@ -160,6 +165,13 @@ void kernel_stream::write_awaiter::on_result(int result) noexcept {
     } else {
         send_rest();
     }
+}
+
+std::error_code kernel_stream::write_awaiter::failure_of(int result) const noexcept {
+    if (lost_) { return errc::closed; }
+    // See write(): what the kernel has told once is EPIPE afterwards.
+    const bool broken_there = result == -EPIPE && !state_->write_ended;
+    return detail::failure_of(broken_there ? -ECONNRESET : result);
 }
 
 void kernel_stream::write_awaiter::lose_socket() noexcept {

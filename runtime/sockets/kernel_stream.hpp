@@ -125,8 +125,8 @@ public:
     [[nodiscard]] bool await_ready() noexcept;
 
     template <class Promise>
-    void await_suspend(std::coroutine_handle<Promise> waiting) {
-        return suspend(waiting, [this] { start(); });
+    bool await_suspend(std::coroutine_handle<Promise> waiting) {
+        return suspend_unless(waiting, [this](executor& on) { return send_at_once(on); }, [this] { start(); });
     }
 
     io_result await_resume() noexcept;
@@ -135,10 +135,12 @@ private:
     class request;
 
     [[nodiscard]] const char* name() const noexcept override { return "kernel_stream::write"; }
+    [[nodiscard]] bool send_at_once(executor& on) noexcept;
     void start();
     void leave() noexcept;
     void send_rest() noexcept;
     void on_result(int result) noexcept;
+    [[nodiscard]] std::error_code failure_of(int result) const noexcept;
     void drop_request() noexcept;
     void withdraw() noexcept;
     void lose_socket() noexcept override;

@@ -90,7 +90,10 @@ public:
 
     bool await_ready() const noexcept { return false; }
     std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiting) noexcept {
-        coroutine_.promise().waiting_ = waiting;
+        promise_type& promise = coroutine_.promise();
+        promise.waiting_ = waiting;
+        promise.context_.on.store(executor::current());
+        promise.context_.listen();
         return coroutine_;
     }
     void await_resume() const {

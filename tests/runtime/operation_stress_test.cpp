@@ -2,8 +2,11 @@
 #include "fluxnet/runtime/core/operation.hpp"
 
 #include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/executor_group.hpp"
 #include "fluxnet/runtime/core/readable.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/support/detail/file_descriptor.hpp"
 #include "tests/xsk/scale.hpp"
@@ -19,6 +22,7 @@
 #include <stop_token>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 using namespace fluxnet;
 using namespace fluxnet::test;
@@ -88,6 +92,25 @@ private:
     const std::chrono::nanoseconds most_;
     std::thread thread_;
 };
+
+/// Goes from one executor to another and sleeps for some microseconds on each, until a stop reaches it wherever it is.
+task<void> wander(executor_group& group, std::uint32_t seed, std::atomic<int>& ended) {
+    for (std::uint32_t at = seed;; at = at * 1664525U + 1013904223U) {
+        const wait_result gone = co_await schedule_on(group[(at >> 16) % group.size()]);
+        if (gone) { break; }
+        const wait_result slept = co_await sleep_for(std::chrono::microseconds(at >> 27));
+        if (slept) { break; }
+    }
+    ++ended;
+}
+
+task<void> limited(task<void> work, bool by_time) {
+    if (by_time) {
+        static_cast<void>(co_await timeout(1h, std::move(work)));
+    } else {
+        co_await work;
+    }
+}
 
 }  // namespace
 
@@ -168,6 +191,21 @@ TEST_CASE("frames that are destroyed while another thread cancels them leave not
             linger(random, 5us);
         }
         while (!other.finished()) { std::this_thread::yield(); }
+    }
+}
+
+TEST_CASE("tasks that go to and fro between executors are all cancelled by a stop from another thread") {
+    const std::uint32_t rounds = test::rounds(1'000, 10);
+    std::uint32_t random = 1;
+    for (std::uint32_t round = 0; round < rounds; ++round) {
+        executor_group group({.size = 3, .pinned = false, .idle = {}});
+        std::atomic<int> ended = 0;
+        for (std::uint32_t i = 0; i < 8; ++i) { group.spawn(i % 3, limited(wander(group, round * 8 + i, ended), i % 2 == 0)); }
+        std::thread running([&] { group.run(); });
+        linger(random, 300us);
+        group.request_stop();
+        running.join();
+        CHECK(ended == 8);
     }
 }
 

@@ -4,7 +4,9 @@
 #include "fluxnet/xsk/base/detail/probe.hpp"
 
 #include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
 #include "fluxnet/runtime/packets/open_async.hpp"
 #include "fluxnet/runtime/simulation/virtual_clock.hpp"
 #include "fluxnet/runtime/sync/event.hpp"
@@ -281,6 +283,27 @@ void cancel_against_a_completion() {
     return count;
 }
 
+/// Waits on another executor; the stop that is requested meanwhile comes there too late.
+void go_home_before_a_stop_is_seen() {
+    event done;
+    executor home;
+    executor away;
+    home.spawn([](executor& there, event& until) -> task<void> {
+        static_cast<void>(co_await timeout(1h, [](executor& target, event& end) -> task<void> {
+            static_cast<void>(co_await schedule_on(target));
+            static_cast<void>(co_await end.wait());
+        }(there, until)));
+    }(away, done));
+    const auto turns = [&] {
+        for (int i = 0; i < 4; ++i) { home.poll(), away.poll(); }
+    };
+    turns();
+    done.set();
+    home.request_stop();
+    home.poll();
+    turns();
+}
+
 void post_to_a_sleeper() {
     executor loop;
     loop.spawn([]() -> task<void> { static_cast<void>(co_await sleep_for(1h)); });
@@ -311,6 +334,7 @@ TEST_CASE("every rare path that a probe marks is taken") {
     wait_for_completions_that_never_come();
     go_on_the_way_to_another_executor();
     cancel_against_a_completion();
+    go_home_before_a_stop_is_seen();
     post_to_a_sleeper();
     unsigned probes = 0;
     std::string missed;

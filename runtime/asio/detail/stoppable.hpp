@@ -12,7 +12,6 @@
 
 #include <coroutine>
 #include <optional>
-#include <source_location>
 #include <stop_token>
 #include <utility>
 
@@ -32,8 +31,7 @@ public:
         executor* const here = executor::current();
         if (here == nullptr) [[unlikely]] { fluxnet::detail::throw_no_executor(); }
         fluxnet::detail::task_context* const outer = fluxnet::detail::context_of(waiting);
-        context_.emplace(here, stop_.get_token(), outer != nullptr ? outer->where : std::source_location(), outer);
-        fluxnet::detail::inside(*here).add_context(*context_);
+        context_.emplace(*here, stop_.get_token(), outer);
         if (outer != nullptr) { forward_.emplace(outer->stop, passing_on{stop_}); }
         running_.emplace(work_.operator co_await());
         return running_->start(waiting, &*context_);
@@ -51,7 +49,7 @@ private:
     };
 
     std::stop_source stop_;
-    std::optional<fluxnet::detail::task_context> context_;
+    std::optional<fluxnet::detail::inner_context> context_;
     std::optional<std::stop_callback<passing_on>> forward_;
     task<T> work_;  // its frame goes before the context that it points at
     std::optional<typename task<T>::awaiter> running_;

@@ -60,11 +60,10 @@ public:
 
     /// Draws on the turn's budget for an await that completes at once. False when it is spent: the await then goes through
     /// the ready queue, so that a loop of such awaits does not hold the thread.
-    [[nodiscard]] bool draw() noexcept {
-        if (at_once_left_ == 0) { return false; }
-        --at_once_left_;
-        return true;
-    }
+    [[nodiscard]] bool draw() noexcept { return draw(1); }
+
+    /// The same for an await that has made a system call.
+    [[nodiscard]] bool draw_call() noexcept { return draw(at_once_budget / calls_per_turn); }
 
     /// Tells whether another turn follows at once.
     [[nodiscard]] bool has_ready() const noexcept { return !ready_.empty(); }
@@ -128,6 +127,7 @@ protected:
 
     static constexpr unsigned ready_budget = 256;          // resumptions a turn
     static constexpr unsigned at_once_budget = 4096;       // awaits a turn that complete without waiting
+    static constexpr unsigned calls_per_turn = 32;         // the most of them that may have made a system call
     static constexpr std::int64_t packets_per_turn = 512;  // receptions a turn that take no detour
 
     executor_clock* const clock_;  // null in real time
@@ -150,6 +150,12 @@ protected:
     inbox inbox_;
 
 private:
+    [[nodiscard]] bool draw(unsigned cost) noexcept {
+        if (at_once_left_ < cost) { return false; }
+        at_once_left_ -= cost;
+        return true;
+    }
+
     void note_thread() noexcept {
         if (clock_ != nullptr && clock_->is_foreign_thread()) [[unlikely]] {
             clock_->disturbed_.store(true, std::memory_order_relaxed);

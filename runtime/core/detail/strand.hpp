@@ -47,7 +47,6 @@ struct strand {
 
 class strand_promise final
     : public cached_frame,
-      public ready_node,
       public task_context,
       public boost::intrusive::list_base_hook<boost::intrusive::tag<strand_promise>,
                                               boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
@@ -77,8 +76,10 @@ public:
         const auto body = std::coroutine_handle<strand_promise>::from_promise(*this);
         if (body.done()) {
             end();
-        } else {
+        } else if (listen()) {  // it begins
             body.resume();
+        } else {
+            task_context::run();
         }
     }
 
@@ -86,6 +87,7 @@ private:
     /// Destroys the frame, this object with it.
     void end() noexcept {
         if (executor::current() != &home()) {
+            stop_listening();
             inside(home()).post(*this);
             return;
         }
