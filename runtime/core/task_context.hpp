@@ -38,11 +38,6 @@ class task_context
       public boost::intrusive::list_base_hook<boost::intrusive::tag<struct task_context_tag>,
                                               boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
-    /// Its strand is not told of a stop before listen().
-    task_context(executor* on_, std::stop_token stop_, const std::source_location& where_, task_context* outer_ = nullptr)
-        : stop(std::move(stop_)), where(where_), on(on_), outer(outer_), began_on(on_), on_stop_(stop, listener{*this}) {}
-    ~task_context() { stop_listening(); }
-
     /// From now on a stop cancels what the strand awaits. Called before it awaits anything, and once; false, without doing
     /// anything, where it has been. The node may be the strand's own before.
     bool listen() noexcept;
@@ -70,6 +65,11 @@ public:
     std::chrono::steady_clock::time_point since{};  // it awaits that; as exact as executor::coarse_now()
 
 protected:
+    /// Its strand is not told of a stop before listen().
+    task_context(executor* on_, std::stop_token stop_, const std::source_location& where_, task_context* outer_ = nullptr)
+        : stop(std::move(stop_)), where(where_), on(on_), outer(outer_), began_on(on_), on_stop_(stop, listener{*this}) {}
+    ~task_context() { stop_listening(); }
+
     /// The strand's executor has taken the node that a stop posted.
     void run() noexcept override;
 

@@ -7,11 +7,12 @@
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"
 #include "fluxnet/runtime/core/task.hpp"
+#include "fluxnet/runtime/core/task_context.hpp"
 
 #include <cassert>
 #include <coroutine>
 #include <exception>
-#include <source_location>
+#include <optional>
 #include <stop_token>
 #include <utility>
 
@@ -55,8 +56,7 @@ class [[nodiscard]] stoppable {
 public:
     class promise_type {
     public:
-        promise_type(const std::stop_token& token, task<void>&)
-            : context_(nullptr, token, std::source_location::current()) {}
+        promise_type(const std::stop_token& token, task<void>&) : token_(token) {}
         stoppable get_return_object() noexcept {
             return stoppable(std::coroutine_handle<promise_type>::from_promise(*this));
         }
@@ -73,11 +73,12 @@ public:
         }
         void return_void() const noexcept {}
         void unhandled_exception() noexcept { failure_ = std::current_exception(); }
-        fluxnet::detail::task_context* context() noexcept { return &context_; }
+        fluxnet::detail::task_context* context() noexcept { return &*context_; }
 
     private:
         friend stoppable;
-        fluxnet::detail::task_context context_;
+        const std::stop_token token_;
+        std::optional<fluxnet::detail::inner_context> context_;  // once it is awaited
         std::coroutine_handle<> waiting_;
         std::exception_ptr failure_;
     };
@@ -92,8 +93,7 @@ public:
     std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiting) noexcept {
         promise_type& promise = coroutine_.promise();
         promise.waiting_ = waiting;
-        promise.context_.on.store(executor::current());
-        promise.context_.listen();
+        promise.context_.emplace(*executor::current(), promise.token_, nullptr);
         return coroutine_;
     }
     void await_resume() const {
