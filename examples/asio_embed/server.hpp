@@ -33,7 +33,7 @@ struct server_limits {
     std::chrono::seconds request{10};   ///< From a connection's begin, or the answer before, to the whole header.
     std::chrono::seconds response{10};  ///< For a client to take an answer.
     std::chrono::seconds linger{1};     ///< For a client to end its side after the server has.
-    std::chrono::seconds grace{2};      ///< After end(), for what is under way.
+    std::chrono::seconds grace{1};      ///< After end(), for what is under way.
     viewer_limits viewers = {};
 };
 

@@ -19,7 +19,7 @@ namespace embed_example {
 namespace websocket = beast::websocket;
 
 viewer::viewer(beast::tcp_stream peer, std::shared_ptr<feed> from, const viewer_limits& limits)
-    : stream_(std::move(peer)), frames_(std::move(from), stream_.get_executor()) {
+    : stream_(std::move(peer)), feed_(std::move(from)) {
     stream().expires_never();  // a WebSocket stream has limits of its own
     boost::system::error_code ignored;
     stream().socket().set_option(net::socket_base::send_buffer_size(limits.send_buffer), ignored);
@@ -36,9 +36,10 @@ net::awaitable<void> viewer::serve(std::shared_ptr<viewer> self, beast::http::re
     boost::system::error_code failed;
     co_await self->stream_.async_accept(request, net::redirect_error(net::use_awaitable, failed));
     if (failed) { co_return; }
+    self->frames_.emplace(self->feed_, self->stream_.get_executor());
     net::co_spawn(self->stream_.get_executor(), read_all(self), net::detached);
     for (;;) {
-        const feed::frame next = co_await self->frames_.next();
+        const feed::frame next = co_await self->frames_->next();
         if (!next) { break; }
         co_await self->stream_.async_write(net::buffer(*next), net::redirect_error(net::use_awaitable, failed));
         if (failed) { break; }
@@ -57,7 +58,7 @@ net::awaitable<void> viewer::read_all(std::shared_ptr<viewer> self) {
     while (!failed) {
         co_await self->stream_.async_read_some(net::buffer(dropped), net::redirect_error(net::use_awaitable, failed));
     }
-    self->frames_.end();
+    self->frames_->end();
 }
 
 }  // namespace embed_example

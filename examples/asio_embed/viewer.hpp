@@ -17,6 +17,7 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <optional>
 
 namespace embed_example {
 
@@ -45,7 +46,8 @@ private:
     static net::awaitable<void> read_all(std::shared_ptr<viewer> self);
 
     beast::websocket::stream<beast::tcp_stream> stream_;
-    feed::viewing frames_;
+    const std::shared_ptr<feed> feed_;
+    std::optional<feed::viewing> frames_;  // once the client was told that it is a WebSocket
 };
 
 }  // namespace embed_example

@@ -4,7 +4,6 @@
 
 #include "tests/support/skip.hpp"
 #include "tests/support/testbed.hpp"
-#include "tests/xsk/scale.hpp"
 
 #include <doctest/doctest.h>
 
@@ -13,10 +12,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <fstream>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -33,14 +30,6 @@ std::vector<std::string> http_reactors() {
     return {"io_uring", "epoll"};
 }
 
-std::string request(const std::string& line, const std::string& fields = "") {
-    return line + " HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
 /// The value of a sample; -1 when there is none.
 long long sample(const std::string& text, const std::string& name) {
     const std::size_t at = text.find("\n" + name + " ");
@@ -51,33 +40,6 @@ std::string counters_of(const http_process& server) {
     const finished got = server.run({"curl", "--silent", "--show-error", "--fail", server.url("/metrics")});
     REQUIRE_MESSAGE(got.success(), got.output);
     return got.output;
-}
-
-/// Kilobytes that the program's memory may grow by: a sanitizer keeps what was freed for a while.
-#if defined(FLUXNET_TEST_SANITIZED)
-constexpr long growth_kb = 256 * 1024;
-#else
-constexpr long growth_kb = 1024;
-#endif
-
-/// Kilobytes of memory that the program has.
-long resident_kb(http_process& server) {
-    std::ifstream status("/proc/" + std::to_string(server.child().pid()) + "/status");
-    for (std::string line; std::getline(status, line);) {
-        if (line.rfind("VmRSS:", 0) == 0) { return std::stol(line.substr(6)); }
-    }
-    return -1;
-}
-
-/// Tells whether it listens no more, or not for long.
-bool refuses_soon(const http_process& server) {
-    for (int round = 0; round < 1000; ++round) {
-        try {
-            const http_peer peer(server);
-        } catch (const std::system_error&) { return true; }
-        std::this_thread::sleep_for(5ms);
-    }
-    return false;
 }
 
 }  // namespace

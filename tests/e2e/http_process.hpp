@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// examples/http_counters as a child in a network namespace of its own, and a client of it that writes what a test wants.
+// An example that serves HTTP as a child in a network namespace, a client of it that writes what a test wants, and what the
+// tests of both such examples ask.
 #pragma once
 
 #include "tests/examples/http_answers.hpp"
 #include "tests/support/detail/file_descriptor.hpp"
 #include "tests/support/network_namespace.hpp"
 #include "tests/support/process.hpp"
+#include "tests/xsk/scale.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -16,23 +18,26 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <fstream>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
 namespace fluxnet::test {
 
-/// The program, on a port of the loopback interface of `place`.
+/// The program, http_counters unless another is named, on a port of the loopback interface of `place`.
 class http_process {
 public:
     explicit http_process(const network_namespace& place, const std::vector<std::string>& more = {},
                           std::vector<std::string> command = {FLUXNET_HTTP_COUNTERS})
         : place_(place), child_(with(std::move(command), more), {.netns_fd = place.fd()}) {
         if (!child_.read_until("listening on ", std::chrono::seconds(10))) {
-            throw std::runtime_error("http_counters did not start: " + child_.output());
+            throw std::runtime_error("the server did not start: " + child_.output());
         }
         while (child_.output().back() != '\n') {}  // the line is written at once
         const std::string said = child_.output();
@@ -54,7 +59,7 @@ public:
     [[nodiscard]] std::string stop() {
         child_.signal(15);
         const auto ended = child_.wait(std::chrono::seconds(20));
-        if (!ended || !ended->success()) { throw std::runtime_error("http_counters did not end well: " + child_.output()); }
+        if (!ended || !ended->success()) { throw std::runtime_error("the server did not end well: " + child_.output()); }
         return child_.output();
     }
 
@@ -124,5 +129,40 @@ private:
     http_answers came_;
     ssize_t last_ = 0;
 };
+
+inline std::string request(const std::string& line, const std::string& fields = "") {
+    return line + " HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n";
+}
+
+inline bool contains(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+/// Kilobytes that the program's memory may grow by: a sanitizer keeps what was freed for a while.
+#if defined(FLUXNET_TEST_SANITIZED)
+constexpr long growth_kb = 256 * 1024;
+#else
+constexpr long growth_kb = 1024;
+#endif
+
+/// Kilobytes of memory that the program has.
+inline long resident_kb(http_process& server) {
+    std::ifstream status("/proc/" + std::to_string(server.child().pid()) + "/status");
+    for (std::string line; std::getline(status, line);) {
+        if (line.rfind("VmRSS:", 0) == 0) { return std::stol(line.substr(6)); }
+    }
+    return -1;
+}
+
+/// Tells whether it listens no more, or not for long.
+inline bool refuses_soon(const http_process& server) {
+    for (int round = 0; round < 1000; ++round) {
+        try {
+            const http_peer peer(server);
+        } catch (const std::system_error&) { return true; }
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return false;
+}
 
 }  // namespace fluxnet::test
