@@ -34,6 +34,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -102,10 +103,7 @@ task<void> send_requests(raw_example::generator& client) {
 /// Everything but the packets, in the strand of their execution.
 struct parts {
     parts(const net::any_io_executor& on, net::ip::tcp::acceptor door, const choices& made)
-        : signals(on, SIGINT, SIGTERM),
-          limit(on),
-          clock(on),
-          frames(std::make_shared<feed>()),
+        : signals(on, SIGINT, SIGTERM), limit(on), clock(on), frames(std::make_shared<feed>()),
           pages(std::make_shared<server>(std::move(door), frames, made.server)) {}
 
     net::signal_set signals;
@@ -206,7 +204,9 @@ int run(const choices& made, const net::ip::address& address, std::optional<prot
     const net::any_io_executor strand = packets.strand();
     result<net::ip::tcp::acceptor> door = listen(strand, {address, made.port});
     if (!door) { return std::fprintf(stderr, "%s\n", door.error().message().c_str()), 1; }
-    const unsigned port = door->local_endpoint().port();
+    const net::ip::tcp::endpoint place = door->local_endpoint();
+    std::ostringstream url;  // with the brackets that an address of IPv6 needs
+    url << "http://" << place << "/";
     parts all(strand, std::move(*door), made);  // before anybody can learn that there is something to stop
 
     const builder options =
@@ -221,7 +221,7 @@ int run(const choices& made, const net::ip::address& address, std::optional<prot
         asio::async_run(packets, send_requests(*client), net::detached);
     }
     start(all, packets, host, made);
-    std::printf("listening on %u\n", port);
+    std::printf("listening on %u: open %s\n", unsigned{place.port()}, url.str().c_str());
     std::fflush(stdout);
     context.run();
 

@@ -20,10 +20,8 @@ void feed::end() noexcept {
 }
 
 feed::viewing::viewing(std::shared_ptr<feed> of, const net::any_io_executor& on)
-    : feed_(std::move(of)),
-      place_(feed_->viewings_.insert(feed_->viewings_.end(), this)),
-      arrival_(on, net::steady_timer::time_point::max()),
-      ended_(feed_->ended_) {
+    : feed_(std::move(of)), place_(feed_->viewings_.insert(feed_->viewings_.end(), this)),
+      arrival_(on, net::steady_timer::time_point::max()), ended_(feed_->ended_) {
     ++feed_->counts_.viewers;
     ++feed_->counts_.viewed;
 }

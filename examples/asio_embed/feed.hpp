@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `feed`: hands the same frames of text to all who view them, and keeps at most one for each who is slow.
+// `feed`: hands the same frames of text to all of its viewers, and keeps at most one for a viewer that is slow.
 //
 //     const auto frames = std::make_shared<feed>();
 //     feed::viewing mine(frames, executor);
@@ -31,8 +31,8 @@ public:
     class viewing;
 
     struct counts {
-        std::size_t viewers = 0;    ///< Who view it now.
-        std::uint64_t viewed = 0;   ///< Who have ever begun to.
+        std::size_t viewers = 0;    ///< Present now.
+        std::uint64_t viewed = 0;   ///< Viewers since the start, those that have left included.
         std::uint64_t frames = 0;   ///< Published.
         std::uint64_t skipped = 0;  ///< Replaced before a viewer had taken them, over all viewers.
     };

@@ -33,8 +33,7 @@ namespace {
 }  // namespace
 
 packet_host::packet_host(asio::port port, proto::ipv4_address address, const builder& options)
-    : port_(std::move(port)),
-      host_(proto::mac_address(port_.rx().socket().interface().mac_address), address),
+    : port_(std::move(port)), host_(proto::mac_address(port_.rx().socket().interface().mac_address), address),
       source_(describe(port_.rx().socket())) {
     sizes_.rx.size = options.socket().rx_ring;
     sizes_.fill.size = options.memory().fill_ring;

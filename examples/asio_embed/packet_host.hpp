@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `packet_host`: the packet program of asio_embed: a host that answers ARP, ping and UDP echo, as a coroutine of Asio's.
 //
-// Owns a port, which is bound to an execution: it goes before that. Threads: the strand of the execution, or any thread while
-// none runs the context.
+// Owns a port, which is bound to an execution: it goes before that. Threads: the strand of the execution, or any thread
+// while none runs the context.
 #pragma once
 
 #include "fluxnet/proto/echo_host.hpp"

@@ -72,9 +72,7 @@ private:
     const auto count = [&made](std::string_view reason, std::uint64_t packets) {
         if (packets != 0) { made.add(reason, packets); }
     };
-    for (std::size_t i = 0; i < proto::reason_count; ++i) {
-        count(name(static_cast<proto::reason>(i)), of.host.dropped[i]);
-    }
+    for (std::size_t i = 0; i < proto::reason_count; ++i) { count(name(static_cast<proto::reason>(i)), of.host.dropped[i]); }
     count("kernel_too_large_or_dropped", of.kernel.rx_dropped);
     count("kernel_rx_ring_full", of.kernel.rx_ring_full);
     count("kernel_fill_ring_empty", of.kernel.fill_ring_empty);

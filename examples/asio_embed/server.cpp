@@ -75,9 +75,7 @@ namespace {
 }  // namespace
 
 server::server(tcp::acceptor door, std::shared_ptr<feed> frames, const server_limits& limits)
-    : door_(std::move(door)),
-      frames_(std::move(frames)),
-      limits_(limits),
+    : door_(std::move(door)), frames_(std::move(frames)), limits_(limits),
       room_(door_.get_executor(), net::steady_timer::time_point::max()),
       grace_(door_.get_executor(), net::steady_timer::time_point::max()) {}
 
@@ -97,7 +95,8 @@ net::awaitable<boost::system::error_code> server::serve(std::shared_ptr<server> 
         }
         if (failed == net::error::connection_aborted) { continue; }
         if (failed) { co_return failed; }
-        net::co_spawn(self->door_.get_executor(), attend(std::make_unique<connection>(self, std::move(peer))), net::detached);
+        net::co_spawn(self->door_.get_executor(), attend(std::make_unique<connection>(self, std::move(peer))),
+                      net::detached);
     }
 }
 

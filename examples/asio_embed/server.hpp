@@ -4,9 +4,9 @@
 //     const auto pages = std::make_shared<server>(std::move(acceptor), frames);
 //     boost::asio::co_spawn(executor, server::serve(pages), handler);   // until pages->end(), or an error of accept()
 //
-// A coroutine of Asio's for each connection, which keeps the server alive. Everything that a client can make last or grow has
-// a limit: connections, the bytes of a request's header, the time for it and for taking the answer. A request with a body is
-// answered by its header alone and ends the connection.
+// A coroutine of Asio's for each connection, which keeps the server alive. Everything that a client can make last or grow
+// has a limit: connections, the bytes of a request's header, the time for it and for taking the answer. A request with a
+// body is answered by its header alone and ends the connection.
 //
 // Threads: the strand of the acceptor's executor.
 #pragma once

@@ -25,9 +25,8 @@ viewer::viewer(beast::tcp_stream peer, std::shared_ptr<feed> from, const viewer_
     stream().socket().set_option(net::socket_base::send_buffer_size(limits.send_buffer), ignored);
     stream().socket().set_option(net::ip::tcp::no_delay(true), ignored);
     stream_.set_option(websocket::stream_base::timeout{limits.handshake, limits.silence, true});
-    stream_.set_option(websocket::stream_base::decorator([](websocket::response_type& response) {
-        response.set(beast::http::field::server, "FluxNet asio_embed");
-    }));
+    stream_.set_option(websocket::stream_base::decorator(
+        [](websocket::response_type& response) { response.set(beast::http::field::server, "FluxNet asio_embed"); }));
     stream_.read_message_max(limits.message);
     stream_.text(true);
 }

@@ -36,7 +36,8 @@ TEST_CASE("asio_embed's feed follows the kernel's ping, names why packets are dr
     FLUXNET_SKIP_IF(testbed::why_not_available());
     testbed bed;
     const std::string address = bed.options().host_address;
-    http_process server = start_feed(bed.host(), {"--interface", bed.name(side::host), "--host", address, "--interval", "0.01"});
+    http_process server =
+        start_feed(bed.host(), {"--interface", bed.name(side::host), "--host", address, "--interval", "0.01"});
     feed_viewer viewer(server);
     std::string sample = viewer.sample();
     CHECK(number_at(sample, {"replies", "icmp"}) == 0);
@@ -52,9 +53,7 @@ TEST_CASE("asio_embed's feed follows the kernel's ping, names why packets are dr
     }
     const finished said = bed.run(side::peer, {"bash", "-c", "echo x >/dev/udp/" + address + "/9"}, 20s);
     CHECK_MESSAGE(said.success(), said.output);
-    const auto not_served = [](const std::string& each) {
-        return number_at(each, {"drops", "udp_port_not_served"}) == 1;
-    };
+    const auto not_served = [](const std::string& each) { return number_at(each, {"drops", "udp_port_not_served"}) == 1; };
     sample = viewer.sample_where(not_served);
     REQUIRE_FALSE(sample.empty());
     long long sum = 0;
