@@ -71,6 +71,7 @@ public:
         return basic_arp_view(packet.first(arp_packet_length));
     }
 
+    /// Request or reply; the addresses below are those of the sender.
     [[nodiscard]] arp_operation operation() const noexcept {
         return arp_operation{load_be16(bytes_.data() + arp_offset::operation)};
     }

@@ -43,6 +43,7 @@ public:
         std::uint64_t udp_replies = 0;
         std::array<std::uint64_t, reason_count> dropped{};  ///< Indexed by `reason`.
 
+        /// How many frames were dropped for that reason.
         [[nodiscard]] std::uint64_t dropped_for(reason why) const noexcept { return dropped[static_cast<std::size_t>(why)]; }
 
         friend bool operator==(const counters&, const counters&) = default;
@@ -59,6 +60,7 @@ public:
     /// Allocates nothing.
     [[nodiscard]] std::optional<std::size_t> answer(std::span<std::byte> frame) noexcept;
 
+    /// What it has counted, and what it was made of.
     [[nodiscard]] const counters& count() const noexcept { return counters_; }
     [[nodiscard]] mac_address hardware() const noexcept { return hardware_; }
     [[nodiscard]] ipv4_address address() const noexcept { return address_; }

@@ -62,6 +62,7 @@ public:
         return basic_ethernet_view(frame);
     }
 
+    /// Where the frame goes to and comes from.
     [[nodiscard]] mac_address destination() const noexcept {
         return mac_address::load(bytes_.data() + ethernet_offset::destination);
     }
@@ -78,6 +79,7 @@ public:
         return basic_ethernet_view<const Byte>::unchecked(bytes_);
     }
 
+    /// Writes where the frame goes to.
     void set_destination(mac_address address) noexcept
         requires writable_octet<Byte>
     {

@@ -83,6 +83,7 @@ public:
     // The setters leave the checksum behind, except where they say otherwise: fill_checksum() comes last. No setter makes
     // an accessor read out of bounds.
 
+    /// Writes the type; the checksum does not follow.
     void set_type(icmp_type type) noexcept
         requires writable_octet<Byte>
     {

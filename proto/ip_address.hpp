@@ -22,6 +22,7 @@ namespace fluxnet::proto {
 class ip_address {
 public:
     constexpr ip_address() noexcept = default;
+    /// Makes an address of that version.
     constexpr ip_address(const ipv4_address& address) noexcept : address_(address) {}
     constexpr ip_address(const ipv6_address& address) noexcept : address_(address) {}
 
@@ -32,6 +33,7 @@ public:
         return std::nullopt;
     }
 
+    /// Tells which version it is.
     [[nodiscard]] constexpr bool is_v4() const noexcept { return std::holds_alternative<ipv4_address>(address_); }
     [[nodiscard]] constexpr bool is_v6() const noexcept { return !is_v4(); }
 
@@ -39,6 +41,7 @@ public:
     [[nodiscard]] constexpr const ipv4_address& v4() const noexcept { return *std::get_if<ipv4_address>(&address_); }
     [[nodiscard]] constexpr const ipv6_address& v6() const noexcept { return *std::get_if<ipv6_address>(&address_); }
 
+    /// Tells whether it is of that kind, as the address of its version does.
     [[nodiscard]] constexpr bool is_unspecified() const noexcept {
         return is_v4() ? v4().is_unspecified() : v6().is_unspecified();
     }

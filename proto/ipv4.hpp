@@ -61,6 +61,7 @@ struct ipv4_option {
 /// does not fit, and each call steps at least one octet on.
 class ipv4_option_reader {
 public:
+    /// Reads options from the front of these bytes, which outlive the reader.
     explicit ipv4_option_reader(std::span<const std::byte> options) noexcept : rest_(options) {}
 
     /// Returns the next option that is not padding, or std::nullopt when there is no other.
@@ -125,6 +126,7 @@ public:
         return basic_ipv4_view(packet);
     }
 
+    /// The first octet's two numbers: 4, and the octets of the header with its options.
     [[nodiscard]] unsigned version() const noexcept { return load8(ipv4_offset::version_and_header_length) >> 4; }
     [[nodiscard]] std::size_t header_length() const noexcept {
         return (load8(ipv4_offset::version_and_header_length) & 15U) * std::size_t{4};

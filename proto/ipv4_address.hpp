@@ -25,6 +25,7 @@ public:
     static constexpr std::size_t size = 4;  ///< In octets.
 
     constexpr ipv4_address() noexcept = default;
+    /// Makes an address of its octets, in the order in which it is written.
     constexpr explicit ipv4_address(const std::array<std::uint8_t, size>& octets) noexcept : octets_(octets) {}
     constexpr ipv4_address(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) noexcept : octets_{a, b, c, d} {}
 

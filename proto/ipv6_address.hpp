@@ -29,6 +29,7 @@ public:
     static constexpr std::size_t size = 16;  ///< In octets.
 
     constexpr ipv6_address() noexcept = default;
+    /// Makes an address of its octets, in the order in which it is written.
     constexpr explicit ipv6_address(const std::array<std::uint8_t, size>& octets) noexcept : octets_(octets) {}
 
     /// ::1, this host.

@@ -24,6 +24,7 @@ public:
     static constexpr std::size_t size = 6;  ///< In octets.
 
     constexpr mac_address() noexcept = default;
+    /// Makes an address of its octets, in the order in which it is written.
     constexpr explicit mac_address(const std::array<std::uint8_t, size>& octets) noexcept : octets_(octets) {}
 
     /// ff:ff:ff:ff:ff:ff, every station on the link.

@@ -79,11 +79,13 @@ public:
 
     // The setters leave the checksum behind, except where they say otherwise: fill_checksum() comes last.
 
+    /// Writes the port that answers go to; the checksum does not follow.
     void set_source_port(std::uint16_t port) noexcept
         requires writable_octet<Byte>
     {
         store_be16(bytes_.data() + udp_offset::source_port, port);
     }
+    /// Writes the port; the checksum does not follow.
     void set_destination_port(std::uint16_t port) noexcept
         requires writable_octet<Byte>
     {

@@ -65,6 +65,7 @@ public:
         std::uint64_t unseen = 0;                           ///< Calls of skip().
         std::array<std::uint64_t, reason_count> dropped{};  ///< Indexed by `reason`.
 
+        /// How many frames were dropped for that reason.
         [[nodiscard]] std::uint64_t dropped_for(reason why) const noexcept { return dropped[static_cast<std::size_t>(why)]; }
 
         friend bool operator==(const counters&, const counters&) = default;
@@ -145,6 +146,7 @@ public:
     [[nodiscard]] std::size_t emit(std::span<std::byte> frame, mac_address next_hop, peer to,
                                    std::span<const std::byte> payload) const noexcept;
 
+    /// What it has counted, and what it was made of.
     [[nodiscard]] const counters& count() const noexcept { return counters_; }
     [[nodiscard]] mac_address hardware() const noexcept { return hardware_; }
     [[nodiscard]] ipv4_address address() const noexcept { return address_; }

@@ -44,14 +44,17 @@ struct system_sockets {
 
 class builder {
 public:
+    /// Begins with the defaults of socket_options, umem_config and batch_options, on the interface of that name.
     explicit builder(std::string interface) { socket_.interface = std::move(interface); }
 
+    /// The queue to open, and by what: see socket_options.
     builder& queue(std::uint32_t number) { return socket_.queue = number, *this; }
     builder& mode(xdp_mode mode) { return socket_.mode = mode, *this; }
     /// Lets the socket be a packet ring (AF_PACKET, see xdp_mode) where everything that mode() tries is refused. Never by
     /// itself: a packet ring sees copies, and the kernel's own stack receives and answers the same packets. The refusals say
     /// why it came to that, the notes that it did; rx::packet_ring() tells. With attach(false) a packet ring only sends.
     builder& packet_ring_last(bool wanted) { return socket_.packet_ring_last = wanted, *this; }
+    /// See socket_options for these.
     builder& rx_ring(std::uint32_t entries) { return socket_.rx_ring = entries, *this; }
     builder& tx_ring(std::uint32_t entries) { return socket_.tx_ring = entries, *this; }
     builder& need_wakeup(bool wanted) { return socket_.need_wakeup = wanted, *this; }
@@ -73,11 +76,13 @@ public:
     /// for this socket; the part of a closed socket serves the next one. The kernel shares the registration where it can.
     builder& over(umem memory) { return shared_ = std::move(memory), *this; }
 
+    /// See umem_config for these.
     builder& frames(std::uint32_t count) { return memory_.frame_count = count, *this; }
     builder& frame_size(std::uint32_t bytes) { return memory_.frame_size = bytes, *this; }
     /// Bytes free before each packet; a frame then holds frame_size - 256 - headroom bytes of packet, which the
     /// interface's MTU plus 14 must not exceed (see interface_info::longest_packet(), for VLAN tags too).
     builder& headroom(std::uint32_t bytes) { return memory_.headroom = bytes, *this; }
+    /// See umem_config for these.
     builder& fill_ring(std::uint32_t entries) { return memory_.fill_ring = entries, *this; }
     builder& completion_ring(std::uint32_t entries) { return memory_.completion_ring = entries, *this; }
     builder& huge_pages(bool wanted) { return memory_.huge_pages = wanted, *this; }
@@ -97,6 +102,7 @@ public:
     /// misbehave with none.
     builder& prefill(std::uint32_t count) { return prefill_ = count, *this; }
 
+    /// The options as they are now, and the UMEM of over(): an empty handle without one.
     [[nodiscard]] const socket_options& socket() const noexcept { return socket_; }
     [[nodiscard]] const umem_config& memory() const noexcept { return memory_; }
     [[nodiscard]] const batch_options& batching() const noexcept { return batch_; }

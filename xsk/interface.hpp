@@ -9,6 +9,7 @@
 
 namespace fluxnet {
 
+/// A network interface, as it was when it was asked for.
 struct interface_info {
     std::string name;  ///< Its own, also when it was looked up by an alternative one.
     int index = 0;

@@ -51,10 +51,11 @@ public:
     /// Called before a thread waits for `fd` to become readable; for models whose descriptor does not know the RX ring, and
     /// for packet rings.
     virtual void prepare_wait(int fd) { static_cast<void>(fd); }
+    enum : int { fd_ready = 1, fd_error = 2, wake_ready = 4 };
     /// ppoll of `fd` and `wake_fd` (negative: none) for input, for `timeout_ns` nanoseconds. Returns readiness bits; 0 when
     /// the time has passed.
-    enum : int { fd_ready = 1, fd_error = 2, wake_ready = 4 };
     virtual int wait_input(int fd, int wake_fd, std::int64_t timeout_ns);
+    /// close(2), of what open_socket() and the like have opened.
     virtual int close(int fd) = 0;
     /// Tells whether the system knows the interfaces that find_interface() finds, and so tells of their end (rtnetlink).
     [[nodiscard]] virtual bool announces_links() const noexcept { return true; }

@@ -45,6 +45,7 @@ enum class congestion : std::uint8_t {
     block,     ///< Nothing more is received until there is room for a batch: nothing is lost here.
 };
 
+/// How an engine's port works in batches.
 struct batch_options {
     std::uint32_t size = 64;  ///< Packets that are looked at together: a power of two, 64 at most.
     congestion when_full = congestion::drop_new;
@@ -55,6 +56,7 @@ class packet_ref {
 public:
     /// The packet's bytes.
     [[nodiscard]] std::span<std::byte> data() const noexcept;
+    /// How many bytes the packet has.
     [[nodiscard]] std::size_t size() const noexcept;
 
     /// Cuts or extends the packet at its end. Bytes gained keep what the frame held before. Returns false, changing
@@ -95,12 +97,14 @@ class packet_batch {
 public:
     static constexpr std::uint32_t max_size = 64;
 
+    /// Goes over the packets of a batch.
     class iterator {
     public:
         using value_type = packet_ref;
         using difference_type = std::ptrdiff_t;
 
         iterator() = default;
+        /// As a forward iterator does.
         [[nodiscard]] packet_ref operator*() const noexcept { return {*batch_, *slot_}; }
         iterator& operator++() noexcept { return ++slot_, *this; }
         iterator operator++(int) noexcept { return {*batch_, slot_++}; }
@@ -119,6 +123,7 @@ public:
     packet_batch(const packet_batch&) = delete;
     packet_batch& operator=(const packet_batch&) = delete;
 
+    /// How many packets were received, and whether none were.
     [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
     [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 

@@ -26,6 +26,7 @@ namespace fluxnet {
 /// Where an XDP program runs: in the driver, or in the kernel's generic path behind it ("SKB mode").
 enum class attach_mode { native, generic };
 
+/// "native" or "generic".
 [[nodiscard]] const char* name(attach_mode mode) noexcept;
 
 /// What the XDP program decided, since it was loaded. Snapshots of counters that are still moving.
@@ -75,6 +76,7 @@ public:
     /// program in its place. Asks the kernel (one bpf call): there is no way to wait for this. Any thread.
     [[nodiscard]] bool displaced() const noexcept;
 
+    /// The mode of the last attach().
     [[nodiscard]] attach_mode mode() const noexcept { return mode_; }
 
     /// The kernel's number of the program; `ip link` shows it as "prog/xdp id".

@@ -47,6 +47,7 @@ namespace fluxnet {
 /// packets wait up to a millisecond. For machines where XDP is refused.
 enum class xdp_mode { automatic, native, native_zero_copy, native_copy, generic, packet_ring };
 
+/// What is asked of the kernel for a socket. See builder, which sets it.
 struct socket_options {
     std::string interface;
     std::uint32_t queue = 0;

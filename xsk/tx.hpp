@@ -141,6 +141,7 @@ public:
     [[nodiscard]] std::uint64_t failed_kicks() const noexcept { return failed_kicks_; }
     [[nodiscard]] int last_kick_errno() const noexcept { return last_kick_errno_; }
 
+    /// The descriptor, and where the socket was opened.
     [[nodiscard]] int fd() const noexcept { return core_->fd; }
     [[nodiscard]] const interface_info& interface() const noexcept { return core_->interface; }
 

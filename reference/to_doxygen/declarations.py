@@ -104,7 +104,7 @@ def read(text):
                 i = matching(code, i)
                 continue
             if c == "{":
-                head = code[at:i].strip()
+                head = re.sub(r"\balignas\([^)]*\)\s*", "", code[at:i]).strip()
                 behind = matching(code, i)
                 space = OPENS_NAMESPACE.match(head)
                 opens = OPENS_CLASS.match(head)
@@ -128,9 +128,7 @@ def read(text):
                     return behind
                 following = next_solid(code, behind)
                 if following < end and code[following] in ",{;=.&|)" or re.search(r"=\s*$", head):
-                    i = behind
-                    if following < end and code[following] == ";" or not re.search(r"[)\w]\s*$", head):
-                        continue
+                    i = behind  # an initializer
                     continue
                 made = Declaration("other", name_of(head), head, line_at[at], depth, parent, public)
                 made.is_definition = True

@@ -134,17 +134,20 @@ class Header:
                     self.hide(each, indent)
                 elif shared and shared[1] == above and shared[2] is each.parent:
                     own = shared[0]
+                    if shared[3] != each.name and re.fullmatch(r"\w+", shared[3]):
+                        own = [f"With {shared[3]}(): {own[0]}"] + own[1:]
                     self.put(each.line, [f"{indent}/// {line}".rstrip() for line in to_markup(own)])
+                    shared = (shared[0], each.last_line, each.parent, shared[3])
+                    continue
                 else:
                     self.put(each.line, [f"{indent}/// {line}" for line in self.told_by_its_scope(each)])
-            shared = (own, each.last_line, each.parent) if own else None
+            shared = (own, each.last_line, each.parent, each.name) if own else None
 
     def hide(self, each, indent):
         self.put(each.line, [f"{indent}/// @cond"])
         self.put(each.last_line + 1, [f"{indent}/// @endcond"])
 
-    @staticmethod
-    def told_by_its_scope(each):
+    def told_by_its_scope(self, each):
         """What is said of a field or constant without a comment, and of another name for a type; nothing of others."""
         alias = re.match(r"(?:template\s*<.*>\s*)?using\s+\w+\s*=\s*(.*)$", each.text, re.S)
         if alias:
@@ -152,6 +155,10 @@ class Header:
         is_function = "(" in re.sub(r"<[^<>]*>|\{.*\}|=.*", "", each.text)
         if each.parent is None or is_function or each.text.startswith("using "):
             return []
+        behind = re.search(r"\s// (.*)$", self.lines[each.last_line])
+        if behind:
+            text = behind.group(1).rstrip(".") + "."
+            return to_markup([text[0].upper() + text[1:]])
         return [f"See {each.parent.name}."]
 
     @staticmethod
@@ -168,7 +175,8 @@ class Header:
             if found:
                 self.lines[i] = found.group(1) + to_markup([found.group(2)])[0]
                 follow = i + 1
-                while follow < len(self.lines) and re.match(r"\s+///(?!<)", self.lines[follow]):
+                indent = re.match(r"\s*", line).group(0)
+                while follow < len(self.lines) and re.match(indent + r"\s+///(?!<)", self.lines[follow]):
                     text = re.sub(r"^\s*/// ?", "", self.lines[follow])
                     self.lines[follow] = re.match(r"\s*", self.lines[follow]).group(0) + "///< " + to_markup([text.strip()])[0]
                     follow += 1

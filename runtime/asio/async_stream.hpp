@@ -74,6 +74,7 @@ public:
     using next_layer_type = S;
     using lowest_layer_type = async_stream;
 
+    /// The type of such an object with another type of executor; for Asio.
     template <class Other>
     struct rebind_executor {
         using other = async_stream<S, Other>;
@@ -96,6 +97,7 @@ public:
         async_stream(async_stream<S, Other>&& other)
     noexcept : on_(other.on_), stream_(std::move(other.stream_)) {}
 
+    /// Where handlers are called that name no executor of their own.
     [[nodiscard]] executor_type get_executor() const noexcept { return on_; }
 
     /// Completes with what has arrived, as soon as there is anything, at the front of the first buffer that is not empty;

@@ -54,6 +54,7 @@ class basic_execution {
 public:
     using executor_type = Executor;
 
+    /// The type of such an object with another type of executor; for Asio.
     template <class Other>
     struct rebind_executor {
         using other = basic_execution<Other>;
@@ -63,6 +64,7 @@ public:
     explicit basic_execution(const Executor& on, reactor_kind kind = reactor_kind::automatic)
         : on_(on), driver_(detail::driver::make(net::any_io_executor(on), kind)) {}
 
+    /// The same on the executor of a context.
     template <class Context>
     requires std::convertible_to<Context&, net::execution_context&>
     explicit basic_execution(Context& context, reactor_kind kind = reactor_kind::automatic)
@@ -87,6 +89,7 @@ public:
 
     ~basic_execution() { close(); }
 
+    /// Where handlers are called that name no executor of their own.
     [[nodiscard]] executor_type get_executor() const noexcept { return on_; }
 
     /// The executor: for handles and for what is spawned; in strand(), in a task, or while no thread runs the context. What

@@ -67,11 +67,13 @@ struct arrival {
 
 }  // namespace detail
 
+/// See `port`. `Executor`: where handlers are called that name no executor of their own.
 template <class Executor = net::any_io_executor>
 class basic_port {
 public:
     using executor_type = Executor;
 
+    /// The type of such an object with another type of executor; for Asio.
     template <class Other>
     struct rebind_executor {
         using other = basic_port<Other>;
@@ -105,6 +107,7 @@ public:
     requires(!std::same_as<Other, Executor> && std::convertible_to<Other, Executor>) basic_port(basic_port<Other>&& other)
     noexcept : on_(other.on_), sockets_(std::move(other.sockets_)) {}
 
+    /// Where handlers are called that name no executor of their own.
     [[nodiscard]] executor_type get_executor() const noexcept { return on_; }
 
     /// Receives packets: completes with n >= 1 at the front of `batch`, which stays valid until then; what it held before is

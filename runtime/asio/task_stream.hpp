@@ -36,6 +36,7 @@ public:
     /// What read_borrowed() reads at once, at most.
     static constexpr std::size_t lent_size = 16'384;
 
+    /// Takes the stream over. Allocates.
     explicit task_stream(S&& owned) : shared_(std::make_shared<state>(std::move(owned))) {}
     task_stream(task_stream&&) noexcept = default;
     task_stream& operator=(task_stream&& other) noexcept {
@@ -65,6 +66,7 @@ public:
         if (const auto closing = std::exchange(shared_, nullptr)) { closing->close(); }
     }
 
+    /// False once it was closed or moved from.
     [[nodiscard]] bool is_open() const noexcept { return shared_ != nullptr; }
 
     /// The stream, of an open one.

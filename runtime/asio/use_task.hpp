@@ -34,12 +34,14 @@
 
 namespace fluxnet::asio {
 
+/// The type of `use_task`.
 struct use_task_t {
     /// An executor with this token as the default.
     template <class InnerExecutor>
     struct executor_with_default : InnerExecutor {
         using default_completion_token_type = use_task_t;
 
+        /// Makes it of such an executor without the default.
         template <class Other>
         requires(!std::same_as<Other, executor_with_default> && std::convertible_to<Other, InnerExecutor>)
             executor_with_default(const Other& from)

@@ -32,12 +32,14 @@ public:
     executor_clock(const executor_clock&) = delete;
     executor_clock& operator=(const executor_clock&) = delete;
 
+    /// The time by this clock.
     [[nodiscard]] time_point now() const noexcept { return now_; }
 
     /// Time since the clock's start.
     [[nodiscard]] std::chrono::nanoseconds elapsed() const noexcept { return now_ - start_; }
 
 protected:
+    /// Begins at `start`.
     explicit executor_clock(time_point start) noexcept : now_(start), start_(start) {}
     virtual ~executor_clock() = default;
 

@@ -69,6 +69,7 @@ public:
     /// move and destroy one; the executor outlives it.
     class [[nodiscard]] work_guard {
     public:
+        /// Keeps `on` from running out of work. Any thread.
         explicit work_guard(executor& on) noexcept : on_(&on) { on.guards_.fetch_add(1, std::memory_order_relaxed); }
         work_guard(work_guard&& other) noexcept : on_(std::exchange(other.on_, nullptr)) {}
         work_guard& operator=(work_guard&& other) noexcept {
@@ -277,6 +278,7 @@ protected:
     /// A visit at whose end the executor lets go of the thread, and forgets stop().
     class run_visit : public visit {
     public:
+        /// Throws as a visit does.
         explicit run_visit(executor& self) : visit(self.awake()), self_(self) {}
         ~run_visit();
 

@@ -30,6 +30,7 @@
 
 namespace fluxnet {
 
+/// How many executors a group has, where they run and how they wait.
 struct group_options {
     std::size_t size = 0;  ///< 0: one for each CPU that the process may use.
     bool pinned = true;    ///< Executor i keeps to the i-th of these CPUs, beginning again when there are fewer.
@@ -44,6 +45,7 @@ public:
     executor_group& operator=(const executor_group&) = delete;
     ~executor_group();
 
+    /// How many executors, and so threads, it has.
     [[nodiscard]] std::size_t size() const noexcept { return executors_.size(); }
     /// Asserts that `i` is below size().
     [[nodiscard]] executor& operator[](std::size_t i) noexcept {

@@ -7,6 +7,7 @@
 
 namespace fluxnet {
 
+/// How an executor waits.
 enum class poller : std::uint8_t {
     wait,      ///< Sleeps in the kernel at once.
     adaptive,  ///< Looks again for a while, then sleeps.

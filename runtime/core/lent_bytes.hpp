@@ -16,6 +16,7 @@ namespace fluxnet {
 class lent_bytes {
 public:
     lent_bytes() = default;
+    /// Owns `bytes`, of which the first `size` are lent.
     lent_bytes(std::unique_ptr<std::byte[]> bytes, std::size_t size) noexcept : bytes_(std::move(bytes)), size_(size) {}
     lent_bytes(lent_bytes&& other) noexcept : bytes_(std::move(other.bytes_)), size_(std::exchange(other.size_, 0)) {}
     lent_bytes& operator=(lent_bytes&& other) noexcept {
@@ -24,6 +25,7 @@ public:
         return *this;
     }
 
+    /// What was received; empty after a move.
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {bytes_.get(), size_}; }
 
 private:

@@ -42,6 +42,7 @@ class scope final : private detail::strand_owner {
 public:
     class [[nodiscard]] join_awaiter;
 
+    /// Makes a scope without children.
     explicit scope(on_error policy = on_error::cancel_rest) noexcept : policy_(policy) {}
     scope(const scope&) = delete;
     scope& operator=(const scope&) = delete;
@@ -74,6 +75,7 @@ public:
     /// again, unless it was stopped. Throws std::system_error (wrong_executor) on another executor than the children's.
     [[nodiscard]] join_awaiter join() noexcept;
 
+    /// How many children have not ended.
     [[nodiscard]] std::size_t running() const noexcept { return running_; }
 
 private:

@@ -275,6 +275,7 @@ public:
         return awaiter(*this);
     }
 
+    /// Tells whether it has a coroutine: it is not empty and was not moved from.
     [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(coroutine_); }
 
 private:

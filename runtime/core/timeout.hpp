@@ -34,6 +34,7 @@ struct [[nodiscard]] timed {
     bool expired = false;
 };
 
+/// The same of a task without a value.
 template <>
 struct [[nodiscard]] timed<void> {
     bool expired = false;
@@ -114,8 +115,10 @@ private:
 template <class T, bool Borrows = false>
 class [[nodiscard]] timed_work {
 public:
+    /// See timeout() and deadline(), which make it.
     timed_work(const detail::time_limit& limit, task<T> work) noexcept : limit_(limit), work_(std::move(work)) {}
 
+    /// Starts the work, and its time. Once only.
     [[nodiscard]] timeout_awaiter<T> operator co_await() && noexcept { return timeout_awaiter<T>(limit_, std::move(work_)); }
     [[nodiscard]] timeout_awaiter<T> operator co_await() & noexcept requires(!Borrows) {
         return timeout_awaiter<T>(limit_, std::move(work_));

@@ -18,6 +18,7 @@ class [[nodiscard]] wait_result : public std::error_code {
 public:
     using std::error_code::error_code;
     wait_result() noexcept = default;
+    /// Ends an await with an error, or with none.
     wait_result(const std::error_code& why) noexcept : std::error_code(why) {}
 };
 

@@ -68,6 +68,7 @@ template <class... Ts>
     co_return std::apply([](auto&... value) { return std::tuple<detail::value_of<Ts>...>(std::move(*value)...); }, values);
 }
 
+/// The same for any number of tasks of one type: the values are a std::vector.
 template <class T>
 [[nodiscard]] task<std::vector<detail::value_of<T>>> when_all(std::vector<task<T>> work) {
     scope children;

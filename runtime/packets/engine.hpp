@@ -116,7 +116,9 @@ public:
     requires std::invocable<F&, packet_batch&> || std::is_invocable_r_v<action, F&, packet_ref> std::error_code run(
         F callback);
 
+    /// How many ports it has.
     [[nodiscard]] std::size_t ports() const noexcept { return ports_.size(); }
+    /// The port of that number, which is below ports().
     [[nodiscard]] engine_port& port(std::size_t number) noexcept { return *ports_[number]; }
 
     /// The number of the port that has failed, the lowest if several have; none while all work. On the thread of run(), or

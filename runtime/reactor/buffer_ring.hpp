@@ -37,6 +37,7 @@ namespace detail {
 class spare_buffer;
 }
 
+/// How many buffers a ring has, and of which size.
 struct buffer_ring_config {
     std::uint32_t count = 256;  ///< Buffers; 32768 at most.
     std::uint32_t size = 2048;  ///< Bytes of each.

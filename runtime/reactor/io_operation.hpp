@@ -49,6 +49,7 @@ inline constexpr std::uint32_t buffer_in(unsigned flags) noexcept {
 
 /// What is to be done. Descriptors are blocking ones: where O_NONBLOCK is set io_uring answers EAGAIN in place of waiting.
 struct io_request {
+    /// What the kernel is to do.
     enum class call : std::uint8_t { read, write, accept, connect, send, receive, send_message, receive_message };
 
     /// The file's own position; for pipes and sockets too.

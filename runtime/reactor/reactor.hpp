@@ -143,6 +143,7 @@ public:
     [[nodiscard]] std::string_view reason() const noexcept { return reason_; }
 
 protected:
+    /// For backends, which move operations from state to state: see above.
     static bool is_held(const poll_operation& operation) noexcept { return operation.state_ == poll_operation::state::held; }
     static void mark_held(poll_operation& operation) noexcept { operation.state_ = poll_operation::state::held; }
     static void mark_fired(poll_operation& operation, int result) noexcept {
@@ -155,6 +156,7 @@ protected:
         if (operation.is_linked()) { operation.unlink(); }
         operation.state_ = poll_operation::state::idle;
     }
+    /// What arm() was asked for.
     static void set_watch(poll_operation& operation, int fd, unsigned events) noexcept {
         operation.fd_ = fd;
         operation.events_ = events;
@@ -166,11 +168,13 @@ protected:
     /// that one turn may make. The rest, and what fires meanwhile, is left for the next turn.
     void fire(operation_list& fired) noexcept;
 
+    /// The operations of submit(), and those of them that have results.
     [[nodiscard]] detail::io_completions& io() noexcept { return io_; }
     [[nodiscard]] bool nothing_fired(const operation_list& fired) const noexcept {
         return fired.empty() && io_.none_queued();
     }
 
+    /// Makes all operations of a list idle, at the reactor's end.
     static void forget(operation_list& operations) noexcept;
 
 private:

@@ -63,6 +63,7 @@ public:
         size_ -= static_cast<std::uint32_t>(count);
     }
 
+    /// How many bytes were received, and whether none were.
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 

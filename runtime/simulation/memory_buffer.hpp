@@ -39,6 +39,7 @@ public:
     /// Gives the bytes back now; the buffer is empty afterwards.
     void reset() noexcept;
 
+    /// What has arrived; empty after a move.
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
 
 private:

@@ -30,6 +30,7 @@ public:
     class [[nodiscard]] recv_awaiter;
     class [[nodiscard]] send_awaiter;
 
+    /// See memory_network::bind(), which makes it.
     explicit memory_datagram_socket(std::unique_ptr<detail::memory_mailbox> box) noexcept : box_(std::move(box)) {}
 
     /// Completes with the next datagram; of one that is larger than the span the rest is gone, and message_size says so.

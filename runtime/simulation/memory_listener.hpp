@@ -25,6 +25,7 @@ class memory_listener {
 public:
     class [[nodiscard]] accept_awaiter;
 
+    /// See memory_network::listen(), which makes it.
     explicit memory_listener(std::unique_ptr<detail::memory_door> door) noexcept : door_(std::move(door)) {}
 
     /// Completes with the next connection. One coroutine accepts at a time. Errors: operation_canceled, and then every

@@ -61,6 +61,7 @@ public:
     /// Makes the two ends of a connection.
     [[nodiscard]] std::pair<memory_stream, memory_stream> pair();
 
+    /// What became of connections and datagrams so far.
     [[nodiscard]] const memory_counts& counts() const noexcept { return hub_->counts; }
 
     /// A hash over everything that was read and that became of datagrams so far, in its order. With the clock's digest it

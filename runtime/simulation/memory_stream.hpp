@@ -74,6 +74,7 @@ public:
         if (const auto closing = std::exchange(connection_, nullptr)) { closing->close(end_); }
     }
 
+    /// False once it was closed or moved from, and of a handle of no stream.
     [[nodiscard]] bool is_open() const noexcept { return connection_ != nullptr; }
 
     /// 0.0.0.0:0 of a stream that is not open.

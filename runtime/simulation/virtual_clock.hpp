@@ -41,6 +41,7 @@ public:
     /// The time at which every virtual clock starts.
     static constexpr time_point start{std::chrono::seconds(1'000'000)};
 
+    /// Begins at `start`. `seed`: what the order is drawn from.
     explicit virtual_clock(std::uint64_t seed, wake_order order = wake_order::seeded)
         : executor_clock(start), order_(order), random_(seed) {}
 

@@ -18,6 +18,7 @@ namespace fluxnet {
 
 /// What is to be the standard input, output or error output of a program.
 struct process_stream {
+    /// Which of the functions below has made it.
     enum class kind : std::uint8_t { inherited, null, pipe, given };
 
     /// That of this process.

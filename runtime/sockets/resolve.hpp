@@ -36,10 +36,13 @@ enum class resolve_errc {
 /// std::errc::address_family_not_supported.
 [[nodiscard]] const std::error_category& resolve_category() noexcept;
 
+/// Makes the error code of a condition.
 [[nodiscard]] std::error_code make_error_code(resolve_errc condition) noexcept;
 
+/// Which addresses are wanted.
 enum class ip_version { any, v4, v6 };
 
+/// Which of a host's endpoints are wanted.
 struct resolve_options {
     ip_version version = ip_version::any;  ///< Of the addresses that are wanted.
     bool datagrams = false;                ///< For a service that is a name: its port of UDP, not of TCP.

@@ -20,6 +20,7 @@ namespace fluxnet {
 
 class socket_buffers final : public service {
 public:
+    /// See executor::use_service(), which makes it.
     explicit socket_buffers(executor& on) noexcept : executor_(on) {}
 
     /// Decides how many buffers there are and how large. Throws std::logic_error when they are in use already, and

@@ -18,8 +18,10 @@ public:
     static constexpr std::size_t most = 107;  ///< Bytes of a path, or of an abstract name with its '@'.
 
     unix_address() = default;
+    /// Makes an address of a path, or of "@" and an abstract name.
     explicit unix_address(std::string name) : name_(std::move(name)) {}
 
+    /// Tells which kind it is: none, an abstract name, or else a path.
     [[nodiscard]] bool empty() const noexcept { return name_.empty(); }
     [[nodiscard]] bool is_abstract() const noexcept { return !name_.empty() && name_.front() == '@'; }
 

@@ -29,6 +29,7 @@ namespace detail {
 
 }  // namespace detail
 
+/// See unix_listener. `Socket`: what accept() gives.
 template <class Socket>
 class basic_unix_listener {
 public:

@@ -69,7 +69,9 @@ public:
     /// Refuses what is sent from now on, also what waits to be sent. What is in the channel can still be received.
     void close() noexcept;
 
+    /// Tells whether close() was called.
     [[nodiscard]] bool closed() const noexcept { return queue_.closed(); }
+    /// How many values it holds at most.
     [[nodiscard]] std::size_t capacity() const noexcept { return queue_.capacity(); }
 
     /// How many values it holds; a snapshot.

@@ -26,8 +26,10 @@ class event {
 public:
     class [[nodiscard]] wait_awaiter;
 
+    /// Makes an event that has happened, or has not.
     explicit event(bool set = false) noexcept : state_(set ? set_bit : 0) {}
 
+    /// Tells whether it has happened. What was done before set() is seen by a thread that is told so.
     [[nodiscard]] bool is_set() const noexcept { return (state_.load(std::memory_order_acquire) & set_bit) != 0; }
 
     /// Resumes every coroutine that waits; later calls of wait() complete at once. One system call for each executor that
@@ -94,6 +96,7 @@ inline void event::grant_all() noexcept {
 
 class latch {
 public:
+    /// Waits for `count` calls of count_down(); for none it is done from the beginning.
     explicit latch(std::uint32_t count) noexcept : count_(count), done_(count == 0) {}
 
     /// Counts down by `by`, not below 0: that is a contract violation.
@@ -103,6 +106,7 @@ public:
         if (before == by) { done_.set(); }
     }
 
+    /// Tells whether the count has come down to 0.
     [[nodiscard]] bool is_done() const noexcept { return done_.is_set(); }
 
     /// Completes when the count is 0, or with operation_canceled when the task is cancelled first.

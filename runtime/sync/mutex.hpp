@@ -39,6 +39,7 @@ public:
         [[nodiscard]] explicit operator bool() const noexcept { return held_ != nullptr; }
         [[nodiscard]] std::error_code error() const noexcept { return error_; }
 
+        /// Unlocks the mutex now; does nothing a second time.
         void unlock() noexcept {
             if (mutex* const held = std::exchange(held_, nullptr)) { held->one_.release(); }
         }

@@ -29,6 +29,7 @@ class semaphore {
 public:
     class [[nodiscard]] acquire_awaiter;
 
+    /// Makes a semaphore with so many units to be taken.
     explicit semaphore(std::uint32_t units) noexcept : units_(units) {}
 
     /// Takes `units` if they are there and no coroutine waits for any. Returns whether it has.

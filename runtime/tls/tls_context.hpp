@@ -49,6 +49,7 @@ public:
     [[nodiscard]] static result<tls_context> client(const tls_options& options = {});
     [[nodiscard]] static result<tls_context> server(const tls_options& options);
 
+    /// For the streams, which keep them.
     [[nodiscard]] const std::shared_ptr<const detail::tls_settings>& settings() const noexcept { return settings_; }
 
 private:

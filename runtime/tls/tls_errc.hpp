@@ -22,8 +22,10 @@ enum class tls_errc {
     write_abandoned,            ///< A coroutine was destroyed while it wrote: how much of a record has gone is not known.
 };
 
+/// The category of `tls_errc`.
 [[nodiscard]] const std::error_category& tls_category() noexcept;
 
+/// Makes the error code of a condition.
 [[nodiscard]] std::error_code make_error_code(tls_errc condition) noexcept;
 
 }  // namespace fluxnet

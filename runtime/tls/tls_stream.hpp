@@ -94,6 +94,7 @@ public:
         if (const auto closing = std::exchange(connection_, nullptr)) { closing->below.reset(); }
     }
 
+    /// False once it was closed or moved from, and of a handle of no stream.
     [[nodiscard]] bool is_open() const noexcept { return connection_ != nullptr; }
 
     /// The stream below, for its endpoints and options; what is read from it or written to it breaks the connection. Of an

@@ -25,6 +25,7 @@ enum class datagram_rung : std::uint8_t {
     kernel_udp,  ///< The kernel's UDP (udp_socket).
 };
 
+/// "af_xdp", "af_packet" or "kernel_udp".
 [[nodiscard]] const char* name(datagram_rung rung) noexcept;
 
 /// Why a rung is not in use: it was refused, or it has ended.

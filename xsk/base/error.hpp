@@ -54,6 +54,7 @@ enum class errc {
 /// The category of `errc`.
 [[nodiscard]] const std::error_category& flux_category() noexcept;
 
+/// Makes the error code of a condition.
 [[nodiscard]] std::error_code make_error_code(errc condition) noexcept;
 
 /// What stands for success. To copy it is cheaper than to make one, which calls into the standard library.
@@ -79,6 +80,7 @@ struct error {
 /// What `result::value()` throws when there is none: std::system_error whose text is `error::message()`.
 [[noreturn]] void throw_exception_from_error(const error& failure, const boost::source_location& where);
 
+/// A value, or the error that kept it from being made.
 template <class T>
 using result = boost::system::result<T, error>;
 

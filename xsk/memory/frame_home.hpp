@@ -64,6 +64,7 @@ public:
         std::uint32_t number = 0;  // of this home in its pool
     };
 
+    /// See frame_pool::make_home(), which makes it.
     explicit frame_home(const place& where) noexcept;
     frame_home(const frame_home&) = delete;
     frame_home& operator=(const frame_home&) = delete;
@@ -161,6 +162,7 @@ public:
     /// Tells whether a frame is one of this home's.
     [[nodiscard]] bool owns(frame_index frame) const noexcept { return frame.value - place_.first_frame < frame_count(); }
 
+    /// Where its frames lie, and what the UMEM says of them.
     [[nodiscard]] home_frames frames() const noexcept {
         return {place_.base,
                 place_.lent,

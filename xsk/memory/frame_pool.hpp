@@ -38,6 +38,7 @@ struct frame_census {
     std::int64_t frames = 0;  ///< What the six add up to when nothing is lost.
     bool exact = false;       ///< Taken by the owner of every home, after draining the return stacks. Otherwise a snapshot.
 
+    /// All six together.
     [[nodiscard]] std::int64_t sum() const noexcept { return free + fill + rx + tx + completion + user; }
 };
 
@@ -63,6 +64,7 @@ public:
     /// At most so many homes fit into one pool.
     static constexpr std::uint32_t max_homes = 255;
 
+    /// See umem::create(), which makes it.
     frame_pool(detail::umem_area& area, std::byte* base, std::uint32_t frames, std::uint32_t chunk_shift,
                std::uint32_t headroom);
     frame_pool(const frame_pool&) = delete;
@@ -104,6 +106,7 @@ public:
     /// the UMEM.
     [[nodiscard]] std::int64_t close() noexcept;
 
+    /// The home of a frame that has one; the home of a number below home_count(); and how many frames there are.
     [[nodiscard]] frame_home& home_of(frame_index frame) noexcept { return *by_number_[numbers_[frame.value]]; }
     [[nodiscard]] frame_home& home(std::uint32_t number) noexcept { return *by_number_[number]; }
     [[nodiscard]] std::uint32_t home_count() const noexcept { return static_cast<std::uint32_t>(homes_.size()); }
@@ -115,7 +118,9 @@ public:
     [[nodiscard]] std::uint64_t missing_completions() const noexcept { return missing_.get(); }
     void count_missing(std::uint32_t frames) noexcept;
 
+    /// How many frames have no home yet.
     [[nodiscard]] std::uint32_t unassigned() const noexcept { return frames_ - assigned_; }
+    /// What the checked build knows of each frame.
     [[nodiscard]] detail::frame_checker& checker() noexcept { return checker_; }
 
 private:

@@ -24,6 +24,7 @@ struct home_frames {
     std::uint64_t extent = 0;  // bytes of all frames
     std::uint32_t shift = 0;   // a frame has 1 << shift bytes
 
+    /// From the address of any byte of a frame to its number, and from the number to the address of its first byte.
     [[nodiscard]] std::uint64_t number_of(frame_addr addr) const noexcept { return addr.value >> shift; }
     [[nodiscard]] frame_index index_of(frame_addr addr) const noexcept {
         return {static_cast<std::uint32_t>(number_of(addr))};
@@ -44,6 +45,7 @@ struct home_frames {
         std::uint64_t crossed = 0;   // bits that differ between the addresses of a packet's first byte and its last
         std::uint64_t farthest = 0;  // from `begin`
     };
+    /// See bounds.
     void extend(bounds& seen, frame_addr addr, std::uint64_t length) const noexcept {
         seen.crossed |= addr.value ^ (addr.value + length - 1);
         seen.farthest = std::max(seen.farthest, addr.value - begin);

@@ -99,6 +99,7 @@ public:
     [[nodiscard]] std::span<std::byte> data() noexcept { return {data_, size_}; }
     [[nodiscard]] std::span<const std::byte> data() const noexcept { return {data_, size_}; }
 
+    /// How many bytes the packet has, and whether it has none.
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] bool empty() const noexcept { return size() == 0; }
 

@@ -82,6 +82,7 @@ public:
     };
 
     producer_ring() = default;
+    /// Goes on where the ring stands.
     explicit producer_ring(const ring_memory<T>& memory) noexcept : memory_(memory), mask_(memory.size - 1) {
         head_ = std::atomic_ref(*memory_.producer).load(std::memory_order_relaxed);
         cached_tail_ = std::atomic_ref(*memory_.consumer).load(std::memory_order_acquire);
@@ -105,6 +106,7 @@ public:
         std::atomic_ref(*memory_.producer).store(head_, std::memory_order_release);
     }
 
+    /// How many entries the ring has room for.
     [[nodiscard]] std::uint32_t size() const noexcept { return memory_.size; }
 
     /// Returns how many slots are free now. Loads the kernel's index.
@@ -132,6 +134,7 @@ public:
     /// Tells whether the other side has written an index that cannot be; such a ring grants no slots.
     [[nodiscard]] bool corrupt() const noexcept { return corrupt_; }
 
+    /// Where the ring lies.
     [[nodiscard]] const ring_memory<T>& memory() const noexcept { return memory_; }
 
 private:
@@ -209,6 +212,7 @@ public:
     };
 
     consumer_ring() = default;
+    /// Goes on where the ring stands.
     explicit consumer_ring(const ring_memory<T>& memory) noexcept : memory_(memory), mask_(memory.size - 1) {
         tail_ = std::atomic_ref(*memory_.consumer).load(std::memory_order_relaxed);
         cached_head_ = std::atomic_ref(*memory_.producer).load(std::memory_order_acquire);
@@ -232,6 +236,7 @@ public:
         std::atomic_ref(*memory_.consumer).store(tail_, std::memory_order_release);
     }
 
+    /// How many entries the ring has room for.
     [[nodiscard]] std::uint32_t size() const noexcept { return memory_.size; }
 
     /// Returns how many entries can be claimed now. Loads the kernel's index.
@@ -243,6 +248,7 @@ public:
     /// Tells whether the other side has written an index that cannot be; such a ring yields nothing more.
     [[nodiscard]] bool corrupt() const noexcept { return corrupt_; }
 
+    /// Where the ring lies.
     [[nodiscard]] const ring_memory<T>& memory() const noexcept { return memory_; }
 
 private:

@@ -27,6 +27,7 @@
 
 namespace fluxnet {
 
+/// How a UMEM is made. See builder, which sets it.
 struct umem_config {
     std::uint32_t frame_count = 2048;
     std::uint32_t frame_size = 2048;       ///< Bytes; 2048 or 4096 (a power of two, at most a page).
@@ -90,9 +91,11 @@ public:
         if (area_ != nullptr) { area_->drop_handle(); }
     }
 
+    /// Tells whether the handle has memory.
     [[nodiscard]] explicit operator bool() const noexcept { return area_ != nullptr; }
     friend bool operator==(const umem& a, const umem& b) noexcept { return a.area_ == b.area_; }
 
+    /// What a handle with memory has: the frames, how they were made, and where the memory lies.
     [[nodiscard]] frame_pool& pool() const noexcept { return area_->pool; }
     [[nodiscard]] const umem_config& config() const noexcept { return area_->config; }
     [[nodiscard]] std::byte* base() const noexcept { return area_->base; }

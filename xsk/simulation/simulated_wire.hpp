@@ -67,6 +67,7 @@ enum class wire_link {
     gone   ///< The interface is deleted: kicks answer ENXIO, and nobody finds it any more.
 };
 
+/// What a wire is like.
 struct wire_options {
     std::uint64_t seed = 1;
     wire_profile to_right{};
@@ -111,6 +112,7 @@ struct wire_counts {
 class simulated_wire {
 public:
     using time = std::chrono::nanoseconds;  ///< Since the wire was made.
+    /// The two interfaces.
     enum class end { left, right };
 
     /// Errors: std::system_error when a threaded wire cannot have its thread.
@@ -130,8 +132,10 @@ public:
     /// Changes the link of one end; packets under way arrive if it is up by then. A receiver is not told, as in Linux.
     void set_link(end which, wire_link state) noexcept;
 
+    /// See wire_options::threaded.
     [[nodiscard]] bool threaded() const noexcept;
 
+    /// The time of the wire's own clock.
     [[nodiscard]] time now() const noexcept;
 
     /// When the next packet under way arrives, the next late completion comes, or a driver that is awake is to be polled;
