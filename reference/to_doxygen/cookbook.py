@@ -26,7 +26,8 @@ def page_of(path, text):
     lines = text.rstrip("\n").split("\n")
     comment, behind = first_comment(lines)
     name = name_of(path)
-    head = [f"@page cookbook_{name} {title_of(name)}"] + to_markup(comment) + ["", "@code{.cpp}"]
+    head = [f"@page cookbook_{name} {title_of(name)}"] + to_markup(comment)
+    head += ["", f"`examples/cookbook/{name}.cpp`:", "", "@code{.cpp}"]
     return block(head + lines[behind:] + ["@endcode"])
 
 

@@ -78,7 +78,7 @@ class Header:
     def documentable(self):
         """What a reader of the reference sees."""
         for each in self.declared:
-            hidden = self.is_private_class(each) or any(self.is_private_class(outer) or outer.name.split("::")[-1] == "detail" or outer.name.endswith("_awaiter") for outer in each.scopes())
+            hidden = self.is_elsewhere(each) or any(self.is_elsewhere(outer) or outer.name.split("::")[-1] == "detail" or outer.name.endswith("_awaiter") for outer in each.scopes())
             if each.kind != "namespace" and each.is_public and not hidden:
                 yield each
 
@@ -89,6 +89,15 @@ class Header:
             return False
         return any(d.kind == "class" and d.name == name and not d.is_public and d.parent is not None and d.parent.name == outer
                    for d in self.declared)
+
+    def is_elsewhere(self, each):
+        """Tells whether it is a specialisation of somebody else's template, the type of an await, private, or the definition of
+        a function that its class declares."""
+        if each.kind == "class":
+            return each.parent is None or each.name.endswith("_awaiter") or self.is_private_class(each)
+        if each.kind != "other" or each.parent is None or each.parent.kind != "namespace" or "(" not in each.text:
+            return False
+        return re.search(r"\w(?:<[^<>()]*>)?::~?\w+\s*$", each.text[:each.text.index("(")]) is not None
 
     def write(self, at, lines, indent):
         begin = doc_above(self.lines, at)
@@ -117,8 +126,8 @@ class Header:
         """Makes markup of all other comments, and shares or hides what stands below them."""
         shared = None  # the comment of the declaration above, and the line where it ends
         for each in self.declared:
-            if each.kind == "class" and (each.parent is None or self.is_private_class(each)):
-                self.hide(each, "")  # a specialisation of somebody else's template, or private
+            if self.is_elsewhere(each):
+                self.hide(each, "")
         for each in self.documentable():
             indent = re.match(r"\s*", self.lines[each.line]).group(0)
             begin = doc_above(self.lines, each.line)
@@ -159,14 +168,15 @@ class Header:
         if behind:
             text = behind.group(1).rstrip(".") + "."
             return to_markup([text[0].upper() + text[1:]])
-        return [f"See {each.parent.name}."]
+        return ["&zwnj;"]
 
     @staticmethod
     def is_copy_or_move(each):
         """Tells whether it is a constructor or an assignment from another object of its class."""
         name = each.parent.name.split("::")[-1] if each.parent is not None else ""
         flat = re.sub(r"\s+", " ", each.text)
-        return bool(name) and re.search(rf"\b(?:{name}|operator ?=) ?\((?:const )?{name}(?:<\w+>)? ?&&?(?: \w+)?\)", flat) is not None
+        copies = rf"\b(?:{name}|operator ?=) ?\((?:const )?{name}(?:<\w+>)? ?&&?(?: \w+)?\)"
+        return bool(name) and re.search(copies, flat) is not None
 
     def convert_trailing(self):
         """Escapes what stands behind declarations."""
