@@ -54,7 +54,7 @@ public:
     /// itself: a packet ring sees copies, and the kernel's own stack receives and answers the same packets. The refusals say
     /// why it came to that, the notes that it did; rx::packet_ring() tells. With attach(false) a packet ring only sends.
     builder& packet_ring_last(bool wanted) { return socket_.packet_ring_last = wanted, *this; }
-    /// See socket_options for these.
+    /// See socket_options.
     builder& rx_ring(std::uint32_t entries) { return socket_.rx_ring = entries, *this; }
     builder& tx_ring(std::uint32_t entries) { return socket_.tx_ring = entries, *this; }
     builder& need_wakeup(bool wanted) { return socket_.need_wakeup = wanted, *this; }
@@ -76,13 +76,13 @@ public:
     /// for this socket; the part of a closed socket serves the next one. The kernel shares the registration where it can.
     builder& over(umem memory) { return shared_ = std::move(memory), *this; }
 
-    /// See umem_config for these.
+    /// See umem_config.
     builder& frames(std::uint32_t count) { return memory_.frame_count = count, *this; }
     builder& frame_size(std::uint32_t bytes) { return memory_.frame_size = bytes, *this; }
     /// Bytes free before each packet; a frame then holds frame_size - 256 - headroom bytes of packet, which the
     /// interface's MTU plus 14 must not exceed (see interface_info::longest_packet(), for VLAN tags too).
     builder& headroom(std::uint32_t bytes) { return memory_.headroom = bytes, *this; }
-    /// See umem_config for these.
+    /// See umem_config.
     builder& fill_ring(std::uint32_t entries) { return memory_.fill_ring = entries, *this; }
     builder& completion_ring(std::uint32_t entries) { return memory_.completion_ring = entries, *this; }
     builder& huge_pages(bool wanted) { return memory_.huge_pages = wanted, *this; }

@@ -11,7 +11,12 @@
 
 #include <array>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
+#include <exception>
+#include <span>
+#include <utility>
+#include <vector>
 
 using namespace fluxnet;
 using end = simulated_wire::end;

@@ -6,6 +6,7 @@
 #include "fluxnet/runtime/sockets/offload.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <numeric>
 #include <thread>

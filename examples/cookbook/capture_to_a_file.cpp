@@ -11,8 +11,10 @@
 
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <span>
+#include <string>
 
 #include <unistd.h>
 

@@ -6,8 +6,10 @@
 #include "fluxnet/runtime/sockets/byte_source.hpp"
 
 #include <array>
+#include <cstddef>
 #include <cstdio>
 #include <span>
+#include <utility>
 
 #include <unistd.h>
 

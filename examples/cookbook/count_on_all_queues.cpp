@@ -12,7 +12,10 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
+#include <utility>
 #include <vector>
 
 using namespace fluxnet;
@@ -39,12 +42,12 @@ static task<void> send_all_and_stop(async_tx& tx, const counters& counts, execut
 }
 
 int main() {
+    counters counts{};
     simulated_wire wire({.queues = queues, .threaded = true});  // on an interface: builder("eth0").build_queues(...)
     executor_group group({.size = queues, .pinned = false});
     std::vector<system_sockets> opened = wire.socket_on(simulated_wire::end::right).build_queues(queues).value();
     async_sockets sender = open_async(group[0], wire.socket_on(simulated_wire::end::left)).value();
 
-    counters counts{};
     std::vector<async_rx> receivers;
     for (std::size_t i = 0; i < queues; ++i) { receivers.emplace_back(group[i], std::move(opened[i].rx)); }
     for (std::size_t i = 0; i < queues; ++i) { group.spawn(i, count(receivers[i], counts[i])); }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One UDP endpoint by the best means that can be had: AF_XDP, else AF_PACKET, else the kernel's UDP. It says why it took
 // which, and moves on by itself when its interface is deleted or its XDP program detached. For programs that have to run on
-// machines that nobody has looked at before.
-// Usage: fall_back [INTERFACE]
+// machines that nobody has looked at before. (AF_XDP takes all that its queue receives: see datagram_transport::open().)
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/sockets/udp_socket.hpp"
 #include "fluxnet/runtime/transport/datagram_transport.hpp"
 
 #include <array>
+#include <cstddef>
 #include <cstdio>
 #include <span>
+#include <string>
 
 using namespace fluxnet;
 
@@ -25,11 +26,11 @@ static task<void> ask(udp_socket& from, proto::ip_endpoint to) {
     static_cast<void>(co_await from.send_to(question, to));
 }
 
-int main(int argc, char** argv) {
+int main() {
     executor loop;
     datagram_options options;
     options.local = proto::ip_endpoint::parse("127.0.0.1:0").value();
-    options.frames = builder(argc > 1 ? argv[1] : "nowhere0");
+    options.frames = builder("nowhere0");  // where there is one: "eth0"
     options.order = {datagram_rung::af_xdp, datagram_rung::af_packet, datagram_rung::kernel_udp};
     options.on_move = [](const datagram_move& move) {
         std::printf("left %s: %s\n", name(move.from), move.why.message().c_str());

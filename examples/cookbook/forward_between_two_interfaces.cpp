@@ -8,6 +8,7 @@
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include <array>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 
@@ -28,13 +29,13 @@ static task<void> expect_all(async_rx& rx, engine& loop, std::uint32_t& arrived)
 }
 
 int main() {
+    std::uint32_t arrived = 0;
     simulated_wire west, east;  // on interfaces: std::array ports{builder("eth0"), builder("eth1")}
     const std::array ports{west.socket_on(end::right), east.socket_on(end::left)};
     const std::unique_ptr<engine> loop = open_engine(ports).value();
 
     async_sockets sender = open_async(*loop, west.socket_on(end::left)).value();
     async_sockets receiver = open_async(*loop, east.socket_on(end::right)).value();
-    std::uint32_t arrived = 0;
     loop->spawn(cookbook::send_datagrams(sender.tx, datagrams));
     loop->spawn(expect_all(receiver.rx, *loop, arrived));
 

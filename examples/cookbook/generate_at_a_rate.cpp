@@ -7,8 +7,11 @@
 #include "fluxnet/runtime/packets/open_async.hpp"
 #include "fluxnet/runtime/simulation/virtual_clock.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <span>
 

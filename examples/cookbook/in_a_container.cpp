@@ -7,6 +7,7 @@
 #include "fluxnet/runtime/sockets/udp_socket.hpp"
 
 #include <array>
+#include <cstddef>
 #include <cstdio>
 #include <span>
 #include <string>

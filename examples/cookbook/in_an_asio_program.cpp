@@ -15,6 +15,8 @@
 
 #include <array>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 
 using namespace fluxnet;

@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
+#include <utility>
 
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
@@ -38,11 +40,11 @@ static void watch(int epoll, int fd) {
 }
 
 int main() {
+    std::uint32_t packets = 0;
     simulated_wire wire;
     executor loop;
     async_sockets left = open_async(loop, wire.socket_on(simulated_wire::end::left)).value();
     async_sockets right = open_async(loop, wire.socket_on(simulated_wire::end::right)).value();
-    std::uint32_t packets = 0;
     loop.spawn(receive(right.rx, packets));
 
     const int epoll = ::epoll_create1(EPOLL_CLOEXEC), timer = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);

@@ -7,8 +7,10 @@
 #include "fluxnet/runtime/packets/open_async.hpp"
 #include "fluxnet/runtime/simulation/virtual_clock.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 
 using namespace fluxnet;
@@ -39,6 +41,7 @@ static task<void> receive_for_a_minute(async_rx& rx, outcome& what) {
 }
 
 static outcome run(std::uint64_t seed) {
+    outcome what;
     const wire_profile bad{.loss = 0.1, .reordering = 0.05, .delay = 10ms, .jitter = 2ms};
     simulated_wire wire({.seed = seed, .to_right = bad});
     virtual_clock clock(seed);
@@ -46,7 +49,6 @@ static outcome run(std::uint64_t seed) {
     async_sockets left = open_async(loop, wire.socket_on(simulated_wire::end::left)).value();
     async_sockets right = open_async(loop, wire.socket_on(simulated_wire::end::right)).value();
     clock.attach(wire);
-    outcome what;
     loop.spawn(cookbook::send_datagrams(left.tx, 500));
     loop.run(receive_for_a_minute(right.rx, what));
     what.digest = clock.digest();

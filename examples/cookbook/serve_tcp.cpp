@@ -8,9 +8,11 @@
 #include "fluxnet/runtime/sockets/tcp_stream.hpp"
 
 #include <array>
+#include <cstddef>
 #include <cstdio>
 #include <span>
 #include <string_view>
+#include <utility>
 
 using namespace fluxnet;
 

@@ -11,9 +11,11 @@
 #include "fluxnet/runtime/tls/tls_stream.hpp"
 
 #include <array>
+#include <cstddef>
 #include <cstdio>
 #include <span>
 #include <string_view>
+#include <utility>
 
 using namespace fluxnet;
 

@@ -35,9 +35,9 @@ static task<std::string> ask_all(int& cancelled) {
 }
 
 int main() {
+    int cancelled = 0;
     virtual_clock clock(1);
     executor loop(clock);
-    int cancelled = 0;
     const std::string answer = loop.run(ask_all(cancelled));
     std::printf("%s after %lld ms\n", answer.c_str(), 0LL + clock.elapsed() / 1ms);
     return answer == "answer of near" && cancelled == 2 && clock.elapsed() == 5ms ? 0 : 1;

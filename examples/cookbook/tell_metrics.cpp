@@ -8,6 +8,7 @@
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include <array>
+#include <cstddef>
 #include <cstdio>
 #include <string>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Tells what a program that seems to hang is waiting for: on SIGQUIT each task, where it was spawned, what it awaits and for
-// how long. The program goes on. executor::tasks() gives the same as values, and deadlock() in virtual time as an error.
+// how long. The program goes on. executor::tasks() gives the same as values; in virtual time run() throws errc::deadlock
+// with this list when nothing can go on any more.
 #include "fluxnet/runtime/core/dump_on_signal.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"

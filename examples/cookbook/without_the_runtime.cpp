@@ -7,6 +7,7 @@
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include <array>
+#include <cstdint>
 #include <cstdio>
 #include <span>
 

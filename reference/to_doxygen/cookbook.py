@@ -34,7 +34,8 @@ def page_of(path, text):
 def with_list_of_recipes(path, text):
     """The cookbook's own page: its text, and a link to each recipe with its first sentence."""
     folder = os.path.dirname(path)
-    result = [text, ""]
+    title, _, rest = text.partition("\n")
+    result = [title + " {#cookbook}", rest, ""]
     for file in sorted(os.listdir(folder)):
         if file.endswith(".cpp"):
             with open(os.path.join(folder, file), encoding="utf-8") as recipe:

@@ -228,5 +228,5 @@ def document(path, text):
     header.add_first_comment(names, rest)
     header.convert_the_rest()
     header.group()
-    about = ["@file"] + to_markup(first_paragraph(rest))
+    about = ["@file"] + to_markup(first_paragraph(rest) if names else rest)
     return "\n".join(f"/// {line}".rstrip() for line in about) + "\n\n" + header.text()

@@ -22,25 +22,37 @@ def indent_of(line):
 
 def to_markup(lines):
     """Lines of a comment, without its slashes and the space behind them, as lines of markup. Lines that are indented by four
-    and more, after an empty one or another such line, are code."""
+    and more, after an empty one or another such line, are code; by less, outside a list, a table that stays as it is."""
     result = []
-    code = []
-    after_empty = True
+    block = []
+    kind = None
+    after_empty, in_list = True, False
 
-    def end_code():
-        if code:
-            while not code[-1].strip():
-                code.pop()
-            result.extend(["@code{.cpp}"] + [line[CODE_INDENT:] for line in code] + ["@endcode", ""])
-            code.clear()
+    def end_block():
+        nonlocal kind
+        if kind:
+            while not block[-1].strip():
+                block.pop()
+            indent = min(indent_of(line) for line in block if line.strip())
+            language = ".cpp" if kind == "code" else ".unparsed"
+            result.extend(["@code{%s}" % language] + [line[indent:] for line in block] + ["@endcode", ""])
+            block.clear()
+            kind = None
 
     for line in lines:
-        is_code = indent_of(line) >= CODE_INDENT and line.strip() and (after_empty or code)
-        if is_code or (code and not line.strip()):
-            code.append(line)
+        here = None
+        if line.strip():
+            if indent_of(line) >= CODE_INDENT and (after_empty or kind == "code"):
+                here = "code"
+            elif indent_of(line) >= 2 and not in_list:
+                here = kind or "table"
+        if here or (kind == "code" and not line.strip()):
+            kind = kind or here
+            block.append(line)
         else:
-            end_code()
+            end_block()
             result.append(escape(line))
+            in_list = bool(line.strip()) and (in_list or re.match(r"- |\d+\. ", line) is not None)
         after_empty = not line.strip()
-    end_code()
+    end_block()
     return result
