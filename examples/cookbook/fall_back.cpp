@@ -29,8 +29,9 @@ static task<void> ask(udp_socket& from, proto::ip_endpoint to) {
 int main() {
     executor loop;
     datagram_options options;
-    options.local = proto::ip_endpoint::parse("127.0.0.1:0").value();
-    options.frames = builder("nowhere0");  // where there is one: "eth0"
+    options.local = proto::ip_endpoint::parse("192.0.2.1:7777").value();      // by frames
+    options.kernel_local = proto::ip_endpoint::parse("127.0.0.1:0").value();  // by the kernel's UDP
+    options.frames = builder("nowhere0");                                     // where there is one: "eth0"
     options.order = {datagram_rung::af_xdp, datagram_rung::af_packet, datagram_rung::kernel_udp};
     options.on_move = [](const datagram_move& move) {
         std::printf("left %s: %s\n", name(move.from), move.why.message().c_str());
@@ -43,7 +44,7 @@ int main() {
     for (const std::string& note : transport->notes()) { std::printf("note: %s\n", note.c_str()); }
     std::printf("took %s\n", name(*transport->took()));
 
-    udp_socket client = udp_socket::bind(options.local).value();
+    udp_socket client = udp_socket::bind(*options.kernel_local).value();
     loop.spawn(ask(client, transport->local_endpoint()));
     return loop.run(serve_one(*transport)) ? 0 : 1;
 }

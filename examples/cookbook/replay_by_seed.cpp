@@ -42,7 +42,7 @@ static task<void> receive_for_a_minute(async_rx& rx, outcome& what) {
 
 static outcome run(std::uint64_t seed) {
     outcome what;
-    const wire_profile bad{.loss = 0.1, .reordering = 0.05, .delay = 10ms, .jitter = 2ms};
+    const wire_profile bad{.loss = 0.1, .reordering = 0.05, .delay = 10ms, .reordering_delay = 5ms};
     simulated_wire wire({.seed = seed, .to_right = bad});
     virtual_clock clock(seed);
     executor loop(clock);
