@@ -6,6 +6,7 @@
 // a program with several queues gives each its own and adds up the counters.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/arp.hpp"
 #include "fluxnet/proto/ethernet.hpp"
 #include "fluxnet/proto/icmp.hpp"
@@ -33,7 +34,7 @@ namespace fluxnet::proto {
 /// A reply has time to live 64, and the request's type of service, identification and flags. It has no IPv4 options: those
 /// of the request are skipped, as RFC 1122 section 3.2.1.8 wants of options not understood, and record route and time stamp
 /// count as such. Only a source route cannot be skipped, since it says where the reply must go: it is refused.
-class echo_host {
+class FLUXNET_EXPORT echo_host {
 public:
     /// What became of the frames. The replies and the drops always add up to `frames`.
     struct counters {

@@ -6,6 +6,7 @@
 // A value: freely copied, compared and used from any thread. The default is 0.0.0.0:0.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/detail/value_traits.hpp"
 #include "fluxnet/proto/ip_address.hpp"
 
@@ -19,7 +20,7 @@
 
 namespace fluxnet::proto {
 
-struct ip_endpoint {
+struct FLUXNET_EXPORT ip_endpoint {
     ip_address address = {};
     std::uint16_t port = 0;   ///< In host byte order; 0 where the system is to choose.
     std::uint32_t scope = 0;  ///< The number of the interface that a link-local IPv6 address belongs to; 0 for others.

@@ -9,6 +9,7 @@
 // "the absence of an address". Only to_string() may allocate. Source: RFC 4291.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/detail/value_traits.hpp"
 #include "fluxnet/proto/ipv4_address.hpp"
 
@@ -24,7 +25,7 @@
 
 namespace fluxnet::proto {
 
-class ipv6_address {
+class FLUXNET_EXPORT ipv6_address {
 public:
     static constexpr std::size_t size = 16;  ///< In octets.
 

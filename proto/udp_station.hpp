@@ -16,6 +16,7 @@
 // counters, and no reference to any frame. One thread at a time uses it.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/arp.hpp"
 #include "fluxnet/proto/ethernet.hpp"
 #include "fluxnet/proto/ipv4.hpp"
@@ -51,7 +52,7 @@ namespace fluxnet::proto {
 ///   1,024 (a /22) never displace each other. An address that is remembered moves to the station that names it as its own in
 ///   any ARP packet (RFC 826 "Packet Reception"): one that has a new card, say. As with ARP, any station of the link can
 ///   claim an address of another.
-class udp_station {
+class FLUXNET_EXPORT udp_station {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 

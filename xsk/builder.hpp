@@ -18,6 +18,7 @@
 // one.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/xsk/base/detail/duration.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 #include "fluxnet/xsk/memory/umem.hpp"
@@ -42,7 +43,7 @@ struct system_sockets {
     std::vector<std::string> notes;  ///< What is no failure and yet may surprise: queues that nothing serves, for one.
 };
 
-class builder {
+class FLUXNET_EXPORT builder {
 public:
     /// Begins with the defaults of socket_options, umem_config and batch_options, on the interface of that name.
     explicit builder(std::string interface) { socket_.interface = std::move(interface); }

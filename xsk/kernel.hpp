@@ -7,6 +7,7 @@
 // nowhere else. Where packets flow only kick_tx() and kick_rx() are called, for batches, and prepare_wait() before a sleep.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/xsk/interface.hpp"
 
 #include <cstddef>
@@ -25,7 +26,7 @@ struct bind_request {
     int shared_umem_fd = -1;  ///< With XDP_SHARED_UMEM: a bound socket, whose UMEM and bind flags this one gets.
 };
 
-class kernel {
+class FLUXNET_EXPORT kernel {
 public:
     virtual ~kernel() = default;
 
@@ -72,6 +73,6 @@ public:
 };
 
 /// The running kernel.
-[[nodiscard]] kernel& system_kernel() noexcept;
+[[nodiscard]] FLUXNET_EXPORT kernel& system_kernel() noexcept;
 
 }  // namespace fluxnet

@@ -15,6 +15,7 @@
 // Threads: the thread that uses the port's rx.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/xsk/memory/descriptor.hpp"
 #include "fluxnet/xsk/memory/detail/checked.hpp"
 #include "fluxnet/xsk/memory/packet.hpp"
@@ -93,7 +94,7 @@ private:
 #endif
 };
 
-class packet_batch {
+class FLUXNET_EXPORT packet_batch {
 public:
     static constexpr std::uint32_t max_size = 64;
 

@@ -9,6 +9,7 @@
 // Source: Linux Documentation/networking/af_xdp.rst (XSKMAP), bpf(2), libbpf's bpf_link_create.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 #include "fluxnet/xsk/interface.hpp"
 
@@ -27,7 +28,7 @@ namespace fluxnet {
 enum class attach_mode { native, generic };
 
 /// "native" or "generic".
-[[nodiscard]] const char* name(attach_mode mode) noexcept;
+[[nodiscard]] FLUXNET_EXPORT const char* name(attach_mode mode) noexcept;
 
 /// What the XDP program decided, since it was loaded. Snapshots of counters that are still moving.
 struct verdict_counts {
@@ -35,7 +36,7 @@ struct verdict_counts {
     std::uint64_t passed = 0;      ///< Left to the kernel, for want of a socket on that queue.
 };
 
-class program {
+class FLUXNET_EXPORT program {
 public:
     /// Loads the program for `interface`, with room for as many sockets as it has queues.
     /// Errors: permission_denied, kernel_not_supported, system_failure.
@@ -104,6 +105,6 @@ private:
 };
 
 /// Describes the XDP programs on an interface as libxdp finds them ("xdp_pass id 12, native"); empty when there is none.
-[[nodiscard]] std::string describe_programs(int interface_index);
+[[nodiscard]] FLUXNET_EXPORT std::string describe_programs(int interface_index);
 
 }  // namespace fluxnet

@@ -23,6 +23,7 @@
 // Source: Linux Documentation/networking/af_xdp.rst.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 #include "fluxnet/xsk/detail/socket_core.hpp"
 #include "fluxnet/xsk/kernel.hpp"
@@ -73,7 +74,7 @@ struct socket_statistics {
     std::uint64_t tx_ring_empty = 0;     ///< The kernel looked and found nothing to send.
 };
 
-class raw_socket {
+class FLUXNET_EXPORT raw_socket {
 public:
     /// Opens a socket over `memory` and binds it. When `stock` is not null its free frames fill the fill ring before
     /// the bind, as some drivers demand. The calling thread becomes the owner of `stock`.
@@ -170,10 +171,11 @@ private:
 /// Wrong, by one for each, after the program gave away what is not a frame: the kernel swallows bad addresses in the fill
 /// ring, without counting them, and with zero-copy bad descriptors in the TX ring (in copy mode those are completed). Wrong
 /// also when a socket of the UMEM was left out or has been closed.
-[[nodiscard]] frame_census census_of(std::span<const raw_socket* const> sockets, std::uint32_t in_hand) noexcept;
+[[nodiscard]] FLUXNET_EXPORT frame_census census_of(std::span<const raw_socket* const> sockets,
+                                                    std::uint32_t in_hand) noexcept;
 
 namespace detail {
-[[nodiscard]] socket_statistics read_statistics(const socket_core& core) noexcept;
+[[nodiscard]] FLUXNET_EXPORT socket_statistics read_statistics(const socket_core& core) noexcept;
 
 /// Asks the kernel whether the socket has lost its interface, or, when it is `receiving`, its program. No error: it has not.
 [[nodiscard]] std::error_code why_ended(const socket_core& core, bool receiving) noexcept;
@@ -181,6 +183,6 @@ namespace detail {
 
 /// Sorts the answer of a kick (0 or a negated errno). No error: done, or to be tried again later.
 /// Errors: interface_gone, link_down, system_failure.
-[[nodiscard]] std::error_code classify_kick(int answer) noexcept;
+[[nodiscard]] FLUXNET_EXPORT std::error_code classify_kick(int answer) noexcept;
 
 }  // namespace fluxnet

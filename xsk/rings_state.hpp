@@ -7,6 +7,7 @@
 // Threads: raw_socket::rings() is called on the thread that uses the socket; the values may go to any.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/xsk/memory/ring.hpp"
 
 #include <atomic>
@@ -52,6 +53,6 @@ struct raw_rings_state {
 
 /// Writes one line a ring: "fill: size 64 producer 10 consumer 8 waiting 2 free 62 needs_wakeup", then "corrupt" where
 /// that is so. Allocates.
-[[nodiscard]] std::string to_string(const raw_rings_state& rings);
+[[nodiscard]] FLUXNET_EXPORT std::string to_string(const raw_rings_state& rings);
 
 }  // namespace fluxnet

@@ -18,6 +18,7 @@
 // another thread uses the rx, the owner calls release(). Destroy it on the owner's thread, or after release().
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/xsk/base/detail/duration.hpp"
 #include "fluxnet/xsk/detail/socket_core.hpp"
 #include "fluxnet/xsk/memory/frame_home.hpp"
@@ -33,7 +34,7 @@
 
 namespace fluxnet {
 
-class rx {
+class FLUXNET_EXPORT rx {
 public:
     /// Builds the receiving half over the rings of `core`. See build_system().
     rx(std::shared_ptr<detail::socket_core> core, frame_home& home) noexcept;

@@ -21,6 +21,7 @@
 // Threads: movable, not shareable. One thread uses the tx at a time; it calls release() before another one does.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/xsk/base/detail/duration.hpp"
 #include "fluxnet/xsk/detail/socket_core.hpp"
 #include "fluxnet/xsk/memory/frame_home.hpp"
@@ -36,7 +37,7 @@
 
 namespace fluxnet {
 
-class tx {
+class FLUXNET_EXPORT tx {
 public:
     /// The shortest packet that a device takes: an Ethernet header.
     static constexpr std::size_t min_packet = 14;

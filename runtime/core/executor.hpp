@@ -18,6 +18,7 @@
 // hand things over is told in detail/inbox.hpp.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/clock.hpp"
 #include "fluxnet/runtime/core/detail/scheduler.hpp"
 #include "fluxnet/runtime/core/detail/turn.hpp"
@@ -61,7 +62,7 @@ struct sleep_plan {
     std::optional<std::chrono::steady_clock::time_point> deadline;  ///< When the next timer is due; nothing: none is set.
 };
 
-class executor : private detail::scheduler {
+class FLUXNET_EXPORT executor : private detail::scheduler {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 

@@ -13,6 +13,7 @@
 // when no thread runs any of them, so tasks may have gone from one to another.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 
@@ -37,7 +38,7 @@ struct group_options {
     idle_policy idle{};
 };
 
-class executor_group {
+class FLUXNET_EXPORT executor_group {
 public:
     /// Throws std::system_error when the kernel refuses a reactor.
     explicit executor_group(const group_options& options = {});

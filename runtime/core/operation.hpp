@@ -13,6 +13,7 @@
 // coroutine resumes, end() fetches the operation out of the inbox, so that it does not outlive its frame there.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"
 #include "fluxnet/runtime/core/task_context.hpp"
@@ -27,7 +28,7 @@
 
 namespace fluxnet::detail {
 
-class operation : public ready_node {
+class FLUXNET_EXPORT operation : public ready_node {
 public:
     /// Ends the operation with an outcome; its coroutine resumes in the next turn. Ignored unless it is waiting.
     void complete(std::error_code outcome) noexcept {

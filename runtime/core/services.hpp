@@ -9,6 +9,8 @@
 // Threads: that of the executor, or any while no thread runs it.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
+
 #include <memory>
 #include <typeindex>
 #include <typeinfo>
@@ -19,7 +21,7 @@ namespace fluxnet {
 
 class executor;
 
-class service {
+class FLUXNET_EXPORT service {
 public:
     service(const service&) = delete;
     service& operator=(const service&) = delete;

@@ -24,6 +24,7 @@
 // Source: signalfd(2), signal(7), posix_spawnattr_setsigmask(3).
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/readable.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/xsk/base/error.hpp"
@@ -34,7 +35,7 @@
 
 namespace fluxnet {
 
-class signal_set {
+class FLUXNET_EXPORT signal_set {
 public:
     /// Blocks `signals`, one at least, and routes them here. Throws std::system_error: invalid_option, naming the number,
     /// for what is no signal or cannot be blocked (SIGKILL, SIGSTOP); or the kernel's when it gives no descriptor.
@@ -72,6 +73,6 @@ private:
 /// other threads, which then inherit that. Throws std::system_error as the constructor of a signal_set does.
 ///
 ///     loop.spawn_background(stop_on({SIGINT, SIGTERM}));
-[[nodiscard]] task<void> stop_on(std::initializer_list<int> signals);
+[[nodiscard]] FLUXNET_EXPORT task<void> stop_on(std::initializer_list<int> signals);
 
 }  // namespace fluxnet

@@ -32,6 +32,7 @@
 // like `co_await timeout(1s, ask(std::string("name"), 1))` are safe, and so are lambdas with captures given to spawn().
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/detail/frame_cache.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"
 #include "fluxnet/runtime/core/task_context.hpp"
@@ -52,7 +53,7 @@ class task;
 namespace detail {
 
 /// Where the stack of this thread's present resumption begins.
-inline constinit thread_local std::uintptr_t resumed_at = 0;
+FLUXNET_EXPORT inline constinit thread_local std::uintptr_t resumed_at = 0;
 
 #if defined(__GNUC__) && !defined(__clang__)
 /// Tells whether transfers that were calls have left much on the stack. Also true where no executor resumed anything.
@@ -67,7 +68,7 @@ inline constinit thread_local std::uintptr_t resumed_at = 0;
 #endif
 
 /// Puts `node` at the end of the calling thread's ready queue; false when the thread runs no executor.
-bool make_ready_here(ready_node& node) noexcept;
+FLUXNET_EXPORT bool make_ready_here(ready_node& node) noexcept;
 
 /// Returns what to transfer control to so that the node's coroutine goes on from the ready queue, or at once without one.
 [[nodiscard]] inline std::coroutine_handle<> unwind(ready_node& node) noexcept {
@@ -75,18 +76,18 @@ bool make_ready_here(ready_node& node) noexcept;
 }
 
 /// Throws std::system_error: not_awaitable.
-[[noreturn]] void throw_not_awaitable();
+[[noreturn]] FLUXNET_EXPORT void throw_not_awaitable();
 
 /// Throws std::system_error: no_executor.
-[[noreturn]] void throw_no_executor();
+[[noreturn]] FLUXNET_EXPORT void throw_no_executor();
 
 /// Throws std::system_error: wrong_executor.
-[[noreturn]] void throw_wrong_executor();
+[[noreturn]] FLUXNET_EXPORT void throw_wrong_executor();
 
 class promise_base;
 
 /// What every task object has: the coroutine that it owns.
-class task_base {
+class FLUXNET_EXPORT task_base {
 public:
     task_base(const task_base&) = delete;
     task_base& operator=(const task_base&) = delete;
@@ -103,7 +104,7 @@ protected:
 };
 
 /// What every coroutine of ours has: its awaiter, the task that it awaits, and the strand that it is part of.
-class promise_base : public cached_frame {
+class FLUXNET_EXPORT promise_base : public cached_frame {
 public:
     promise_base() = default;
     promise_base(const promise_base&) = delete;

@@ -3,6 +3,8 @@
 // executor::tasks() for the thread that may ask.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
+
 #include <chrono>
 #include <source_location>
 #include <span>
@@ -20,6 +22,6 @@ struct task_info {
 };
 
 /// One line for each task: "main.cpp:42 in serve(...): async_rx::recv for 1.204 s".
-[[nodiscard]] std::string to_text(std::span<const task_info> tasks);
+[[nodiscard]] FLUXNET_EXPORT std::string to_text(std::span<const task_info> tasks);
 
 }  // namespace fluxnet

@@ -9,6 +9,7 @@
 // socket(), and so is every frame: the handle neither refills, nor kicks TX, nor reaps.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/packets/move_awaiter.hpp"
@@ -27,7 +28,7 @@ class raw_service;
 }
 
 /// Every await on a handle that was moved from ends at once with `closed`.
-class async_raw {
+class FLUXNET_EXPORT async_raw {
 public:
     class [[nodiscard]] recv_awaiter;
 

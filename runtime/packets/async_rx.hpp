@@ -13,6 +13,7 @@
 // the fill ring after every turn, and is woken by the first frame that another thread returns while the fill ring runs low.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/packets/move_awaiter.hpp"
@@ -31,7 +32,7 @@ class rx_service;
 }
 
 /// Every await on a handle that was moved from ends at once with `closed`.
-class async_rx {
+class FLUXNET_EXPORT async_rx {
 public:
     class [[nodiscard]] recv_awaiter;
 

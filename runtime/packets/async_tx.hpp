@@ -14,6 +14,7 @@
 // send, and several for frames; each of the two lines is served in the order in which the coroutines asked.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
@@ -48,7 +49,7 @@ struct flush_policy {
 };
 
 /// Every await on a handle that was moved from ends at once with `closed`; what is set there has no effect.
-class async_tx {
+class FLUXNET_EXPORT async_tx {
 public:
     class [[nodiscard]] send_awaiter;
     class [[nodiscard]] allocate_awaiter;

@@ -17,6 +17,7 @@
 // Threads: as for an executor. One thread calls run(); any thread may call stop() and post().
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/packets/async_rx.hpp"
 #include "fluxnet/runtime/packets/async_tx.hpp"
@@ -47,7 +48,7 @@ struct port_counts {
 };
 
 /// One socket of an engine.
-class engine_port {
+class FLUXNET_EXPORT engine_port {
 public:
     /// See engine::add_port().
     engine_port(executor& on, system_sockets sockets, const batch_options& options, std::uint8_t number);
@@ -93,7 +94,7 @@ private:
     std::vector<std::string> notes_;
 };
 
-class engine : public executor {
+class FLUXNET_EXPORT engine : public executor {
 public:
     static constexpr std::size_t max_ports = 64;
 
@@ -142,15 +143,15 @@ private:
 };
 
 /// Opens a socket and makes an engine of it. See builder for what can be set.
-[[nodiscard]] result<std::unique_ptr<engine>> open_engine(const builder& options,
-                                                          const idle_policy& idle = {.how = poller::adaptive},
-                                                          reactor_kind kind = reactor_kind::automatic);
+[[nodiscard]] FLUXNET_EXPORT result<std::unique_ptr<engine>> open_engine(const builder& options,
+                                                                         const idle_policy& idle = {.how = poller::adaptive},
+                                                                         reactor_kind kind = reactor_kind::automatic);
 
 /// The same with several ports, numbered as given, over one UMEM: that of the first builder, which is made with the frames
 /// of all when none is given. Ports on queues of one interface share its program.
-[[nodiscard]] result<std::unique_ptr<engine>> open_engine(std::span<const builder> ports,
-                                                          const idle_policy& idle = {.how = poller::adaptive},
-                                                          reactor_kind kind = reactor_kind::automatic);
+[[nodiscard]] FLUXNET_EXPORT result<std::unique_ptr<engine>> open_engine(std::span<const builder> ports,
+                                                                         const idle_policy& idle = {.how = poller::adaptive},
+                                                                         reactor_kind kind = reactor_kind::automatic);
 
 template <class F>
 requires std::invocable<F&, packet_batch&> || std::is_invocable_r_v<action, F&, packet_ref> std::error_code engine::run(

@@ -6,6 +6,7 @@
 // Source: Prometheus documentation, "Exposition formats", text-based format version 0.0.4.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/packets/async_rx.hpp"
 #include "fluxnet/runtime/packets/async_tx.hpp"
@@ -19,7 +20,7 @@
 
 namespace fluxnet {
 
-class metrics {
+class FLUXNET_EXPORT metrics {
 public:
     // Each is told apart by a name, which becomes a label.
 

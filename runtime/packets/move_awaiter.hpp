@@ -14,6 +14,7 @@
 // move_to(), which may be awaited on any executor and binds it again; and it may be destroyed on any thread.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/core/task_context.hpp"
@@ -30,7 +31,7 @@ namespace detail {
 class handle_service;
 }
 
-class [[nodiscard]] move_awaiter final : private detail::operation {
+class [[nodiscard]] FLUXNET_EXPORT move_awaiter final : private detail::operation {
 public:
     using moves_coroutine = void;  ///< timeout() does not take it; see detail::limitable.
 

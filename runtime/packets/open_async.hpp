@@ -10,6 +10,7 @@
 // Threads: the thread that drives the executor, or any thread while none drives it.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/packets/async_rx.hpp"
 #include "fluxnet/runtime/packets/async_tx.hpp"
@@ -31,6 +32,6 @@ struct async_sockets {
 /// Builds the socket and binds it to `on`, in the network namespace of the interface. Blocks the thread: for milliseconds,
 /// and up to the builder's busy_deadline while another socket on the queue is still closing.
 /// Errors: those of builder::build_system(); system_failure when no rtnetlink socket can be had.
-[[nodiscard]] result<async_sockets> open_async(executor& on, const builder& options);
+[[nodiscard]] FLUXNET_EXPORT result<async_sockets> open_async(executor& on, const builder& options);
 
 }  // namespace fluxnet

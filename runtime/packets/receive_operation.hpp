@@ -6,6 +6,7 @@
 // cancelled receive has taken nothing.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 
 #include <coroutine>
@@ -15,7 +16,7 @@ namespace fluxnet::detail {
 
 class receive_service;
 
-class receive_operation : public operation {
+class FLUXNET_EXPORT receive_operation : public operation {
 protected:
     /// `service`: null for a handle that was moved from; the operation waits nowhere then, and end_wait() says `closed`.
     explicit receive_operation(receive_service* service) noexcept : service_(service) {}

@@ -22,6 +22,7 @@
 // Threads: used on the thread that drives the reactor. Buffers return from any thread.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/reactor/detail/buffer_pool.hpp"
 #include "fluxnet/runtime/reactor/io_operation.hpp"
 #include "fluxnet/runtime/reactor/received_buffer.hpp"
@@ -44,7 +45,7 @@ struct buffer_ring_config {
 };
 
 /// A multi-shot receive. Cancelled, adopted and destroyed like every io_operation.
-class receive_many_operation : public io_operation {
+class FLUXNET_EXPORT receive_many_operation : public io_operation {
 public:
     /// Called on the executor's thread for each piece: `result` bytes in `buffer`; 0, without a buffer, at the end of the
     /// stream or for an empty datagram; or a negated errno, without a buffer. Without io_more in `flags` it was the last
@@ -59,7 +60,7 @@ private:
     detail::buffer_pool* pool_ = nullptr;
 };
 
-class buffer_ring {
+class FLUXNET_EXPORT buffer_ring {
 public:
     /// Where the buffers are. Their sum is the ring's count.
     using census = detail::buffer_pool::census;

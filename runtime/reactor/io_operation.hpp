@@ -12,6 +12,7 @@
 // descriptor.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/reactor/poll_operation.hpp"
 
 #include <boost/intrusive/list.hpp>
@@ -125,9 +126,10 @@ struct io_request {
     detail::buffer_pool* pool = nullptr;  // one of whose users the operation is while it is pending
 };
 
-class io_operation : private poll_operation,  // waits for the descriptor where the reactor makes the calls itself
-                     public boost::intrusive::list_base_hook<boost::intrusive::tag<class io_operation>,
-                                                             boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+class FLUXNET_EXPORT io_operation
+    : private poll_operation,  // waits for the descriptor where the reactor makes the calls itself
+      public boost::intrusive::list_base_hook<boost::intrusive::tag<class io_operation>,
+                                              boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
     /// By which it is in a list of the reactor's.
     using hook = boost::intrusive::list_base_hook<boost::intrusive::tag<io_operation>,

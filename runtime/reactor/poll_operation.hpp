@@ -5,13 +5,16 @@
 // Threads: that of the reactor.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
+
 #include <boost/intrusive/list.hpp>
 
 #include <cstdint>
 
 namespace fluxnet {
 
-class poll_operation : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+class FLUXNET_EXPORT poll_operation
+    : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
     poll_operation() = default;
     poll_operation(const poll_operation&) = delete;

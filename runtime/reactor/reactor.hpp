@@ -17,6 +17,7 @@
 // was given is readable, and calls finish_wait().
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/reactor/detail/io_completions.hpp"
 #include "fluxnet/runtime/reactor/io_operation.hpp"
 #include "fluxnet/runtime/reactor/poll_operation.hpp"
@@ -54,7 +55,7 @@ struct prepared_wait {
     bool ready = false;  ///< There is something to do already: call finish_wait() without waiting.
 };
 
-class reactor {
+class FLUXNET_EXPORT reactor {
 public:
     using time_point = std::chrono::steady_clock::time_point;
     using operation_list = boost::intrusive::list<poll_operation, boost::intrusive::constant_time_size<false>>;
@@ -188,13 +189,14 @@ private:
 };
 
 /// Makes the io_uring backend. Throws std::system_error when the kernel refuses a ring or its use; the text says why.
-[[nodiscard]] std::unique_ptr<reactor> make_io_uring_reactor(reactor_threads threads = reactor_threads::one);
+[[nodiscard]] FLUXNET_EXPORT std::unique_ptr<reactor> make_io_uring_reactor(reactor_threads threads = reactor_threads::one);
 
 /// Makes the epoll backend, which any thread may drive; its name tells why io_uring was `refused`, if it was. Throws
 /// std::system_error when the kernel gives no descriptors.
-[[nodiscard]] std::unique_ptr<reactor> make_epoll_reactor(std::string_view refused = {});
+[[nodiscard]] FLUXNET_EXPORT std::unique_ptr<reactor> make_epoll_reactor(std::string_view refused = {});
 
 /// Makes the one that is asked for. Throws std::system_error as these do; reactor_kind::automatic only when epoll fails too.
-[[nodiscard]] std::unique_ptr<reactor> make_reactor(reactor_kind kind, reactor_threads threads = reactor_threads::one);
+[[nodiscard]] FLUXNET_EXPORT std::unique_ptr<reactor> make_reactor(reactor_kind kind,
+                                                                   reactor_threads threads = reactor_threads::one);
 
 }  // namespace fluxnet

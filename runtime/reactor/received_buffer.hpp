@@ -11,6 +11,8 @@
 // Threads: moved between threads and destroyed on any. Several threads may read it while none moves or destroys it.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -20,7 +22,7 @@ namespace fluxnet {
 
 namespace detail {
 class buffer_pool;
-void give_back(buffer_pool& pool, std::uint32_t number) noexcept;
+FLUXNET_EXPORT void give_back(buffer_pool& pool, std::uint32_t number) noexcept;
 }  // namespace detail
 
 class received_buffer {

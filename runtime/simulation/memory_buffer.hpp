@@ -5,6 +5,8 @@
 // gone. They count as read: the peer may write on. Threads: that of the network's executor.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
+
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -18,7 +20,7 @@ struct memory_block;
 class memory_way;
 }  // namespace detail
 
-class memory_buffer {
+class FLUXNET_EXPORT memory_buffer {
 public:
     /// Makes an empty one.
     memory_buffer() = default;

@@ -11,6 +11,7 @@
 // network has had as many of that size at a time. Threads: that of the network's executor.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/stream.hpp"
@@ -25,7 +26,7 @@
 
 namespace fluxnet {
 
-class memory_datagram_socket {
+class FLUXNET_EXPORT memory_datagram_socket {
 public:
     class [[nodiscard]] recv_awaiter;
     class [[nodiscard]] send_awaiter;

@@ -18,6 +18,7 @@
 // Threads: that of the executor.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/core/detail/turn.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
@@ -39,7 +40,7 @@
 
 namespace fluxnet {
 
-class memory_network {
+class FLUXNET_EXPORT memory_network {
 public:
     class [[nodiscard]] connect_awaiter;
 

@@ -18,6 +18,7 @@
 // Threads: that of the network's executor.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/stream.hpp"
@@ -34,7 +35,7 @@
 
 namespace fluxnet {
 
-class memory_stream {
+class FLUXNET_EXPORT memory_stream {
 public:
     class [[nodiscard]] read_awaiter;
     class [[nodiscard]] borrow_awaiter;

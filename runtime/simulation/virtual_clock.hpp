@@ -17,6 +17,7 @@
 // posts from other threads end with errc::not_in_virtual_time.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/clock.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
@@ -36,7 +37,7 @@ enum class wake_order : std::uint8_t {
     fifo,    ///< The first that became ready, as in real time.
 };
 
-class virtual_clock final : public executor_clock {
+class FLUXNET_EXPORT virtual_clock final : public executor_clock {
 public:
     /// The time at which every virtual clock starts.
     static constexpr time_point start{std::chrono::seconds(1'000'000)};

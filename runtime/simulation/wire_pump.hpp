@@ -6,6 +6,7 @@
 // and no allocation for a packet. Not for a threaded wire, which keeps real time by itself.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
@@ -13,7 +14,7 @@
 
 namespace fluxnet {
 
-class wire_pump final : private detail::turn_handler, private detail::timer_node {
+class FLUXNET_EXPORT wire_pump final : private detail::turn_handler, private detail::timer_node {
 public:
     /// The wire's present time is now; it goes on from there.
     wire_pump(executor& on, simulated_wire& wire);

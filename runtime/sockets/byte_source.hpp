@@ -20,6 +20,7 @@
 // Threads: one at a time, that of the executor where it is awaited. It may go to another while nobody awaits it.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
@@ -34,7 +35,7 @@
 
 namespace fluxnet {
 
-class byte_source {
+class FLUXNET_EXPORT byte_source {
 public:
     /// Owns a descriptor that can be read. Errors: invalid_option (a directory, or not open for reading), or the kernel's:
     /// EBADF (a standard stream that is closed).
@@ -62,7 +63,7 @@ private:
     means of_;
 };
 
-class byte_sink {
+class FLUXNET_EXPORT byte_sink {
 public:
     /// Owns a descriptor that can be written to. Errors: as byte_source::adopt().
     [[nodiscard]] static result<byte_sink> adopt(descriptor of);

@@ -26,6 +26,7 @@
 // Threads: one at a time, that of the executor where it is awaited. It may go to another one while nobody awaits it.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/core/wait_result.hpp"
@@ -50,7 +51,7 @@ enum class file_position {
     shared,  ///< Where the open file stands, as all its descriptors share that, those of other programs too.
 };
 
-class file {
+class FLUXNET_EXPORT file {
 public:
     class [[nodiscard]] transfer_awaiter;
 

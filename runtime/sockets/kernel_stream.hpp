@@ -15,6 +15,7 @@
 // Elsewhere reads say wrong_executor then.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/stream.hpp"
 #include "fluxnet/runtime/core/wait_result.hpp"
@@ -30,7 +31,7 @@
 
 namespace fluxnet {
 
-class kernel_stream {
+class FLUXNET_EXPORT kernel_stream {
 public:
     class [[nodiscard]] read_awaiter;
     class [[nodiscard]] write_awaiter;

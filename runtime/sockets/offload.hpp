@@ -15,6 +15,7 @@
 // Threads: awaited on an executor, which resumes the coroutine. The function runs on another thread.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/core/task.hpp"
@@ -71,7 +72,7 @@ private:
 };
 
 /// The error for what kept an offloaded function from giving its value.
-[[nodiscard]] error offload_error(std::error_code why);
+[[nodiscard]] FLUXNET_EXPORT error offload_error(std::error_code why);
 
 }  // namespace detail
 

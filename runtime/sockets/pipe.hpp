@@ -21,6 +21,7 @@
 // Threads: one at a time, that of the executor where it is awaited. It may go to another while nobody awaits it.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/stream.hpp"
 #include "fluxnet/runtime/reactor/received_buffer.hpp"
@@ -41,7 +42,7 @@
 
 namespace fluxnet {
 
-class pipe_reader {
+class FLUXNET_EXPORT pipe_reader {
 public:
     class [[nodiscard]] read_awaiter;
     class [[nodiscard]] borrow_awaiter;
@@ -85,7 +86,7 @@ private:
     std::unique_ptr<reader_state> state_;
 };
 
-class pipe_writer {
+class FLUXNET_EXPORT pipe_writer {
 public:
     class [[nodiscard]] write_awaiter;
 
@@ -121,7 +122,7 @@ private:
 };
 
 /// Makes a pipe. Errors: EMFILE, ENFILE. One system call.
-[[nodiscard]] result<std::pair<pipe_reader, pipe_writer>> make_pipe();
+[[nodiscard]] FLUXNET_EXPORT result<std::pair<pipe_reader, pipe_writer>> make_pipe();
 
 class [[nodiscard]] pipe_reader::read_awaiter final : private detail::pipe_transfer {
 public:

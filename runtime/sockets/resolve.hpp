@@ -13,6 +13,7 @@
 // Threads: awaited on an executor, which resumes the coroutine.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/xsk/base/error.hpp"
@@ -34,10 +35,10 @@ enum class resolve_errc {
 
 /// The category of `resolve_errc`. try_again compares equal to std::errc::resource_unavailable_try_again, no_address to
 /// std::errc::address_family_not_supported.
-[[nodiscard]] const std::error_category& resolve_category() noexcept;
+[[nodiscard]] FLUXNET_EXPORT const std::error_category& resolve_category() noexcept;
 
 /// Makes the error code of a condition.
-[[nodiscard]] std::error_code make_error_code(resolve_errc condition) noexcept;
+[[nodiscard]] FLUXNET_EXPORT std::error_code make_error_code(resolve_errc condition) noexcept;
 
 /// Which addresses are wanted.
 enum class ip_version { any, v4, v6 };
@@ -53,7 +54,7 @@ using resolved = result<std::vector<proto::ip_endpoint>>;
 /// Completes with one endpoint at least; with an error: a resolve_errc; operation_canceled; invalid_option: a name that is
 /// empty or has a zero octet; not_in_virtual_time, but for what is numeric. `host`: a name or an address, of IPv6 without
 /// brackets, with "%2" or "%eth0" for a link-local one. `service`: a port, or a name of services(5).
-[[nodiscard]] task<resolved> resolve(std::string host, std::string service, resolve_options options = {});
+[[nodiscard]] FLUXNET_EXPORT task<resolved> resolve(std::string host, std::string service, resolve_options options = {});
 
 namespace detail {
 

@@ -10,6 +10,7 @@
 // Threads: that of the executor. A buffer that was lent comes back from any thread.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/services.hpp"
 #include "fluxnet/runtime/reactor/buffer_ring.hpp"
@@ -18,7 +19,7 @@
 
 namespace fluxnet {
 
-class socket_buffers final : public service {
+class FLUXNET_EXPORT socket_buffers final : public service {
 public:
     /// See executor::use_service(), which makes it.
     explicit socket_buffers(executor& on) noexcept : executor_(on) {}

@@ -22,6 +22,7 @@
 // Threads: one at a time; wait() on an executor's. Kernel: 5.4. Source: posix_spawn(3), pidfd_open(2), waitid(2).
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
 #include "fluxnet/runtime/sockets/exit_status.hpp"
@@ -37,7 +38,7 @@
 
 namespace fluxnet {
 
-class subprocess {
+class FLUXNET_EXPORT subprocess {
 public:
     /// Starts a program. Returns once the kernel has begun to execute it; until then the calling thread waits, as with
     /// vfork(2). Errors, with the step that failed: the kernel's (ENOENT, EACCES, ENOTDIR, ENOEXEC, E2BIG, EMFILE, EAGAIN,

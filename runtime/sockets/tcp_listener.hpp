@@ -17,6 +17,7 @@
 // listener of its own with tcp_options::reuse_port, or hand accepted streams over.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/sockets/accept_awaiter.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
@@ -29,7 +30,7 @@
 
 namespace fluxnet {
 
-class tcp_listener {
+class FLUXNET_EXPORT tcp_listener {
 public:
     using accept_awaiter = fluxnet::accept_awaiter<tcp_stream>;
 

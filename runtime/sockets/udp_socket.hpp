@@ -14,6 +14,7 @@
 // awaits it. Source: udp(7), RFC 768.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/stream.hpp"
@@ -47,7 +48,7 @@ struct datagram {
     std::size_t size = 0;        ///< Set by recv_many(): octets of the datagram; more than n when it was cut.
 };
 
-class udp_socket {
+class FLUXNET_EXPORT udp_socket {
 public:
     class [[nodiscard]] recv_awaiter;
     class [[nodiscard]] segments_awaiter;

@@ -10,6 +10,7 @@
 // Threads: that of the executor of the first accept(). Source: unix(7).
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/sockets/accept_awaiter.hpp"
 #include "fluxnet/runtime/sockets/detail/acceptor.hpp"
 #include "fluxnet/runtime/sockets/unix_address.hpp"
@@ -24,8 +25,8 @@ namespace fluxnet {
 
 namespace detail {
 
-[[nodiscard]] result<descriptor> listen_unix(int type, const unix_address& at, int backlog);
-[[nodiscard]] unix_address local_address_of(int fd);
+[[nodiscard]] FLUXNET_EXPORT result<descriptor> listen_unix(int type, const unix_address& at, int backlog);
+[[nodiscard]] FLUXNET_EXPORT unix_address local_address_of(int fd);
 
 }  // namespace detail
 

@@ -8,6 +8,7 @@
 // unix(7).
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/sockets/detail/connecting.hpp"
 #include "fluxnet/runtime/sockets/detail/message_transfer.hpp"
@@ -23,7 +24,7 @@
 
 namespace fluxnet {
 
-class unix_stream final : public kernel_stream {
+class FLUXNET_EXPORT unix_stream final : public kernel_stream {
 public:
     class [[nodiscard]] send_awaiter;
     class [[nodiscard]] recv_awaiter;

@@ -10,6 +10,7 @@
 // Threads: any, at the same time.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
 #include <memory>
@@ -43,7 +44,7 @@ struct tls_options {
     std::vector<std::string> protocols = {};
 };
 
-class tls_context {
+class FLUXNET_EXPORT tls_context {
 public:
     /// Reads files. Errors: invalid_option, with OpenSSL's text and the option that it is about.
     [[nodiscard]] static result<tls_context> client(const tls_options& options = {});

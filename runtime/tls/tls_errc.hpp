@@ -4,6 +4,8 @@
 // Each maps to the std::errc that a program written for any stream asks for: `truncated` is a connection_reset to it.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
+
 #include <system_error>
 
 namespace fluxnet {
@@ -23,10 +25,10 @@ enum class tls_errc {
 };
 
 /// The category of `tls_errc`.
-[[nodiscard]] const std::error_category& tls_category() noexcept;
+[[nodiscard]] FLUXNET_EXPORT const std::error_category& tls_category() noexcept;
 
 /// Makes the error code of a condition.
-[[nodiscard]] std::error_code make_error_code(tls_errc condition) noexcept;
+[[nodiscard]] FLUXNET_EXPORT std::error_code make_error_code(tls_errc condition) noexcept;
 
 }  // namespace fluxnet
 

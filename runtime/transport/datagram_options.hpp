@@ -3,6 +3,7 @@
 // A plain value.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/proto/ipv4_address.hpp"
 #include "fluxnet/proto/mac_address.hpp"
@@ -26,7 +27,7 @@ enum class datagram_rung : std::uint8_t {
 };
 
 /// "af_xdp", "af_packet" or "kernel_udp".
-[[nodiscard]] const char* name(datagram_rung rung) noexcept;
+[[nodiscard]] FLUXNET_EXPORT const char* name(datagram_rung rung) noexcept;
 
 /// Why a rung is not in use: it was refused, or it has ended.
 struct datagram_refusal {

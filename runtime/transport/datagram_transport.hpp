@@ -37,6 +37,7 @@
 // Threads: that of its executor. Source: RFC 768, RFC 791, RFC 826, RFC 1122 section 3.2.1.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/proto/udp_station.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
@@ -61,7 +62,7 @@ class datagram_ladder;
 }
 
 /// Of a transport that was moved from every await ends at once with `closed`, and it has no rung, no endpoint and no counts.
-class datagram_transport {
+class FLUXNET_EXPORT datagram_transport {
 public:
     /// Opens the first rung of options.order that can be had, in the network namespace of the calling thread, which must be
     /// that of the executor's thread later on too: a move opens the next rung there. Blocks, and so does a move: for

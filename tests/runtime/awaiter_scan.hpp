@@ -28,8 +28,8 @@ struct found_awaiter {
 
 /// `file` only names the result.
 inline std::set<found_awaiter> awaiters_in(const std::string& file, const std::string& text) {
-    static const std::regex type(R"(\b(?:class|struct)\s+(?:\[\[\w+\]\]\s+)?([\w:<>]+)[^;{}()]*\{)");
-    static const std::regex function(R"(\[\[nodiscard\]\]\s+(?:inline\s+|static\s+)?task<.*>\s+(\w+)\()");
+    static const std::regex type(R"(\b(?:class|struct)\s+(?:\[\[\w+\]\]\s+)?(?:FLUXNET_EXPORT\s+)?([\w:<>]+)[^;{}()]*\{)");
+    static const std::regex function(R"(\[\[nodiscard\]\]\s+(?:(?:FLUXNET_EXPORT|inline|static)\s+)*task<.*>\s+(\w+)\()");
     std::set<found_awaiter> found;
     std::vector<std::pair<std::string, int>> open;  // types, and how many braces were open inside them
     int depth = 0;

@@ -6,6 +6,8 @@
 // awaited transfers return a std::error_code beside a count. Values of these types may be used from any thread.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
+
 #include <boost/assert/source_location.hpp>
 #include <boost/system/result.hpp>
 
@@ -52,16 +54,16 @@ enum class errc {
 };
 
 /// The category of `errc`.
-[[nodiscard]] const std::error_category& flux_category() noexcept;
+[[nodiscard]] FLUXNET_EXPORT const std::error_category& flux_category() noexcept;
 
 /// Makes the error code of a condition.
-[[nodiscard]] std::error_code make_error_code(errc condition) noexcept;
+[[nodiscard]] FLUXNET_EXPORT std::error_code make_error_code(errc condition) noexcept;
 
 /// What stands for success. To copy it is cheaper than to make one, which calls into the standard library.
 inline const std::error_code no_error;
 
 /// A failure with its context.
-struct error {
+struct FLUXNET_EXPORT error {
     std::error_code code;
     std::string step;    ///< What was being done, with the offending value: "bind flux0 queue 7".
     std::string cause;   ///< What the system answered, and why.
@@ -72,13 +74,13 @@ struct error {
 };
 
 /// Builds an `error` from its parts.
-[[nodiscard]] error make_error(errc condition, std::string step, std::string cause, std::string remedy);
+[[nodiscard]] FLUXNET_EXPORT error make_error(errc condition, std::string step, std::string cause, std::string remedy);
 
 /// Returns "EPERM (Operation not permitted)" for 1, and the like.
-[[nodiscard]] std::string errno_text(int number);
+[[nodiscard]] FLUXNET_EXPORT std::string errno_text(int number);
 
 /// What `result::value()` throws when there is none: std::system_error whose text is `error::message()`.
-[[noreturn]] void throw_exception_from_error(const error& failure, const boost::source_location& where);
+[[noreturn]] FLUXNET_EXPORT void throw_exception_from_error(const error& failure, const boost::source_location& where);
 
 /// A value, or the error that kept it from being made.
 template <class T>

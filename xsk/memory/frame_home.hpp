@@ -13,6 +13,7 @@
 // closed with the UMEM's last handle; a thread that finds it closed counts its frame out of the UMEM instead.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/xsk/base/detail/counter.hpp"
 #include "fluxnet/xsk/memory/descriptor.hpp"
 #include "fluxnet/xsk/memory/detail/checked.hpp"
@@ -33,7 +34,7 @@ namespace detail {
 class umem_area;
 
 /// Identifies the calling thread; equal to no other living thread's.
-[[nodiscard]] inline const void* thread_token() noexcept {
+[[nodiscard]] FLUXNET_EXPORT inline const void* thread_token() noexcept {
     static constinit thread_local char token = 0;
     return &token;
 }
@@ -48,7 +49,7 @@ using frame_chain = detail::return_chain;
 /// What the thread that ends a home's hunger calls. Must not throw; may run on any thread.
 using frame_waker = detail::return_waker;
 
-class frame_home {
+class FLUXNET_EXPORT frame_home {
 public:
     /// Where a home lies; filled in by the pool.
     struct place {

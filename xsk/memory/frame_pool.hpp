@@ -8,6 +8,7 @@
 // Threads: any. The census is exact on a thread that owns every home, and a snapshot on others.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/xsk/base/detail/counter.hpp"
 #include "fluxnet/xsk/memory/descriptor.hpp"
 #include "fluxnet/xsk/memory/detail/checked.hpp"
@@ -59,7 +60,7 @@ struct bound_socket {
     bool need_wakeup = false;
 };
 
-class frame_pool {
+class FLUXNET_EXPORT frame_pool {
 public:
     /// At most so many homes fit into one pool.
     static constexpr std::uint32_t max_homes = 255;

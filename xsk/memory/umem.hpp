@@ -16,6 +16,7 @@
 // Threads: any thread may copy and drop handles; each handle is used by one thread at a time.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 #include "fluxnet/xsk/memory/detail/outstanding_count.hpp"
 #include "fluxnet/xsk/memory/frame_pool.hpp"
@@ -46,7 +47,7 @@ struct umem_config {
 namespace detail {
 
 /// The memory itself. Ends with its last handle and its last packet, whichever is later.
-class umem_area {
+class FLUXNET_EXPORT umem_area {
 public:
     umem_area(std::byte* base, std::size_t length, const umem_config& config, bool huge);
     umem_area(const umem_area&) = delete;
@@ -71,7 +72,7 @@ private:
 
 }  // namespace detail
 
-class umem {
+class FLUXNET_EXPORT umem {
 public:
     /// Maps the memory (mmap with MAP_POPULATE, so that no page fault is left for later).
     /// Errors: invalid_option, out_of_memory, memlock_exceeded.
@@ -151,6 +152,6 @@ private:
 };
 
 /// Checks a configuration; the error names the value and the rule it breaks.
-[[nodiscard]] result<void> validate(const umem_config& config);
+[[nodiscard]] FLUXNET_EXPORT result<void> validate(const umem_config& config);
 
 }  // namespace fluxnet

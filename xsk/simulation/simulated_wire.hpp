@@ -21,6 +21,7 @@
 // polled, by a thread of the wire's own. What the dice decide comes from the seed still, but not when it happens.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/xsk/base/detail/duration.hpp"
 #include "fluxnet/xsk/builder.hpp"
 #include "fluxnet/xsk/kernel.hpp"
@@ -109,7 +110,7 @@ struct wire_counts {
     }
 };
 
-class simulated_wire {
+class FLUXNET_EXPORT simulated_wire {
 public:
     using time = std::chrono::nanoseconds;  ///< Since the wire was made.
     /// The two interfaces.

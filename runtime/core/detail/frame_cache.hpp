@@ -9,6 +9,8 @@
 // that want a cache line of their own; compilers do not ask for that.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +26,7 @@ inline constexpr bool keeps_frames = !__has_feature(address_sanitizer) && !__has
 inline constexpr bool keeps_frames = true;
 #endif
 
-class frame_cache {
+class FLUXNET_EXPORT frame_cache {
 public:
     static constexpr std::size_t step = 64;
     static constexpr std::size_t before = sizeof(void*);  // what the heap has in front of a block

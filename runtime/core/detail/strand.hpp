@@ -5,6 +5,7 @@
 // and may go elsewhere; its end is told on its home executor, where its frame is destroyed first.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/detail/frame_cache.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"
@@ -108,7 +109,7 @@ inline strand run_strand(strand_start&, task<void> work) {
 }
 
 /// The strands of one owner that have not ended. Destroying it destroys their frames, and with them all that they await.
-class strand_list {
+class FLUXNET_EXPORT strand_list {
 public:
     strand_list() = default;
     strand_list(const strand_list&) = delete;

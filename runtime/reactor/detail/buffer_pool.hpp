@@ -14,6 +14,7 @@
 // (spare_buffer.hpp) is never the kernel's, and lies on the heap.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/reactor/received_buffer.hpp"
 #include "fluxnet/xsk/memory/detail/outstanding_count.hpp"
 #include "fluxnet/xsk/memory/detail/return_stack.hpp"
@@ -39,7 +40,7 @@ protected:
     ~buffer_provider() = default;
 };
 
-class buffer_pool {
+class FLUXNET_EXPORT buffer_pool {
 public:
     /// How many buffers are in which state.
     struct census {

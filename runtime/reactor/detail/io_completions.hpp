@@ -7,6 +7,7 @@
 // and a buffer returned.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/reactor/io_operation.hpp"
 
 #include <boost/intrusive/list.hpp>
@@ -18,7 +19,7 @@
 
 namespace fluxnet::detail {
 
-class io_completions {
+class FLUXNET_EXPORT io_completions {
 public:
     using list = boost::intrusive::list<io_operation, boost::intrusive::base_hook<io_operation::hook>,
                                         boost::intrusive::constant_time_size<false>>;

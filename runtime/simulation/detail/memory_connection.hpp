@@ -11,6 +11,7 @@
 // before can still be read.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/simulation/detail/memory_hub.hpp"
 #include "fluxnet/runtime/simulation/memory_buffer.hpp"
@@ -29,7 +30,7 @@ namespace fluxnet::detail {
 class memory_connection;
 
 /// The bytes that go to one end.
-class memory_way final : private timer_node {
+class FLUXNET_EXPORT memory_way final : private timer_node {
 public:
     memory_way(memory_connection& of, unsigned to) noexcept : of_(of), to_(to) {}
     memory_way(const memory_way&) = delete;
@@ -101,7 +102,7 @@ private:
     bool reset_sent_ = false;
 };
 
-class memory_connection {
+class FLUXNET_EXPORT memory_connection {
 public:
     /// End 0 is the one that connected.
     memory_connection(std::shared_ptr<memory_hub> hub, const std::array<proto::ip_endpoint, 2>& ends) noexcept

@@ -5,6 +5,7 @@
 // thread of its executor, which outlives every use but the destruction of buffers.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
@@ -97,7 +98,7 @@ private:
     memory_await** place_ = nullptr;
 };
 
-class memory_hub : public std::enable_shared_from_this<memory_hub> {
+class FLUXNET_EXPORT memory_hub : public std::enable_shared_from_this<memory_hub> {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 

@@ -5,6 +5,7 @@
 // the kernel still holds the request. Bound to the executor of the first wait; used on its thread.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/detail/turn.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
@@ -24,7 +25,7 @@ namespace fluxnet::detail {
 
 class accept_operation;
 
-class acceptor final : public io_operation, private timer_node {
+class FLUXNET_EXPORT acceptor final : public io_operation, private timer_node {
 public:
     explicit acceptor(descriptor socket) noexcept : socket_(std::move(socket)) {}
 
@@ -69,7 +70,7 @@ public:
 };
 
 /// An await of the next connection. Lies in the coroutine's frame.
-class accept_operation : public operation {
+class FLUXNET_EXPORT accept_operation : public operation {
 protected:
     /// `of`: null for a listener that was moved from.
     explicit accept_operation(acceptor* of) noexcept : acceptor_(of) {}

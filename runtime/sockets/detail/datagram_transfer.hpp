@@ -5,6 +5,7 @@
 // Both lie in the coroutine's frame; used on the executor's thread. One of each direction may wait at a socket's state.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
@@ -50,7 +51,7 @@ private:
     socket_await* mine_ = nullptr;
 };
 
-class datagram_transfer : public stream_transfer {
+class FLUXNET_EXPORT datagram_transfer : public stream_transfer {
 public:
     [[nodiscard]] bool await_ready() noexcept {
         refused_ = place_.refusal();
@@ -90,7 +91,7 @@ private:
     std::size_t size_ = 0;
 };
 
-class readiness_transfer : public operation, public poll_operation, public socket_await {
+class FLUXNET_EXPORT readiness_transfer : public operation, public poll_operation, public socket_await {
 protected:
     readiness_transfer(socket_state* at, socket_await* socket_state::*slot) noexcept : fd_(fd_of(at)), place_(at, slot) {}
     ~readiness_transfer();

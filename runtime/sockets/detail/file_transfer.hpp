@@ -12,6 +12,7 @@
 // does the destructor. Each transfer, and the pool's job, keeps the descriptor open.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/reactor/io_operation.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
@@ -52,7 +53,7 @@ private:
     io_request rest_;
 };
 
-class file_transfer : public transfer {
+class FLUXNET_EXPORT file_transfer : public transfer {
 protected:
     /// `at_position`: the request's offset is the file's position when the transfer starts.
     file_transfer(std::shared_ptr<file_state> of, const io_request& request, bool at_position) noexcept

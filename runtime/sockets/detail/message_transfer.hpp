@@ -7,6 +7,7 @@
 // does not tell when there is room. Nor may io_uring wait by itself: what it sends then is empty (seen in Linux 6.18).
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/detail/turn.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
 #include "fluxnet/runtime/sockets/detail/back_off.hpp"
@@ -22,7 +23,7 @@
 
 namespace fluxnet::detail {
 
-class message_transfer : public transfer, private timer_node {
+class FLUXNET_EXPORT message_transfer : public transfer, private timer_node {
 public:
     static constexpr std::size_t most_descriptors = 16;
 

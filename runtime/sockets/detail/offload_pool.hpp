@@ -14,6 +14,7 @@
 // Threads: submit() and leave() on the executor's thread, or while no thread runs it.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/core/services.hpp"
@@ -52,7 +53,7 @@ private:
     operation* waiter_ = nullptr;
 };
 
-class offload_pool final : public service {
+class FLUXNET_EXPORT offload_pool final : public service {
 public:
     static constexpr std::size_t most_threads = 4;
 

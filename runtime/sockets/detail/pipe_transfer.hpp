@@ -4,6 +4,7 @@
 // Lies in the coroutine's frame; used on the executor's thread. The calls are made there, in ways that do not wait.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/sockets/detail/datagram_transfer.hpp"
 #include "fluxnet/runtime/sockets/detail/socket_state.hpp"
@@ -13,7 +14,7 @@
 
 namespace fluxnet::detail {
 
-class pipe_transfer : public readiness_transfer {
+class FLUXNET_EXPORT pipe_transfer : public readiness_transfer {
 protected:
     /// `slot`: &socket_state::reader or writer. `size`: of the span.
     pipe_transfer(socket_state* at, socket_await* socket_state::*slot, std::size_t size) noexcept

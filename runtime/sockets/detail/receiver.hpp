@@ -13,6 +13,7 @@
 // executor's.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/detail/turn.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/reactor/buffer_ring.hpp"
@@ -44,7 +45,7 @@ protected:
     ~receiver_waiter() = default;
 };
 
-class receiver final : public receive_many_operation {
+class FLUXNET_EXPORT receiver final : public receive_many_operation {
 public:
     receiver(executor& home, int fd) noexcept : home_(home), fd_(fd) {}
 

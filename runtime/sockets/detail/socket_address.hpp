@@ -4,6 +4,7 @@
 // A value. Source: ip(7), ipv6(7), unix(7).
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/sockets/unix_address.hpp"
 
@@ -13,7 +14,7 @@
 
 namespace fluxnet::detail {
 
-class socket_address {
+class FLUXNET_EXPORT socket_address {
 public:
     /// Room for an address that the kernel tells: pass data(), room() and size().
     socket_address() noexcept : size_(room()) {}

@@ -8,6 +8,7 @@
 // Threads: one at a time.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/tls/tls_context.hpp"
 #include "fluxnet/xsk/base/error.hpp"
@@ -25,7 +26,7 @@ struct ssl_st;
 
 namespace fluxnet::detail {
 
-class tls_engine {
+class FLUXNET_EXPORT tls_engine {
 public:
     enum class step {
         done,

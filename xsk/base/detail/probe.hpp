@@ -7,6 +7,8 @@
 // Threads: any thread may pass a probe, and any thread may read the counts.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
+
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
@@ -16,13 +18,13 @@ namespace fluxnet::detail {
 
 /// The name of a probe, as a template argument.
 template <std::size_t Size>
-struct probe_name {
+struct FLUXNET_EXPORT probe_name {
     consteval probe_name(const char (&from)[Size]) { std::copy_n(from, Size, text); }  // NOLINT: a literal stands for it
     char text[Size]{};
 };
 
 /// How often one probe was passed. Lives as long as the program, in a list of all.
-class probe_counter {
+class FLUXNET_EXPORT probe_counter {
 public:
     explicit probe_counter(const char* name) noexcept : name_(name), next_(first.load(std::memory_order_relaxed)) {
         while (!first.compare_exchange_weak(next_, this, std::memory_order_release, std::memory_order_relaxed)) {}
@@ -45,7 +47,7 @@ private:
 };
 
 template <probe_name Name>
-inline probe_counter counter_of{Name.text};
+FLUXNET_EXPORT inline probe_counter counter_of{Name.text};
 
 /// Notes that a rare path was taken.
 template <probe_name Name>

@@ -27,6 +27,7 @@
 // happened before settle() returns. Withdrawing is relaxed: it hands nothing over.
 #pragma once
 
+#include "fluxnet/base/export.hpp"
 #include "fluxnet/xsk/base/detail/probe.hpp"
 
 #include <atomic>
@@ -47,7 +48,7 @@ struct return_waker {
     void* context = nullptr;
 };
 
-class return_stack {
+class FLUXNET_EXPORT return_stack {
 public:
     /// `links` has an entry for each number that may be pushed.
     explicit return_stack(std::uint32_t* links) noexcept : links_(links) {}
