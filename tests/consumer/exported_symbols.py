@@ -12,7 +12,8 @@ import re
 import subprocess
 import sys
 
-PREFIXES = re.compile(r"^(vtable for|typeinfo (name )?for|guard variable for|VTT for|(non-virtual|virtual) thunk to) ")
+PREFIXES = re.compile(r"^((vtable|VTT|typeinfo|typeinfo name|guard variable|template parameter object) for"
+                      r"|(non-virtual|virtual) thunk to) ")
 
 
 def output_of(*command):

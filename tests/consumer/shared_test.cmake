@@ -16,7 +16,7 @@ endfunction()
 
 run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/library -G ${GENERATOR} -DBUILD_SHARED_LIBS=ON -DFLUXNET_UNITY=ON
     -DFLUXNET_EXAMPLES=OFF -DFLUXNET_CHECKED=${CHECKED} -DCMAKE_CXX_COMPILER=${CXX} "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}"
-    -DCMAKE_INSTALL_PREFIX=${WORK}/prefix)
+    -DCMAKE_INSTALL_PREFIX=${WORK}/prefix -DCMAKE_SHARED_LINKER_FLAGS=-Wl,-z,defs)
 run(${CMAKE_COMMAND} --build ${WORK}/library --parallel 2)
 run(${CMAKE_COMMAND} --install ${WORK}/library)
 run(${PYTHON} ${SOURCE}/tests/consumer/exported_symbols.py ${WORK}/prefix ${WORK}/library)

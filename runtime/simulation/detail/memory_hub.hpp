@@ -46,7 +46,7 @@ struct memory_pace {
 };
 
 /// A datagram on its way, in a socket's queue, or kept for the next one. Its bytes keep their memory.
-struct memory_datagram final : timer_node {
+struct FLUXNET_EXPORT memory_datagram final : timer_node {
     explicit memory_datagram(memory_hub& of) noexcept : hub(of) {}
     ~memory_datagram() override { clear_timer(); }
     void on_time() noexcept override;

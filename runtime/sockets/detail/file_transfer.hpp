@@ -39,7 +39,7 @@ struct file_state {
 };
 
 /// The rest of a transfer, made by a thread that may wait. The results may be read once the job has finished.
-class file_call final : public offload_job {
+class FLUXNET_EXPORT file_call final : public offload_job {
 public:
     file_call(std::shared_ptr<file_state> of, const io_request& rest) noexcept : file_(std::move(of)), rest_(rest) {}
 
