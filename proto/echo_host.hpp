@@ -6,7 +6,7 @@
 // a program with several queues gives each its own and adds up the counters.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/proto/arp.hpp"
 #include "fluxnet/proto/ethernet.hpp"
 #include "fluxnet/proto/icmp.hpp"

@@ -6,7 +6,7 @@
 // A value: freely copied, compared and used from any thread. The default is 0.0.0.0:0.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/proto/detail/value_traits.hpp"
 #include "fluxnet/proto/ip_address.hpp"
 

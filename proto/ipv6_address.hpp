@@ -9,7 +9,7 @@
 // "the absence of an address". Only to_string() may allocate. Source: RFC 4291.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/proto/detail/value_traits.hpp"
 #include "fluxnet/proto/ipv4_address.hpp"
 

@@ -16,7 +16,7 @@
 // counters, and no reference to any frame. One thread at a time uses it.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/proto/arp.hpp"
 #include "fluxnet/proto/ethernet.hpp"
 #include "fluxnet/proto/ipv4.hpp"

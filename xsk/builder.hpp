@@ -18,7 +18,7 @@
 // one.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/xsk/base/detail/duration.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 #include "fluxnet/xsk/memory/umem.hpp"

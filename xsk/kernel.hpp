@@ -7,7 +7,7 @@
 // nowhere else. Where packets flow only kick_tx() and kick_rx() are called, for batches, and prepare_wait() before a sleep.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/xsk/interface.hpp"
 
 #include <cstddef>

@@ -15,7 +15,7 @@
 // Threads: the thread that uses the port's rx.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/xsk/memory/descriptor.hpp"
 #include "fluxnet/xsk/memory/detail/checked.hpp"
 #include "fluxnet/xsk/memory/packet.hpp"

@@ -9,7 +9,7 @@
 // Source: Linux Documentation/networking/af_xdp.rst (XSKMAP), bpf(2), libbpf's bpf_link_create.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 #include "fluxnet/xsk/interface.hpp"
 

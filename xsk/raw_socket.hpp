@@ -23,7 +23,7 @@
 // Source: Linux Documentation/networking/af_xdp.rst.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 #include "fluxnet/xsk/detail/socket_core.hpp"
 #include "fluxnet/xsk/kernel.hpp"

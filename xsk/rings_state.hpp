@@ -7,7 +7,7 @@
 // Threads: raw_socket::rings() is called on the thread that uses the socket; the values may go to any.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/xsk/memory/ring.hpp"
 
 #include <atomic>

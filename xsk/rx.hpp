@@ -18,7 +18,7 @@
 // another thread uses the rx, the owner calls release(). Destroy it on the owner's thread, or after release().
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/xsk/base/detail/duration.hpp"
 #include "fluxnet/xsk/detail/socket_core.hpp"
 #include "fluxnet/xsk/memory/frame_home.hpp"

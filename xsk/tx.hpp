@@ -21,7 +21,7 @@
 // Threads: movable, not shareable. One thread uses the tx at a time; it calls release() before another one does.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/xsk/base/detail/duration.hpp"
 #include "fluxnet/xsk/detail/socket_core.hpp"
 #include "fluxnet/xsk/memory/frame_home.hpp"

@@ -18,7 +18,7 @@
 // hand things over is told in detail/inbox.hpp.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/clock.hpp"
 #include "fluxnet/runtime/core/detail/scheduler.hpp"
 #include "fluxnet/runtime/core/detail/turn.hpp"

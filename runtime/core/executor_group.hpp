@@ -13,7 +13,7 @@
 // when no thread runs any of them, so tasks may have gone from one to another.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 

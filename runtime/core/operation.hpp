@@ -13,7 +13,7 @@
 // coroutine resumes, end() fetches the operation out of the inbox, so that it does not outlive its frame there.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"
 #include "fluxnet/runtime/core/task_context.hpp"

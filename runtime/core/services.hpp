@@ -9,7 +9,7 @@
 // Threads: that of the executor, or any while no thread runs it.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 
 #include <memory>
 #include <typeindex>

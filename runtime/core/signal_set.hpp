@@ -24,7 +24,7 @@
 // Source: signalfd(2), signal(7), posix_spawnattr_setsigmask(3).
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/readable.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/xsk/base/error.hpp"

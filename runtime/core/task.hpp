@@ -32,7 +32,7 @@
 // like `co_await timeout(1s, ask(std::string("name"), 1))` are safe, and so are lambdas with captures given to spawn().
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/detail/frame_cache.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"
 #include "fluxnet/runtime/core/task_context.hpp"

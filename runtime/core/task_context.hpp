@@ -14,6 +14,7 @@
 // thread while the strand leaves an executor, begins or ends. A stop is requested once, so these meet hardly ever.
 #pragma once
 
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"
 
 #include <boost/intrusive/list.hpp>
@@ -33,7 +34,7 @@ namespace detail {
 
 class operation;
 
-class task_context
+class FLUXNET_EXPORT task_context
     : public ready_node,
       public boost::intrusive::list_base_hook<boost::intrusive::tag<struct task_context_tag>,
                                               boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
@@ -93,7 +94,7 @@ private:
 
 /// The context of what a coroutine awaits under a stop token of its own, inside the coroutine's, which is `outer`; null: it is
 /// part of no strand. Listens from the beginning.
-class inner_context final : public task_context {
+class FLUXNET_EXPORT inner_context final : public task_context {
 public:
     inner_context(executor& here, std::stop_token stop_, task_context* outer_);
 };

@@ -3,7 +3,7 @@
 // executor::tasks() for the thread that may ask.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 
 #include <chrono>
 #include <source_location>

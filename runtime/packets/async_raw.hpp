@@ -9,7 +9,7 @@
 // socket(), and so is every frame: the handle neither refills, nor kicks TX, nor reaps.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/packets/move_awaiter.hpp"

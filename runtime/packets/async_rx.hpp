@@ -13,7 +13,7 @@
 // the fill ring after every turn, and is woken by the first frame that another thread returns while the fill ring runs low.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/packets/move_awaiter.hpp"

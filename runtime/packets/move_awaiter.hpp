@@ -14,7 +14,7 @@
 // move_to(), which may be awaited on any executor and binds it again; and it may be destroyed on any thread.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/core/task_context.hpp"

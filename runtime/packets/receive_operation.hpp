@@ -6,7 +6,7 @@
 // cancelled receive has taken nothing.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 
 #include <coroutine>

@@ -22,7 +22,7 @@
 // Threads: used on the thread that drives the reactor. Buffers return from any thread.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/reactor/detail/buffer_pool.hpp"
 #include "fluxnet/runtime/reactor/io_operation.hpp"
 #include "fluxnet/runtime/reactor/received_buffer.hpp"

@@ -12,7 +12,7 @@
 // descriptor.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/reactor/poll_operation.hpp"
 
 #include <boost/intrusive/list.hpp>

@@ -5,7 +5,7 @@
 // Threads: that of the reactor.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 
 #include <boost/intrusive/list.hpp>
 

@@ -17,7 +17,7 @@
 // was given is readable, and calls finish_wait().
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/reactor/detail/io_completions.hpp"
 #include "fluxnet/runtime/reactor/io_operation.hpp"
 #include "fluxnet/runtime/reactor/poll_operation.hpp"

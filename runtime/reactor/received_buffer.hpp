@@ -11,7 +11,7 @@
 // Threads: moved between threads and destroyed on any. Several threads may read it while none moves or destroys it.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 
 #include <cstddef>
 #include <cstdint>

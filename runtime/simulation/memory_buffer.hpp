@@ -5,7 +5,7 @@
 // gone. They count as read: the peer may write on. Threads: that of the network's executor.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 
 #include <cstddef>
 #include <memory>

@@ -8,7 +8,7 @@
 // were not accepted. It may outlive the network, not the executor. Threads: that of the network's executor.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/core/stream.hpp"
 #include "fluxnet/runtime/simulation/detail/memory_door.hpp"

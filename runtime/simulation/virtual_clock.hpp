@@ -17,7 +17,7 @@
 // posts from other threads end with errc::not_in_virtual_time.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/clock.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"

@@ -6,7 +6,7 @@
 // and no allocation for a packet. Not for a threaded wire, which keeps real time by itself.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
 

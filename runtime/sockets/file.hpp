@@ -26,7 +26,7 @@
 // Threads: one at a time, that of the executor where it is awaited. It may go to another one while nobody awaits it.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/core/wait_result.hpp"

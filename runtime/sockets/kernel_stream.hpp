@@ -15,7 +15,7 @@
 // Elsewhere reads say wrong_executor then.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/stream.hpp"
 #include "fluxnet/runtime/core/wait_result.hpp"

@@ -15,7 +15,7 @@
 // Threads: awaited on an executor, which resumes the coroutine. The function runs on another thread.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/core/task.hpp"

@@ -13,7 +13,7 @@
 // Threads: awaited on an executor, which resumes the coroutine.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/xsk/base/error.hpp"

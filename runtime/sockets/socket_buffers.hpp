@@ -10,7 +10,7 @@
 // Threads: that of the executor. A buffer that was lent comes back from any thread.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/services.hpp"
 #include "fluxnet/runtime/reactor/buffer_ring.hpp"

@@ -22,7 +22,7 @@
 // Threads: one at a time; wait() on an executor's. Kernel: 5.4. Source: posix_spawn(3), pidfd_open(2), waitid(2).
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
 #include "fluxnet/runtime/sockets/exit_status.hpp"

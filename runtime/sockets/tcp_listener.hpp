@@ -17,7 +17,7 @@
 // listener of its own with tcp_options::reuse_port, or hand accepted streams over.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/sockets/accept_awaiter.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"

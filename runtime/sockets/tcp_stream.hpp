@@ -8,7 +8,7 @@
 // A kernel_stream: reading, writing, ownership and threads are told there. Source: tcp(7), RFC 9293.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/sockets/detail/socket_address.hpp"
 #include "fluxnet/runtime/sockets/kernel_stream.hpp"

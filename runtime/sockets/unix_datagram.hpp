@@ -11,7 +11,7 @@
 // Threads: used on one thread at a time, that of the executor where it is awaited. Source: unix(7).
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
 #include "fluxnet/runtime/sockets/detail/message_transfer.hpp"

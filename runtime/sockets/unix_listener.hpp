@@ -10,7 +10,7 @@
 // Threads: that of the executor of the first accept(). Source: unix(7).
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/sockets/accept_awaiter.hpp"
 #include "fluxnet/runtime/sockets/detail/acceptor.hpp"
 #include "fluxnet/runtime/sockets/unix_address.hpp"

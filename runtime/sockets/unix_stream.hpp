@@ -8,7 +8,7 @@
 // unix(7).
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/sockets/detail/connecting.hpp"
 #include "fluxnet/runtime/sockets/detail/message_transfer.hpp"

@@ -10,7 +10,7 @@
 // Threads: any, at the same time.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
 #include <memory>

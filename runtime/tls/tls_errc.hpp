@@ -4,7 +4,7 @@
 // Each maps to the std::errc that a program written for any stream asks for: `truncated` is a connection_reset to it.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 
 #include <system_error>
 

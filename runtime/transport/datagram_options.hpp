@@ -3,7 +3,7 @@
 // A plain value.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/proto/ipv4_address.hpp"
 #include "fluxnet/proto/mac_address.hpp"

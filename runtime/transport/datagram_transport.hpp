@@ -37,7 +37,7 @@
 // Threads: that of its executor. Source: RFC 768, RFC 791, RFC 826, RFC 1122 section 3.2.1.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/proto/udp_station.hpp"
 #include "fluxnet/runtime/core/executor.hpp"

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 cmake_minimum_required(VERSION 3.25)
 # Prints which room includes which, with the number of includes, and fails when one points up. SOURCE: the library's folder.
-# A room is a folder. Its line in `allowed` names the rooms that it may include besides itself and `base`, which all may.
+# A room is a folder. Its line in `allowed` names the rooms that it may include besides itself.
 set(rooms xsk/base xsk/memory xsk/simulation runtime/reactor runtime/core runtime/sync runtime/packets runtime/sockets
     runtime/tls runtime/transport runtime/simulation runtime/asio
-    base bpf proto xsk)
-set(allowed_base "")
+    bpf proto xsk)
 set(allowed_bpf "")
 set(allowed_proto "")
 set(allowed_xsk/base "")
@@ -34,7 +33,7 @@ function(room_of result path)
     set(${result} "" PARENT_SCOPE)
 endfunction()
 
-file(GLOB_RECURSE files RELATIVE ${SOURCE} ${SOURCE}/base/*.hpp ${SOURCE}/bpf/*.[ch] ${SOURCE}/proto/*.[ch]pp
+file(GLOB_RECURSE files RELATIVE ${SOURCE} ${SOURCE}/bpf/*.[ch] ${SOURCE}/proto/*.[ch]pp
      ${SOURCE}/xsk/*.[ch]pp ${SOURCE}/runtime/*.[ch]pp)
 # Umbrella headers name rooms of every height.
 list(REMOVE_ITEM files proto/proto.hpp xsk/xsk.hpp runtime/runtime.hpp runtime/fluxnet.hpp
@@ -65,7 +64,7 @@ foreach(file IN LISTS files)
         endif()
         math(EXPR total "${total} + 1")
         math(EXPR "count_${from}_${to}" "0${count_${from}_${to}} + 1")
-        if(NOT to STREQUAL from AND NOT to STREQUAL "base" AND NOT to IN_LIST allowed_${from})
+        if(NOT to STREQUAL from AND NOT to IN_LIST allowed_${from})
             message(SEND_ERROR "${file} includes ${path}: ${from} may not know ${to}")
         endif()
     endforeach()

@@ -6,7 +6,7 @@
 // awaited transfers return a std::error_code beside a count. Values of these types may be used from any thread.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 
 #include <boost/assert/source_location.hpp>
 #include <boost/system/result.hpp>

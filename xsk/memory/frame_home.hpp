@@ -13,7 +13,7 @@
 // closed with the UMEM's last handle; a thread that finds it closed counts its frame out of the UMEM instead.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/xsk/base/detail/counter.hpp"
 #include "fluxnet/xsk/memory/descriptor.hpp"
 #include "fluxnet/xsk/memory/detail/checked.hpp"

@@ -8,7 +8,7 @@
 // Threads: any. The census is exact on a thread that owns every home, and a snapshot on others.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/xsk/base/detail/counter.hpp"
 #include "fluxnet/xsk/memory/descriptor.hpp"
 #include "fluxnet/xsk/memory/detail/checked.hpp"

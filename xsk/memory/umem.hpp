@@ -16,7 +16,7 @@
 // Threads: any thread may copy and drop handles; each handle is used by one thread at a time.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 #include "fluxnet/xsk/memory/detail/outstanding_count.hpp"
 #include "fluxnet/xsk/memory/frame_pool.hpp"

@@ -21,7 +21,7 @@
 // polled, by a thread of the wire's own. What the dice decide comes from the seed still, but not when it happens.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/xsk/base/detail/duration.hpp"
 #include "fluxnet/xsk/builder.hpp"
 #include "fluxnet/xsk/kernel.hpp"

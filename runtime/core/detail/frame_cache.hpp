@@ -9,7 +9,7 @@
 // that want a cache line of their own; compilers do not ask for that.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 
 #include <array>
 #include <cstddef>

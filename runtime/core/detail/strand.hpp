@@ -5,7 +5,7 @@
 // and may go elsewhere; its end is told on its home executor, where its frame is destroyed first.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/detail/frame_cache.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/ready_node.hpp"

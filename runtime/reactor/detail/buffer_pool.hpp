@@ -14,7 +14,7 @@
 // (spare_buffer.hpp) is never the kernel's, and lies on the heap.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/reactor/received_buffer.hpp"
 #include "fluxnet/xsk/memory/detail/outstanding_count.hpp"
 #include "fluxnet/xsk/memory/detail/return_stack.hpp"

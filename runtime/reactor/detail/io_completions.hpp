@@ -7,7 +7,7 @@
 // and a buffer returned.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/reactor/io_operation.hpp"
 
 #include <boost/intrusive/list.hpp>

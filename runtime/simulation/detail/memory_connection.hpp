@@ -11,7 +11,7 @@
 // before can still be read.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/simulation/detail/memory_hub.hpp"
 #include "fluxnet/runtime/simulation/memory_buffer.hpp"

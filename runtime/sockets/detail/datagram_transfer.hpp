@@ -5,7 +5,7 @@
 // Both lie in the coroutine's frame; used on the executor's thread. One of each direction may wait at a socket's state.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/operation.hpp"

@@ -12,7 +12,7 @@
 // does the destructor. Each transfer, and the pool's job, keeps the descriptor open.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/reactor/io_operation.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"

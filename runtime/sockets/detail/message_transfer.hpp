@@ -7,7 +7,7 @@
 // does not tell when there is room. Nor may io_uring wait by itself: what it sends then is empty (seen in Linux 6.18).
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/detail/turn.hpp"
 #include "fluxnet/runtime/sockets/descriptor.hpp"
 #include "fluxnet/runtime/sockets/detail/back_off.hpp"

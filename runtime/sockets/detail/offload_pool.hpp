@@ -14,7 +14,7 @@
 // Threads: submit() and leave() on the executor's thread, or while no thread runs it.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/core/services.hpp"

@@ -4,7 +4,7 @@
 // Lies in the coroutine's frame; used on the executor's thread. The calls are made there, in ways that do not wait.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/sockets/detail/datagram_transfer.hpp"
 #include "fluxnet/runtime/sockets/detail/socket_state.hpp"

@@ -13,7 +13,7 @@
 // executor's.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/detail/turn.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/reactor/buffer_ring.hpp"

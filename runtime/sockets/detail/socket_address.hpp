@@ -4,7 +4,7 @@
 // A value. Source: ip(7), ipv6(7), unix(7).
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/sockets/unix_address.hpp"
 

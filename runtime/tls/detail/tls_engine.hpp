@@ -8,7 +8,7 @@
 // Threads: one at a time.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/tls/tls_context.hpp"
 #include "fluxnet/xsk/base/error.hpp"

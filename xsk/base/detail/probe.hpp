@@ -7,7 +7,7 @@
 // Threads: any thread may pass a probe, and any thread may read the counts.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 
 #include <algorithm>
 #include <atomic>

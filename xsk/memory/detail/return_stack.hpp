@@ -27,7 +27,7 @@
 // happened before settle() returns. Withdrawing is relaxed: it hands nothing over.
 #pragma once
 
-#include "fluxnet/base/export.hpp"
+#include "fluxnet/export.hpp"
 #include "fluxnet/xsk/base/detail/probe.hpp"
 
 #include <atomic>

@@ -27,7 +27,7 @@ ${about}
 This package has the shared libraries.")
 set(CPACK_DEBIAN_FLUXNET_LIBRARIES_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_FLUXNET_LIBRARIES_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_FLUXNET_LIBRARIES_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/packaging/triggers)
+set(CPACK_DEBIAN_FLUXNET_LIBRARIES_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/runtime/packaging/triggers)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY ">=")
 
@@ -73,11 +73,11 @@ if(FLUXNET_GZIP)
     list(TRANSFORM license PREPEND " ")
     list(TRANSFORM license REPLACE "^ $" " .")
     list(JOIN license "\n" fluxnet_license)
-    configure_file(${PROJECT_SOURCE_DIR}/packaging/copyright.in ${made}/copyright @ONLY)
+    configure_file(${PROJECT_SOURCE_DIR}/runtime/packaging/copyright.in ${made}/copyright @ONLY)
     string(TIMESTAMP fluxnet_date "%a, %d %b %Y %H:%M:%S +0000" UTC)  # SOURCE_DATE_EPOCH sets it
-    configure_file(${PROJECT_SOURCE_DIR}/packaging/changelog.in ${made}/changelog @ONLY)
+    configure_file(${PROJECT_SOURCE_DIR}/runtime/packaging/changelog.in ${made}/changelog @ONLY)
     execute_process(COMMAND ${FLUXNET_GZIP} -9nc ${made}/changelog OUTPUT_FILE ${made}/changelog.Debian.gz)
-    execute_process(COMMAND ${FLUXNET_GZIP} -9nc ${PROJECT_SOURCE_DIR}/packaging/fluxnet.7 OUTPUT_FILE ${made}/fluxnet.7.gz)
+    execute_process(COMMAND ${FLUXNET_GZIP} -9nc ${PROJECT_SOURCE_DIR}/runtime/packaging/fluxnet.7 OUTPUT_FILE ${made}/fluxnet.7.gz)
     foreach(component IN LISTS CPACK_COMPONENTS_ALL)
         install(FILES ${made}/copyright ${made}/changelog.Debian.gz
             DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${${component}_package} COMPONENT ${component} EXCLUDE_FROM_ALL)
