@@ -10,7 +10,7 @@ OPENS_ENUM = re.compile(r"^enum\b(?:\s+(?:class|struct))?\s*(\w*)")
 
 
 class Declaration:
-    """One declaration: `kind` is namespace, class, enum, enumerator, access or other. Lines count from 0."""
+    """One declaration: `kind` is namespace, class, enum, enumerator or other. Lines count from 0."""
 
     def __init__(self, kind, name, text, line, depth, parent, is_public):
         self.kind, self.name, self.text, self.line = kind, name, text, line
