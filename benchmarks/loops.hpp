@@ -26,7 +26,16 @@ void run_engine_packets(traffic& from);
 /// co_await async_rx::recv(), whose packets are dropped by the next one; the executor's turns included.
 void run_coroutine(traffic& from);
 
-/// The same on an executor that an epoll loop of the application's own drives by poll(), instead of run().
+/// The same by batches of 256.
+void run_coroutine_large(traffic& from);
+
+/// As run_coroutine() on an executor that an epoll loop of the application's own drives by poll(), instead of run().
 void run_coroutine_driven(traffic& from);
+
+/// asio::port::async_receive() on an io_context, with a handler that begins the next one; the executor of the I/O objects is
+/// any_io_executor, which is Asio's default, or the io_context's own. Large: by batches of 256.
+void run_port(traffic& from);
+void run_port_large(traffic& from);
+void run_port_concrete(traffic& from);
 
 }  // namespace benchmark

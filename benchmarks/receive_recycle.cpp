@@ -26,7 +26,11 @@ constexpr std::array loops{loop{"c", &run_by_hand},
                            loop{"system", &run_system},
                            loop{"system_reset", &run_system_reset},
                            loop{"coroutine", &run_coroutine},
-                           loop{"driven", &run_coroutine_driven}};
+                           loop{"coroutine_large", &run_coroutine_large},
+                           loop{"driven", &run_coroutine_driven},
+                           loop{"port", &run_port},
+                           loop{"port_large", &run_port_large},
+                           loop{"port_concrete", &run_port_concrete}};
 
 }  // namespace
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "benchmarks/burst_each_turn.hpp"
 #include "benchmarks/loops.hpp"
 #include "fluxnet/runtime/packets/async_rx.hpp"
 #include "fluxnet/runtime/packets/engine.hpp"
@@ -18,42 +19,15 @@ void check_census(frame_pool& pool, std::int64_t user = 0) {
     require(census.exact && census.sum() == census.frames && census.user == user, "frames were lost");
 }
 
-/// Lets a burst arrive at the end of each turn of an executor, and stops it after the last one. What the turn does between
-/// two bursts is counted.
-class burst_each_turn final : public detail::turn_handler {
-public:
-    burst_each_turn(executor& on, traffic& from) : executor_(on), traffic_(from) {
-        fluxnet::detail::inside(on).add_handler(*this);
-    }
-
-    void end_turn() noexcept override {
-        if (!traffic_.send_burst()) { executor_.stop(); }
-    }
-    void before_sleep() noexcept override { require(false, "the executor was about to sleep"); }
-    void after_sleep() noexcept override {}
-    void end_run() noexcept override {}
-
-private:
-    executor& executor_;
-    traffic& traffic_;
-};
-
 template <class F>
 void drive_engine(traffic& from, F callback, const std::uint64_t& sum) {
     engine loop({.how = poller::busy});
-    burst_each_turn bursts(loop, from);
+    burst_each_turn bursts(loop, from, [&] { loop.stop(); });
     require(loop.add_port(from.receiver().build_system().value()).has_value(), "no port");
     from.run([&] { require(!loop.run(callback), "the engine failed"); });
     engine_port& port = loop.port(0);
     from.check(port.counts().received, sum);
     check_census(port.receiving().pool());
-}
-
-/// The application's part, for packets that are owned.
-std::uint64_t touch_all(std::span<const packet> packets) {
-    std::uint64_t sum = 0;
-    for (const packet& one : packets) { sum += touch(one.data().data(), one.size()); }
-    return sum;
 }
 
 template <class F>
@@ -78,8 +52,9 @@ void drive_system(traffic& from, F drop) {
     check_census(sockets.rx.pool());
 }
 
+template <std::size_t Batch>
 task<void> receive(async_rx& rx, std::uint64_t& received, std::uint64_t& sum) {
-    std::array<packet, traffic::batch> packets;
+    std::array<packet, Batch> packets;
     for (;;) {
         const io_result got = co_await rx.recv(packets);
         if (got.ec) { co_return; }
@@ -132,15 +107,15 @@ private:
 };
 
 /// Lets `drive` run an executor with receive() on it until it is stopped.
-template <class F>
+template <std::size_t Batch = traffic::batch, class F>
 void drive_coroutine(traffic& from, F drive) {
     std::uint64_t received = 0;
     std::uint64_t sum = 0;
     executor loop({.how = poller::busy});
-    burst_each_turn bursts(loop, from);
+    burst_each_turn bursts(loop, from, [&] { loop.stop(); });
     system_sockets sockets = from.receiver().build_system().value();
     async_rx rx(loop, std::move(sockets.rx));
-    loop.spawn(receive(rx, received, sum));
+    loop.spawn(receive<Batch>(rx, received, sum));
     from.run([&] { drive(loop); });
     from.check(received, sum);
     check_census(rx.socket().pool(), 0);
@@ -183,6 +158,10 @@ void run_engine_packets(traffic& from) {
 
 void run_coroutine(traffic& from) {
     drive_coroutine(from, [](executor& loop) { loop.run(); });
+}
+
+void run_coroutine_large(traffic& from) {
+    drive_coroutine<traffic::large_batch>(from, [](executor& loop) { loop.run(); });
 }
 
 void run_coroutine_driven(traffic& from) {

@@ -27,9 +27,17 @@ inline void require(bool holds, const char* what) {
     std::exit(1);
 }
 
+/// The application's part, for packets that are owned.
+inline std::uint64_t touch_all(std::span<const packet> packets) {
+    std::uint64_t sum = 0;
+    for (const packet& one : packets) { sum += touch(one.data().data(), one.size()); }
+    return sum;
+}
+
 class traffic {
 public:
     static constexpr std::uint32_t batch = 64;
+    static constexpr std::uint32_t large_batch = 256;
     static constexpr std::size_t packet_bytes = 64;
     static constexpr std::uint64_t warm_up =
         8;  // bursts that are not counted: they adopt frames, and fill caches of indices

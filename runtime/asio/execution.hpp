@@ -36,6 +36,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/execution_context.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/strand.hpp>
 
 #include <concepts>
@@ -46,7 +47,18 @@ namespace fluxnet::asio {
 
 namespace detail {
 struct access;
+
+/// The executor of an io_context itself where `on` is only a name for it, with a default completion token for example.
+template <class Executor>
+[[nodiscard]] net::any_io_executor any_executor_of(const Executor& on) {
+    if constexpr (std::convertible_to<const Executor&, net::io_context::executor_type>) {
+        return net::any_io_executor(static_cast<const net::io_context::executor_type&>(on));
+    } else {
+        return net::any_io_executor(on);
+    }
 }
+
+}  // namespace detail
 
 /// `Executor`: where handlers are called that name no executor of their own, and by whose context all of it is driven.
 template <class Executor = net::any_io_executor>
@@ -62,7 +74,7 @@ public:
 
     /// Throws std::system_error when the kernel gives no descriptors.
     explicit basic_execution(const Executor& on, reactor_kind kind = reactor_kind::automatic)
-        : on_(on), driver_(detail::driver::make(net::any_io_executor(on), kind)) {}
+        : on_(on), driver_(detail::driver::make(detail::any_executor_of(on), kind)) {}
 
     /// The same on the executor of a context.
     template <class Context>

@@ -48,9 +48,15 @@ struct port_sockets final : async_sockets, rest_of_work {
 
 using shared_sockets = handle_owner<port_sockets>::shared;
 
+/// Tells whether there are packets to receive.
+[[nodiscard]] inline bool has_packets(const shared_sockets& at) noexcept {
+    return at != nullptr && at->handle && at->handle->rx.socket().available() != 0;
+}
+
 struct reception {
     shared_sockets from;
     std::span<packet> into;
+    [[nodiscard]] bool may_end_now() const noexcept { return has_packets(from); }
     [[nodiscard]] async_rx::recv_awaiter operator()() const { return handle_of(from).rx.recv(into); }
 };
 
@@ -62,6 +68,7 @@ struct sending {
 
 struct arrival {
     shared_sockets at;
+    [[nodiscard]] bool may_end_now() const noexcept { return has_packets(at); }
     [[nodiscard]] async_rx::recv_awaiter operator()() const { return handle_of(at).rx.wait(); }
 };
 

@@ -28,6 +28,18 @@
 
 namespace fluxnet::asio::detail {
 
+/// The driver of the executor that the calling thread drives. Throws std::system_error: no_executor, wrong_executor.
+[[nodiscard]] inline driver& driver_here() {
+    executor* const here = executor::current();
+    if (here == nullptr) { fluxnet::detail::throw_no_executor(); }
+    driver* const by = here->use_service<driver_link>().by;
+    if (by == nullptr) {
+        throw std::system_error(make_error_code(errc::wrong_executor),
+                                "await an operation of Boost.Asio on an executor that no fluxnet::asio::execution drives");
+    }
+    return *by;
+}
+
 /// Told that the handler was called.
 class ended_listener {
 public:
@@ -37,10 +49,22 @@ protected:
     ~ended_listener() = default;
 };
 
-/// What an awaiter and the handler share.
+/// What an awaiter and the handler share. When the awaiter goes first the driver lists it until the operation has ended.
 template <class... Args>
-struct shared_end {
+struct shared_end final : unawaited_operation {
     shared_end(std::shared_ptr<driver> of, ended_listener* listener) noexcept : by(std::move(of)), waiter(listener) {}
+    shared_end(const shared_end&) = delete;
+    shared_end& operator=(const shared_end&) = delete;
+    ~shared_end() { unlist(); }
+
+    /// What is in the cancellation slot belongs to the operation while that goes on, and may own the handler, and so this.
+    void let_go() noexcept override { signal.slot().clear(); }
+
+    void unlist() noexcept {
+        if (is_linked()) {
+            by->exclusively([this] { by->remove(*this); });
+        }
+    }
 
     const std::shared_ptr<driver> by;
     ended_listener* waiter;  // null once it was told, or is gone
@@ -63,7 +87,11 @@ public:
     void operator()(Args... args) {
         driver& by = *end_->by;
         by.exclusively([&] {
-            if (end_->waiter == nullptr) { return; }
+            if (end_->waiter == nullptr) {
+                end_->unlist();
+                end_->let_go();
+                return;
+            }
             end_->told.emplace(std::move(args)...);
             std::exchange(end_->waiter, nullptr)->on_end();
             by.schedule();
@@ -213,9 +241,14 @@ private:
 
     void abandon() noexcept {
         if (end_ == nullptr || std::exchange(end_->waiter, nullptr) == nullptr) { return; }
+        driver& by = *end_->by;
+        if (by.context_ends()) {
+            end_->let_go();  // nothing of Asio's is called any more
+            return;
+        }
+        by.add(*end_);
         // When everything is destroyed the operation's object may have gone before.
-        if (!end_->by->closed()) { end_->signal.emit(net::cancellation_type::all); }
-        end_->signal.slot().clear();  // which may own the handler, and that owns the signal
+        if (!by.closed()) { end_->signal.emit(net::cancellation_type::all); }
     }
 
     Initiation initiation_;

@@ -4,45 +4,46 @@
 // Shared by an `execution` and everything that was started on it. Threads: any thread may start something; the executor is
 // driven by the threads that run the Asio executor's context, one at a time.
 //
-// How it goes. A turn is a handler in the driver's strand: it polls the executor once. If there is more to do the next turn
-// is posted, behind what else the context has to do. If there is not, and the executor has work, the driver waits through
-// Asio for the executor's descriptor and for its next timer. If the executor has no work the driver waits for nothing: what
-// it has waited for is cancelled, so that it does not keep the context from ending.
+// How it goes. A round is a handler in the driver's strand. It makes a turn, which polls the executor once, and then calls
+// the handlers of what has ended in the turn. If there is more to do the next round is posted, behind what else the context
+// has to do; but a few turns that are short of packets follow each other in one round, because a post costs as much as
+// receiving twenty packets. If there is no more to do, and the executor has work, the driver waits through Asio for the
+// executor's descriptor and for its next timer. If the executor has no work the driver waits for nothing: what it has waited
+// for is cancelled, so that it does not keep the context from ending.
+//
+// What a handler begins that need not wait, a reception while packets are there, ends at once, and its handler is called
+// next in the same round, after the one that began it has returned. The packets of a turn's budget end this: the reception
+// that finds it spent waits for the next turn, which is posted.
 //
 // Locks. The strand lets one turn follow the other without blocking threads of the context. `mutex_` is for the others: a
 // thread outside the strand that closes the driver, or destroys a handle bound to its executor, waits until the turn under
 // way has ended. It is recursive, because what runs in a turn may do so too; a driver that is closed in its own turn is
 // cleared when that turn ends.
 //
-// Handlers of what has ended in a turn are dispatched after it, by the same handler of the strand.
-//
 // The end. close(), by the end of the `execution`: frames are destroyed, and the handlers of what was under way are told so.
 // end_with_context(): the same, but handlers are destroyed without a call, as Asio does with all others.
 #pragma once
 
 #include "fluxnet/runtime/asio/detail/codes.hpp"
+#include "fluxnet/runtime/asio/detail/context_waits.hpp"
+#include "fluxnet/runtime/asio/detail/driven.hpp"
 #include "fluxnet/runtime/asio/detail/driver_service.hpp"
+#include "fluxnet/runtime/asio/detail/turn_lock.hpp"
+#include "fluxnet/runtime/core/detail/turn.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
-#include "fluxnet/runtime/core/services.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/reactor/reactor.hpp"
-#include "fluxnet/xsk/base/detail/above_streams.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/execution/context.hpp>
 #include <boost/asio/execution_context.hpp>
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/query.hpp>
-#include <boost/asio/strand.hpp>
-#include <boost/asio/wait_traits.hpp>
 #include <boost/intrusive/list.hpp>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -52,54 +53,18 @@
 #include <thread>
 #include <utility>
 
-#include <sys/epoll.h>
-#include <unistd.h>
-
 namespace fluxnet::asio::detail {
 
-class driver;
-
-/// By which a task finds the driver of the executor that it runs on.
-class driver_link final : public fluxnet::service {
+class driver final : public context_member,
+                     public std::enable_shared_from_this<driver>,
+                     private fluxnet::detail::turn_handler {
 public:
-    explicit driver_link(executor&) noexcept {}
-    driver* by = nullptr;  // null: somebody else drives the executor
-};
+    using strand_type = context_waits::strand_type;
 
-/// An operation whose handler has to be told. Linked into one driver.
-class ended_operation : public boost::intrusive::list_base_hook<> {
-public:
-    /// Tells the handler. Destroys the operation, whatever the handler throws.
-    virtual void send_off() = 0;
-
-    /// Destroys the operation and its handler.
-    virtual void drop() noexcept = 0;
-
-protected:
-    ended_operation() = default;
-    ended_operation(const ended_operation&) = delete;
-    ended_operation& operator=(const ended_operation&) = delete;
-    ~ended_operation() = default;
-};
-
-/// Something that has still to be done though no task waits for it. Linked into one driver while turns are excluded.
-class rest_of_work : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
-public:
-    [[nodiscard]] virtual bool unfinished() noexcept = 0;
-
-protected:
-    rest_of_work() = default;
-    rest_of_work(rest_of_work&&) noexcept : list_base_hook() {}
-    rest_of_work& operator=(rest_of_work&&) noexcept { return *this; }
-    ~rest_of_work() = default;
-};
-
-class driver final : public context_member, public std::enable_shared_from_this<driver> {
-public:
-    using strand_type = net::strand<net::any_io_executor>;
-
-    driver(const net::any_io_executor& on, reactor_kind kind) : loop_({}, kind, reactor_threads::changing), parts_(on) {
+    driver(const net::any_io_executor& on, reactor_kind kind)
+        : loop_({}, kind, reactor_threads::changing), waits_(on), context_(io_context_of(on)) {
         loop_.use_service<driver_link>().by = this;
+        fluxnet::detail::inside(loop_).add_handler(*this);
     }
     driver(const driver&) = delete;
     driver& operator=(const driver&) = delete;
@@ -121,7 +86,7 @@ public:
     [[nodiscard]] executor& loop() noexcept { return loop_; }
 
     /// Where turns are made. Valid while the context is.
-    [[nodiscard]] const strand_type& strand() const noexcept { return parts_->strand; }
+    [[nodiscard]] const strand_type& strand() const noexcept { return waits_->strand(); }
 
     /// Has a turn made soon. Any thread.
     void schedule() {
@@ -129,24 +94,56 @@ public:
         net::post(strand(), [self = shared_from_this()] { self->make_due_turn(); });
     }
 
-    /// Spawns `work`; destroys it instead when the driver was closed. In the strand.
-    void start(task<void> work, const std::source_location& where) {
+    /// Tells whether the calling thread is in the strand, where operations may begin. While the context is there.
+    [[nodiscard]] bool is_here() const noexcept {
+        return round_on_.load(std::memory_order_relaxed) == std::this_thread::get_id() ||
+               waits_->strand().running_in_this_thread();
+    }
+
+    /// Begins an operation: one that ends `at_once` or waits in the turn that was made last, if its budget allows, or in the
+    /// next. Gives it up when the driver was closed. In the strand.
+    void begin(driven_operation& one, bool at_once) {
         const std::lock_guard lock(mutex_);
-        if (closed_) { return; }
+        if (closed_) {
+            one.give_up();
+            return;
+        }
         loop_.after_sleep();  // else the executor would be woken by a system call
-        loop_.spawn(std::move(work), where);
-        schedule();
+        undecided_ = in_round_;
+        if (at_once && in_round_ && !in_turn_ && context_ != nullptr && !loop_.stopped() && one.may_end_now()) {
+            bool ended = false;
+            loop_.visited([&] { ended = one.ends_at_once(); });
+            if (ended) {
+                ended_.push_back(one);
+                return;
+            }
+        }
+        if (at_once) {
+            begun_.push_back(one);
+        } else {
+            spawn(one);
+        }
+        if (in_round_) {
+            turn_wanted_ = true;
+        } else {
+            if (at_once) { one.keep_context(); }
+            schedule();
+        }
     }
 
     /// Has the handler of `one` told: after the turn, if one is under way. Any thread.
-    void end(ended_operation& one) {
+    void end(driven_operation& one) {
         const std::lock_guard lock(mutex_);
         ended_.push_back(one);
-        if (!in_turn_) { post_sending(); }
+        if (!in_round_) { post_sending(); }
     }
 
     /// Looks at `one` before it lets the context end. While turns are excluded.
     void add(rest_of_work& one) noexcept { rests_.push_back(one); }
+
+    /// Has `one` let go when the context ends. While turns are excluded, as remove().
+    void add(unawaited_operation& one) noexcept { unawaited_.push_back(one); }
+    void remove(unawaited_operation& one) noexcept { unawaited_.erase(unawaited_.iterator_to(one)); }
 
     /// Calls `function` while no other thread makes a turn.
     template <class F>
@@ -169,14 +166,6 @@ public:
     [[nodiscard]] bool context_ends() const noexcept { return context_ends_; }
 
 private:
-    /// What belongs to the context, and must go before it.
-    struct parts {
-        explicit parts(const net::any_io_executor& on) : strand(on), descriptor(strand), timer(strand) {}
-        strand_type strand;
-        net::posix::basic_stream_descriptor<strand_type> descriptor;
-        net::basic_waitable_timer<std::chrono::steady_clock, net::wait_traits<std::chrono::steady_clock>, strand_type> timer;
-    };
-
     /// Holds the mutex for somebody who may be outside the strand. Turns that follow each other would hardly let go of it.
     class outsider {
     public:
@@ -203,41 +192,36 @@ private:
         context_ends_ = true;
         closed_ = true;
         clear();
-        while (!ended_.empty()) { take_ended()->drop(); }
-        parts_.reset();
+        while (!ended_.empty()) {
+            driven_operation& first = ended_.front();
+            ended_.pop_front();
+            first.drop();
+        }
+        while (!unawaited_.empty()) {
+            unawaited_operation& first = unawaited_.front();
+            unawaited_.pop_front();
+            first.let_go();
+        }
+        waits_.reset();
     }
 
-    void make_due_turn() {
-        if (turn_due_.load(std::memory_order_acquire)) { turn(); }
-    }
-
-    // Handlers are told after the turn, outside the mutex: they may be called at once, and do what they like.
-
-    void turn() {
-        const later rest(*this);
-        make_turn();
-        send_off();
-    }
-
-    void send_off() {
-        while (ended_operation* const one = take_ended()) { one->send_off(); }
-    }
-
-    void post_sending() {
-        net::post(strand(), [self = shared_from_this()] {
-            const later rest(*self);
-            self->send_off();
-        });
-    }
-
-    /// Has those handlers told later that an exception of another one has left.
-    class later {
+    /// A round under way. Has those handlers told later that an exception of another one has left, or the end of the
+    /// context's run.
+    class round {
     public:
-        explicit later(driver& of) noexcept : of_(of) {}
-        later(const later&) = delete;
-        later& operator=(const later&) = delete;
-        ~later() {
+        explicit round(driver& of) noexcept : of_(of) {
             const std::lock_guard lock(of_.mutex_);
+            of_.in_round_ = true;
+            of_.round_on_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+        }
+        round(const round&) = delete;
+        round& operator=(const round&) = delete;
+        ~round() {
+            const std::lock_guard lock(of_.mutex_);
+            of_.round_on_.store(std::thread::id(), std::memory_order_relaxed);
+            of_.in_round_ = false;
+            const bool wanted = std::exchange(of_.turn_wanted_, false);
+            if (std::exchange(of_.undecided_, false) || wanted) { of_.schedule(); }
             if (!of_.ended_.empty()) { of_.post_sending(); }
         }
 
@@ -245,146 +229,189 @@ private:
         driver& of_;
     };
 
-    [[nodiscard]] ended_operation* take_ended() noexcept {
+    void spawn(driven_operation& one) {
+        one.keep_context();
+        std::source_location where;
+        task<void> work = one.carry_out(where);
+        loop_.spawn(std::move(work), where);
+    }
+
+    // What has begun since the last turn ends in this one if it need not wait, else a task waits for it. It may end at the
+    // end of the turn, or in the last look, which there is unless another turn follows anyway.
+
+    void end_turn() noexcept override { begin_rest(fluxnet::detail::inside(loop_).has_ready()); }
+    void last_look() noexcept override { begin_rest(true); }
+    void before_sleep() noexcept override {}
+    void after_sleep() noexcept override {}
+    void end_run() noexcept override {}
+
+    /// Begins what has not begun: what would have to wait only if it `may_wait`.
+    void begin_rest(bool may_wait) noexcept {
+        for (auto each = begun_.begin(); each != begun_.end();) {
+            driven_operation& one = *each;
+            const bool ended = one.may_end_now() && one.ends_at_once();
+            if (!ended && !may_wait) {
+                ++each;
+                continue;
+            }
+            each = begun_.erase(each);
+            if (ended) {
+                ended_.push_back(one);
+                continue;
+            }
+            try {
+                spawn(one);
+            } catch (...) {}  // there is no memory for a task: it has been given up
+        }
+    }
+
+    void make_due_turn() {
+        if (turn_due_.load(std::memory_order_acquire)) { make_round(true); }
+    }
+
+    // Handlers are told after the turn, outside the mutex: they may be called at once, and do what they like.
+
+    /// Makes turns, the first one if there is to be a `turn`, and tells handlers.
+    void make_round(bool turn) {
+        const round here(*this);
+        const std::uint64_t resumed = loop_.resumptions();
+        for (unsigned left = turns_a_round;; --left) {
+            const bool again = turn && make_turn();
+            send_off();
+            if (!fluxnet::detail::inside(loop_).has_packet_budget()) { left -= std::min(left, turns_of_many_packets) - 1; }
+            const bool may = left > 1 && loop_.resumptions() - resumed < resumptions_a_round;
+            if (!goes_on(again, may)) { return; }
+            turn = true;
+        }
+    }
+
+    /// Tells handlers, but not those behind one that stopped the context.
+    void send_off() {
+        for (unsigned told = 0;; ++told) {
+            driven_operation* const one = take_ended(told);
+            if (one == nullptr) { return; }
+            one->send_off();
+        }
+    }
+
+    void post_sending() {
+        net::post(strand(), [self = shared_from_this()] { self->make_round(false); });
+    }
+
+    /// The next one to be told in this round, after so many others.
+    [[nodiscard]] driven_operation* take_ended(unsigned told) noexcept {
         const std::lock_guard lock(mutex_);
-        if (ended_.empty()) { return nullptr; }
-        ended_operation& first = ended_.front();
+        if (ended_.empty() || told == handlers_a_round) { return nullptr; }
+        if (told != 0 && context_ != nullptr && context_->stopped()) { return nullptr; }
+        driven_operation& first = ended_.front();
         ended_.pop_front();
         return &first;
     }
 
-    void make_turn() {
+    /// Makes a turn, and returns whether another one is to follow.
+    bool make_turn() {
         while (outsiders_.load(std::memory_order_relaxed) != 0) { std::this_thread::yield(); }
         const std::lock_guard lock(mutex_);
         turn_due_.exchange(false, std::memory_order_acq_rel);
-        if (closed_) { return; }
-        bool again = true;
+        if (closed_) { return false; }
+        undecided_ = true;
         in_turn_ = true;
-        try {
-            again = loop_.poll();
-        } catch (...) {
-            end_turn(true);
-            throw;  // what left a task leaves the context's run(), as it leaves the executor's
-        }
-        end_turn(again);
+        const struct over {
+            driver& of;
+            ~over() {
+                of.in_turn_ = false;
+                if (of.closed_) { of.clear(); }
+            }
+        } end_of_turn{*this};
+        return loop_.poll();  // what leaves a task leaves the context's run(), as it leaves the executor's
     }
 
-    void end_turn(bool again) {
-        in_turn_ = false;
-        if (closed_) {
-            clear();
-        } else if (loop_.stopped()) {
+    /// Decides what comes after a turn, if one was made, and the handlers. Returns whether the round goes on with a turn,
+    /// which it `may`.
+    bool goes_on(bool again, bool may) {
+        const std::lock_guard lock(mutex_);
+        again = std::exchange(turn_wanted_, false) || again;
+        const bool undecided = std::exchange(undecided_, false);
+        if (closed_ || !(undecided || again)) { return false; }
+        if (loop_.stopped()) {
+            for (driven_operation& each : begun_) { each.keep_context(); }
             rest();
         } else if (again) {
+            if (may && ended_.empty() && context_ != nullptr && !context_->stopped()) { return true; }
             schedule();
+        } else if (turn_due_.load(std::memory_order_acquire)) {
+            return false;
         } else if (!has_work()) {
             rest();
         } else if (const auto plan = loop_.prepare_sleep()) {
-            await_descriptor(plan->fd);
-            await_time(plan->deadline);
+            await(*plan);
         } else {
             schedule();
         }
+        return false;
     }
 
     [[nodiscard]] bool has_work() noexcept {
         return loop_.has_work() || std::ranges::any_of(rests_, [](rest_of_work& each) { return each.unfinished(); });
     }
 
-    // Waits have numbers: a handler with another one than the present has been cancelled, or was too late to be.
-
-    void await_descriptor(int fd) {
-        if (!parts_->descriptor.is_open()) { watch(fd); }
-        if (descriptor_wait_ != 0) { return; }
-        descriptor_wait_ = ++last_wait_;
-        parts_->descriptor.async_wait(
-            net::posix::descriptor_base::wait_read,
-            [self = shared_from_this(), number = descriptor_wait_](const boost::system::error_code&) {
-                if (self->ends(self->descriptor_wait_, number)) { self->turn(); }
-            });
+    /// The context of `on`, when it is an io_context: only of one can be told whether it was stopped.
+    [[nodiscard]] static net::io_context* io_context_of(const net::any_io_executor& on) noexcept {
+        const auto* const found = on.target<net::io_context::executor_type>();
+        return found == nullptr ? nullptr : &found->context();
     }
 
-    void await_time(const std::optional<std::chrono::steady_clock::time_point>& deadline) {
-        if (!deadline) {
-            stop_timer();
-            return;
-        }
-        if (timer_wait_ != 0 && parts_->timer.expiry() == *deadline) { return; }
-        timer_wait_ = ++last_wait_;
-        parts_->timer.expires_at(*deadline);  // cancels the wait before
-        parts_->timer.async_wait([self = shared_from_this(), number = timer_wait_](const boost::system::error_code&) {
-            if (self->ends(self->timer_wait_, number)) { self->turn(); }
+    /// Waits for what `plan` names, through Asio.
+    void await(const sleep_plan& plan) {
+        waits_->begin(plan, [this](auto wait, std::uint64_t number) {
+            return [self = shared_from_this(), wait, number](const boost::system::error_code&) {
+                {
+                    const std::lock_guard lock(self->mutex_);
+                    if (!self->waits_->ends(wait, number)) { return; }
+                }
+                self->make_round(true);
+            };
         });
-    }
-
-    /// Tells whether the wait with this number has just ended.
-    [[nodiscard]] bool ends(std::uint64_t& present, std::uint64_t number) noexcept {
-        const std::lock_guard lock(mutex_);
-        if (present != number) { return false; }
-        present = 0;
-        return true;
-    }
-
-    /// Has Asio know an epoll that is readable when `fd` is. Asio makes what it waits for non-blocking, and the executor's
-    /// descriptor has to stay a blocking one.
-    void watch(int fd) {
-        boost::system::error_code refused;
-        const int made = fluxnet::detail::above_streams(::epoll_create1(EPOLL_CLOEXEC));
-        epoll_event event{};
-        event.events = EPOLLIN;
-        if (made < 0 || ::epoll_ctl(made, EPOLL_CTL_ADD, fd, &event) != 0) {
-            refused.assign(errno, boost::system::system_category());
-        } else {
-            parts_->descriptor.assign(made, refused);
-        }
-        if (!refused) { return; }
-        if (made >= 0) { ::close(made); }
-        throw std::system_error(static_cast<std::error_code>(refused), "watch an executor's descriptor");
-    }
-
-    void stop_timer() noexcept {
-        if (std::exchange(timer_wait_, 0) != 0) { parts_->timer.cancel(); }
     }
 
     /// Waits for nothing.
     void rest() noexcept {
-        if (!parts_) { return; }
-        stop_timer();
-        boost::system::error_code ignored;
-        if (std::exchange(descriptor_wait_, 0) != 0) { parts_->descriptor.cancel(ignored); }
+        if (waits_) { waits_->cancel(); }
     }
 
     void clear() noexcept {
         rest();
+        while (!begun_.empty()) {
+            driven_operation& first = begun_.front();
+            begun_.pop_front();
+            first.give_up();
+        }
         loop_.discard_tasks();
     }
 
-    executor loop_;
-    std::recursive_mutex mutex_;  // guards the rest, but for what may be read at any time:
+    static constexpr unsigned turns_a_round = 8;
+    static constexpr unsigned turns_of_many_packets = 2;  // for which one counts that has spent its budget of packets
+    static constexpr unsigned resumptions_a_round = 64;   // before the last of these turns
+    static constexpr unsigned handlers_a_round = 256;     // told after one turn
+
+    driven_executor loop_;
+    turn_lock mutex_;  // guards the rest, but for what may be read at any time:
     std::atomic<bool> turn_due_ = false;
     std::atomic<unsigned> outsiders_ = 0;  // that hold the mutex or wait for it
-    std::optional<parts> parts_;           // nothing once the context has gone
+    std::optional<context_waits> waits_;   // nothing once the context has gone
     driver_service* service_ = nullptr;
-    boost::intrusive::list<ended_operation> ended_;
+    boost::intrusive::list<driven_operation, boost::intrusive::constant_time_size<false>> begun_;
+    boost::intrusive::list<driven_operation, boost::intrusive::constant_time_size<false>> ended_;
+    boost::intrusive::list<unawaited_operation, boost::intrusive::constant_time_size<false>> unawaited_;
     boost::intrusive::list<rest_of_work, boost::intrusive::constant_time_size<false>> rests_;
-    std::uint64_t last_wait_ = 0;
-    std::uint64_t descriptor_wait_ = 0;  // 0: the descriptor is not awaited
-    std::uint64_t timer_wait_ = 0;       // likewise
+    net::io_context* const context_;  // null: it is something else, and may be stopped without a sign
+    std::atomic<std::thread::id> round_on_ = std::thread::id();
+    bool in_round_ = false;
     bool in_turn_ = false;
+    bool turn_wanted_ = false;  // by something that began in this round
+    bool undecided_ = false;    // what is to follow the last turn
     bool closed_ = false;
     bool context_ends_ = false;
 };
-
-/// The driver of the executor that the calling thread drives. Throws std::system_error: no_executor, wrong_executor.
-[[nodiscard]] inline driver& driver_here() {
-    executor* const here = executor::current();
-    if (here == nullptr) { fluxnet::detail::throw_no_executor(); }
-    driver* const by = here->use_service<driver_link>().by;
-    if (by == nullptr) {
-        throw std::system_error(make_error_code(errc::wrong_executor),
-                                "await an operation of Boost.Asio on an executor that no fluxnet::asio::execution drives");
-    }
-    return *by;
-}
 
 }  // namespace fluxnet::asio::detail

@@ -6,9 +6,10 @@
 // before its end the handler is told so, and when the context goes the handler is destroyed without a call.
 //
 // What Asio asks of an operation, and where it is done:
-//   The operation starts in the strand, and its handler is dispatched there after the turn in which it ended: never inside
-//   the initiating function, inside emit(), or inside a turn of the executor.
-//   Two guards keep the contexts of the I/O object's executor and of the handler's from running out of work.
+//   The operation starts in the strand, and its handler is dispatched there after the turn in which it ended, or after the
+//   handler that began it: never inside the initiating function, inside emit(), or inside a turn of the executor. A handler
+//   that names no executor is called there, for the strand lies on the I/O object's.
+//   Guards keep the contexts of the I/O object's executor and of the handler's from running out of work.
 //   The operation's memory goes back before the handler is dispatched. The memory by which the handler travels comes from
 //   the same allocator and goes back before the call. The cancellation slot is touched only in the initiating function. What
 //   it keeps there is a stop_source, which any thread may use, and nothing of the operation: a late emit() finds that nobody
@@ -31,6 +32,7 @@
 #include <boost/asio/prefer.hpp>
 #include <boost/asio/recycling_allocator.hpp>
 
+#include <concepts>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -64,6 +66,43 @@ template <class E>
 template <class E>
 using work_at = decltype(tracked(std::declval<const E&>()));
 
+struct nowhere {};
+
+/// Tells whether handlers of this type leave it to the I/O object on which executor they are called.
+template <class Handler>
+inline constexpr bool names_no_executor = std::is_same_v<net::associated_executor_t<Handler, nowhere>, nowhere>;
+
+/// Where a handler is to be called that names an executor, whose context has work until then.
+template <class Handler, class IoExecutor>
+class destination {
+public:
+    destination(const Handler& handler, const IoExecutor& io)
+        : on_(net::get_associated_executor(handler, io)), guard_(tracked(on_)) {}
+
+    template <class Completion>
+    void dispatch(Completion&& what) const {
+        net::dispatch(on_, std::forward<Completion>(what));
+    }
+
+private:
+    using executor = net::associated_executor_t<Handler, IoExecutor>;
+
+    executor on_;
+    work_at<executor> guard_;
+};
+
+/// Here, in the strand.
+template <class Handler, class IoExecutor>
+requires(names_no_executor<Handler>) class destination<Handler, IoExecutor> {
+public:
+    destination(const Handler&, const IoExecutor&) noexcept {}
+
+    template <class Completion>
+    void dispatch(Completion&& what) const {
+        std::forward<Completion>(what)();
+    }
+};
+
 /// A handler on its way, with what it is to be told.
 template <class Handler, class Arguments>
 class completion {
@@ -96,37 +135,71 @@ private:
     std::stop_source stop_;
 };
 
+/// Of a function object that returns what is to be awaited: an awaiter that was asked once, and is not ready, may be dropped
+/// and another one awaited instead; and it says whether it is worth to ask.
+template <class Work>
+concept ends_at_once_or_waits = requires(const Work& work) {
+    { work.may_end_now() } noexcept -> std::same_as<bool>;
+};
+
 /// `Work`: a function object that returns what is to be awaited. `Told`: how its end is told (see told.hpp).
 template <class Handler, class IoExecutor, class Told, class Work>
-class pending final : public ended_operation {
+class pending final : public driven_operation {
 public:
     using awaited = std::invoke_result_t<Work&>;
     using value_type = fluxnet::detail::awaited_value<awaited>;
     using arguments = typename Told::arguments;
 
     struct giving_up {
-        void operator()(pending* one) const noexcept { give_up(one); }
+        void operator()(pending* one) const noexcept { one->give_up(); }
     };
     using owner = std::unique_ptr<pending, giving_up>;
 
     template <class H>
-    [[nodiscard]] static owner make(std::shared_ptr<driver> by, const IoExecutor& on, H&& handler, Work&& work) {
+    [[nodiscard]] static owner make(const std::shared_ptr<driver>& by, const IoExecutor& on, H&& handler, Work&& work,
+                                    const std::source_location& where) {
         memory from(allocator_of(handler));
         pending* const place = memory_traits::allocate(from, 1);
         try {
             return owner(::new (static_cast<void*>(place))
-                             pending(std::move(by), on, std::forward<H>(handler), std::move(work)));
+                             pending(by, on, std::forward<H>(handler), std::move(work), where));
         } catch (...) {
             memory_traits::deallocate(from, place, 1);
             throw;
         }
     }
 
-    [[nodiscard]] std::shared_ptr<driver> by() const noexcept { return by_; }
+    [[nodiscard]] const std::shared_ptr<driver>& by() const noexcept { return by_; }
     [[nodiscard]] const std::optional<std::stop_source>& stop() const noexcept { return stop_; }
 
     /// What is to be awaited.
     [[nodiscard]] awaited begin() { return work_(); }
+
+    void keep_context() override {
+        if (!io_guard_) { io_guard_.emplace(tracked(on_)); }
+    }
+
+    [[nodiscard]] bool may_end_now() noexcept override {
+        if constexpr (ends_at_once_or_waits<Work>) {
+            return work_.may_end_now();
+        } else {
+            return false;
+        }
+    }
+
+    [[nodiscard]] bool ends_at_once() noexcept override {
+        if constexpr (ends_at_once_or_waits<Work>) {
+            if (stop_ && stop_->stop_requested()) { return false; }
+            try {
+                auto work = work_();
+                if (!work.await_ready()) { return false; }
+                ended_.emplace(Told::of(std::optional<value_type>(work.await_resume()), nullptr));
+                return true;
+            } catch (...) { return false; }  // as its coroutine will say
+        } else {
+            return false;
+        }
+    }
 
     /// Has the handler told. `value` is empty when there is a failure.
     static void complete(owner one, std::optional<fluxnet::detail::value_of<value_type>>&& value,
@@ -139,12 +212,11 @@ public:
 private:
     using memory = typename std::allocator_traits<handler_allocator<Handler>>::template rebind_alloc<pending>;
     using memory_traits = std::allocator_traits<memory>;
-    using handler_executor = net::associated_executor_t<Handler, IoExecutor>;
 
     template <class H>
-    pending(std::shared_ptr<driver> by, const IoExecutor& on, H&& handler, Work&& work)
-        : by_(std::move(by)), handler_(std::forward<H>(handler)), handler_on_(net::get_associated_executor(handler_, on)),
-          io_guard_(tracked(on)), handler_guard_(tracked(handler_on_)), work_(std::move(work)) {
+    pending(const std::shared_ptr<driver>& by, const IoExecutor& on, H&& handler, Work&& work,
+            const std::source_location& where)
+        : by_(by), handler_(std::forward<H>(handler)), on_(on), to_(handler_, on), work_(std::move(work)), where_(where) {
         auto slot = net::get_associated_cancellation_slot(handler_);
         if (slot.is_connected()) { slot.template emplace<canceller>(Told::cancelled_by, stop_.emplace()); }
     }
@@ -153,22 +225,50 @@ private:
         memory to(allocator_of(handler_));
         Handler handler(std::move(handler_));
         arguments ended(std::move(*ended_));
-        const handler_executor handler_on(std::move(handler_on_));
-        const work_at<IoExecutor> io_guard(std::move(io_guard_));
-        const work_at<handler_executor> handler_guard(std::move(handler_guard_));
+        const destination<Handler, IoExecutor> there(std::move(to_));
+        const std::optional<work_at<IoExecutor>> io_guard(std::move(io_guard_));
         destroy(this, to);
-        net::dispatch(handler_on, completion<Handler, arguments>(std::move(handler), std::move(ended)));
+        there.dispatch(completion<Handler, arguments>(std::move(handler), std::move(ended)));
     }
 
-    static void give_up(pending* one) noexcept {
-        const std::shared_ptr<driver> by = one->by_;
+    [[nodiscard]] task<void> carry_out(std::source_location& where) override {
+        where = where_;
+        return carry_out_alone(owner(this));
+    }
+
+    /// The coroutine of an operation.
+    static task<void> carry_out_alone(owner one) {
+        std::optional<fluxnet::detail::value_of<value_type>> value;
+        std::exception_ptr failure;
+        try {
+            auto work = one->begin();
+            if (one->stop()) {
+                stoppable_work<value_type> stoppable(*one->stop(), fluxnet::detail::there_and_back<decltype(work)&>(work));
+                if constexpr (std::is_void_v<value_type>) {
+                    co_await stoppable;
+                    value.emplace();
+                } else {
+                    value.emplace(co_await stoppable);
+                }
+            } else if constexpr (std::is_void_v<value_type>) {
+                co_await work;
+                value.emplace();
+            } else {
+                value.emplace(co_await work);
+            }
+        } catch (...) { failure = std::current_exception(); }
+        complete(std::move(one), std::move(value), std::move(failure));
+    }
+
+    void give_up() noexcept override {
+        const std::shared_ptr<driver> by = by_;
         if (by->context_ends()) {
-            one->drop();
+            drop();
             return;
         }
         try {
-            one->ended_.emplace(Told::closed());
-            by->end(*one);
+            ended_.emplace(Told::closed());
+            by->end(*this);
         } catch (...) {}  // there is no memory to post by: a later turn sends it off
     }
 
@@ -182,41 +282,16 @@ private:
         memory_traits::deallocate(to, one, 1);
     }
 
-    std::shared_ptr<driver> by_;
+    const std::shared_ptr<driver> by_;
     Handler handler_;
-    handler_executor handler_on_;
-    work_at<IoExecutor> io_guard_;
-    work_at<handler_executor> handler_guard_;
+    const IoExecutor on_;
+    [[no_unique_address]] destination<Handler, IoExecutor> to_;
+    std::optional<work_at<IoExecutor>> io_guard_;
     Work work_;
+    const std::source_location where_;
     std::optional<arguments> ended_;
     std::optional<std::stop_source> stop_;  // when the handler has a cancellation slot
 };
-
-/// The coroutine of an operation.
-template <class Operation>
-task<void> carry_out(typename Operation::owner one) {
-    using value_type = typename Operation::value_type;
-    std::optional<fluxnet::detail::value_of<value_type>> value;
-    std::exception_ptr failure;
-    try {
-        auto work = one->begin();
-        if (one->stop()) {
-            stoppable_work<value_type> stoppable(*one->stop(), fluxnet::detail::there_and_back<decltype(work)&>(work));
-            if constexpr (std::is_void_v<value_type>) {
-                co_await stoppable;
-                value.emplace();
-            } else {
-                value.emplace(co_await stoppable);
-            }
-        } else if constexpr (std::is_void_v<value_type>) {
-            co_await work;
-            value.emplace();
-        } else {
-            value.emplace(co_await work);
-        }
-    } catch (...) { failure = std::current_exception(); }
-    Operation::complete(std::move(one), std::move(value), std::move(failure));
-}
 
 /// What an initiating function gives to boost::asio::async_initiate().
 template <class Told, class Work, class IoExecutor>
@@ -232,10 +307,15 @@ public:
     template <class Handler>
     void operator()(Handler&& handler, Work work) const {
         using operation = pending<std::decay_t<Handler>, IoExecutor, Told, Work>;
-        auto one = operation::make(by_, on_, std::forward<Handler>(handler), std::move(work));
-        net::dispatch(by_->strand(), [one = std::move(one), where = where_]() mutable {
+        auto one = operation::make(by_, on_, std::forward<Handler>(handler), std::move(work), where_);
+        if (by_->is_here()) {
+            by_->begin(*one.release(), ends_at_once_or_waits<Work>);
+            return;
+        }
+        one->keep_context();
+        net::dispatch(by_->strand(), [one = std::move(one)]() mutable {
             const std::shared_ptr<driver> by = one->by();
-            by->start(carry_out<operation>(std::move(one)), where);
+            by->begin(*one.release(), ends_at_once_or_waits<Work>);
         });
     }
 

@@ -114,22 +114,6 @@ TEST_CASE("async_wait ends when packets can be received and takes none") {
     CHECK(end.n == 1);
 }
 
-TEST_CASE("an io_context with a bound port is not woken while nothing arrives, and ends when nothing is awaited") {
-    asio_port one;
-    run_all(*one.context);
-    std::array<packet, 8> batch;
-    transfer_end::record end;
-    one.port.async_receive(batch, transfer_end{&end});
-    run_ready(*one.context);
-    const std::uint64_t turns = one.on.loop().turns();
-    one.context->restart();
-    CHECK(one.context->run_for(300ms) == 0);
-    CHECK(one.on.loop().turns() == turns);
-    one.arrive(1);
-    run_all(*one.context);
-    CHECK(end.calls == 1);
-}
-
 TEST_CASE("a second reception of a port is refused and the first one receives") {
     asio_port one;
     std::array<packet, 8> batch;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `every_cell<Row>()`: an asynchronous function of fluxnet::asio with every completion token and every way to be told.
+// `FLUXNET_TOKEN_ROW(function, row)`: an asynchronous function of fluxnet::asio with every completion token and every way to
+// be told.
 //
-// A row is a function: a class template over what a cell works with, whose start() begins it. A column is a way; each cell
-// is a world of its own.
+// A row is a function: a class template over what a cell works with. It is made ready to end by itself, if it `ends`, and
+// its start() begins it. `can_wait` tells whether it can be made to wait, `tells_code` whether its handler is told an
+// error_code. A column is a way; each cell is a world of its own.
 #pragma once
 
 #include "fluxnet/asio.hpp"
@@ -10,6 +12,7 @@
 #include "fluxnet/runtime/sockets/unix_stream.hpp"
 #include "tests/runtime/asio/asio_port.hpp"
 #include "tests/runtime/asio/asio_tests.hpp"
+#include "tests/runtime/asio/token_table.hpp"
 
 #include <doctest/doctest.h>
 #include <boost/asio/as_tuple.hpp>
@@ -146,6 +149,7 @@ void by_use_future() {
     World in;
     Row<World> row(in, true);
     auto later = row.start(net::use_future);
+    CHECK(later.wait_for(0s) == std::future_status::timeout);
     run_all(*in.context);
     REQUIRE(later.wait_for(0s) == std::future_status::ready);
     CHECK_NOTHROW(static_cast<void>(later.get()));
@@ -194,8 +198,10 @@ void by_redirect_error() {
     int calls = 0;
     boost::system::error_code code = net::error::fault;
     row.start(net::redirect_error([&](const auto&...) { ++calls; }, code));
+    CHECK(calls == 0);
     run_all(*in.context);
     CHECK(calls == 1);
+    CHECK(!code == Row<World>::tells_code);
 }
 
 template <template <class> class Row, class World>
@@ -232,20 +238,65 @@ void in_thread_pool() {
 
 template <template <class> class Row, class World>
 void with_allocator() {
+    for (const bool bound : {false, true}) {
+        CAPTURE(bound);
+        World in;
+        Row<World> row(in, true);
+        told_well told;
+        std::atomic<std::ptrdiff_t> alive = 0;
+        std::atomic<std::ptrdiff_t> asked = 0;
+        auto handler = net::bind_allocator(counting_allocator<char>(alive, asked), [&](const auto&... args) {
+            CHECK(alive == 0);
+            told(args...);
+        });
+        if (bound) {
+            row.start(net::bind_executor(in.context->get_executor(), std::move(handler)));
+        } else {
+            row.start(std::move(handler));
+        }
+        CHECK(alive > 0);
+        run_all(*in.context);
+        CHECK(asked >= 1);
+        CHECK(told.calls == 1);
+    }
+}
+
+/// The handler of one begins the next, inside of which that does not complete either.
+template <template <class> class Row, class World>
+class chain {
+public:
+    explicit chain(World& in) : in_(in) {}
+
+    void begin() {
+        const auto after = std::move(row_);
+        row_ = std::make_unique<Row<World>>(in_, true);
+        inside_ = true;
+        row_->start(net::bind_allocator(counting_allocator<char>(alive_, asked_), [this](const auto&... args) {
+            CHECK(alive_ == 0);
+            CHECK_FALSE(inside_);
+            told_(args...);
+            if (told_.calls < 5) { begin(); }
+        }));
+        inside_ = false;
+    }
+    [[nodiscard]] int calls() const { return told_.calls; }
+
+private:
+    World& in_;
+    std::unique_ptr<Row<World>> row_;
+    told_well told_;
+    std::atomic<std::ptrdiff_t> alive_ = 0;
+    std::atomic<std::ptrdiff_t> asked_ = 0;
+    bool inside_ = false;
+};
+
+template <template <class> class Row, class World>
+void in_chain() {
     World in;
-    Row<World> row(in, true);
-    told_well told;
-    std::atomic<std::ptrdiff_t> alive = 0;
-    std::atomic<std::ptrdiff_t> asked = 0;
-    row.start(net::bind_executor(in.context->get_executor(),
-                                 net::bind_allocator(counting_allocator<char>(alive, asked), [&](const auto&... args) {
-                                     CHECK(alive == 0);
-                                     told(args...);
-                                 })));
-    CHECK(alive > 0);
+    chain<Row, World> links(in);
+    links.begin();
     run_all(*in.context);
-    CHECK(asked >= 1);
-    CHECK(told.calls == 1);
+    CHECK(links.calls() == 5);
 }
 
 template <template <class> class Row, class World>
@@ -298,30 +349,66 @@ void context_destroyed() {
     }
 }
 
-/// Makes all cells of a row.
+/// The context goes after each number of handlers that it may have called before this one.
+template <template <class> class Row, class World>
+void context_destroyed_late() {
+    int told = 0;
+    for (int handlers = 0; told == 0 && handlers != 100; ++handlers) {
+        CAPTURE(handlers);
+        const auto kept = std::make_shared<int>();
+        World in;
+        Row<World> row(in, true);
+        row.start(net::bind_executor(net::make_strand(*in.context), [kept, &told](const auto&...) { ++told; }));
+        for (int i = 0; i != handlers && told == 0; ++i) { in.context->run_one(); }
+        in.context.reset();
+        CHECK(kept.use_count() == 1);
+    }
+    CHECK(told == 1);
+}
+
+/// All that depends on the executor, with that of an io_context itself instead of one that holds any.
 template <template <class> class Row>
-void every_cell() {
-    using any_world = cell_world<net::any_io_executor>;
-    by_callback<Row, any_world>();
-    by_callback_inside<Row, any_world>();
-    by_lvalue_handler<Row, any_world>();
-    by_use_awaitable<Row, any_world>();
-    by_use_future<Row, any_world>();
-    by_use_task<Row, any_world>();
-    by_deferred<Row, any_world>();
-    by_as_tuple<Row, any_world>();
-    by_redirect_error<Row, any_world>();
-    in_strand<Row, any_world>();
-    in_thread_pool<Row, any_world>();
-    with_allocator<Row, any_world>();
-    with_slot<Row, any_world>();
-    by_move_only_handler<Row, any_world>();
-    context_destroyed<Row, any_world>();
-    // The executor of an io_context itself instead of one that holds any.
-    using concrete_world = cell_world<net::io_context::executor_type>;
-    by_callback<Row, concrete_world>();
-    with_allocator<Row, concrete_world>();
-    with_slot<Row, concrete_world>();
+void with_concrete_executor() {
+    using world = cell_world<net::io_context::executor_type>;
+    by_callback<Row, world>();
+    with_allocator<Row, world>();
+    in_chain<Row, world>();
+    with_slot<Row, world>();
+    context_destroyed<Row, world>();
+}
+
+/// All cells of a row.
+template <template <class> class Row>
+std::vector<token_cell> cells_of() {
+    using world = cell_world<net::any_io_executor>;
+    const char* const no_slot = Row<world>::can_wait ? nullptr : "it never waits, so nothing is there to cancel";
+    return {
+        {"callback", by_callback<Row, world>},
+        {"callback, begun in the context, in the strand and in a task", by_callback_inside<Row, world>},
+        {"callback that begins the next one", in_chain<Row, world>},
+        {"handler that is an lvalue", by_lvalue_handler<Row, world>},
+        {"handler that can only be moved", by_move_only_handler<Row, world>},
+        {"use_awaitable", by_use_awaitable<Row, world>},
+        {"use_future", by_use_future<Row, world>},
+        {"deferred", by_deferred<Row, world>},
+        {"as_tuple", by_as_tuple<Row, world>},
+        {"redirect_error", by_redirect_error<Row, world>},
+        {"use_task", by_use_task<Row, world>},
+        {"bind_executor to a strand", in_strand<Row, world>},
+        {"bind_executor to a thread pool", in_thread_pool<Row, world>},
+        {"bind_allocator: none of its bytes alive in the handler", with_allocator<Row, world>},
+        {"bind_cancellation_slot", with_slot<Row, world>, no_slot},
+        {"io_context destroyed while it waits", context_destroyed<Row, world>},
+        {"io_context destroyed between any two handlers", context_destroyed_late<Row, world>},
+        {"io_context::executor_type in place of any_io_executor", with_concrete_executor<Row>},
+    };
 }
 
 }  // namespace fluxnet::test
+
+/// The cells of a row as one test case.
+#define FLUXNET_TOKEN_ROW(function, row)                                        \
+    static const fluxnet::test::token_row registered_##row{function};           \
+    TEST_CASE("token matrix: " function) {                                      \
+        fluxnet::test::run_token_row(function, fluxnet::test::cells_of<row>()); \
+    }

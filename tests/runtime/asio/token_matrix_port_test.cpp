@@ -9,12 +9,11 @@ using namespace fluxnet::test;
 
 namespace {
 
-// start() begins the function; `ends`: it is to end by itself.
-
 template <class World>
 class receives {
 public:
     static constexpr bool can_wait = true;
+    static constexpr bool tells_code = true;
     receives(World& in, bool ends) : in_(in) {
         if (ends) { REQUIRE(in_.kernel.deliver(numbered_frame(1))); }
     }
@@ -32,6 +31,7 @@ template <class World>
 class sends {
 public:
     static constexpr bool can_wait = true;
+    static constexpr bool tells_code = true;
     sends(World& in, bool ends) : in_(in), packets_(in.packets(ends ? 4 : 100)) { in_.kernel.hold_completions(!ends); }
     ~sends() {
         in_.kernel.hold_completions(false);
@@ -51,6 +51,7 @@ template <class World>
 class waits {
 public:
     static constexpr bool can_wait = true;
+    static constexpr bool tells_code = true;
     waits(World& in, bool ends) : in_(in) {
         if (ends) { REQUIRE(in_.kernel.deliver(numbered_frame(1))); }
     }
@@ -65,14 +66,6 @@ private:
 
 }  // namespace
 
-TEST_CASE("token matrix: port::async_receive") {
-    every_cell<receives>();
-}
-
-TEST_CASE("token matrix: port::async_send") {
-    every_cell<sends>();
-}
-
-TEST_CASE("token matrix: port::async_wait") {
-    every_cell<waits>();
-}
+FLUXNET_TOKEN_ROW("port::async_receive", receives)
+FLUXNET_TOKEN_ROW("port::async_send", sends)
+FLUXNET_TOKEN_ROW("port::async_wait", waits)

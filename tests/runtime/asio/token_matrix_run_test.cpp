@@ -9,12 +9,11 @@ using namespace fluxnet::test;
 
 namespace {
 
-// start() begins the function; `ends`: it is to end by itself.
-
 template <class World>
 class runs_for_value {
 public:
     static constexpr bool can_wait = true;
+    static constexpr bool tells_code = false;
     runs_for_value(World& in, bool ends) : in_(in), ends_(ends) {}
     template <class Token>
     auto start(Token&& token) {
@@ -34,6 +33,7 @@ template <class World>
 class runs_for_nothing {
 public:
     static constexpr bool can_wait = true;
+    static constexpr bool tells_code = false;
     runs_for_nothing(World& in, bool ends) : in_(in), ends_(ends) {}
     template <class Token>
     auto start(Token&& token) {
@@ -50,10 +50,5 @@ private:
 
 }  // namespace
 
-TEST_CASE("token matrix: async_run of a task with a value") {
-    every_cell<runs_for_value>();
-}
-
-TEST_CASE("token matrix: async_run of a task without one") {
-    every_cell<runs_for_nothing>();
-}
+FLUXNET_TOKEN_ROW("async_run, a task with a value", runs_for_value)
+FLUXNET_TOKEN_ROW("async_run, a task without one", runs_for_nothing)

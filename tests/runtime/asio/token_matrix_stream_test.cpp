@@ -11,12 +11,11 @@ using namespace fluxnet::test;
 
 namespace {
 
-// start() begins the function; `ends`: it is to end by itself.
-
 template <class World>
 class reads {
 public:
     static constexpr bool can_wait = true;
+    static constexpr bool tells_code = true;
     reads(World& in, bool ends) : in_(in), room_(8) {
         if (ends) { REQUIRE(::write(in_.far.next_layer().fd(), "abc", 3) == 3); }
     }
@@ -34,6 +33,7 @@ template <class World>
 class writes {
 public:
     static constexpr bool can_wait = true;
+    static constexpr bool tells_code = true;
     writes(World& in, bool ends) : in_(in), bytes_(ends ? 100 : 10'000'000) {}
     template <class Token>
     auto start(Token&& token) {
@@ -49,6 +49,7 @@ template <class World>
 class shuts_down {
 public:
     static constexpr bool can_wait = false;
+    static constexpr bool tells_code = true;
     shuts_down(World& in, bool) : in_(in) {}
     template <class Token>
     auto start(Token&& token) {
@@ -61,14 +62,6 @@ private:
 
 }  // namespace
 
-TEST_CASE("token matrix: async_stream::async_read_some") {
-    every_cell<reads>();
-}
-
-TEST_CASE("token matrix: async_stream::async_write_some") {
-    every_cell<writes>();
-}
-
-TEST_CASE("token matrix: async_stream::async_shutdown") {
-    every_cell<shuts_down>();
-}
+FLUXNET_TOKEN_ROW("async_stream::async_read_some", reads)
+FLUXNET_TOKEN_ROW("async_stream::async_write_some", writes)
+FLUXNET_TOKEN_ROW("async_stream::async_shutdown", shuts_down)

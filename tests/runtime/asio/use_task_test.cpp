@@ -2,16 +2,20 @@
 #include "fluxnet/runtime/asio/use_task.hpp"
 
 #include "fluxnet/runtime/asio/async_run.hpp"
+#include "fluxnet/runtime/core/schedule.hpp"
 #include "fluxnet/runtime/core/scope.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
 #include "tests/runtime/asio/asio_tests.hpp"
+#include "tests/support/open_descriptors.hpp"
 
 #include <doctest/doctest.h>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/connect_pair.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -223,6 +227,60 @@ TEST_CASE("a coroutine that is destroyed while it awaits lets go of the operatio
         CHECK(waits == 1);
         CHECK(timer.cancel() == 0);  // nobody waits there any more
     });
+}
+
+TEST_CASE("a composed operation whose coroutine is destroyed between two of its steps goes no further") {
+    net::io_context context;
+    asio::execution on(context);
+    net::local::stream_protocol::socket near(context);
+    net::local::stream_protocol::socket far(context);
+    net::local::connect_pair(near, far);
+    far.non_blocking(true);
+    const std::vector<char> large(10'000'000, 'x');
+    std::array<char, 1> room{};
+    bool began = false;
+    on.loop().spawn([&]() -> task<void> {
+        {
+            scope one;  // which destroys its child after the first piece was written, before Asio tells of that
+            one.spawn([&]() -> task<void> {
+                began = true;
+                static_cast<void>(co_await net::async_write(near, net::buffer(large), asio::use_task));
+            });
+            static_cast<void>(co_await yield());
+        }
+        // Has a cancellation state of its own, for which it asks while that of the other is still in use.
+        static_cast<void>(co_await net::async_read(far, net::buffer(room), asio::use_task));
+    });
+    std::vector<char> bytes(1'000'000);
+    std::size_t arrived = 0;
+    for (int dry = 0; dry != 3;) {
+        const bool ran = context.poll() != 0;
+        boost::system::error_code code;
+        const std::size_t some = far.read_some(net::buffer(bytes), code);
+        arrived += some;
+        dry = ran || some != 0 ? 0 : dry + 1;
+    }
+    CHECK(began);
+    CHECK(arrived > 0);
+    CHECK(arrived < large.size());
+}
+
+TEST_CASE("operations that nothing awaits any more go with their io_context, even if they own their handlers") {
+    const std::ptrdiff_t before = open_descriptors();
+    {
+        net::io_context context;
+        net::steady_timer timer(context, 1h);
+        net::steady_timer other(context, 1h);
+        asio::execution on(context);
+        on.loop().spawn([&]() -> task<void> {
+            // A group keeps itself, and so its handler, in its cancellation slot.
+            auto group =
+                net::experimental::make_parallel_group(timer.async_wait(net::deferred), other.async_wait(net::deferred));
+            static_cast<void>(co_await group.async_wait(net::experimental::wait_for_all(), asio::use_task));
+        });
+        run_ready(context);
+    }
+    CHECK(open_descriptors() == before);  // the executor's are closed
 }
 
 TEST_CASE("an execution that is destroyed while a task awaits Asio's timer leaves the handler without effect") {
