@@ -26,6 +26,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <system_error>
 #include <utility>
 
 namespace fluxnet::asio {
@@ -52,7 +53,8 @@ public:
     /// handle_in_use, what the stream says.
     [[nodiscard]] task<io_result> read(std::span<std::byte> into) { return read_from(shared_, into); }
 
-    /// Completes when all of `from` was taken, or with an error; n tells how much was. Errors: as read().
+    /// Completes when all of `from` was taken, or with an error; n tells how much was. Errors: as read(); connection_reset,
+    /// when the peer has gone; broken_pipe after shutdown_write().
     [[nodiscard]] task<io_result> write(std::span<const std::byte> from) { return write_to(shared_, from); }
 
     /// read(), into memory of its own: one allocation.
@@ -93,6 +95,8 @@ private:
         bool is_open = true;
         bool is_read = false;
         bool is_written = false;
+        bool read_ended = false;   // the stream has told its end, after which Asio's sockets may wait for ever
+        bool write_ended = false;  // by shutdown_write()
     };
     using shared_state = std::shared_ptr<state>;
 
@@ -101,8 +105,10 @@ private:
         if (into.empty()) { co_return io_result{}; }
         const fluxnet::detail::claim only(of->is_read);
         if (!only.is_mine()) { co_return io_result{errc::handle_in_use, 0}; }
+        if (of->read_ended) { co_return io_result{errc::end_of_stream, 0}; }
         const net::mutable_buffer room(into.data(), into.size());
         const io_result got = co_await of->stream.async_read_some(room, use_task);
+        if (got.ec == errc::end_of_stream) { of->read_ended = true; }
         co_return got;
     }
 
@@ -112,7 +118,10 @@ private:
         const fluxnet::detail::claim only(of->is_written);
         if (!only.is_mine()) { co_return io_result{errc::handle_in_use, 0}; }
         const net::const_buffer bytes(from.data(), from.size());
-        const io_result sent = co_await net::async_write(of->stream, bytes, use_task);
+        io_result sent = co_await net::async_write(of->stream, bytes, use_task);
+        // The system says EPIPE of a peer that has gone too, of some sockets at once and of others the second time.
+        const bool gone = sent.ec == std::errc::broken_pipe && !of->write_ended;
+        if (gone) { sent.ec = std::make_error_code(std::errc::connection_reset); }
         co_return sent;
     }
 
@@ -127,6 +136,7 @@ private:
 
     static task<wait_result> end_writing_to(shared_state of) {
         if (!of || !of->is_open) { co_return wait_result(errc::closed); }
+        of->write_ended = true;
         if constexpr (requires { of->stream.async_shutdown(use_task); }) {
             const wait_result ended = co_await of->stream.async_shutdown(use_task);
             co_return ended;

@@ -8,6 +8,7 @@
 //     public:
 //         using stream_type = ...;    using listener_type = ...;    using socket_type = ...;
 //         executor& loop();
+//         void run(task<void> body);  // may be left out; for a loop that something else drives
 //         task<std::pair<stream_type, stream_type>> pair();     // joined with each other
 //         listener_type make_listener();                        // that lets 200 connections wait
 //         auto connect(const listener_type& door);              // awaitable; a result<stream_type>
@@ -57,7 +58,11 @@ template <class Model>
 void run_case(task<void> (*body)(Model&)) {
     if constexpr (requires { Model::why_not_available(); }) { FLUXNET_SKIP_IF(Model::why_not_available()); }
     Model model;
-    model.loop().run(body(model));
+    if constexpr (requires { model.run(body(model)); }) {
+        model.run(body(model));
+    } else {
+        model.loop().run(body(model));
+    }
 }
 
 /// Both ends of a connection.

@@ -16,6 +16,7 @@
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/beast/core/stream_traits.hpp>
 
 #include <array>
 #include <cstddef>
@@ -31,6 +32,10 @@ using namespace fluxnet::test;
 
 using async_unix = asio::async_stream<unix_stream>;
 static_assert(std::is_nothrow_move_constructible_v<async_unix> && !std::is_copy_constructible_v<async_unix>);
+// What Boost.Beast asks of a stream.
+static_assert(boost::beast::is_async_stream<async_unix>::value);
+static_assert(boost::beast::has_get_executor<async_unix>::value);
+static_assert(std::is_same_v<boost::beast::executor_type<async_unix>, net::any_io_executor>);
 
 namespace {
 
