@@ -11,6 +11,10 @@
 // their associated executor or else the execution's, never inside the initiating function. Packets may be kept, and dropped
 // on any thread.
 //
+// A handler that begins the next reception while packets are there is called again as soon as it has returned. Other handlers
+// of the context run after 2048 packets at the latest (4 turns, whose last reception may exceed its share). Each handler costs
+// about what twenty packets do: batches of 256 cost a tenth more than async_rx, batches of 64 a third.
+//
 // Errors are Asio's where Asio has a name: operation_aborted when it was cancelled or closed. Else they compare with ours:
 // `code == errc::interface_gone`. Cancellation of all kinds: a cancelled reception has taken nothing, and a cancelled
 // sending tells how many packets were taken.
