@@ -23,12 +23,15 @@
 
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/recycling_allocator.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <source_location>
 #include <span>
 #include <utility>
+#include <vector>
 
 namespace fluxnet::asio {
 
@@ -39,13 +42,6 @@ struct stream_read {
     typename handle_owner<S>::shared from;
     std::span<std::byte> into;
     [[nodiscard]] auto operator()() const { return handle_of(from).read(into); }
-};
-
-template <class S>
-struct stream_write {
-    typename handle_owner<S>::shared to;
-    std::span<const std::byte> bytes;
-    [[nodiscard]] auto operator()() const { return handle_of(to).write(bytes); }
 };
 
 template <class S>
@@ -64,6 +60,33 @@ template <class Buffer, class Sequence>
     }
     return Buffer();
 }
+
+/// Several buffers go as one piece, copied together: one by one, the system would hold small ones back for an
+/// acknowledgement, and each would cost a write.
+template <class S, class Sequence>
+class stream_write {
+public:
+    static constexpr std::size_t most_copied = 16'384;
+
+    stream_write(typename handle_owner<S>::shared to, const Sequence& buffers) : to_(std::move(to)), buffers_(buffers) {}
+
+    /// Called once, when the bytes are there to be written.
+    [[nodiscard]] auto operator()() { return handle_of(to_).write(bytes()); }
+
+private:
+    [[nodiscard]] std::span<const std::byte> bytes() {
+        const auto first = first_filled<net::const_buffer>(buffers_);
+        const std::size_t together = std::min(net::buffer_size(buffers_), most_copied);
+        if (first.size() >= together) { return {static_cast<const std::byte*>(first.data()), first.size()}; }
+        copied_.resize(together);
+        net::buffer_copy(net::buffer(copied_), buffers_);
+        return copied_;
+    }
+
+    typename handle_owner<S>::shared to_;
+    Sequence buffers_;
+    std::vector<std::byte, net::recycling_allocator<std::byte>> copied_;
+};
 
 }  // namespace detail
 
@@ -109,12 +132,11 @@ public:
             detail::stream_read<S>{stream_.get(), {static_cast<std::byte*>(first.data()), first.size()}}, token);
     }
 
-    /// Completes when all of the first buffer that is not empty was taken. Signature: void(error_code, size_t).
+    /// Completes when the first buffer that is not empty was taken, or several, up to 16 KiB, together. Signature:
+    /// void(error_code, size_t).
     template <class Buffers, class Token = typename net::default_completion_token<Executor>::type>
     auto async_write_some(const Buffers& buffers, Token&& token = typename net::default_completion_token<Executor>::type()) {
-        const auto first = detail::first_filled<net::const_buffer>(buffers);
-        return start<Token, detail::told_as_transfer>(
-            detail::stream_write<S>{stream_.get(), {static_cast<const std::byte*>(first.data()), first.size()}}, token);
+        return start<Token, detail::told_as_transfer>(detail::stream_write<S, Buffers>(stream_.get(), buffers), token);
     }
 
     /// Ends this direction; the peer then reads eof. Signature: void(error_code).

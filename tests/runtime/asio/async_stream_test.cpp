@@ -10,6 +10,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/read.hpp>
@@ -121,6 +122,34 @@ TEST_CASE("buffers without bytes are passed over, and none at all end at once") 
     run_all(one.context);
     CHECK(ends[2].calls == 1);
     CHECK_FALSE(ends[2].code);
+}
+
+TEST_CASE("several buffers are written as one piece, with the bytes that they have when the write begins") {
+    stream_world one;
+    std::string head = "?";
+    const std::string body(20'000, 'b');
+    std::string got(2 * body.size(), ' ');
+    stream_end ends[3];
+    const std::array<net::const_buffer, 4> all{net::buffer(head), net::const_buffer(), net::buffer("abc", 3),
+                                               net::buffer(body)};
+    auto later = one.near.async_write_some(std::array{all[0], all[1], all[2]}, net::deferred);
+    head = "!";
+    std::move(later)(note(ends[0]));
+    one.far.async_read_some(net::buffer(got), note(ends[1]));
+    run_all(one.context);
+    CHECK(ends[0].n == 4);
+    CHECK(ends[1].n == 4);
+    CHECK(got.substr(0, 4) == "!abc");
+    one.near.async_write_some(all, note(ends[0]));
+    run_all(one.context);
+    CHECK(ends[0].calls == 2);
+    CHECK(ends[0].n == 16'384);
+    net::async_read(one.far, net::buffer(got, ends[0].n), note(ends[1]));
+    run_all(one.context);
+    CHECK(got.substr(0, ends[0].n) == "!abc" + body.substr(0, ends[0].n - 4));
+    one.near.async_write_some(std::array{all[3], all[0]}, note(ends[2]));
+    run_all(one.context);
+    CHECK(ends[2].n == body.size());  // a large one needs no copy
 }
 
 TEST_CASE("a second read of a stream is refused and the first one reads") {
