@@ -251,8 +251,8 @@ TEST_CASE("a composed operation whose coroutine is destroyed between two of its 
             });
             static_cast<void>(co_await yield());
         }
-        // These have cancellation states of their own, for which they ask while that of the other is still in use. The address
-        // sanitizer sees whose memory it was.
+        // These have cancellation states of their own, for which they ask while that of the other is still in use. The
+        // address sanitizer sees whose memory it was.
         scope more;
         for (auto* const each : {&third, &fourth, &far}) {
             more.spawn([each, &room]() -> task<void> {
