@@ -6,7 +6,7 @@ function(check umbrella keep drop)
     file(GLOB_RECURSE headers RELATIVE ${SOURCE} ${SOURCE}/proto/*.hpp ${SOURCE}/xsk/*.hpp ${SOURCE}/runtime/*.hpp)
     list(FILTER headers INCLUDE REGEX "${keep}")
     list(FILTER headers EXCLUDE REGEX "/detail/|${drop}")
-    list(REMOVE_ITEM headers proto/proto.hpp xsk/xsk.hpp runtime/runtime.hpp runtime/fluxnet.hpp
+    list(REMOVE_ITEM headers proto/proto.hpp proto/export.hpp xsk/xsk.hpp runtime/runtime.hpp runtime/fluxnet.hpp
          runtime/asio/asio.hpp runtime/simulation/simulation.hpp)
     list(LENGTH headers count)
     if(count EQUAL 0)
