@@ -13,6 +13,7 @@
 #include <coroutine>
 #include <exception>
 #include <optional>
+#include <source_location>
 #include <stop_token>
 #include <utility>
 
@@ -50,6 +51,15 @@ private:
     const std::stop_token* token_ = nullptr;
 };
 
+/// A context that no executor lists, for it may end on another than the one it began on.
+class unlisted_context final : public fluxnet::detail::task_context {
+public:
+    unlisted_context(executor& here, std::stop_token token)
+        : task_context(&here, std::move(token), std::source_location::current()) {
+        listen();
+    }
+};
+
 /// A coroutine that brings a stop token of its own, so that a test can cancel what it awaits from any thread.
 /// `co_await run_under(source.get_token(), work)` completes when `work` has ended.
 class [[nodiscard]] stoppable {
@@ -78,7 +88,7 @@ public:
     private:
         friend stoppable;
         const std::stop_token token_;
-        std::optional<fluxnet::detail::inner_context> context_;  // once it is awaited
+        std::optional<unlisted_context> context_;  // once it is awaited
         std::coroutine_handle<> waiting_;
         std::exception_ptr failure_;
     };
@@ -93,7 +103,7 @@ public:
     std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiting) noexcept {
         promise_type& promise = coroutine_.promise();
         promise.waiting_ = waiting;
-        promise.context_.emplace(*executor::current(), promise.token_, nullptr);
+        promise.context_.emplace(*executor::current(), promise.token_);
         return coroutine_;
     }
     void await_resume() const {
