@@ -172,11 +172,10 @@ public:
     //
     // A loop that looks at has_work() only after prepare_sleep() may wait for ever: an executor without work sleeps without a
     // deadline, for another thread may post something. After stop() poll() does nothing and prepare_sleep() gives no plan.
-    // Handles keep their frames and armed
-    // polls between these calls. With reactor_threads::one it is always the same thread; with `changing` each call may come
-    // from another, one at a time, and the handles belong to no thread between two calls. An eventfd that a task awaits ends
-    // such a sleep some milliseconds late with reactor_threads::one on io_uring, because the kernel puts that off; with
-    // `changing` it does not.
+    // Handles keep their frames and armed polls between these calls. With reactor_threads::one it is always the same thread;
+    // with `changing` each call may come from another, one at a time, and the handles belong to no thread between two calls.
+    // An eventfd that a task awaits ends such a sleep some milliseconds late with reactor_threads::one on io_uring, because the
+    // kernel puts that off; with `changing` it does not.
 
     /// Makes one turn without waiting. Returns whether another is to follow at once. Throws the first exception that left a
     /// spawned task. After stop() it does nothing, until restart().

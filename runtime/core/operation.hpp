@@ -211,7 +211,8 @@ private:
         if (context_ == nullptr) { return; }
         context_->awaiting = this;  // not before it is fully set up: a stop cancels it from now on
         context_->since = inside(*executor_).coarse_now();
-        if (context_->stop.stop_requested()) [[unlikely]] { cancel_once(); }  // meanwhile, or before and begin() all the same
+        // While it began, when there was nothing to cancel yet; or before that, which begin() does not mind.
+        if (context_->stop.stop_requested()) [[unlikely]] { cancel_once(); }
     }
 
     void run() noexcept override {
