@@ -11,7 +11,9 @@
 #pragma once
 
 #include "fluxnet/proto/byte_order.hpp"
+#include "fluxnet/proto/ip_address.hpp"
 #include "fluxnet/proto/ipv4_address.hpp"
+#include "fluxnet/proto/ipv6_address.hpp"
 
 #include <array>
 #include <cassert>
@@ -82,15 +84,36 @@ public:
         return *this;
     }
 
+    /// Adds a 32-bit field given in host order. Only after an even number of octets.
+    internet_checksum& add_host32(std::uint32_t value) noexcept {
+        assert(!odd_);
+        sum_ += detail::swap_if_little(value);
+        return *this;
+    }
+
     /// Adds the pseudo-header of UDP (RFC 768) and TCP (RFC 9293 section 3.1) over IPv4. `length` counts the octets of
-    /// the transport's header and data.
+    /// the transport's header and data; no datagram holds more than 65515 of them.
     internet_checksum& add_pseudo_header(ipv4_address source, ipv4_address destination, std::uint8_t protocol,
-                                         std::uint16_t length) noexcept {
-        for (const std::uint32_t address : {source.to_host_order(), destination.to_host_order()}) {
-            add_host16(static_cast<std::uint16_t>(address >> 16));
-            add_host16(static_cast<std::uint16_t>(address));
-        }
-        return add_host16(protocol).add_host16(length);
+                                         std::uint32_t length) noexcept {
+        return add_host32(source.to_host_order()).add_host32(destination.to_host_order()).add_host32(protocol).add_host32(length);
+    }
+
+    /// Adds the pseudo-header of UDP, TCP and ICMPv6 over IPv6 (RFC 8200 section 8.1), whose length has 32 bits. The
+    /// protocol is that of the upper layer, even where extension headers come before it.
+    internet_checksum& add_pseudo_header(const ipv6_address& source, const ipv6_address& destination, std::uint8_t protocol,
+                                         std::uint32_t length) noexcept {
+        return add(std::as_bytes(std::span(source.octets())))
+            .add(std::as_bytes(std::span(destination.octets())))
+            .add_host32(protocol)
+            .add_host32(length);
+    }
+
+    /// Adds the pseudo-header of the version that both addresses have.
+    internet_checksum& add_pseudo_header(const ip_address& source, const ip_address& destination, std::uint8_t protocol,
+                                         std::uint32_t length) noexcept {
+        assert(source.is_v4() == destination.is_v4());
+        return source.is_v4() ? add_pseudo_header(source.v4(), destination.v4(), protocol, length)
+                              : add_pseudo_header(source.v6(), destination.v6(), protocol, length);
     }
 
     /// Returns the checksum of what was added so far, in host order.

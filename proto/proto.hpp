@@ -15,5 +15,7 @@
 #include "fluxnet/proto/ipv6_address.hpp"
 #include "fluxnet/proto/mac_address.hpp"
 #include "fluxnet/proto/reason.hpp"
+#include "fluxnet/proto/tcp.hpp"
+#include "fluxnet/proto/tcp_options.hpp"
 #include "fluxnet/proto/udp.hpp"
 #include "fluxnet/proto/udp_station.hpp"

@@ -70,10 +70,15 @@ enum class reason : std::uint8_t {
     udp_port_not_served,   ///< Nobody listens on the destination port.
     udp_echo_loop,         ///< It comes from an echo port: two echo services would answer each other for ever.
     udp_broadcast,         ///< A broadcast datagram: a forged source would turn every host against one.
+
+    tcp_truncated,            ///< The segment ends inside the 20 octets of the shortest header.
+    tcp_short_header_length,  ///< The data offset is less than 5 words: it ends the header inside its fixed fields.
+    tcp_long_header_length,   ///< The data offset lies beyond the end of the segment.
+    tcp_bad_checksum,         ///< The checksum over pseudo-header and segment does not hold.
 };
 
 /// How many reasons there are: the size of an array with one counter for each.
-inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::udp_broadcast) + 1;
+inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::tcp_bad_checksum) + 1;
 
 /// Returns the enumerator's own word, or "unknown" for a value that is none. The text lives as long as the program.
 [[nodiscard]] constexpr std::string_view name(reason why) noexcept {
@@ -126,6 +131,10 @@ inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::udp
         case udp_port_not_served: return "udp_port_not_served";
         case udp_echo_loop: return "udp_echo_loop";
         case udp_broadcast: return "udp_broadcast";
+        case tcp_truncated: return "tcp_truncated";
+        case tcp_short_header_length: return "tcp_short_header_length";
+        case tcp_long_header_length: return "tcp_long_header_length";
+        case tcp_bad_checksum: return "tcp_bad_checksum";
     }
     return "unknown";
 }

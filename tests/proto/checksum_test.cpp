@@ -87,6 +87,27 @@ TEST_CASE("the pseudo header sums up like the octets that it stands for") {
     CHECK(sum.finish() == plain_checksum(pseudo));
 }
 
+TEST_CASE("the pseudo header of IPv6 sums up like the octets that it stands for") {
+    const auto source = ipv6_address::parse("2001:db8::ff00:42:8329").value();
+    const auto destination = ipv6_address::parse("fe80::1").value();
+    std::vector<std::byte> pseudo(32);
+    source.store(pseudo.data());
+    destination.store(pseudo.data() + 16);
+    for (const std::byte byte : octets(0, 1, 0x05, 0xc8, 0, 0, 0, 58, 1, 2, 3)) { pseudo.push_back(byte); }
+    internet_checksum sum;
+    sum.add_pseudo_header(source, destination, 58, 0x105c8).add(octets(1, 2, 3));
+    CHECK(sum.finish() == plain_checksum(pseudo));
+}
+
+TEST_CASE("the pseudo header of an address of either version is that of its version") {
+    const ipv4_address v4(192, 0, 2, 1);
+    const auto v6 = ipv6_address::parse("2001:db8::1").value();
+    CHECK(internet_checksum().add_pseudo_header(ip_address(v4), ip_address(v4), 6, 20).finish() ==
+          internet_checksum().add_pseudo_header(v4, v4, 6, 20).finish());
+    CHECK(internet_checksum().add_pseudo_header(ip_address(v6), ip_address(v6), 6, 20).finish() ==
+          internet_checksum().add_pseudo_header(v6, v6, 6, 20).finish());
+}
+
 TEST_CASE("the example of RFC 1624 is updated to zero and not to ffff") {
     CHECK(checksum_update16(0xdd2f, 0x5555, 0x3285) == 0x0000);
 }
