@@ -95,7 +95,10 @@ public:
     /// the transport's header and data; no datagram holds more than 65515 of them.
     internet_checksum& add_pseudo_header(ipv4_address source, ipv4_address destination, std::uint8_t protocol,
                                          std::uint32_t length) noexcept {
-        return add_host32(source.to_host_order()).add_host32(destination.to_host_order()).add_host32(protocol).add_host32(length);
+        return add_host32(source.to_host_order())
+            .add_host32(destination.to_host_order())
+            .add_host32(protocol)
+            .add_host32(length);
     }
 
     /// Adds the pseudo-header of UDP, TCP and ICMPv6 over IPv6 (RFC 8200 section 8.1), whose length has 32 bits. The

@@ -10,6 +10,7 @@
 
 #include "fluxnet/proto/byte_order.hpp"
 #include "fluxnet/proto/checksum.hpp"
+#include "fluxnet/proto/ip_protocol.hpp"
 #include "fluxnet/proto/ipv4_address.hpp"
 #include "fluxnet/proto/reason.hpp"
 
@@ -21,9 +22,6 @@
 #include <span>
 
 namespace fluxnet::proto {
-
-/// What a datagram carries (the IANA protocol numbers that FluxNet has a name for).
-enum class ip_protocol : std::uint8_t { icmp = 1, tcp = 6, udp = 17 };
 
 /// Where the fields are (RFC 791 section 3.1).
 namespace ipv4_offset {

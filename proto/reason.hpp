@@ -55,6 +55,20 @@ enum class reason : std::uint8_t {
     ipv4_source_route,        ///< A source route option, which this host does not follow (RFC 7126 section 4.3).
     ipv4_unknown_protocol,    ///< This host does not speak the protocol of the datagram.
 
+    ipv6_truncated,                 ///< The packet ends before the 40 octets of the header.
+    ipv6_bad_version,               ///< The version is not 6.
+    ipv6_jumbogram,                 ///< The length stands in a hop-by-hop option (RFC 2675), which nothing here follows.
+    ipv6_long_payload_length,       ///< The payload length is more than what arrived.
+    ipv6_truncated_extension,       ///< An extension header runs over the end of the packet.
+    ipv6_too_many_extensions,       ///< More extension headers than max_ipv6_extensions.
+    ipv6_misplaced_hop_by_hop,      ///< Hop-by-hop options do not come first (RFC 8200 section 4.1).
+    ipv6_repeated_fragment_header,  ///< A second fragment header.
+    ipv6_routing_type_zero,         ///< A source route of the type that RFC 5095 forbids to follow.
+    ipv6_unknown_routing_type,      ///< A route of another type, with segments left to visit.
+    ipv6_bad_options,               ///< An option runs over the end of its header.
+    ipv6_too_many_options,          ///< A header has more options than max_ipv6_options.
+    ipv6_unknown_option,            ///< An unknown option whose kind forbids to skip it (RFC 8200 section 4.2).
+
     icmp_truncated,          ///< The message ends inside its 8-octet header.
     icmp_bad_checksum,       ///< The checksum over the message does not hold.
     icmp_unknown_type,       ///< A type that this host has no use for (RFC 1122 section 3.2.2: discard silently).
@@ -117,6 +131,19 @@ inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::tcp
         case ipv4_ttl_zero: return "ipv4_ttl_zero";
         case ipv4_source_route: return "ipv4_source_route";
         case ipv4_unknown_protocol: return "ipv4_unknown_protocol";
+        case ipv6_truncated: return "ipv6_truncated";
+        case ipv6_bad_version: return "ipv6_bad_version";
+        case ipv6_jumbogram: return "ipv6_jumbogram";
+        case ipv6_long_payload_length: return "ipv6_long_payload_length";
+        case ipv6_truncated_extension: return "ipv6_truncated_extension";
+        case ipv6_too_many_extensions: return "ipv6_too_many_extensions";
+        case ipv6_misplaced_hop_by_hop: return "ipv6_misplaced_hop_by_hop";
+        case ipv6_repeated_fragment_header: return "ipv6_repeated_fragment_header";
+        case ipv6_routing_type_zero: return "ipv6_routing_type_zero";
+        case ipv6_unknown_routing_type: return "ipv6_unknown_routing_type";
+        case ipv6_bad_options: return "ipv6_bad_options";
+        case ipv6_too_many_options: return "ipv6_too_many_options";
+        case ipv6_unknown_option: return "ipv6_unknown_option";
         case icmp_truncated: return "icmp_truncated";
         case icmp_bad_checksum: return "icmp_bad_checksum";
         case icmp_unknown_type: return "icmp_unknown_type";
