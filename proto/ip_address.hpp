@@ -10,6 +10,7 @@
 #include "fluxnet/proto/ipv6_address.hpp"
 
 #include <compare>
+#include <concepts>
 #include <cstddef>
 #include <functional>
 #include <optional>
@@ -58,6 +59,10 @@ public:
 private:
     std::variant<ipv4_address, ipv6_address> address_;
 };
+
+/// An address of one version, or of either.
+template <class T>
+concept internet_address = std::same_as<T, ipv4_address> || std::same_as<T, ipv6_address> || std::same_as<T, ip_address>;
 
 }  // namespace fluxnet::proto
 

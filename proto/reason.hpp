@@ -79,6 +79,7 @@ enum class reason : std::uint8_t {
     udp_truncated,         ///< The datagram ends inside its 8-octet header.
     udp_short_length,      ///< The length field is less than the header.
     udp_long_length,       ///< The length field is more than what arrived.
+    udp_no_checksum,       ///< There is no checksum, and over IPv6 there must be one (RFC 8200 section 8.1).
     udp_bad_checksum,      ///< There is a checksum and it does not hold.
     udp_source_port_zero,  ///< The sender named no port to answer to.
     udp_port_not_served,   ///< Nobody listens on the destination port.
@@ -153,6 +154,7 @@ inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::tcp
         case udp_truncated: return "udp_truncated";
         case udp_short_length: return "udp_short_length";
         case udp_long_length: return "udp_long_length";
+        case udp_no_checksum: return "udp_no_checksum";
         case udp_bad_checksum: return "udp_bad_checksum";
         case udp_source_port_zero: return "udp_source_port_zero";
         case udp_port_not_served: return "udp_port_not_served";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// UDP over IPv4: `udp_view` reads a datagram, `mutable_udp_view` also writes it, `udp_repr` makes a header.
+// UDP over IPv4 and IPv6: `udp_view` reads a datagram, `mutable_udp_view` also writes it, `udp_repr` makes a header.
 //
 // A view is a span and owns nothing: the bytes outlive it. parse() is the entry for bytes off the wire; what it returns can
 // be read without further checks. unchecked() is for bytes that this program makes. Accessors and setters take and give
@@ -10,7 +10,9 @@
 
 #include "fluxnet/proto/byte_order.hpp"
 #include "fluxnet/proto/checksum.hpp"
+#include "fluxnet/proto/ip_address.hpp"
 #include "fluxnet/proto/ipv4_address.hpp"
+#include "fluxnet/proto/ipv6_address.hpp"
 #include "fluxnet/proto/reason.hpp"
 
 #include <cassert>
@@ -32,23 +34,29 @@ inline constexpr std::size_t payload = 8;
 /// The length of the header, in octets.
 inline constexpr std::size_t udp_header_length = udp_offset::payload;
 
-/// A UDP datagram: the payload of an IPv4 datagram of protocol 17.
+/// A UDP datagram: the payload of an IP packet of protocol 17.
 template <octet Byte>
 class basic_udp_view {
 public:
     static constexpr std::uint8_t protocol_number = 17;
 
-    /// Checks a received datagram: its length, and its checksum unless that is 0, which says that there is none (RFC 768).
-    /// The addresses are those of the IPv4 header; the checksum covers them. Octets after the length field's count are
-    /// left out of the view. Reasons: udp_truncated, udp_short_length, udp_long_length, udp_bad_checksum.
-    [[nodiscard]] static result<basic_udp_view> parse(std::span<Byte> packet, ipv4_address source,
-                                                      ipv4_address destination) noexcept {
+    /// Checks a received datagram: its length and its checksum. The addresses are those of the IP header and have one
+    /// version; the checksum covers them. A checksum of 0 says that there is none, which is allowed over IPv4 (RFC 768) and
+    /// refused over IPv6 (RFC 8200 section 8.1). Octets after the length field's count are left out of the view. Reasons:
+    /// udp_truncated, udp_short_length, udp_long_length, udp_no_checksum, udp_bad_checksum.
+    template <internet_address Address>
+    [[nodiscard]] static result<basic_udp_view> parse(std::span<Byte> packet, const Address& source,
+                                                      const Address& destination) noexcept {
         if (packet.size() < udp_header_length) { return reason::udp_truncated; }
         const std::size_t length = basic_udp_view(packet).length();
         if (length < udp_header_length) { return reason::udp_short_length; }
         if (length > packet.size()) { return reason::udp_long_length; }
         const basic_udp_view view(packet.first(length));
-        if (view.checksum() != 0 && view.sum(source, destination) != 0) { return reason::udp_bad_checksum; }
+        if (view.checksum() == 0) {
+            if (is_v6(source)) { return reason::udp_no_checksum; }
+        } else if (view.sum(source, destination) != 0) {
+            return reason::udp_bad_checksum;
+        }
         return view;
     }
 
@@ -105,15 +113,16 @@ public:
         set_source_port(destination_port());
         set_destination_port(source);
     }
-    /// Says that there is no checksum.
+    /// Says that there is no checksum, which goes over IPv4 only.
     void clear_checksum() noexcept
         requires writable_octet<Byte>
     {
         store_be16(bytes_.data() + udp_offset::checksum, 0);
     }
     /// Sums pseudo-header, header and payload, and writes the checksum. One that comes out as 0 is written as 0xffff, its
-    /// equal (RFC 768).
-    void fill_checksum(ipv4_address source, ipv4_address destination) noexcept
+    /// equal (RFC 768). The addresses have one version.
+    template <internet_address Address>
+    void fill_checksum(const Address& source, const Address& destination) noexcept
         requires writable_octet<Byte>
     {
         clear_checksum();
@@ -126,7 +135,12 @@ private:
 
     [[nodiscard]] std::uint16_t load16(std::size_t at) const noexcept { return load_be16(bytes_.data() + at); }
 
-    [[nodiscard]] std::uint16_t sum(ipv4_address source, ipv4_address destination) const noexcept {
+    [[nodiscard]] static constexpr bool is_v6(const ipv4_address&) noexcept { return false; }
+    [[nodiscard]] static constexpr bool is_v6(const ipv6_address&) noexcept { return true; }
+    [[nodiscard]] static constexpr bool is_v6(const ip_address& address) noexcept { return address.is_v6(); }
+
+    template <internet_address Address>
+    [[nodiscard]] std::uint16_t sum(const Address& source, const Address& destination) const noexcept {
         return internet_checksum()
             .add_pseudo_header(source, destination, protocol_number, length())
             .add(bytes_.first(length()))
@@ -143,7 +157,7 @@ using mutable_udp_view = basic_udp_view<std::byte>;
 struct udp_repr {
     std::uint16_t source_port = 0;
     std::uint16_t destination_port = 0;
-    std::size_t payload_length = 0;  ///< At most 65507.
+    std::size_t payload_length = 0;  ///< At most 65507 over IPv4, 65527 over IPv6.
 
     /// Writes the header at the front of `packet`, which has room for it and the payload, and returns a view of the
     /// datagram. There is no checksum yet: fill_checksum() on the view adds it once the payload is there.

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -110,4 +111,38 @@ TEST_CASE("swapped ports keep the UDP checksum right") {
     CHECK(datagram.source_port() == 7);
     CHECK(datagram.destination_port() == 40000);
     CHECK(mutable_udp_view::parse(bytes, destination, source).has_value());
+}
+
+TEST_CASE("a UDP datagram over IPv6 is summed with the addresses of that version and must have a checksum") {
+    // RFC 8200 section 8.1
+    const auto from = ipv6_address::parse("2001:db8::1").value();
+    const auto to = ipv6_address::parse("2001:db8::2").value();
+    auto bytes = udp_sample();
+    CHECK(mutable_udp_view::parse(bytes, from, to).error() == reason::udp_bad_checksum);
+    auto datagram = mutable_udp_view::unchecked(bytes);
+    datagram.fill_checksum(from, to);
+    CHECK(mutable_udp_view::parse(bytes, from, to).has_value());
+    CHECK(mutable_udp_view::parse(bytes, ip_address(from), ip_address(to)).has_value());
+    auto pseudo = octets();
+    for (const auto& address : {from, to}) {
+        for (const std::uint8_t octet : address.octets()) { pseudo.push_back(std::byte{octet}); }
+    }
+    std::ranges::copy(octets(0, 0, 0, 11, 0, 0, 0, 17), std::back_inserter(pseudo));
+    std::ranges::copy(bytes, std::back_inserter(pseudo));
+    CHECK(internet_checksum::of(pseudo) == 0);
+    datagram.clear_checksum();
+    CHECK(mutable_udp_view::parse(bytes, from, to).error() == reason::udp_no_checksum);
+    CHECK(mutable_udp_view::parse(bytes, ip_address(from), ip_address(to)).error() == reason::udp_no_checksum);
+    CHECK(mutable_udp_view::parse(bytes, ip_address(source), ip_address(destination)).has_value());
+}
+
+TEST_CASE("a UDP checksum over IPv6 that comes out as zero is sent as ffff") {
+    const auto address = ipv6_address::parse("2001:db8::1").value();
+    std::vector<std::byte> bytes(10);
+    auto datagram = udp_repr{40000, 7, 2}.emit(bytes);
+    datagram.fill_checksum(address, address);
+    store_be16(datagram.payload().data(), datagram.checksum());
+    datagram.fill_checksum(address, address);
+    CHECK(datagram.checksum() == 0xffff);
+    CHECK(mutable_udp_view::parse(bytes, address, address).has_value());
 }
