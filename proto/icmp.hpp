@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ICMP echo: `icmp_view` reads a message, `mutable_icmp_view` also writes it, `icmp_echo_repr` makes a header.
+// ICMP: `icmp_view` reads a message, `mutable_icmp_view` also writes it, `icmp_echo_repr` makes an echo and
+// `icmp_error_repr` an error. What an error quotes is read by quoted_packet::parse_ipv4(view.payload()).
 //
 // A view is a span and owns nothing: the bytes outlive it. parse() is the entry for bytes off the wire; what it returns can
 // be read without further checks. unchecked() is for bytes that this program makes. Accessors and setters take and give
@@ -10,6 +11,7 @@
 
 #include "fluxnet/proto/byte_order.hpp"
 #include "fluxnet/proto/checksum.hpp"
+#include "fluxnet/proto/quoted_packet.hpp"
 #include "fluxnet/proto/reason.hpp"
 
 #include <cassert>
@@ -23,24 +25,55 @@ namespace fluxnet::proto {
 enum class icmp_type : std::uint8_t {
     echo_reply = 0,
     destination_unreachable = 3,
+    source_quench = 4,  ///< Not sent any more, and ignored (RFC 6633).
     redirect = 5,
     echo_request = 8,
     time_exceeded = 11,
     parameter_problem = 12,
 };
 
-/// Where the fields are (RFC 792 "Echo or Echo Reply Message").
+/// Tells whether a message of that type is an error: it quotes a packet, and no error may answer it (RFC 1122
+/// section 3.2.2).
+[[nodiscard]] constexpr bool is_error(icmp_type type) noexcept {
+    return type == icmp_type::destination_unreachable || type == icmp_type::source_quench || type == icmp_type::redirect ||
+           type == icmp_type::time_exceeded || type == icmp_type::parameter_problem;
+}
+
+/// The codes that a host meets: what exactly is wrong (RFC 792; RFC 1122 section 3.2.2.1; RFC 1812 section 5.2.7.1).
+namespace icmp_code {
+// Of destination_unreachable.
+inline constexpr std::uint8_t network_unreachable = 0;
+inline constexpr std::uint8_t host_unreachable = 1;
+inline constexpr std::uint8_t protocol_unreachable = 2;
+inline constexpr std::uint8_t port_unreachable = 3;
+inline constexpr std::uint8_t fragmentation_needed = 4;
+inline constexpr std::uint8_t source_route_failed = 5;
+inline constexpr std::uint8_t administratively_prohibited = 13;
+// Of time_exceeded.
+inline constexpr std::uint8_t hops_exceeded = 0;
+inline constexpr std::uint8_t reassembly_time_exceeded = 1;
+// Of parameter_problem.
+inline constexpr std::uint8_t pointer_indicates_error = 0;
+inline constexpr std::uint8_t missing_option = 1;
+inline constexpr std::uint8_t bad_length = 2;
+}  // namespace icmp_code
+
+/// Where the fields are (RFC 792; the next-hop MTU: RFC 1191 section 4).
 namespace icmp_offset {
 inline constexpr std::size_t type = 0;
 inline constexpr std::size_t code = 1;
 inline constexpr std::size_t checksum = 2;
 inline constexpr std::size_t identifier = 4;
 inline constexpr std::size_t sequence = 6;
+inline constexpr std::size_t pointer = 4;
+inline constexpr std::size_t next_hop_mtu = 6;
 inline constexpr std::size_t payload = 8;
 }  // namespace icmp_offset
 
 /// The length of the header, in octets: the same for every type.
 inline constexpr std::size_t icmp_header_length = icmp_offset::payload;
+/// How much of a packet an error quotes at most, in octets: its own datagram has at most 576 (RFC 1812 section 4.3.2.3).
+inline constexpr std::size_t icmp_max_quote = 576 - ipv4_header_length - icmp_header_length;
 
 /// An ICMP message: the payload of an IPv4 datagram of protocol 1.
 template <octet Byte>
@@ -70,7 +103,16 @@ public:
     [[nodiscard]] std::uint16_t identifier() const noexcept { return load_be16(bytes_.data() + icmp_offset::identifier); }
     /// Which of the questions, in an echo. Means nothing in other types.
     [[nodiscard]] std::uint16_t sequence() const noexcept { return load_be16(bytes_.data() + icmp_offset::sequence); }
-    /// Everything after the header.
+    /// What the next link can carry of a datagram that does not fit it; 0 from routers that do not know of RFC 1191. Means
+    /// nothing but in destination_unreachable of the code fragmentation_needed.
+    [[nodiscard]] std::uint16_t next_hop_mtu() const noexcept {
+        return load_be16(bytes_.data() + icmp_offset::next_hop_mtu);
+    }
+    /// Which octet of the quoted datagram is wrong. Means nothing but in parameter_problem.
+    [[nodiscard]] std::uint8_t pointer() const noexcept {
+        return std::to_integer<std::uint8_t>(bytes_[icmp_offset::pointer]);
+    }
+    /// Everything after the header: in an error, what it quotes.
     [[nodiscard]] std::span<Byte> payload() const noexcept { return bytes_.subspan(icmp_offset::payload); }
     [[nodiscard]] std::span<Byte> bytes() const noexcept { return bytes_; }
     /// A view that may be written is also one that may be read.
@@ -117,6 +159,16 @@ public:
     {
         store_be16(bytes_.data() + icmp_offset::sequence, sequence);
     }
+    void set_next_hop_mtu(std::uint16_t mtu) noexcept
+        requires writable_octet<Byte>
+    {
+        store_be16(bytes_.data() + icmp_offset::next_hop_mtu, mtu);
+    }
+    void set_pointer(std::uint8_t pointer) noexcept
+        requires writable_octet<Byte>
+    {
+        bytes_[icmp_offset::pointer] = std::byte{pointer};
+    }
     /// Sums the message, payload included, and writes the checksum.
     void fill_checksum() noexcept
         requires writable_octet<Byte>
@@ -148,6 +200,29 @@ struct icmp_echo_repr {
         view.set_code(0);
         view.set_identifier(identifier);
         view.set_sequence(sequence);
+        view.fill_checksum();
+        return view;
+    }
+};
+
+/// The values of an error, to be written in one go.
+struct icmp_error_repr {
+    icmp_type type = icmp_type::destination_unreachable;
+    std::uint8_t code = icmp_code::port_unreachable;
+    std::uint16_t next_hop_mtu = 0;  ///< See basic_icmp_view::next_hop_mtu(); 0 in other errors.
+    std::uint8_t pointer = 0;        ///< See basic_icmp_view::pointer(); 0 in other errors.
+
+    /// Writes a message about `datagram`, an IPv4 header and what follows, at the front of `message` and returns a view of
+    /// it, with its checksum. It quotes at most icmp_max_quote octets and no more than there is room for; there must be room
+    /// for icmp_header_length. The datagram may lie in the same buffer.
+    mutable_icmp_view emit(std::span<std::byte> message, std::span<const std::byte> datagram) const noexcept {
+        const auto bytes = detail::quote_packet(message, icmp_header_length, icmp_max_quote, datagram);
+        mutable_icmp_view view = mutable_icmp_view::unchecked(bytes);
+        view.set_type(type);
+        view.set_code(code);
+        store_be32(bytes.data() + icmp_offset::identifier, 0);  // both halves: one of them is unused in every error
+        view.set_next_hop_mtu(next_hop_mtu);
+        view.set_pointer(pointer);
         view.fill_checksum();
         return view;
     }

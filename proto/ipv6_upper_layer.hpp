@@ -92,10 +92,11 @@ namespace detail {
 /// Goes from one extension header to the next. One walk on one thread.
 class ipv6_walk {
 public:
-    /// The packet is what a parsed view has. Where a problem is worth telling the sender, it is written to `problem`.
-    ipv6_walk(ipv6_view packet, std::optional<ipv6_problem>* problem) noexcept
-        : packet_(packet.bytes().first(ipv6_header_length + packet.payload_length())), next_(packet.next_header()),
-          to_a_group_(packet.destination().is_multicast()), problem_(problem) {}
+    /// The packet is an IPv6 header and what follows of it. Where a problem is worth telling the sender, it is written to
+    /// `problem`.
+    ipv6_walk(std::span<const std::byte> packet, std::optional<ipv6_problem>* problem) noexcept
+        : packet_(packet), next_(ipv6_view::unchecked(packet).next_header()),
+          to_a_group_(ipv6_view::unchecked(packet).destination().is_multicast()), problem_(problem) {}
 
     /// Walks to the upper layer or to the first piece of a packet that was cut up. Returns why the packet is refused, if so.
     [[nodiscard]] std::optional<reason> run() noexcept {
@@ -223,7 +224,7 @@ template <octet Byte>
     if (!detail::ipv6_walk::is_extension(packet.next_header())) {
         return basic_ipv6_content<Byte>{.protocol = packet.next_header(), .payload = packet.payload(), .fragment = {}};
     }
-    detail::ipv6_walk walk(packet, problem);
+    detail::ipv6_walk walk(packet.bytes().first(ipv6_header_length + packet.payload_length()), problem);
     if (const auto why = walk.run()) { return *why; }
     return basic_ipv6_content<Byte>{.protocol = walk.next(),
                                     .payload = packet.payload().subspan(walk.at() - ipv6_header_length),

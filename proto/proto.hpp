@@ -17,6 +17,7 @@
 #include "fluxnet/proto/ipv6_address.hpp"
 #include "fluxnet/proto/ipv6_upper_layer.hpp"
 #include "fluxnet/proto/mac_address.hpp"
+#include "fluxnet/proto/quoted_packet.hpp"
 #include "fluxnet/proto/reason.hpp"
 #include "fluxnet/proto/tcp.hpp"
 #include "fluxnet/proto/tcp_options.hpp"

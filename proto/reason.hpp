@@ -76,6 +76,10 @@ enum class reason : std::uint8_t {
     icmp_unsolicited_reply,  ///< An echo reply, and this host sends no requests.
     icmp_broadcast_echo,     ///< An echo request to a broadcast address (RFC 1122 section 3.2.2.6).
 
+    quoted_truncated,   ///< The packet that an error quotes ends before the first 8 octets of its transport.
+    quoted_bad_header,  ///< What an error quotes does not begin with an IP header of its version that can be walked.
+    quoted_fragment,    ///< An error quotes a later piece of a packet, in which there is no transport header.
+
     udp_truncated,         ///< The datagram ends inside its 8-octet header.
     udp_short_length,      ///< The length field is less than the header.
     udp_long_length,       ///< The length field is more than what arrived.
@@ -151,6 +155,9 @@ inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::tcp
         case icmp_bad_code: return "icmp_bad_code";
         case icmp_unsolicited_reply: return "icmp_unsolicited_reply";
         case icmp_broadcast_echo: return "icmp_broadcast_echo";
+        case quoted_truncated: return "quoted_truncated";
+        case quoted_bad_header: return "quoted_bad_header";
+        case quoted_fragment: return "quoted_fragment";
         case udp_truncated: return "udp_truncated";
         case udp_short_length: return "udp_short_length";
         case udp_long_length: return "udp_long_length";

@@ -86,3 +86,53 @@ TEST_CASE("an updated type keeps the ICMP checksum that a full sum gives") {
         REQUIRE(updated == message.checksum());
     }
 }
+
+TEST_CASE("an ICMP error says what is wrong and quotes what it is about") {
+    const auto datagram = test::counting(60);
+    std::vector<std::byte> bytes(100, std::byte{0xee});
+    const icmp_error_repr error{icmp_type::destination_unreachable, icmp_code::fragmentation_needed, 1400};
+    const auto message = error.emit(bytes, datagram);
+    REQUIRE(message.bytes().size() == 68);
+    CHECK(bytes[68] == std::byte{0xee});
+    const auto parsed = icmp_view::parse(message.bytes());
+    REQUIRE(parsed.has_value());
+    CHECK(parsed->type() == icmp_type::destination_unreachable);
+    CHECK(parsed->code() == 4);
+    CHECK(parsed->next_hop_mtu() == 1400);  // RFC 1191 section 4
+    CHECK(parsed->pointer() == 0);
+    CHECK(std::ranges::equal(parsed->payload(), datagram));
+}
+
+TEST_CASE("an ICMP parameter problem points at an octet") {
+    std::vector<std::byte> bytes(8);
+    const auto message = icmp_error_repr{icmp_type::parameter_problem, 0, 0, 20}.emit(bytes, {});
+    CHECK(message.pointer() == 20);
+    CHECK(bytes == octets(12, 0, 0xdf, 0xff, 20, 0, 0, 0));
+}
+
+TEST_CASE("a datagram with an ICMP error has at most 576 octets") {  // RFC 1812 section 4.3.2.3
+    const auto datagram = test::counting(1500);
+    std::vector<std::byte> bytes(1500);
+    const auto message = icmp_error_repr{icmp_type::time_exceeded, icmp_code::hops_exceeded}.emit(bytes, datagram);
+    CHECK(message.bytes().size() == 556);
+    CHECK(std::equal(datagram.begin(), datagram.begin() + 548, message.payload().begin()));
+    for (std::size_t room = 8; room != 40; ++room) {
+        const auto small = icmp_error_repr{}.emit(std::span(bytes).first(room), datagram);
+        CHECK(small.bytes().size() == room);
+        CHECK(icmp_view::parse(small.bytes()).has_value());
+    }
+}
+
+TEST_CASE("an ICMP error may take the place of the datagram that it quotes") {
+    auto bytes = test::counting(120);
+    const auto datagram = bytes;
+    const auto message = icmp_error_repr{}.emit(bytes, std::span(bytes).first(100));
+    CHECK(std::equal(datagram.begin(), datagram.begin() + 100, message.payload().begin()));
+}
+
+TEST_CASE("only errors of ICMP are errors") {  // RFC 1122 section 3.2.2
+    for (unsigned type = 0; type != 256; ++type) {
+        const bool expected = type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
+        CHECK(is_error(icmp_type{static_cast<std::uint8_t>(type)}) == expected);
+    }
+}
