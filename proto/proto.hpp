@@ -8,6 +8,7 @@
 #include "fluxnet/proto/echo_host.hpp"
 #include "fluxnet/proto/ethernet.hpp"
 #include "fluxnet/proto/icmp.hpp"
+#include "fluxnet/proto/icmpv6.hpp"
 #include "fluxnet/proto/ip_address.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/proto/ip_protocol.hpp"

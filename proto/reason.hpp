@@ -76,6 +76,9 @@ enum class reason : std::uint8_t {
     icmp_unsolicited_reply,  ///< An echo reply, and this host sends no requests.
     icmp_broadcast_echo,     ///< An echo request to a broadcast address (RFC 1122 section 3.2.2.6).
 
+    icmpv6_truncated,     ///< The message ends inside its 8-octet header.
+    icmpv6_bad_checksum,  ///< The checksum over pseudo-header and message does not hold.
+
     quoted_truncated,   ///< The packet that an error quotes ends before the first 8 octets of its transport.
     quoted_bad_header,  ///< What an error quotes does not begin with an IP header of its version that can be walked.
     quoted_fragment,    ///< An error quotes a later piece of a packet, in which there is no transport header.
@@ -155,6 +158,8 @@ inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::tcp
         case icmp_bad_code: return "icmp_bad_code";
         case icmp_unsolicited_reply: return "icmp_unsolicited_reply";
         case icmp_broadcast_echo: return "icmp_broadcast_echo";
+        case icmpv6_truncated: return "icmpv6_truncated";
+        case icmpv6_bad_checksum: return "icmpv6_bad_checksum";
         case quoted_truncated: return "quoted_truncated";
         case quoted_bad_header: return "quoted_bad_header";
         case quoted_fragment: return "quoted_fragment";
