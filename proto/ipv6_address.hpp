@@ -40,6 +40,14 @@ public:
         return address;
     }
 
+    /// ff02::1 and ff02::2, every host and every router on the link (RFC 4291 section 2.7.1).
+    [[nodiscard]] static constexpr ipv6_address all_nodes() noexcept {
+        return ipv6_address({0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
+    }
+    [[nodiscard]] static constexpr ipv6_address all_routers() noexcept {
+        return ipv6_address({0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2});
+    }
+
     /// Reads sixteen octets from a header; they must be there.
     [[nodiscard]] static constexpr ipv6_address load(const std::byte* from) noexcept {
         ipv6_address address;
@@ -69,6 +77,12 @@ public:
     [[nodiscard]] constexpr bool is_link_local() const noexcept {
         return octets_[0] == 0xfe && (octets_[1] & 0xc0U) == 0x80U;
     }
+    /// The group in which a host with this address listens for those that look for it (RFC 4291 section 2.7.1).
+    [[nodiscard]] constexpr ipv6_address solicited_node() const noexcept {
+        return ipv6_address({0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, octets_[13], octets_[14], octets_[15]});
+    }
+    /// Whether it is such a group: in ff02::1:ff00:0/104.
+    [[nodiscard]] constexpr bool is_solicited_node() const noexcept { return *this == solicited_node(); }
     /// Whether it is in ::ffff:0:0/96, and stands for an IPv4 address.
     [[nodiscard]] constexpr bool is_v4_mapped() const noexcept {
         return std::all_of(octets_.begin(), octets_.begin() + 10, [](std::uint8_t octet) { return octet == 0; }) &&

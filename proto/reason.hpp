@@ -79,6 +79,22 @@ enum class reason : std::uint8_t {
     icmpv6_truncated,     ///< The message ends inside its 8-octet header.
     icmpv6_bad_checksum,  ///< The checksum over pseudo-header and message does not hold.
 
+    ndp_unknown_type,            ///< Another message of ICMPv6 than the one that is wanted.
+    ndp_foreign,                 ///< The hop limit is not 255: the sender is not on this link (RFC 4861 section 3.1).
+    ndp_bad_code,                ///< The code is not 0.
+    ndp_truncated,               ///< The message ends before its options.
+    ndp_fragment,                ///< It came behind a fragment header (RFC 6980 section 5).
+    ndp_zero_option_length,      ///< An option says that it has no length: a walk would not end.
+    ndp_truncated_option,        ///< An option runs over the end of the message.
+    ndp_too_many_options,        ///< More options than max_ndp_options.
+    ndp_bad_option_length,       ///< An option has not the length of its kind.
+    ndp_multicast_link_address,  ///< An option gives a link address with the group bit set: no station has that.
+    ndp_multicast_target,        ///< The target is a group of hosts.
+    ndp_bad_probe,               ///< A host without address asks, and not those that may have the address (RFC 4861 section 7.1.1).
+    ndp_link_address_in_probe,   ///< A host without address says where it is (RFC 4861 sections 6.1.1 and 7.1.1).
+    ndp_solicited_to_group,      ///< An answer to a question went to a group (RFC 4861 section 7.1.2).
+    ndp_source_not_local,        ///< A router advertises itself from an address that is not link-local.
+
     quoted_truncated,   ///< The packet that an error quotes ends before the first 8 octets of its transport.
     quoted_bad_header,  ///< What an error quotes does not begin with an IP header of its version that can be walked.
     quoted_fragment,    ///< An error quotes a later piece of a packet, in which there is no transport header.
@@ -160,6 +176,21 @@ inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::tcp
         case icmp_broadcast_echo: return "icmp_broadcast_echo";
         case icmpv6_truncated: return "icmpv6_truncated";
         case icmpv6_bad_checksum: return "icmpv6_bad_checksum";
+        case ndp_unknown_type: return "ndp_unknown_type";
+        case ndp_foreign: return "ndp_foreign";
+        case ndp_bad_code: return "ndp_bad_code";
+        case ndp_truncated: return "ndp_truncated";
+        case ndp_fragment: return "ndp_fragment";
+        case ndp_zero_option_length: return "ndp_zero_option_length";
+        case ndp_truncated_option: return "ndp_truncated_option";
+        case ndp_too_many_options: return "ndp_too_many_options";
+        case ndp_bad_option_length: return "ndp_bad_option_length";
+        case ndp_multicast_link_address: return "ndp_multicast_link_address";
+        case ndp_multicast_target: return "ndp_multicast_target";
+        case ndp_bad_probe: return "ndp_bad_probe";
+        case ndp_link_address_in_probe: return "ndp_link_address_in_probe";
+        case ndp_solicited_to_group: return "ndp_solicited_to_group";
+        case ndp_source_not_local: return "ndp_source_not_local";
         case quoted_truncated: return "quoted_truncated";
         case quoted_bad_header: return "quoted_bad_header";
         case quoted_fragment: return "quoted_fragment";

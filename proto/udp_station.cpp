@@ -2,6 +2,7 @@
 #include "fluxnet/proto/udp_station.hpp"
 
 #include "fluxnet/proto/detail/host_rules.hpp"
+#include "fluxnet/proto/link_group.hpp"
 
 #include <algorithm>
 #include <cassert>
@@ -13,12 +14,6 @@ namespace {
 /// Tells whether an address may be that of a host elsewhere.
 bool is_host(ipv4_address address) noexcept {
     return !address.is_this_network() && !address.is_broadcast() && !address.is_multicast() && !address.is_loopback();
-}
-
-/// A group's address on an Ethernet. Source: RFC 1112 section 6.4.
-mac_address hardware_of_group(ipv4_address group) noexcept {
-    const auto& octets = group.octets();
-    return mac_address({0x01, 0x00, 0x5e, static_cast<std::uint8_t>(octets[1] & 0x7fU), octets[2], octets[3]});
 }
 
 }  // namespace
