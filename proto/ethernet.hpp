@@ -38,6 +38,8 @@ inline constexpr std::size_t payload = 14;
 
 /// The length of the header, in octets.
 inline constexpr std::size_t ethernet_header_length = ethernet_offset::payload;
+/// The first number that is a type; those below are lengths (IEEE 802.3 section 3.2.6).
+inline constexpr std::uint16_t ethernet_first_type = 0x0600;
 
 /// A frame without preamble and check sequence, as AF_XDP delivers it.
 template <octet Byte>
@@ -49,7 +51,7 @@ public:
     [[nodiscard]] static result<basic_ethernet_view> parse(std::span<Byte> frame) noexcept {
         if (frame.size() < ethernet_header_length) { return reason::ethernet_truncated; }
         const basic_ethernet_view view(frame);
-        if (view.type_number() < first_type) { return reason::ethernet_length_field; }
+        if (view.type_number() < ethernet_first_type) { return reason::ethernet_length_field; }
         const mac_address source = view.source();
         if (source.is_multicast()) { return reason::ethernet_multicast_source; }
         if (source.is_zero()) { return reason::ethernet_zero_source; }
@@ -99,8 +101,6 @@ public:
     }
 
 private:
-    static constexpr std::uint16_t first_type = 0x0600;  // below are lengths (IEEE 802.3 section 3.2.6)
-
     explicit basic_ethernet_view(std::span<Byte> bytes) noexcept : bytes_(bytes) {}
 
     [[nodiscard]] std::uint16_t type_number() const noexcept { return load_be16(bytes_.data() + ethernet_offset::type); }

@@ -28,3 +28,4 @@
 #include "fluxnet/proto/tcp_options.hpp"
 #include "fluxnet/proto/udp.hpp"
 #include "fluxnet/proto/udp_station.hpp"
+#include "fluxnet/proto/vlan.hpp"

@@ -27,6 +27,11 @@ enum class reason : std::uint8_t {
     ethernet_unknown_type,      ///< This host does not speak the protocol of the type field.
     ethernet_not_for_us,        ///< The destination is neither this host's address nor broadcast.
 
+    vlan_truncated,            ///< The frame ends inside a tag.
+    vlan_reserved_identifier,  ///< A tag has the identifier 0xfff, which no frame may have.
+    vlan_length_field,         ///< An IEEE 802.3 length (< 0x0600) follows a tag where a type is wanted.
+    vlan_too_many_tags,        ///< More tags than max_vlan_tags.
+
     arp_truncated,           ///< The packet ends before the 28 octets of ARP for IPv4 over Ethernet.
     arp_hardware_type,       ///< The hardware space is not Ethernet (1).
     arp_protocol_type,       ///< The protocol space is not IPv4 (0x0800).
@@ -129,6 +134,10 @@ inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::tcp
         case ethernet_vlan_tagged: return "ethernet_vlan_tagged";
         case ethernet_unknown_type: return "ethernet_unknown_type";
         case ethernet_not_for_us: return "ethernet_not_for_us";
+        case vlan_truncated: return "vlan_truncated";
+        case vlan_reserved_identifier: return "vlan_reserved_identifier";
+        case vlan_length_field: return "vlan_length_field";
+        case vlan_too_many_tags: return "vlan_too_many_tags";
         case arp_truncated: return "arp_truncated";
         case arp_hardware_type: return "arp_hardware_type";
         case arp_protocol_type: return "arp_protocol_type";

@@ -10,6 +10,7 @@
 #include "fluxnet/proto/ipv4_address.hpp"
 #include "fluxnet/proto/mac_address.hpp"
 #include "fluxnet/proto/reason.hpp"
+#include "fluxnet/proto/vlan.hpp"
 
 #include <cstddef>
 #include <optional>
@@ -27,8 +28,7 @@ namespace fluxnet::proto::detail {
 
 /// Says why a frame is refused that carries neither ARP nor IPv4.
 [[nodiscard]] inline reason refuse_type(ethertype type) noexcept {
-    const bool tagged = type == ethertype::vlan || type == ethertype::service_vlan;
-    return tagged ? reason::ethernet_vlan_tagged : reason::ethernet_unknown_type;
+    return announces_tag(type) ? reason::ethernet_vlan_tagged : reason::ethernet_unknown_type;
 }
 
 /// Sends a frame back to the station that it came from, in the name of `self`.
