@@ -2,35 +2,11 @@
 #include "fluxnet/proto/echo_host.hpp"
 
 #include "fluxnet/proto/detail/host_rules.hpp"
+#include "fluxnet/proto/reply.hpp"
 
 #include <cassert>
-#include <cstring>
 
 namespace fluxnet::proto {
-
-namespace {
-
-constexpr std::uint8_t reply_time_to_live = 64;
-
-/// Sends a datagram back with another payload length: the addresses swapped, the options gone, the payload moved up.
-/// Returns the datagram's new length.
-[[nodiscard]] std::size_t turn_around(mutable_ipv4_view packet, std::size_t payload_length) noexcept {
-    const std::size_t length = ipv4_header_length + payload_length;
-    packet.swap_addresses();
-    if (packet.total_length() == length) {
-        packet.update_time_to_live(reply_time_to_live);
-        return length;
-    }
-    const std::span<std::byte> payload = packet.payload();
-    std::memmove(packet.bytes().data() + ipv4_header_length, payload.data(), payload_length);
-    packet.set_header_length(ipv4_header_length);
-    packet.set_total_length(static_cast<std::uint16_t>(length));
-    packet.set_time_to_live(reply_time_to_live);
-    packet.fill_checksum();
-    return length;
-}
-
-}  // namespace
 
 echo_host::echo_host(mac_address hardware, ipv4_address address, std::uint16_t udp_echo_port) noexcept
     : hardware_(hardware), address_(address), udp_echo_port_(udp_echo_port) {
@@ -77,25 +53,25 @@ result<std::size_t> echo_host::answer_ipv4(mutable_ethernet_view frame) noexcept
         payload_length = answer_udp(*packet);
     }
     if (!payload_length) { return payload_length; }
-    detail::return_to_sender(frame, hardware_);
+    turn_around(frame, hardware_);
     return ethernet_header_length + turn_around(*packet, *payload_length);
 }
 
 result<std::size_t> echo_host::answer_icmp(mutable_ipv4_view packet) noexcept {
-    auto message = mutable_icmp_view::parse(packet.payload());
+    const auto message = mutable_icmp_view::parse(packet.payload());
     if (!message) { return message.error(); }
     if (message->type() == icmp_type::echo_reply) { return reason::icmp_unsolicited_reply; }
     if (message->type() != icmp_type::echo_request) { return reason::icmp_unknown_type; }
     if (message->code() != 0) { return reason::icmp_bad_code; }
     if (packet.destination().is_broadcast()) { return reason::icmp_broadcast_echo; }
 
-    message->update_type(icmp_type::echo_reply);
+    turn_around(*message);
     ++counters_.icmp_replies;
     return message->bytes().size();
 }
 
 result<std::size_t> echo_host::answer_udp(mutable_ipv4_view packet) noexcept {
-    auto datagram = mutable_udp_view::parse(packet.payload(), packet.source(), packet.destination());
+    const auto datagram = mutable_udp_view::parse(packet.payload(), packet.source(), packet.destination());
     if (!datagram) { return datagram.error(); }
     if (datagram->destination_port() != udp_echo_port_) { return reason::udp_port_not_served; }
     if (packet.destination().is_broadcast()) { return reason::udp_broadcast; }
@@ -103,7 +79,7 @@ result<std::size_t> echo_host::answer_udp(mutable_ipv4_view packet) noexcept {
     if (source_port == 0) { return reason::udp_source_port_zero; }
     if (source_port == udp_echo_port_ || source_port == well_known_echo_port) { return reason::udp_echo_loop; }
 
-    datagram->swap_ports();
+    turn_around(*datagram);
     ++counters_.udp_replies;
     return datagram->bytes().size();
 }

@@ -24,6 +24,7 @@
 #include "fluxnet/proto/ndp_repr.hpp"
 #include "fluxnet/proto/quoted_packet.hpp"
 #include "fluxnet/proto/reason.hpp"
+#include "fluxnet/proto/reply.hpp"
 #include "fluxnet/proto/tcp.hpp"
 #include "fluxnet/proto/tcp_options.hpp"
 #include "fluxnet/proto/udp.hpp"

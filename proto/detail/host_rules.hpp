@@ -10,6 +10,7 @@
 #include "fluxnet/proto/ipv4_address.hpp"
 #include "fluxnet/proto/mac_address.hpp"
 #include "fluxnet/proto/reason.hpp"
+#include "fluxnet/proto/reply.hpp"
 #include "fluxnet/proto/vlan.hpp"
 
 #include <cstddef>
@@ -31,12 +32,6 @@ namespace fluxnet::proto::detail {
     return announces_tag(type) ? reason::ethernet_vlan_tagged : reason::ethernet_unknown_type;
 }
 
-/// Sends a frame back to the station that it came from, in the name of `self`.
-inline void return_to_sender(mutable_ethernet_view frame, mac_address self) noexcept {
-    frame.set_destination(frame.source());
-    frame.set_source(self);
-}
-
 /// Says why the host with the address `self` refuses the sender of an ARP request, if it does.
 [[nodiscard]] inline std::optional<reason> refuse_arp_sender(ipv4_address sender, ipv4_address self) noexcept {
     if (sender == self) { return reason::arp_address_conflict; }
@@ -56,15 +51,13 @@ inline void return_to_sender(mutable_ethernet_view frame, mac_address self) noex
 /// length, or the reason for refusing it, having written nothing.
 [[nodiscard]] inline result<std::size_t> answer_arp(mutable_ethernet_view frame, mac_address hardware,
                                                     ipv4_address self) noexcept {
-    auto packet = mutable_arp_view::parse(frame.payload());
+    const auto packet = mutable_arp_view::parse(frame.payload());
     if (!packet) { return packet.error(); }
     if (packet->operation() != arp_operation::request) { return reason::arp_not_request; }
     if (const auto why = refuse_arp(*packet, frame.source(), self)) { return *why; }
 
-    packet->set_operation(arp_operation::reply);
-    packet->set_target(packet->sender_hardware(), packet->sender_protocol());
-    packet->set_sender(hardware, self);
-    return_to_sender(frame, hardware);
+    turn_around(*packet, hardware);
+    turn_around(frame, hardware);
     return ethernet_header_length + arp_packet_length;
 }
 
