@@ -7,6 +7,7 @@
 #include "fluxnet/proto/icmp.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/proto/ipv4.hpp"
+#include "fluxnet/proto/quoted_packet.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/signal_set.hpp"
 #include "fluxnet/runtime/core/task.hpp"
@@ -62,11 +63,9 @@ static std::optional<answer> answer_to(const probe& asked, std::span<const std::
     if (found.type != proto::icmp_type::time_exceeded && found.type != proto::icmp_type::destination_unreachable) {
         return std::nullopt;
     }
-    const std::span<const std::byte> refused = message->payload();
-    if (refused.size() < proto::ipv4_header_length) { return std::nullopt; }
-    const std::size_t header = proto::ipv4_view::unchecked(refused).header_length();
-    if (refused.size() < header + proto::icmp_header_length) { return std::nullopt; }
-    const auto quoted = proto::icmp_view::unchecked(refused.subspan(header));
+    const auto refused = proto::quoted_packet::parse_ipv4(message->payload());
+    if (!refused || refused->protocol != proto::ip_protocol::icmp) { return std::nullopt; }
+    const auto quoted = proto::icmp_view::unchecked(refused->transport);
     return names(asked, quoted, proto::icmp_type::echo_request) ? std::optional(found) : std::nullopt;
 }
 

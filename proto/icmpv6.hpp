@@ -102,9 +102,7 @@ public:
     [[nodiscard]] icmpv6_type type() const noexcept {
         return icmpv6_type{std::to_integer<std::uint8_t>(bytes_[icmpv6_offset::type])};
     }
-    [[nodiscard]] std::uint8_t code() const noexcept {
-        return std::to_integer<std::uint8_t>(bytes_[icmpv6_offset::code]);
-    }
+    [[nodiscard]] std::uint8_t code() const noexcept { return std::to_integer<std::uint8_t>(bytes_[icmpv6_offset::code]); }
     [[nodiscard]] std::uint16_t checksum() const noexcept { return load_be16(bytes_.data() + icmpv6_offset::checksum); }
     /// In an echo, a number by which the asking program knows its own. Means nothing in other types.
     [[nodiscard]] std::uint16_t identifier() const noexcept { return load_be16(bytes_.data() + icmpv6_offset::identifier); }

@@ -76,9 +76,7 @@ public:
     [[nodiscard]] ipv6_address destination() const noexcept {
         return ipv6_address::load(bytes_.data() + ipv6_offset::destination);
     }
-    [[nodiscard]] std::span<Byte> payload() const noexcept {
-        return bytes_.subspan(ipv6_offset::payload, payload_length());
-    }
+    [[nodiscard]] std::span<Byte> payload() const noexcept { return bytes_.subspan(ipv6_offset::payload, payload_length()); }
     [[nodiscard]] std::span<Byte> bytes() const noexcept { return bytes_; }
     /// A view that may be written is also one that may be read.
     operator basic_ipv6_view<const Byte>() const noexcept

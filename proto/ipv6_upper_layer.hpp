@@ -66,7 +66,7 @@ struct ipv6_problem {
     static constexpr std::uint8_t unknown_option = 2;
 
     std::uint8_t code = erroneous_field;
-    std::size_t pointer = 0;        ///< Where the trouble is, counted from the IPv6 header.
+    std::size_t pointer = 0;       ///< Where the trouble is, counted from the IPv6 header.
     bool even_to_a_group = false;  ///< Whether it is told also when the packet went to a multicast address.
 
     friend bool operator==(const ipv6_problem&, const ipv6_problem&) = default;
@@ -77,7 +77,7 @@ template <octet Byte>
 struct basic_ipv6_content {
     ip_protocol protocol = ip_protocol::ipv6_no_next_header;  ///< Of the payload; may be none of the enumerators.
     std::span<Byte> payload;
-    std::optional<ipv6_fragment> fragment;  ///< If there is a fragment header.
+    std::optional<ipv6_fragment> fragment;                  ///< If there is a fragment header.
     std::size_t next_header_at = ipv6_offset::next_header;  ///< Where the field lies that names `protocol`.
 
     /// Whether the payload is all there: otherwise it is one piece, to be reassembled, of what begins with `protocol`.
@@ -136,7 +136,8 @@ private:
         const std::size_t left = packet_.size() - at_;
         if (left < ipv6_fragment_header_length) { return reason::ipv6_truncated_extension; }
         const bool fixed = next_ == ip_protocol::ipv6_fragment;
-        const std::size_t length = fixed ? ipv6_fragment_header_length : (load8(at_ + ipv6_extension_offset::length) + 1) * 8;
+        const std::size_t length =
+            fixed ? ipv6_fragment_header_length : (load8(at_ + ipv6_extension_offset::length) + 1) * 8;
         if (length > left) { return reason::ipv6_truncated_extension; }
         if (const auto why = check(length)) { return why; }
         next_ = ip_protocol{static_cast<std::uint8_t>(load8(at_ + ipv6_extension_offset::next_header))};
@@ -213,8 +214,8 @@ private:
 /// headers (RFC 8200 section 4) and ends at anything else; IPsec headers are left to the caller like an upper layer. It also
 /// ends at a packet that was cut up: extension headers inside count only once it is reassembled.
 ///
-/// `problem`, if given, is set when a refusal should be told to the sender by a parameter problem; the caller tells it one for
-/// a `protocol` that it does not speak: `unknown_next_header` at `next_header_at`.
+/// `problem`, if given, is set when a refusal should be told to the sender by a parameter problem; the caller tells it one
+/// for a `protocol` that it does not speak: `unknown_next_header` at `next_header_at`.
 ///
 /// Reasons: ipv6_too_many_extensions, ipv6_misplaced_hop_by_hop, ipv6_truncated_extension, ipv6_repeated_fragment_header,
 /// ipv6_routing_type_zero, ipv6_unknown_routing_type, ipv6_bad_options, ipv6_too_many_options, ipv6_unknown_option.

@@ -124,11 +124,11 @@ public:
         return basic_ndp_neighbour_view<const Byte>::unchecked(this->bytes_);
     }
 
-    [[nodiscard]] bool is_advertisement() const noexcept {
-        return this->type() == icmpv6_type::neighbour_advertisement;
-    }
+    [[nodiscard]] bool is_advertisement() const noexcept { return this->type() == icmpv6_type::neighbour_advertisement; }
     /// The address that is asked for or told.
-    [[nodiscard]] ipv6_address target() const noexcept { return ipv6_address::load(this->bytes_.data() + ndp_offset::target); }
+    [[nodiscard]] ipv6_address target() const noexcept {
+        return ipv6_address::load(this->bytes_.data() + ndp_offset::target);
+    }
     /// Whether the sender is a router, answers a solicitation, and wants an address known before to be replaced. They mean
     /// nothing in a solicitation.
     [[nodiscard]] bool is_router() const noexcept { return flag(router_bit); }
@@ -235,7 +235,9 @@ public:
         return std::to_integer<std::uint8_t>(this->bytes_[ndp_offset::hop_limit]);
     }
     /// Whether addresses, and whether other settings, are to be had by DHCPv6.
-    [[nodiscard]] bool is_managed() const noexcept { return (this->bytes_[ndp_offset::router_flags] & managed_bit) != no_bit; }
+    [[nodiscard]] bool is_managed() const noexcept {
+        return (this->bytes_[ndp_offset::router_flags] & managed_bit) != no_bit;
+    }
     [[nodiscard]] bool has_other_settings() const noexcept {
         return (this->bytes_[ndp_offset::router_flags] & other_bit) != no_bit;
     }
@@ -271,7 +273,8 @@ public:
     {
         this->bytes_[ndp_offset::router_flags] = (managed ? managed_bit : no_bit) | (other_settings ? other_bit : no_bit);
     }
-    void set_times(std::uint16_t router_lifetime_s, std::uint32_t reachable_time_ms, std::uint32_t retransmit_time_ms) noexcept
+    void set_times(std::uint16_t router_lifetime_s, std::uint32_t reachable_time_ms,
+                   std::uint32_t retransmit_time_ms) noexcept
         requires writable_octet<Byte>
     {
         store_be16(this->bytes_.data() + ndp_offset::router_lifetime, router_lifetime_s);

@@ -116,10 +116,10 @@ struct ndp_prefix {
     static constexpr std::uint32_t infinite = 0xffffffff;
 
     ipv6_address prefix;
-    std::uint8_t length = 64;              ///< In bits, at most 128.
-    bool on_link = true;                   ///< Addresses with this prefix are neighbours.
-    bool autonomous = true;                ///< Hosts may make themselves an address with it (RFC 4862).
-    std::uint32_t valid_lifetime_s = 0;    ///< Or `infinite`.
+    std::uint8_t length = 64;                ///< In bits, at most 128.
+    bool on_link = true;                     ///< Addresses with this prefix are neighbours.
+    bool autonomous = true;                  ///< Hosts may make themselves an address with it (RFC 4862).
+    std::uint32_t valid_lifetime_s = 0;      ///< Or `infinite`.
     std::uint32_t preferred_lifetime_s = 0;  ///< Or `infinite`.
 
     /// Reads an option of the kind `prefix`. Returns std::nullopt when its length in bits cannot be.

@@ -95,7 +95,7 @@ enum class reason : std::uint8_t {
     ndp_bad_option_length,       ///< An option has not the length of its kind.
     ndp_multicast_link_address,  ///< An option gives a link address with the group bit set: no station has that.
     ndp_multicast_target,        ///< The target is a group of hosts.
-    ndp_bad_probe,               ///< A host without address asks, and not those that may have the address (RFC 4861 section 7.1.1).
+    ndp_bad_probe,               ///< A host without address asks, and not a solicited-node group (RFC 4861 section 7.1.1).
     ndp_link_address_in_probe,   ///< A host without address says where it is (RFC 4861 sections 6.1.1 and 7.1.1).
     ndp_solicited_to_group,      ///< An answer to a question went to a group (RFC 4861 section 7.1.2).
     ndp_source_not_local,        ///< A router advertises itself from an address that is not link-local.

@@ -64,7 +64,8 @@ inline void turn_around(mutable_icmpv6_view echo) noexcept {
 /// Sends a parsed datagram, which went to one host, back with the first `payload_length` octets of its payload: the
 /// addresses change places, options are left out, type of service, identification and flags stay. Returns the datagram's
 /// new length.
-inline std::size_t turn_around(mutable_ipv4_view packet, std::size_t payload_length, std::uint8_t hops = reply_hops) noexcept {
+inline std::size_t turn_around(mutable_ipv4_view packet, std::size_t payload_length,
+                               std::uint8_t hops = reply_hops) noexcept {
     assert(payload_length <= packet.payload().size());
     const std::size_t length = ipv4_header_length + payload_length;
     packet.swap_addresses();

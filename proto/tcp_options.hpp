@@ -46,10 +46,10 @@ struct tcp_options {
     std::uint16_t mss = 0;                 ///< In octets of data; 0: none.
     std::uint8_t window_scale = no_scale;  ///< no_scale: none. As it was sent, which may be above 14.
     bool sack_permitted = false;
-    bool timestamps = false;            ///< Whether the next two mean anything.
-    std::uint32_t timestamp = 0;        ///< The sender's clock (TSval).
-    std::uint32_t timestamp_echo = 0;   ///< What the sender last heard of the receiver's clock (TSecr).
-    std::uint8_t sack_count = 0;        ///< How many of `sack` are there.
+    bool timestamps = false;           ///< Whether the next two mean anything.
+    std::uint32_t timestamp = 0;       ///< The sender's clock (TSval).
+    std::uint32_t timestamp_echo = 0;  ///< What the sender last heard of the receiver's clock (TSecr).
+    std::uint8_t sack_count = 0;       ///< How many of `sack` are there.
     std::array<sack_block, 4> sack{};
 
     /// Reads options, any bytes of any length. Unknown ones are skipped by their length, and of a kind that comes twice the
@@ -125,9 +125,7 @@ private:
                 if (data.size() != 1) { return false; }
                 window_scale = std::to_integer<std::uint8_t>(data[0]);
                 return true;
-            case tcp_option::sack_permitted:
-                sack_permitted = sack_permitted || data.empty();
-                return data.empty();
+            case tcp_option::sack_permitted: sack_permitted = sack_permitted || data.empty(); return data.empty();
             case tcp_option::timestamps:
                 if (data.size() != 8) { return false; }
                 timestamps = true;
@@ -153,7 +151,10 @@ private:
 
     [[nodiscard]] std::size_t length_without_sack() const noexcept {
         // SACK permitted has two octets and takes the place of the two NOPs before timestamps.
-        return (mss != 0 ? 4U : 0U) + (timestamps ? padded_timestamps : sack_permitted ? 4U : 0U) +
+        return (mss != 0 ? 4U : 0U) +
+               (timestamps       ? padded_timestamps
+                : sack_permitted ? 4U
+                                 : 0U) +
                (window_scale != no_scale ? 4U : 0U);
     }
 

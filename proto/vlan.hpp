@@ -39,8 +39,8 @@ inline constexpr std::size_t max_vlan_tags = 2;
 
 /// What a tag says.
 struct vlan_tag {
-    static constexpr std::uint16_t no_vlan = 0;         ///< The tag has a priority and no VLAN.
-    static constexpr std::uint16_t reserved = 0xfff;    ///< No frame has this identifier (IEEE 802.1Q table 9-2).
+    static constexpr std::uint16_t no_vlan = 0;       ///< The tag has a priority and no VLAN.
+    static constexpr std::uint16_t reserved = 0xfff;  ///< No frame has this identifier (IEEE 802.1Q table 9-2).
 
     ethertype kind = ethertype::vlan;  ///< What announces it: `vlan`, or `service_vlan` for a provider's.
     std::uint16_t identifier = no_vlan;
@@ -135,8 +135,8 @@ struct vlan_repr {
 /// What a frame carries, and the tags before it.
 template <octet Byte>
 struct basic_link_content {
-    ethertype type = ethertype::ipv4;  ///< Of the payload: no tag, and often none of the enumerators.
-    std::span<Byte> payload;           ///< With the padding of a short frame.
+    ethertype type = ethertype::ipv4;            ///< Of the payload: no tag, and often none of the enumerators.
+    std::span<Byte> payload;                     ///< With the padding of a short frame.
     std::array<vlan_tag, max_vlan_tags> tags{};  ///< From the outermost to the innermost.
     std::size_t tag_count = 0;
 };
@@ -149,8 +149,8 @@ using mutable_link_content = basic_link_content<std::byte>;
     return type == ethertype::vlan || type == ethertype::service_vlan;
 }
 
-/// Finds what a parsed frame carries behind at most max_vlan_tags tags, in whatever order their kinds come. Reasons: those of
-/// vlan_view::parse(), vlan_too_many_tags.
+/// Finds what a parsed frame carries behind at most max_vlan_tags tags, in whatever order their kinds come. Reasons: those
+/// of vlan_view::parse(), vlan_too_many_tags.
 template <octet Byte>
 [[nodiscard]] result<basic_link_content<Byte>> link_payload(basic_ethernet_view<Byte> frame) noexcept {
     basic_link_content<Byte> found{.type = frame.type(), .payload = frame.payload()};

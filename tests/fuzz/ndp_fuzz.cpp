@@ -45,8 +45,9 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::array addresses{local, ipv6_address(), ipv6_address::all_nodes(), local.solicited_node()};
     std::vector<std::byte> bytes(ipv6_header_length + message.size());
     const std::uint8_t hops = (choice & 0x80U) != 0 ? 254 : ndp_hop_limit;
-    const auto packet = ipv6_repr{addresses[choice & 1U], addresses[(choice >> 1) & 3U], ip_protocol::icmpv6, message.size(), hops}
-                            .emit(bytes);
+    const auto packet =
+        ipv6_repr{addresses[choice & 1U], addresses[(choice >> 1) & 3U], ip_protocol::icmpv6, message.size(), hops}.emit(
+            bytes);
     std::ranges::copy(message, packet.payload().begin());
     auto inside = mutable_icmpv6_view::unchecked(packet.payload());
     inside.set_type(icmpv6_type{static_cast<std::uint8_t>(133 + kind % 5)});

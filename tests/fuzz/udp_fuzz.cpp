@@ -7,7 +7,8 @@
 
 using namespace fluxnet::proto;
 
-static void parse_over(const ip_address& source, const ip_address& destination, bool repaired, std::vector<std::byte> bytes) {
+static void parse_over(const ip_address& source, const ip_address& destination, bool repaired,
+                       std::vector<std::byte> bytes) {
     if (repaired && bytes.size() >= udp_header_length && bytes.size() <= 0xffff) {
         auto datagram = mutable_udp_view::unchecked(bytes);
         datagram.set_length(static_cast<std::uint16_t>(bytes.size()));

@@ -23,8 +23,8 @@ const ipv6_address ipv6_source = ipv6_address::parse("2001:db8::1").value();
 const ipv6_address ipv6_destination = ipv6_address::parse("2001:db8::ff:2").value();
 
 std::vector<std::byte> ipv6_sample() {
-    return octets(0x6b, 0x91, 0x23, 0x45, 0, 3, 17, 64,                            //
-                  0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,         //
+    return octets(0x6b, 0x91, 0x23, 0x45, 0, 3, 17, 64,                     //
+                  0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,  //
                   0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0, 2, 0x61, 0x62, 0x63);
 }
 

@@ -115,9 +115,9 @@ TEST_CASE("the walk ends at a piece of an IPv6 packet, whose headers count once 
 }
 
 TEST_CASE("extension headers are refused at every length that they do not fit in") {
-    const byte_list headers = joined({options_header(routing, padding), octets(fragment, 0, 0, 0, 0, 0, 0, 0),
-                                      octets(destination_options, 0, 0, 0, 0, 0, 0, 1),
-                                      octets(17, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)});
+    const byte_list headers =
+        joined({options_header(routing, padding), octets(fragment, 0, 0, 0, 0, 0, 0, 0),
+                octets(destination_options, 0, 0, 0, 0, 0, 0, 1), octets(17, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)});
     for (std::size_t size = 1; size != headers.size(); ++size) {
         const byte_list cut(headers.begin(), headers.begin() + static_cast<std::ptrdiff_t>(size));
         check_refused(ipv6_packet(hop_by_hop, cut), reason::ipv6_truncated_extension, std::nullopt);
@@ -212,7 +212,8 @@ TEST_CASE("a jumbo option in a packet with a length is an unknown option, wherev
 
 TEST_CASE("every length of an option is refused unless it fits its header") {
     for (unsigned length = 0; length != 256; ++length) {
-        const auto bytes = ipv6_packet(destination_options, joined({options_header(17, octets(0, 0, 5, length, 0, 0)), upper}));
+        const auto bytes =
+            ipv6_packet(destination_options, joined({options_header(17, octets(0, 0, 5, length, 0, 0)), upper}));
         const walked all = walk_of(bytes);
         REQUIRE(all.content.has_value() == (length <= 2));
         if (length > 2) { CHECK(all.content.error() == reason::ipv6_bad_options); }
@@ -235,7 +236,9 @@ TEST_CASE("an extension header may have 64 options and no more") {
 
 TEST_CASE("headers of IPsec and unknown protocols are left to the caller") {
     for (const unsigned protocol : {50U, 51U, 58U, 59U, 135U, 253U}) {
-        const auto content = walk_of(ipv6_packet(hop_by_hop, joined({options_header(static_cast<std::uint8_t>(protocol), padding), upper}))).content;
+        const auto content =
+            walk_of(ipv6_packet(hop_by_hop, joined({options_header(static_cast<std::uint8_t>(protocol), padding), upper})))
+                .content;
         REQUIRE(content.has_value());
         CHECK(static_cast<unsigned>(content->protocol) == protocol);
         CHECK(content->payload.size() == 5);

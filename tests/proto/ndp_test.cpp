@@ -113,9 +113,8 @@ void check_common(const std::vector<std::byte>& message, std::size_t fields) {
                         .extensions = octets(58, 0, 0, 0, 0, 0, 0, 1),
                         .first = ip_protocol::ipv6_fragment},
                        reason::ndp_fragment);
-    ndp_packet behind{.message = message,
-                      .extensions = octets(58, 0, 1, 4, 0, 0, 0, 0),
-                      .first = ip_protocol::ipv6_destination_options};
+    ndp_packet behind{
+        .message = message, .extensions = octets(58, 0, 1, 4, 0, 0, 0, 0), .first = ip_protocol::ipv6_destination_options};
     CHECK(behind.parse<View>().has_value());
 }
 

@@ -29,7 +29,8 @@ std::vector<std::byte> ipv6_request(ip_protocol protocol, const std::vector<std:
                                     const std::vector<std::byte>& extensions = {}) {
     std::vector<std::byte> bytes(ipv6_header_length + extensions.size() + message.size() + 4, std::byte{0xee});
     const auto first = extensions.empty() ? protocol : ip_protocol::ipv6_destination_options;
-    const auto packet = ipv6_repr{client_v6, host_v6, first, extensions.size() + message.size(), 3, 0xb8, 0x12345}.emit(bytes);
+    const auto packet =
+        ipv6_repr{client_v6, host_v6, first, extensions.size() + message.size(), 3, 0xb8, 0x12345}.emit(bytes);
     std::ranges::copy(extensions, packet.payload().begin());
     std::ranges::copy(message, packet.payload().subspan(extensions.size()).begin());
     return bytes;  // with padding of the frame
