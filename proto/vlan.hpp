@@ -93,8 +93,8 @@ public:
         requires writable_octet<Byte>
     {
         assert(identifier <= 0xfff && priority <= 7);
-        store_be16(bytes_.data() + vlan_offset::control,
-                   static_cast<std::uint16_t>(priority << 13 | (drop_eligible ? drop_eligible_bit : 0) | identifier));
+        const unsigned numbers = unsigned{priority} << 13 | (drop_eligible ? drop_eligible_bit : 0U) | identifier;
+        store_be16(bytes_.data() + vlan_offset::control, static_cast<std::uint16_t>(numbers));
     }
     /// Invalidates a parse when the number is below 0x0600.
     void set_type(ethertype type) noexcept

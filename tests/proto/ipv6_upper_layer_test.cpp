@@ -46,8 +46,8 @@ byte_list options_header(std::uint8_t next, const byte_list& options) {
     return joined({octets(next, 0), options});
 }
 
-const byte_list padding = octets(1, 4, 0, 0, 0, 0);
-const byte_list upper = octets(1, 2, 3, 4, 5);
+const byte_list ipv6_padding = octets(1, 4, 0, 0, 0, 0);
+const byte_list ipv6_upper = octets(1, 2, 3, 4, 5);
 
 struct walked {
     result<ipv6_content> content = reason::ipv6_truncated;
@@ -72,7 +72,7 @@ void check_refused(const byte_list& bytes, reason why, std::optional<ipv6_proble
 }  // namespace
 
 TEST_CASE("an IPv6 packet without extension headers carries what its header says") {
-    auto bytes = ipv6_packet(17, upper);
+    auto bytes = ipv6_packet(17, ipv6_upper);
     const auto content = ipv6_upper_layer(mutable_ipv6_view::parse(bytes).value());
     REQUIRE(content.has_value());
     CHECK(content->protocol == ip_protocol::udp);
@@ -87,7 +87,7 @@ TEST_CASE("the upper layer is found behind every extension header in its order")
                                                        options_header(routing, octets(0x1e, 3, 1, 2, 3, 0)),
                                                        octets(fragment, 1, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9),
                                                        octets(destination_options, 0, 0, 6, 1, 2, 3, 4),  // atomic
-                                                       options_header(6, padding), upper}));
+                                                       options_header(6, ipv6_padding), ipv6_upper}));
     const auto content = walk_of(bytes).content;
     REQUIRE(content.has_value());
     CHECK(content->protocol == ip_protocol::tcp);
@@ -103,7 +103,7 @@ TEST_CASE("the walk ends at a piece of an IPv6 packet, whose headers count once 
         byte_list header(8);
         const ipv6_fragment_repr piece{ip_protocol::ipv6_destination_options, first ? 0U : 1448U, first, 0xabcdef01};
         piece.emit(header);
-        const auto bytes = ipv6_packet(hop_by_hop, joined({options_header(fragment, padding), header, upper}));
+        const auto bytes = ipv6_packet(hop_by_hop, joined({options_header(fragment, ipv6_padding), header, ipv6_upper}));
         const auto content = walk_of(bytes).content;
         REQUIRE(content.has_value());
         CHECK_FALSE(content->is_whole());
@@ -116,7 +116,7 @@ TEST_CASE("the walk ends at a piece of an IPv6 packet, whose headers count once 
 
 TEST_CASE("extension headers are refused at every length that they do not fit in") {
     const byte_list headers =
-        joined({options_header(routing, padding), octets(fragment, 0, 0, 0, 0, 0, 0, 0),
+        joined({options_header(routing, ipv6_padding), octets(fragment, 0, 0, 0, 0, 0, 0, 0),
                 octets(destination_options, 0, 0, 0, 0, 0, 0, 1), octets(17, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)});
     for (std::size_t size = 1; size != headers.size(); ++size) {
         const byte_list cut(headers.begin(), headers.begin() + static_cast<std::ptrdiff_t>(size));
@@ -146,7 +146,7 @@ TEST_CASE("eight extension headers are walked and a chain without end is not") {
         byte_list chain;
         for (std::size_t i = 0; i != headers; ++i) {
             const std::uint8_t next = i + 1 == headers ? 17 : destination_options;
-            chain = joined({chain, options_header(next, padding)});
+            chain = joined({chain, options_header(next, ipv6_padding)});
         }
         const walked all = walk_of(ipv6_packet(destination_options, chain));
         REQUIRE(all.content.has_value() == (headers <= 8));
@@ -155,7 +155,7 @@ TEST_CASE("eight extension headers are walked and a chain without end is not") {
 }
 
 TEST_CASE("hop-by-hop options come first or the packet is refused") {  // RFC 8200 sections 4 and 4.1
-    const auto hop_by_hop_second = joined({options_header(hop_by_hop, padding), options_header(17, padding)});
+    const auto hop_by_hop_second = joined({options_header(hop_by_hop, ipv6_padding), options_header(17, ipv6_padding)});
     check_refused(ipv6_packet(destination_options, hop_by_hop_second), reason::ipv6_misplaced_hop_by_hop,
                   ipv6_problem{ipv6_problem::unknown_next_header, 40});
     check_refused(ipv6_packet(hop_by_hop, hop_by_hop_second), reason::ipv6_misplaced_hop_by_hop,
@@ -165,15 +165,15 @@ TEST_CASE("hop-by-hop options come first or the packet is refused") {  // RFC 82
 
 TEST_CASE("a second fragment header is refused") {
     const auto atomic = octets(fragment, 0, 0, 0, 0, 0, 0, 1);
-    check_refused(ipv6_packet(fragment, joined({atomic, atomic, upper})), reason::ipv6_repeated_fragment_header,
+    check_refused(ipv6_packet(fragment, joined({atomic, atomic, ipv6_upper})), reason::ipv6_repeated_fragment_header,
                   std::nullopt);
 }
 
 TEST_CASE("a route with segments left is refused and the sender is shown its type") {  // RFC 8200 section 4.4, RFC 5095
     for (unsigned type = 0; type != 256; ++type) {
         const auto route = [&](unsigned left) {
-            return ipv6_packet(hop_by_hop,
-                               joined({options_header(routing, padding), octets(17, 0, type, left, 0, 0, 0, 0), upper}));
+            return ipv6_packet(hop_by_hop, joined({options_header(routing, ipv6_padding),
+                                                   octets(17, 0, type, left, 0, 0, 0, 0), ipv6_upper}));
         };
         CHECK(walk_of(route(0)).content.has_value());
         check_refused(route(1), type == 0 ? reason::ipv6_routing_type_zero : reason::ipv6_unknown_routing_type,
@@ -184,7 +184,7 @@ TEST_CASE("a route with segments left is refused and the sender is shown its typ
 TEST_CASE("the kind of an unknown option says what becomes of the packet") {  // RFC 8200 section 4.2
     for (const std::uint8_t header : {hop_by_hop, destination_options}) {
         for (unsigned kind = 2; kind != 256; ++kind) {
-            const byte_list payload = joined({options_header(17, octets(1, 0, kind, 1, 7, 0)), upper});
+            const byte_list payload = joined({options_header(17, octets(1, 0, kind, 1, 7, 0)), ipv6_upper});
             const auto to_host = ipv6_packet(header, payload);
             const auto to_group = ipv6_packet(header, payload, "ff02::1");
             const ipv6_problem problem{ipv6_problem::unknown_option, 44, (kind >> 6) == 2};
@@ -213,7 +213,7 @@ TEST_CASE("a jumbo option in a packet with a length is an unknown option, wherev
 TEST_CASE("every length of an option is refused unless it fits its header") {
     for (unsigned length = 0; length != 256; ++length) {
         const auto bytes =
-            ipv6_packet(destination_options, joined({options_header(17, octets(0, 0, 5, length, 0, 0)), upper}));
+            ipv6_packet(destination_options, joined({options_header(17, octets(0, 0, 5, length, 0, 0)), ipv6_upper}));
         const walked all = walk_of(bytes);
         REQUIRE(all.content.has_value() == (length <= 2));
         if (length > 2) { CHECK(all.content.error() == reason::ipv6_bad_options); }
@@ -237,7 +237,8 @@ TEST_CASE("an extension header may have 64 options and no more") {
 TEST_CASE("headers of IPsec and unknown protocols are left to the caller") {
     for (const unsigned protocol : {50U, 51U, 58U, 59U, 135U, 253U}) {
         const auto content =
-            walk_of(ipv6_packet(hop_by_hop, joined({options_header(static_cast<std::uint8_t>(protocol), padding), upper})))
+            walk_of(ipv6_packet(hop_by_hop,
+                                joined({options_header(static_cast<std::uint8_t>(protocol), ipv6_padding), ipv6_upper})))
                 .content;
         REQUIRE(content.has_value());
         CHECK(static_cast<unsigned>(content->protocol) == protocol);

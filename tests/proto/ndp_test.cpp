@@ -24,14 +24,14 @@ static_assert(!std::is_convertible_v<ndp_neighbour_view, mutable_ndp_neighbour_v
 
 namespace {
 
-const ipv6_address here = ipv6_address::parse("fe80::1").value();
-const ipv6_address there = ipv6_address::parse("fe80::aa:2").value();
-constexpr mac_address station({0x02, 0, 0, 0, 0, 7});
+const ipv6_address ndp_here = ipv6_address::parse("fe80::1").value();
+const ipv6_address ndp_there = ipv6_address::parse("fe80::aa:2").value();
+constexpr mac_address ndp_station({0x02, 0, 0, 0, 0, 7});
 
 /// A message in its packet; the checksum is filled in when it is parsed.
 struct ndp_packet {
-    ipv6_address source = here;
-    ipv6_address destination = there;
+    ipv6_address source = ndp_here;
+    ipv6_address destination = ndp_there;
     std::vector<std::byte> message;
     std::uint8_t hop_limit = 255;
     std::vector<std::byte> extensions = {};  // a destination options header is first
@@ -64,20 +64,20 @@ void check_reason(ndp_packet packet, reason why) {
 template <class Repr>
 std::vector<std::byte> made(const Repr& values) {
     std::vector<std::byte> bytes(values.length());
-    values.emit(bytes, here, there);
+    values.emit(bytes, ndp_here, ndp_there);
     return bytes;
 }
 
 ndp_neighbour_repr solicitation() {
-    return {icmpv6_type::neighbour_solicitation, there, station};
+    return {icmpv6_type::neighbour_solicitation, ndp_there, ndp_station};
 }
 
 ndp_neighbour_repr advertisement() {
-    return {icmpv6_type::neighbour_advertisement, here, station, false, true, true};
+    return {icmpv6_type::neighbour_advertisement, ndp_here, ndp_station, false, true, true};
 }
 
 ndp_router_advertisement_repr router() {
-    ndp_router_advertisement_repr values{64, true, true, 1800, 30000, 1000, station, 1500, ndp_prefix()};
+    ndp_router_advertisement_repr values{64, true, true, 1800, 30000, 1000, ndp_station, 1500, ndp_prefix()};
     values.prefix->valid_lifetime_s = ndp_prefix::infinite;
     return values;
 }
@@ -124,15 +124,15 @@ TEST_CASE("a neighbour solicitation is written octet by octet and read back") {
     const auto bytes = made(solicitation());
     auto expected = octets(135, 0, 0, 0, 0, 0, 0, 0, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xaa, 0, 2,  //
                            1, 1, 2, 0, 0, 0, 0, 7);
-    CHECK(icmpv6_view::parse(bytes, here, there).has_value());
+    CHECK(icmpv6_view::parse(bytes, ndp_here, ndp_there).has_value());
     std::copy_n(bytes.begin() + 2, 2, expected.begin() + 2);
     CHECK(bytes == expected);
     ndp_packet packet{.message = bytes};
     const auto read = packet.parse<ndp_neighbour_view>();
     REQUIRE(read.has_value());
     CHECK_FALSE(read->is_advertisement());
-    CHECK(read->target() == there);
-    CHECK(read->link_address() == station);
+    CHECK(read->target() == ndp_there);
+    CHECK(read->link_address() == ndp_station);
 }
 
 TEST_CASE("a neighbour advertisement is written octet by octet and read back") {
@@ -152,18 +152,18 @@ TEST_CASE("a neighbour advertisement is written octet by octet and read back") {
         CHECK(read->is_router() == values.router);
         CHECK(read->is_solicited() == values.solicited);
         CHECK(read->is_override() == values.override_known);
-        CHECK(read->target() == here);
-        CHECK(read->link_address() == station);
+        CHECK(read->target() == ndp_here);
+        CHECK(read->link_address() == ndp_station);
     }
 }
 
 TEST_CASE("a router solicitation is written and read back") {
-    const auto bytes = made(ndp_router_solicitation_repr{station});
+    const auto bytes = made(ndp_router_solicitation_repr{ndp_station});
     CHECK(bytes.size() == 16);
     ndp_packet packet{.message = bytes};
     const auto read = packet.parse<ndp_router_solicitation_view>();
     REQUIRE(read.has_value());
-    CHECK(read->link_address() == station);
+    CHECK(read->link_address() == ndp_station);
     packet.message = made(ndp_router_solicitation_repr{});
     CHECK(packet.message.size() == 8);
     CHECK_FALSE(packet.parse<ndp_router_solicitation_view>().value().link_address());
@@ -183,7 +183,7 @@ TEST_CASE("a router advertisement is written octet by octet and read back") {
     CHECK(read->router_lifetime_s() == 1800);
     CHECK(read->reachable_time_ms() == 30000);
     CHECK(read->retransmit_time_ms() == 1000);
-    CHECK(read->link_address() == station);
+    CHECK(read->link_address() == ndp_station);
     CHECK(read->mtu() == 1500);
     CHECK(ndp_prefix::read(read->options().next(ndp_option::prefix).value()) == router().prefix);
     packet.message = made(ndp_router_advertisement_repr{});
@@ -194,7 +194,7 @@ TEST_CASE("a router advertisement is written octet by octet and read back") {
 TEST_CASE("messages of neighbour discovery from elsewhere, cut, with a code or in pieces are refused") {
     check_common<ndp_neighbour_view>(made(solicitation()), 24);
     check_common<ndp_neighbour_view>(made(advertisement()), 24);
-    check_common<ndp_router_solicitation_view>(made(ndp_router_solicitation_repr{station}), 8);
+    check_common<ndp_router_solicitation_view>(made(ndp_router_solicitation_repr{ndp_station}), 8);
     check_common<ndp_router_advertisement_view>(made(router()), 16);
 }
 
@@ -210,13 +210,13 @@ TEST_CASE("a host without address asks the solicited-node group and says nothing
     check_reason<ndp_neighbour_view>({.source = {}, .message = made(values)}, reason::ndp_bad_probe);
     check_reason<ndp_neighbour_view>({.source = {}, .destination = ipv6_address::all_nodes(), .message = made(values)},
                                      reason::ndp_bad_probe);
-    check_reason<ndp_neighbour_view>({.source = {}, .destination = there.solicited_node(), .message = made(values)},
+    check_reason<ndp_neighbour_view>({.source = {}, .destination = ndp_there.solicited_node(), .message = made(values)},
                                      reason::ndp_link_address_in_probe);
     values.link_address.reset();
-    ndp_packet probe{.source = {}, .destination = there.solicited_node(), .message = made(values)};
+    ndp_packet probe{.source = {}, .destination = ndp_there.solicited_node(), .message = made(values)};
     CHECK(probe.parse<ndp_neighbour_view>().has_value());
     // RFC 4861 section 6.1.1
-    check_reason<ndp_router_solicitation_view>({.source = {}, .message = made(ndp_router_solicitation_repr{station})},
+    check_reason<ndp_router_solicitation_view>({.source = {}, .message = made(ndp_router_solicitation_repr{ndp_station})},
                                                reason::ndp_link_address_in_probe);
     ndp_packet quiet{.source = {}, .message = made(ndp_router_solicitation_repr{})};
     CHECK(quiet.parse<ndp_router_solicitation_view>().has_value());
