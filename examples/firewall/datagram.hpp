@@ -12,7 +12,9 @@
 #include "fluxnet/proto/arp.hpp"
 #include "fluxnet/proto/byte_order.hpp"
 #include "fluxnet/proto/ethernet.hpp"
+#include "fluxnet/proto/icmp.hpp"
 #include "fluxnet/proto/ipv4.hpp"
+#include "fluxnet/proto/tcp.hpp"
 #include "fluxnet/proto/udp.hpp"
 
 #include <array>
@@ -55,18 +57,14 @@ struct dissection {
 
 namespace detail {
 
-inline constexpr std::size_t tcp_header_length = 20;  // RFC 9293 section 3.1: without options
-inline constexpr std::size_t tcp_offset_at = 12;      // header length in the upper four bits, in units of four octets
-inline constexpr std::size_t icmp_header_length = 8;  // RFC 792
-
 /// Octets that a transport header of the protocol has at least.
 [[nodiscard]] constexpr std::size_t shortest_header(proto::ip_protocol protocol) noexcept {
     switch (protocol) {
-        case proto::ip_protocol::tcp: return tcp_header_length;
+        case proto::ip_protocol::tcp: return proto::tcp_header_length;
         case proto::ip_protocol::udp: return proto::udp_header_length;
-        case proto::ip_protocol::icmp: return icmp_header_length;
+        case proto::ip_protocol::icmp: return proto::icmp_header_length;
+        default: return 0;
     }
-    return 0;
 }
 
 [[nodiscard]] constexpr flaw flaw_of(proto::ip_protocol protocol) noexcept {
@@ -97,8 +95,8 @@ inline constexpr std::size_t icmp_header_length = 8;  // RFC 792
 [[nodiscard]] inline bool is_sound(proto::ip_protocol protocol, std::span<const std::byte> segment, bool whole) noexcept {
     if (segment.size() < shortest_header(protocol)) { return false; }
     if (protocol == proto::ip_protocol::tcp) {
-        const std::size_t header = (std::to_integer<std::size_t>(segment[tcp_offset_at]) >> 4) * 4;
-        return header >= tcp_header_length && (!whole || header <= segment.size());
+        const std::size_t header = proto::tcp_view::unchecked(segment).header_length();
+        return header >= proto::tcp_header_length && (!whole || header <= segment.size());
     }
     if (protocol == proto::ip_protocol::udp) {
         const std::size_t length = proto::load_be16(segment.data() + proto::udp_offset::length);

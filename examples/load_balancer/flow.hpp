@@ -7,6 +7,8 @@
 #include "fluxnet/proto/byte_order.hpp"
 #include "fluxnet/proto/ethernet.hpp"
 #include "fluxnet/proto/ipv4.hpp"
+#include "fluxnet/proto/tcp.hpp"
+#include "fluxnet/proto/udp.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -40,15 +42,16 @@ struct flow {
         const auto packet = proto::ipv4_view::parse(ethernet->payload());
         if (!packet || packet->is_fragment()) { return std::nullopt; }
         const std::span<const std::byte> segment = packet->payload();
-        const bool tcp = packet->protocol() == proto::ip_protocol::tcp && segment.size() >= tcp_header_length;
-        const bool udp = packet->protocol() == proto::ip_protocol::udp && segment.size() >= udp_header_length;
+        const bool tcp = packet->protocol() == proto::ip_protocol::tcp && segment.size() >= proto::tcp_header_length;
+        const bool udp = packet->protocol() == proto::ip_protocol::udp && segment.size() >= proto::udp_header_length;
         if (!tcp && !udp) { return std::nullopt; }
+        const unsigned flags = tcp ? proto::tcp_view::unchecked(segment).flags() : 0U;
         return flow{.source = packet->source(),
                     .destination = packet->destination(),
                     .protocol = packet->protocol(),
                     .source_port = proto::load_be16(segment.data()),
                     .destination_port = proto::load_be16(segment.data() + 2),
-                    .opens = tcp && (segment[tcp_flags_at] & (tcp_syn | tcp_ack)) == tcp_syn};
+                    .opens = (flags & (proto::tcp_flag::syn | proto::tcp_flag::ack)) == proto::tcp_flag::syn};
     }
 
     /// The same on every machine, so that several balancers agree.
@@ -57,14 +60,6 @@ struct flow {
         const std::uint64_t addresses = std::uint64_t{source.to_host_order()} << 32 | destination.to_host_order();
         return mix(mix(addresses) ^ (ports << 8 | static_cast<std::uint8_t>(protocol)));
     }
-
-private:
-    // RFC 9293 section 3.1 and RFC 768; in both, the ports come first.
-    static constexpr std::size_t tcp_header_length = 20;
-    static constexpr std::size_t tcp_flags_at = 13;
-    static constexpr std::byte tcp_syn{0x02};
-    static constexpr std::byte tcp_ack{0x10};
-    static constexpr std::size_t udp_header_length = 8;
 };
 
 }  // namespace load_balancer
