@@ -45,12 +45,12 @@ private:
 /// Keeps nodes by their deadlines. Time goes in ticks of 4,096 ns since the wheel was made; a deadline counts as the next
 /// tick's start, so a node comes due at its deadline or less than a tick after it, never before.
 ///
-/// Each of nine levels has 64 slots. A slot of level 0 is one tick, and a slot of each further level is as long as all of the
-/// level before. A node lies at the level of the highest base-64 digit in which its tick differs from the wheel's time, in the
-/// slot of its own digit there. So everything at a level is later than everything at the levels below, and the first node is
-/// found by two searches for the lowest set bit. When time reaches a slot of a higher level, the nodes in it go down: this
-/// happens at most eight times to a node, and once or twice to one that waits for less than a second. Nine digits are more
-/// than the clock has: no deadline is too far.
+/// Each of nine levels has 64 slots. A slot of level 0 is one tick, and a slot of each further level is as long as all of
+/// the level before. A node lies at the level of the highest base-64 digit in which its tick differs from the wheel's time,
+/// in the slot of its own digit there. So everything at a level is later than everything at the levels below, and the first
+/// node is found by two searches for the lowest set bit. When time reaches a slot of a higher level, the nodes in it go
+/// down: this happens at most eight times to a node, and once or twice to one that waits for less than a second. Nine digits
+/// are more than the clock has: no deadline is too far.
 ///
 /// A connection that keeps the earliest of its deadlines in the wheel need not move its node when that deadline moves later:
 /// it uses arm(), and looks again when the node comes due.
@@ -67,8 +67,8 @@ public:
     timer_wheel& operator=(const timer_wheel&) = delete;
     ~timer_wheel() { assert(is_empty()); }
 
-    /// Puts a node in that no wheel holds. With a deadline that has passed, the next call of advance() finds it due; a node put
-    /// in during advance() is not due in that call, but a tick after it at the earliest: so each call ends.
+    /// Puts a node in that no wheel holds. With a deadline that has passed, the next call of advance() finds it due; a node
+    /// put in during advance() is not due in that call, but a tick after it at the earliest: so each call ends.
     void insert(timer_node& node, time_point deadline) noexcept;
 
     /// Takes a node out; does nothing when it is in no wheel. May be called for any node during advance().
@@ -87,8 +87,8 @@ public:
         while (timer_node* const node = take_due()) { due(*node); }
     }
 
-    /// Tells when advance() is to be called next: at the first node's tick, or before, when time reaches the slot of a higher
-    /// level in which more than `exact_nodes` wait together. Nothing when the wheel is empty.
+    /// Tells when advance() is to be called next: at the first node's tick, or before, when time reaches the slot of a
+    /// higher level in which more than `exact_nodes` wait together. Nothing when the wheel is empty.
     [[nodiscard]] std::optional<time_point> next_deadline() const noexcept;
 
     /// Tells when a node that is in this wheel comes due: its deadline as a tick's start.

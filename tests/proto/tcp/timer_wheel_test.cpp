@@ -172,7 +172,9 @@ TEST_CASE("a node that is put in again while nodes come due is not due in the sa
 TEST_CASE("a node may be taken out while another one of the same tick, or of a later one, comes due") {
     timer_wheel wheel(wheel_start);
     std::array<timer_node, 8> nodes;
-    for (std::size_t i = 0; i != nodes.size(); ++i) { wheel.insert(nodes[i], wheel_start + 1s + 10ms * static_cast<int>(i / 4)); }
+    for (std::size_t i = 0; i != nodes.size(); ++i) {
+        wheel.insert(nodes[i], wheel_start + 1s + 10ms * static_cast<int>(i / 4));
+    }
     int calls = 0;
     wheel.advance(wheel_start + 2s, [&](timer_node&) {
         if (++calls == 2) {
@@ -207,7 +209,9 @@ TEST_CASE("a wheel does what a multimap of deadlines does, over jumps of all len
         std::vector<timer_node> nodes(count);
         wheel_model model{{}, std::vector<std::optional<wheel_time>>(count)};
         wheel_time now = wheel_start;
-        const auto length = [&](int shift) { return std::chrono::nanoseconds(random() >> (shift + static_cast<int>(random() % 40))); };
+        const auto length = [&](int shift) {
+            return std::chrono::nanoseconds(random() >> (shift + static_cast<int>(random() % 40)));
+        };
         const auto insert = [&](std::size_t index) {
             wheel.insert(nodes[index], now + length(18) - 1ms);
             model.insert(index, wheel.deadline(nodes[index]));
