@@ -29,6 +29,7 @@
 #include "fluxnet/proto/tcp_options.hpp"
 #include "fluxnet/proto/tcp/timer_wheel.hpp"
 #include "fluxnet/proto/tcp/sequence_number.hpp"
+#include "fluxnet/proto/tcp/timer_wheel.hpp"
 #include "fluxnet/proto/udp.hpp"
 #include "fluxnet/proto/udp_station.hpp"
 #include "fluxnet/proto/vlan.hpp"
