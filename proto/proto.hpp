@@ -28,6 +28,8 @@
 #include "fluxnet/proto/tcp.hpp"
 #include "fluxnet/proto/tcp_options.hpp"
 #include "fluxnet/proto/tcp/timer_wheel.hpp"
+#include "fluxnet/proto/tcp/connection_table.hpp"
+#include "fluxnet/proto/tcp/four_tuple.hpp"
 #include "fluxnet/proto/tcp/sequence_number.hpp"
 #include "fluxnet/proto/tcp/timer_wheel.hpp"
 #include "fluxnet/proto/udp.hpp"

@@ -34,8 +34,12 @@ public:
     [[nodiscard]] constexpr std::uint32_t value() const noexcept { return value_; }
 
     /// The place `octets` further on, or before. Modulo 2^32.
-    friend constexpr sequence_number operator+(sequence_number from, std::uint32_t octets) noexcept { return from += octets; }
-    friend constexpr sequence_number operator-(sequence_number from, std::uint32_t octets) noexcept { return from -= octets; }
+    friend constexpr sequence_number operator+(sequence_number from, std::uint32_t octets) noexcept {
+        return from += octets;
+    }
+    friend constexpr sequence_number operator-(sequence_number from, std::uint32_t octets) noexcept {
+        return from -= octets;
+    }
 
     /// How far `to` lies ahead of `from`, in octets: negative when it lies behind. Between -2^31 and 2^31 - 1.
     friend constexpr std::int32_t operator-(sequence_number to, sequence_number from) noexcept {
