@@ -7,13 +7,6 @@
 
 namespace fluxnet::proto::tcp {
 
-std::uint64_t timer_wheel::since_start(time_point moment) const noexcept {
-    if (moment <= start_) { return 0; }
-    // Unsigned, because the two may be further apart than the clock's type can say.
-    return static_cast<std::uint64_t>(moment.time_since_epoch().count()) -
-           static_cast<std::uint64_t>(start_.time_since_epoch().count());
-}
-
 std::uint64_t timer_wheel::tick_of(time_point deadline) const noexcept {
     const std::uint64_t since = since_start(deadline);
     const bool within_a_tick = since % (1U << tick_bits) != 0;
@@ -53,6 +46,7 @@ void timer_wheel::place(timer_node& node) noexcept {
     node.link_ = &head;
     slots_in_use_[level] |= std::uint64_t{1} << slot;
     levels_in_use_ |= 1U << level;
+    next_slot_ = std::min(next_slot_, node.tick_ >> (level * digit_bits) << (level * digit_bits));
 }
 
 void timer_wheel::clear(unsigned level, unsigned slot) noexcept {
@@ -84,17 +78,16 @@ void timer_wheel::arm(timer_node& node, time_point deadline) noexcept {
     insert(node, deadline);
 }
 
-void timer_wheel::begin(time_point now) noexcept {
-    target_ = std::max(since_start(now) >> tick_bits, current_);
-    earliest_ = target_ + 1;
-}
-
 timer_node* timer_wheel::take_due() noexcept {
+    std::uint64_t next = ~std::uint64_t{0};
     while (levels_in_use_ != 0) {
         const auto level = static_cast<unsigned>(std::countr_zero(levels_in_use_));
         const auto slot = static_cast<unsigned>(std::countr_zero(slots_in_use_[level]));
         const std::uint64_t reached = start_of(level, slot);
-        if (reached > target_) { break; }
+        if (reached > target_) {
+            next = reached;
+            break;
+        }
         current_ = reached;
         if (level == 0) {
             timer_node* const node = heads_[0][slot];
@@ -105,6 +98,7 @@ timer_node* timer_wheel::take_due() noexcept {
     }
     current_ = target_;
     earliest_ = target_;
+    next_slot_ = next;
     return nullptr;
 }
 

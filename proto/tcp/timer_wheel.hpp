@@ -83,7 +83,7 @@ public:
     /// earlier call counts as that. `due` must not call advance().
     template <class Due>
     void advance(time_point now, Due&& due) {
-        begin(now);
+        if (!begin(now)) { return; }
         while (timer_node* const node = take_due()) { due(*node); }
     }
 
@@ -106,7 +106,12 @@ private:
     static constexpr unsigned tick_bits = 12;
     static_assert(tick.count() == 1 << tick_bits && level_count * digit_bits + tick_bits > 64);
 
-    [[nodiscard]] std::uint64_t since_start(time_point moment) const noexcept;
+    [[nodiscard]] std::uint64_t since_start(time_point moment) const noexcept {
+        if (moment <= start_) { return 0; }
+        // Unsigned, because the two may be further apart than the clock's type can say.
+        return static_cast<std::uint64_t>(moment.time_since_epoch().count()) -
+               static_cast<std::uint64_t>(start_.time_since_epoch().count());
+    }
     [[nodiscard]] std::uint64_t tick_of(time_point deadline) const noexcept;
     [[nodiscard]] time_point time_of(std::uint64_t ticks) const noexcept;
     [[nodiscard]] unsigned level_of(std::uint64_t ticks) const noexcept;
@@ -114,7 +119,19 @@ private:
     [[nodiscard]] std::uint64_t start_of(unsigned level, unsigned slot) const noexcept;
     void place(timer_node& node) noexcept;
     void clear(unsigned level, unsigned slot) noexcept;
-    void begin(time_point now) noexcept;
+    /// Sets the time that advance() goes to; tells whether a slot begins before it. Short, for it runs in every turn of a
+    /// loop.
+    [[nodiscard]] bool begin(time_point now) noexcept {
+        const std::uint64_t reached = since_start(now) >> tick_bits;
+        target_ = reached > current_ ? reached : current_;
+        if (target_ < next_slot_) {
+            current_ = target_;
+            earliest_ = target_;
+            return false;
+        }
+        earliest_ = target_ + 1;
+        return true;
+    }
     [[nodiscard]] timer_node* take_due() noexcept;
     void lower(unsigned level, unsigned slot) noexcept;
 
@@ -122,7 +139,8 @@ private:
     std::uint64_t current_ = 0;   // the wheel's time; each node's tick is this or later
     std::uint64_t target_ = 0;    // where advance() goes; current_ outside of it
     std::uint64_t earliest_ = 0;  // the least tick that insert() gives: current_, or target_ + 1 during advance()
-    unsigned levels_in_use_ = 0;  // bit n: level n has a node
+    std::uint64_t next_slot_ = ~std::uint64_t{0};            // no slot in use begins before this tick
+    unsigned levels_in_use_ = 0;                             // bit n: level n has a node
     std::array<std::uint64_t, level_count> slots_in_use_{};  // bit n: slot n has a node; none is set below current_'s digit
     std::array<std::array<timer_node*, slots>, level_count> heads_{};
 };

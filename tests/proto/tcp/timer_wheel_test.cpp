@@ -169,6 +169,15 @@ TEST_CASE("a node that is put in again while nodes come due is not due in the sa
     wheel.remove(node);
 }
 
+TEST_CASE("nodes after one whose handler throws come due in the next call") {
+    timer_wheel wheel(wheel_start);
+    std::array<timer_node, 3> nodes;
+    for (auto& node : nodes) { wheel.insert(node, wheel_start + 1ms); }
+    CHECK_THROWS(wheel.advance(wheel_start + 1s, [](timer_node&) { throw 1; }));
+    CHECK(due_at(wheel, wheel_start + 1s).size() == 2);
+    CHECK(wheel.is_empty());
+}
+
 TEST_CASE("a node may be taken out while another one of the same tick, or of a later one, comes due") {
     timer_wheel wheel(wheel_start);
     std::array<timer_node, 8> nodes;
