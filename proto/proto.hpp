@@ -30,6 +30,8 @@
 #include "fluxnet/proto/tcp/timer_wheel.hpp"
 #include "fluxnet/proto/tcp/connection_table.hpp"
 #include "fluxnet/proto/tcp/four_tuple.hpp"
+#include "fluxnet/proto/tcp/isn_generator.hpp"
+#include "fluxnet/proto/tcp/port_chooser.hpp"
 #include "fluxnet/proto/tcp/sequence_number.hpp"
 #include "fluxnet/proto/tcp/timer_wheel.hpp"
 #include "fluxnet/proto/udp.hpp"
