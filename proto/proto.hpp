@@ -33,6 +33,7 @@
 #include "fluxnet/proto/tcp/isn_generator.hpp"
 #include "fluxnet/proto/tcp/port_chooser.hpp"
 #include "fluxnet/proto/tcp/sequence_number.hpp"
+#include "fluxnet/proto/tcp/syn_cookie.hpp"
 #include "fluxnet/proto/tcp/timer_wheel.hpp"
 #include "fluxnet/proto/udp.hpp"
 #include "fluxnet/proto/udp_station.hpp"
