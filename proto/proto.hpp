@@ -34,6 +34,7 @@
 #include "fluxnet/proto/tcp/port_chooser.hpp"
 #include "fluxnet/proto/tcp/sequence_number.hpp"
 #include "fluxnet/proto/tcp/syn_cookie.hpp"
+#include "fluxnet/proto/tcp/time_wait_table.hpp"
 #include "fluxnet/proto/tcp/timer_wheel.hpp"
 #include "fluxnet/proto/udp.hpp"
 #include "fluxnet/proto/udp_station.hpp"

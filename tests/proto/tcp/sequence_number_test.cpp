@@ -17,7 +17,8 @@ static_assert(sequence_number() == sequence_number(0));
 
 namespace {
 
-const std::array places = {0U, 1U, 1460U, 0x7fff'fffeU, 0x7fff'ffffU, 0x8000'0000U, 0x8000'0001U, 0xffff'fffeU, 0xffff'ffffU};
+const std::array places = {0U,           1U,           1460U,        0x7fff'fffeU, 0x7fff'ffffU,
+                           0x8000'0000U, 0x8000'0001U, 0xffff'fffeU, 0xffff'ffffU};
 const std::array lengths = {1U, 2U, 1460U, 0xffffU, 1U << 30, 0x7fff'fffeU, 0x7fff'ffffU};
 
 }  // namespace
