@@ -32,6 +32,7 @@
 #include "fluxnet/proto/tcp/four_tuple.hpp"
 #include "fluxnet/proto/tcp/isn_generator.hpp"
 #include "fluxnet/proto/tcp/port_chooser.hpp"
+#include "fluxnet/proto/tcp/sack_list.hpp"
 #include "fluxnet/proto/tcp/sequence_number.hpp"
 #include "fluxnet/proto/tcp/syn_cookie.hpp"
 #include "fluxnet/proto/tcp/time_wait_table.hpp"
