@@ -45,7 +45,7 @@ public:
     /// Takes eight octets of the input, the first as the lowest.
     constexpr void add(std::uint64_t word) noexcept {
         v3_ ^= word;
-        rounds(Compression);
+        rounds<Compression>();
         v0_ ^= word;
     }
 
@@ -54,23 +54,29 @@ public:
     [[nodiscard]] constexpr std::uint64_t finish(std::uint64_t last) noexcept {
         add(last);
         v2_ ^= 0xffU;
-        rounds(Finalization);
+        rounds<Finalization>();
         return v0_ ^ v1_ ^ v2_ ^ v3_;
     }
 
 private:
-    constexpr void rounds(unsigned count) noexcept {
-        for (; count != 0; --count) {
-            v0_ += v1_;
-            v2_ += v3_;
-            v1_ = std::rotl(v1_, 13) ^ v0_;
-            v3_ = std::rotl(v3_, 16) ^ v2_;
-            v0_ = std::rotl(v0_, 32) + v3_;
-            v2_ += v1_;
-            v1_ = std::rotl(v1_, 17) ^ v2_;
-            v3_ = std::rotl(v3_, 21) ^ v0_;
-            v2_ = std::rotl(v2_, 32);
+    template <unsigned Count>
+    constexpr void rounds() noexcept {
+        if constexpr (Count != 0) {
+            round();
+            rounds<Count - 1>();
         }
+    }
+
+    constexpr void round() noexcept {
+        v0_ += v1_;
+        v2_ += v3_;
+        v1_ = std::rotl(v1_, 13) ^ v0_;
+        v3_ = std::rotl(v3_, 16) ^ v2_;
+        v0_ = std::rotl(v0_, 32) + v3_;
+        v2_ += v1_;
+        v1_ = std::rotl(v1_, 17) ^ v2_;
+        v3_ = std::rotl(v3_, 21) ^ v0_;
+        v2_ = std::rotl(v2_, 32);
     }
 
     std::uint64_t v0_;

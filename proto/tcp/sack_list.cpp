@@ -56,8 +56,8 @@ void sack_list::erase(std::size_t first, std::size_t last) noexcept {
     count_ -= last - first;
 }
 
-sequence_number sack_list::advance(sequence_number next) noexcept {
-    if (count_ != 0) { note_overlap({ranges_[0].left, next}, ranges_[0]); }
+sequence_number sack_list::pass(sequence_number next) noexcept {
+    note_overlap({ranges_[0].left, next}, ranges_[0]);
     std::size_t reached = 0;
     sequence_number after = next;
     for (; reached != count_ && ranges_[reached].left <= after; ++reached) {

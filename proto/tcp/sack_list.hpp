@@ -46,7 +46,7 @@ public:
 
     /// Gives the next octet to wait for, when octets in order have come up to `next`: beyond all ranges that `next` has
     /// reached, which are forgotten. What `next` has passed of them has come twice.
-    [[nodiscard]] sequence_number advance(sequence_number next) noexcept;
+    [[nodiscard]] sequence_number advance(sequence_number next) noexcept { return is_empty() ? next : pass(next); }
 
     /// Writes what an ACK that is sent now tells, and gives the number of blocks: at most as many as there is room for,
     /// which is 4, or 3 beside timestamps. First octets that have come twice, which are told of once; then the range that
@@ -64,6 +64,7 @@ public:
     [[nodiscard]] std::uint32_t octets() const noexcept;
 
 private:
+    [[nodiscard]] sequence_number pass(sequence_number next) noexcept;
     void note_overlap(sequence_range came, sequence_range kept) noexcept;
     void erase(std::size_t first, std::size_t last) noexcept;
 
