@@ -7,12 +7,12 @@
 // A value that does not change. Threads: any.
 //
 // The hash is universal, not cryptographic: first NH of UMAC (RFC 4418 section 5.2) with words of 64 bits, then a
-// multilinear form of the 128 bits (Lemire and Kaser, "Strongly universal string hashing is fast", 2014). For any two names
-// that are chosen by somebody who has seen no hash, the chance over the keys that they have one hash is 2^-32 + 2^-64; the
-// chance of one bucket of 2^n is 2^-n. So no choice of names makes long chains, and this is proved rather than believed.
-// Nobody sees hashes of a table; one might try to tell long chains by their time, and even a pair of names that are known to
-// have one hash does not help to find others, because the first step is not linear. It costs a quarter of SipHash-1-3, and
-// is paid for each segment.
+// multilinear form of the 128 bits (Lemire and Kaser, "Strongly universal string hashing is fast", 2014). Two names, chosen
+// by somebody who has seen no hash, have one hash with a chance of 2^-32 + 2^-64 over the keys, and are in one bucket of 2^n
+// with one of 2^-n. That is proved, given random keys: no choice of names makes the chain of a name longer, on average, than
+// chance makes it. Nobody sees the hashes of a table. Somebody might tell a long chain by its time; but the first step is
+// not linear, so a pair of names with one hash does not lead to further ones. It costs less than a third of SipHash-1-3, and
+// each segment pays for it.
 #pragma once
 
 #include "fluxnet/proto/detail/keyed_hash.hpp"
