@@ -156,8 +156,8 @@ void congestion_control::reduce(std::uint32_t flight_size) noexcept {
 
 void congestion_control::save(time_point now) noexcept {
     saved_ = true;
-    saved_state_ = static_cast<std::uint8_t>(state_ & ~(untouched | paused));
-    saved_window_ = window_;
+    saved_state_ = static_cast<std::uint8_t>(state_ & ~(untouched | paused | recovering));
+    saved_window_ = in_recovery() ? ssthresh_ : window_;
     saved_ssthresh_ = ssthresh_;
     saved_epoch_ = epoch_;
     if ((state_ & paused) != 0) { saved_epoch_.start += now - evaluate_at_; }
@@ -223,7 +223,7 @@ void congestion_control::on_timeout(std::uint32_t flight_size, time_point now, s
 bool congestion_control::on_ecn(sequence_number unacknowledged, sequence_number next) noexcept {
     if (in_recovery() || ((state_ & reduced) != 0 && unacknowledged < reduced_until_)) { return false; }
     reduce(window_);
-    window_ = ssthresh_;
+    window_ = std::min(window_, ssthresh_);
     state_ |= reduced;
     state_ &= static_cast<std::uint8_t>(~untouched);
     reduced_until_ = next;

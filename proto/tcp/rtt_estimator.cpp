@@ -7,9 +7,13 @@ namespace fluxnet::proto::tcp {
 
 void rtt_estimator::sample(nanoseconds measured, time_point now, unsigned gain_shift) noexcept {
     measured = std::clamp(measured, nanoseconds(1), nanoseconds(std::chrono::hours(1)));
-    note_minimum(measured, now);
+    if (now < half_ends_) [[likely]] {
+        minimum_ = std::min(minimum_, measured);
+    } else {
+        begin_half(measured, now);
+    }
     const std::int64_t scaled = measured.count() << fraction_bits;
-    if (begin_anew_) {
+    if (begin_anew_) [[unlikely]] {
         begin_anew_ = false;
         smoothed_ = scaled;
         variation_ = scaled / 2;
@@ -25,18 +29,11 @@ void rtt_estimator::sample(nanoseconds measured, time_point now, unsigned gain_s
     base_rto_ = std::clamp(wait, options_->min_rto, options_->max_rto);
 }
 
-void rtt_estimator::note_minimum(nanoseconds measured, time_point now) noexcept {
-    const nanoseconds age = now - half_began_;
-    if (minimum_ == nanoseconds(0) || age >= minimum_window) {
-        minimum_ = older_minimum_ = measured;
-        half_began_ = now;
-    } else if (age >= minimum_window / 2) {
-        older_minimum_ = minimum_;
-        minimum_ = measured;
-        half_began_ = now;
-    } else {
-        minimum_ = std::min(minimum_, measured);
-    }
+void rtt_estimator::begin_half(nanoseconds measured, time_point now) noexcept {
+    const bool nothing_recent = minimum_ == nanoseconds(0) || now - half_ends_ >= minimum_window / 2;
+    older_minimum_ = nothing_recent ? measured : minimum_;
+    minimum_ = measured;
+    half_ends_ = now + minimum_window / 2;
 }
 
 }  // namespace fluxnet::proto::tcp

@@ -95,15 +95,15 @@ private:
     static constexpr std::uint8_t max_back_offs = 16;  // 120 s << 16 is far from an overflow
     static constexpr std::uint8_t stale_after = 4;
 
-    void note_minimum(nanoseconds measured, time_point now) noexcept;
+    void begin_half(nanoseconds measured, time_point now) noexcept;
 
     const rtt_options* options_;
     std::int64_t smoothed_ = 0;     // with fraction_bits
     std::int64_t variation_ = 0;    // with fraction_bits
     nanoseconds base_rto_;          // without the back-off, at most max_rto
-    nanoseconds minimum_{0};        // of the samples since half_began_
+    nanoseconds minimum_{0};        // of the samples of this half window; 0: none yet
     nanoseconds older_minimum_{0};  // of the half window before it; that of this half when there is none
-    time_point half_began_{};
+    time_point half_ends_ = time_point::min();
     std::uint8_t back_offs_ = 0;
     bool begin_anew_ = true;  // the next sample sets the estimates as the first one does
 };

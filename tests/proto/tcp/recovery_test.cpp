@@ -211,6 +211,34 @@ TEST_CASE(
     }
 }
 
+TEST_CASE(
+    "a spurious timeout during recovery is taken back to the window after that recovery, whose loss was none of its doing") {
+    for (const auto algorithm : recovery_algorithms) {
+        driven_path driven = full_path(algorithm, 1000, 200);
+        driven.path.on_loss(driven.flight(), driven.now, driven.una, driven.next);
+        const std::uint32_t threshold = driven.path.slow_start_threshold();
+        driven.path.on_recovery_ack(1000, driven.flight() - 1000, true);
+        driven.time_out();
+        driven.path.undo();
+        CHECK_FALSE(driven.path.in_recovery());
+        CHECK(driven.path.window() == threshold);
+        CHECK(driven.path.slow_start_threshold() == threshold);
+    }
+}
+
+TEST_CASE("a recovery that a timer began sends its first segment without any acknowledgement (RFC 6937 section 3)") {
+    for (const auto algorithm : recovery_algorithms) {
+        driven_path driven = full_path(algorithm, 1000, 200);
+        driven.path.on_loss(driven.flight(), driven.now, driven.una, driven.next);
+        const std::uint32_t in_flight = driven.flight() - 1000;
+        driven.path.on_recovery_ack(0, in_flight, false);
+        CHECK(quota(driven.path, in_flight) == 1000);
+        driven.path.on_sent(1000);
+        driven.path.on_recovery_ack(0, in_flight + 1000, false);
+        CHECK(quota(driven.path, in_flight + 1000) == 0);
+    }
+}
+
 TEST_CASE("a spurious loss in the first slow start leads back into it") {
     for (const auto algorithm : recovery_algorithms) {
         driven_path driven(algorithm, 1000, 50ms);

@@ -17,16 +17,16 @@ static_assert(sequence_number() == sequence_number(0));
 
 namespace {
 
-const std::array places = {0U,           1U,           1460U,        0x7fff'fffeU, 0x7fff'ffffU,
-                           0x8000'0000U, 0x8000'0001U, 0xffff'fffeU, 0xffff'ffffU};
-const std::array lengths = {1U, 2U, 1460U, 0xffffU, 1U << 30, 0x7fff'fffeU, 0x7fff'ffffU};
+const std::array sequence_places = {0U,           1U,           1460U,        0x7fff'fffeU, 0x7fff'ffffU,
+                                    0x8000'0000U, 0x8000'0001U, 0xffff'fffeU, 0xffff'ffffU};
+const std::array sequence_steps = {1U, 2U, 1460U, 0xffffU, 1U << 30, 0x7fff'fffeU, 0x7fff'ffffU};
 
 }  // namespace
 
 TEST_CASE("near 0, 2^31 and 2^32 what lies ahead is greater, and by its distance (RFC 9293 section 3.4)") {
-    for (const std::uint32_t place : places) {
+    for (const std::uint32_t place : sequence_places) {
         const sequence_number here(place);
-        for (const std::uint32_t length : lengths) {
+        for (const std::uint32_t length : sequence_steps) {
             CAPTURE(place);
             CAPTURE(length);
             const sequence_number ahead = here + length;
@@ -47,7 +47,7 @@ TEST_CASE("near 0, 2^31 and 2^32 what lies ahead is greater, and by its distance
 }
 
 TEST_CASE("a sequence number equals itself and lies neither ahead of nor behind itself") {
-    for (const std::uint32_t place : places) {
+    for (const std::uint32_t place : sequence_places) {
         const sequence_number here(place);
         CHECK(here == sequence_number(place));
         CHECK(here <= here);
@@ -70,7 +70,7 @@ TEST_CASE("stepping forwards and back in place wraps at 2^32") {
 }
 
 TEST_CASE("two numbers half the circle apart are each less than the other, and never equal") {
-    for (const std::uint32_t place : places) {
+    for (const std::uint32_t place : sequence_places) {
         const sequence_number here(place);
         const sequence_number opposite = here + 0x8000'0000U;
         CHECK(here < opposite);
