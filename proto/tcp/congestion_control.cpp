@@ -57,6 +57,7 @@ void congestion_control::on_other_ack(const ack_sample& sample) noexcept {
 }
 
 void congestion_control::slow_start(const ack_sample& sample) noexcept {
+    if (!may_grow(sample)) { return; }
     const bool rounds = (state_ & first_start) != 0;
     if (rounds && hystart_.on_acked(sample.unacknowledged, sample.next, sample.rtt)) {
         ssthresh_ = window_;
@@ -64,11 +65,9 @@ void congestion_control::slow_start(const ack_sample& sample) noexcept {
         state_ &= static_cast<std::uint8_t>(~first_start);
         return;
     }
-    // Twice what is in flight is no more than slow start would have reached by it.
-    if (!sample.window_limited && sample.in_flight < window_ / 2) { return; }
     const std::uint32_t segments = (state_ & after_timeout) != 0 ? 1 : 2;
     const std::uint32_t growth =
-        rounds ? hystart_.growth(sample.delivered, mss_) : std::min(sample.delivered, segments * mss_);
+        rounds ? hystart_.growth(sample.delivered, mss_, paced_) : std::min(sample.delivered, segments * mss_);
     window_ = std::min(window_ + growth, max_window);
 }
 

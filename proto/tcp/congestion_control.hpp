@@ -17,6 +17,7 @@
 #include "fluxnet/proto/tcp/sequence_number.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 #include <cstdint>
 
@@ -71,10 +72,17 @@ public:
     /// Tells that the SYN or its answer was lost: the initial window is one segment (RFC 5681 section 3.1).
     void on_lost_syn() noexcept { window_ = mss_; }
 
+    /// Tells that the caller spreads what it sends over the round trip: then the first slow start counts all that an
+    /// acknowledgement covers, however many segments (RFC 9406 section 4.3). A receiver that merges segments acknowledges
+    /// dozens at once, and without pacing only 8 of them count.
+    void set_paced(bool paced) noexcept { paced_ = paced; }
+
     /// Takes an acknowledgement of new data outside of fast recovery.
     void on_acked(const ack_sample& sample) noexcept {
-        if (unusual() || !sample.window_limited || window_ < ssthresh_) [[unlikely]] { return on_other_ack(sample); }
-        avoid_congestion(sample);
+        assert(sample.delivered <= max_window);
+        if (state_ == 0 && sample.window_limited && window_ >= ssthresh_) { return avoid_congestion(sample); }
+        if (!may_grow(sample) && (state_ & of_note) == 0 && (state_ & at_rest) != 0) { return; }  // few in flight
+        on_other_ack(sample);
     }
 
     /// Counts what is sent, for the first time or again. Needed in fast recovery only, and harmless at other times.
@@ -126,7 +134,7 @@ public:
     }
 
 private:
-    // Why an acknowledgement is not the usual one of congestion avoidance. avoid_congestion() is entered with none of them.
+    // Bits of state_. With none of them congestion avoidance is under way.
     enum : std::uint8_t {
         recovering = 1,      // fast recovery
         first_start = 2,     // the first slow start, with hystart_
@@ -136,6 +144,9 @@ private:
         reduced = 32,        // reduced_until_ has not been acknowledged since the last reduction
         no_epoch = 64,       // congestion avoidance has not begun since the last reduction
         paused = 128,        // CUBIC's time stands still since evaluate_at_: the window does not limit the sender
+
+        of_note = recovering | untouched | timed_out | reduced,  // what any acknowledgement may end or begin
+        at_rest = no_epoch | paused,                             // CUBIC's time does not run
     };
 
     // What RFC 9438 section 4.1 calls an epoch: congestion avoidance between two reductions.
@@ -147,7 +158,10 @@ private:
         std::uint32_t prior = 0;  // the window before the last reduction
     };
 
-    [[nodiscard]] bool unusual() const noexcept { return state_ != 0; }
+    // In slow start it is enough that half of the window is in use: twice that is what it would have led to.
+    [[nodiscard]] bool may_grow(const ack_sample& sample) const noexcept {
+        return sample.window_limited || (in_slow_start() && sample.in_flight >= window_ / 2);
+    }
     [[nodiscard]] bool cubic() const noexcept { return algorithm_ == congestion_algorithm::cubic; }
 
     void avoid_congestion(const ack_sample& sample) noexcept {
@@ -184,6 +198,7 @@ private:
     congestion_algorithm algorithm_;
     std::uint8_t state_ = untouched;  // of the bits above
     std::uint8_t saved_state_ = 0;
+    bool paced_ = false;
     bool saved_ = false;  // undo() has something to take back
 
     cubic_epoch epoch_;

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/proto/tcp/rtt_estimator.hpp"
 
+#include <cassert>
 #include <cstdlib>
 
 namespace fluxnet::proto::tcp {
 
 void rtt_estimator::sample(nanoseconds measured, time_point now, unsigned gain_shift) noexcept {
-    measured = std::clamp(measured, nanoseconds(1), nanoseconds(std::chrono::hours(1)));
+    assert(gain_shift <= max_gain_shift);
+    // Two bounds in turn, not std::clamp(): that takes addresses, and g++ 12 would keep the values in memory for it.
+    measured = std::min(std::max(measured, nanoseconds(1)), nanoseconds(std::chrono::hours(1)));
     if (now < half_ends_) [[likely]] {
         minimum_ = std::min(minimum_, measured);
     } else {
@@ -19,14 +22,13 @@ void rtt_estimator::sample(nanoseconds measured, time_point now, unsigned gain_s
         variation_ = scaled / 2;
     } else {
         // The variation is taken against the old SRTT, so it comes first (section 2.3).
-        const unsigned shift = std::min(gain_shift, max_gain_shift);
         const std::int64_t error = scaled - smoothed_;
-        variation_ += (std::abs(error) - variation_) >> (2 + shift);
-        smoothed_ += error >> (3 + shift);
+        variation_ += (std::abs(error) - variation_) >> (2 + gain_shift);
+        smoothed_ += error >> (3 + gain_shift);
     }
     back_offs_ = 0;
     const nanoseconds wait = srtt() + std::max(options_->granularity, variation() * 4);
-    base_rto_ = std::clamp(wait, options_->min_rto, options_->max_rto);
+    base_rto_ = std::min(std::max(wait, options_->min_rto), options_->max_rto);
 }
 
 void rtt_estimator::begin_half(nanoseconds measured, time_point now) noexcept {

@@ -52,7 +52,8 @@ public:
     }
 
     /// Takes one measurement, and ends a back-off (RFC 6298 section 5, last paragraph). Measurements below 1 ns and above
-    /// an hour count as these. The gains are 1/8 and 1/4, each divided by 2^gain_shift.
+    /// an hour count as these. The gains are 1/8 and 1/4, each divided by 2^gain_shift, which is what gain_shift() has
+    /// given: at most 13.
     void sample(nanoseconds measured, time_point now, unsigned gain_shift = 0) noexcept;
 
     /// Doubles the timeout: the timer has expired (section 5.5). After `stale_after` times in a row the estimates no longer

@@ -4,7 +4,7 @@
 //
 //     if (tlp.may_arm(sack_permitted, sacked, in_recovery)) { timer = now + tail_loss_probe::timeout(...); }
 //     tlp.on_probe(nxt, again);                             // a probe was sent; the timer is the retransmission timer now
-//     if (tlp.on_ack({.acknowledgment = ack, ...})) { path.on_loss(...); }
+//     if (tlp.on_ack({.acknowledgment = ack, ...})) { path.on_loss(...); path.on_recovered(); }
 //
 // The caller keeps the timer, and has the clock. A value of 8 octets; allocates nothing; one thread at a time uses it.
 #pragma once

@@ -33,6 +33,7 @@ struct bottleneck_options {
     double queue_in_bdp = 1;
     double loss = 0;  // of a burst
     std::uint32_t burst = link_burst;
+    bool use_hystart = true;
     unsigned seed = 1;
 };
 
@@ -44,7 +45,7 @@ public:
         : options_(options), random_(options.seed), unit_(link_mss * options.burst),
           serial_(static_cast<std::int64_t>(unit_ * 8e9 / options.bits_per_second)),
           queue_limit_(static_cast<std::int64_t>(static_cast<double>(options.round_trip.count()) * options.queue_in_bdp)),
-          path_(options.algorithm, link_mss), rtt_(rtt_bounds_) {}
+          path_(options.algorithm, link_mss, options.use_hystart), rtt_(rtt_bounds_) {}
 
     /// Octets delivered while the time went from now to `until`.
     std::uint64_t run(nanoseconds until) {
@@ -53,6 +54,14 @@ public:
         return delivered_ - before;
     }
 
+    /// Runs until the first slow start is over; returns the octets lost in it.
+    std::uint64_t run_slow_start() {
+        while (path_.in_slow_start()) { step(); }
+        run(now_ + options_.round_trip * 3);
+        return lost_;
+    }
+
+    [[nodiscard]] std::uint32_t window() const { return path_.window(); }
     [[nodiscard]] std::uint64_t recoveries() const { return recoveries_; }
 
 private:
@@ -94,6 +103,7 @@ private:
 
     // In order of numbers it is not known what else is missing below, so SND.UNA is the least number not delivered.
     void on_lost(std::uint64_t number) {
+        lost_ += unit_;
         again_.push_back(number);
         missing_.push_back(number);
         if (!path_.in_recovery() && number >= recovery_end_) {
@@ -153,6 +163,7 @@ private:
     std::uint64_t recovery_end_ = 0;
     std::uint64_t delivered_ = 0;
     std::uint64_t recoveries_ = 0;
+    std::uint64_t lost_ = 0;
     std::uint32_t in_flight_ = 0;
     bool loss_news_ = false;
 };
@@ -169,6 +180,21 @@ TEST_CASE("CUBIC fills 1 Gbit/s to nine tenths at 10 and at 100 ms, with a queue
         CHECK(bits / 60 <= 1.01e9);
         CHECK(link.recoveries() >= 1);
         CHECK(link.recoveries() <= 20);
+    }
+}
+
+TEST_CASE("with HyStart++ the first slow start loses far less in a deep queue, and fills the path all the same (RFC 9406)") {
+    for (const auto round_trip : {10ms, 40ms, 100ms}) {
+        for (const double depth : {1.0, 2.0, 4.0}) {
+            CAPTURE(round_trip.count());
+            CAPTURE(depth);
+            const double path_octets = 1e9 / 8 * std::chrono::duration<double>(round_trip).count();
+            bottleneck with({.round_trip = round_trip, .queue_in_bdp = depth, .burst = 2});
+            bottleneck without({.round_trip = round_trip, .queue_in_bdp = depth, .burst = 2, .use_hystart = false});
+            CHECK(static_cast<double>(without.run_slow_start()) >= 1.9 * path_octets);
+            CHECK(static_cast<double>(with.run_slow_start()) <= (depth == 1 ? 1.3 : 0.8) * path_octets);
+            CHECK(with.window() >= 0.95 * path_octets);
+        }
     }
 }
 

@@ -25,14 +25,12 @@ struct hystart_rounds {
     hystart rounds;
     sequence_number una{0xffff'fff0};
 
-    /// Returns whether slow start was over at the end of it.
+    /// Returns whether slow start was over when it began: the first acknowledgement ends the round before.
     bool round(nanoseconds rtt, unsigned acks = 10) {
-        const sequence_number next = una + acks;
-        bool over = rounds.on_acked(una, next, 0ns);  // the round before ends here
-        for (unsigned i = 0; i != acks; ++i) {
+        bool over = false;
+        for (sequence_number next = una + acks; acks != 0; --acks, next += 1) {
             una += 1;
-            // What is sent meanwhile lies behind the round's end, so the last of these ends it.
-            over = rounds.on_acked(una, una + acks, rtt) || over;
+            over = rounds.on_acked(una, next, rtt) || over;
         }
         return over;
     }
@@ -78,7 +76,7 @@ TEST_CASE("fewer than eight samples of a round change nothing (RFC 9406 section 
 TEST_CASE("slow start ends after five rounds at the lower pace, the partial one among them (RFC 9406 section 4.2)") {
     hystart_rounds path;
     CHECK_FALSE(path.round(20ms));
-    for (int i = 0; i != 4; ++i) { CHECK_FALSE(path.round(40ms + i * 5ms)); }
+    for (int i = 0; i != 5; ++i) { CHECK_FALSE(path.round(40ms + i * 5ms)); }
     CHECK(path.rounds.conservative());
     CHECK(path.round(70ms));
 }
@@ -95,11 +93,38 @@ TEST_CASE("a rise that was no queue's is found out, and slow start returns to it
     CHECK(path.rounds.conservative());
 }
 
+TEST_CASE("rounds go on after any number of octets of which they were not told, 2^31 and more") {
+    for (std::uint32_t octets = 0x4000'0000; octets != 0; octets += 0x1000'0000) {
+        CAPTURE(octets);
+        hystart_rounds path;
+        CHECK_FALSE(path.round(20ms));
+        CHECK_FALSE(path.round(20ms));
+        path.una += octets;
+        if (octets <= 0xb000'0000) {  // beyond it, what was the end of a round seems to be ahead by a window
+            CHECK_FALSE(path.round(20ms));
+            CHECK_FALSE(path.round(40ms));
+            CHECK(path.rounds.conservative());
+        }
+    }
+}
+
 TEST_CASE("one acknowledgement adds at most eight segments (RFC 9406 section 4.3, L of a sender that does not pace)") {
     const hystart rounds;
     CHECK(rounds.growth(100'000, 1000) == 8000);
     CHECK(rounds.growth(3000, 1000) == 3000);
     CHECK(rounds.growth(0, 1000) == 0);
+}
+
+TEST_CASE("a sender that paces counts all that one acknowledgement covers (RFC 9406 section 4.3, L is infinite)") {
+    const hystart rounds;
+    CHECK(rounds.growth(100'000, 1000, true) == 100'000);
+    for (const bool paced : {false, true}) {
+        driven_path driven(congestion_algorithm::cubic, 1000, 20ms);
+        driven.path.set_paced(paced);
+        for (int i = 0; i != 3; ++i) { driven.round(); }
+        driven.ack(driven.flight());
+        CHECK(driven.path.window() == (paced ? 160'000 : 88'000));
+    }
 }
 
 TEST_CASE("when the queue grows, the window's threshold is set before anything is lost, and the curve begins flat") {
