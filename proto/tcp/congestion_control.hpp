@@ -92,10 +92,10 @@ public:
     /// window of data. Nothing happens in fast recovery, where a further loss calls for no further reduction.
     void on_loss(std::uint32_t flight_size, time_point now, sequence_number unacknowledged, sequence_number next) noexcept;
 
-    /// Takes an acknowledgement in fast recovery, the one that began it too; nothing delivered when a timer began it.
-    /// `delivered`: octets newly acknowledged or SACKed; `in_flight`: the estimate after it (RFC 6675's pipe, what is lost
-    /// not counted); `advanced`: it moved SND.UNA and told of no new loss. Afterwards window() - in_flight octets may be
-    /// sent; each sending is told by on_sent().
+    /// Takes an acknowledgement in fast recovery, the one that began it too. `delivered`: octets newly acknowledged or
+    /// SACKed; `in_flight`: the estimate after it (RFC 6675's pipe, what is lost not counted); `advanced`: it moved SND.UNA
+    /// and told of no new loss. A timer that begins a recovery, or finds a loss in one, is told in the same way, with
+    /// nothing delivered and false. Afterwards window() - in_flight octets may be sent; each sending is told by on_sent().
     void on_recovery_ack(std::uint32_t delivered, std::uint32_t in_flight, bool advanced) noexcept;
 
     /// Ends fast recovery: all that was sent before it began is acknowledged.
