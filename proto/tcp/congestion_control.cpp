@@ -181,7 +181,7 @@ void congestion_control::on_loss(std::uint32_t flight_size, time_point now, sequ
     recover_flight_ = std::max(flight_size, mss_);
 }
 
-// RFC 6937 section 3.1, with the names of its variables.
+// RFC 6937 section 3, with the names of its variables.
 void congestion_control::on_recovery_ack(std::uint32_t delivered, std::uint32_t in_flight, bool advanced) noexcept {
     if (!in_recovery()) { return; }
     prr_delivered_ += delivered;

@@ -47,14 +47,13 @@ struct ack_sample {
 /// - Congestion avoidance: octets are counted (RFC 3465 section 2.1), or CUBIC with its Reno-friendly region and fast
 ///   convergence (RFC 9438). The window grows only while it is what limits the sender, so that it stays near to what the
 ///   path was shown to carry (RFC 9438 section 5.8, RFC 7661).
-/// - Fast recovery: proportional rate reduction with the slow start reduction bound (RFC 6937); the conservative bound for
-/// an
-///   acknowledgement that tells of new losses or acknowledges nothing new by its number.
+/// - Fast recovery: proportional rate reduction with the slow start reduction bound (RFC 6937), and with the conservative
+///   bound for an acknowledgement that tells of new losses or does not move SND.UNA.
 /// - One reduction for each window of data, be it for losses or for marks (RFC 3168 section 6.1.2).
 ///
-/// CUBIC evaluates its function at most once in an eighth of a round trip and once a millisecond; between two evaluations
-/// the window approaches the target by a fixed share of what is acknowledged. So an ordinary acknowledgement divides
-/// nothing. Nothing here uses floating point.
+/// CUBIC evaluates its function once in an eighth of a round trip, no more than once a millisecond, and whenever a whole
+/// window was acknowledged; between two evaluations the window approaches the target by a fixed share of what is
+/// acknowledged. So an ordinary acknowledgement divides nothing. Nothing here uses floating point.
 class FLUXNET_EXPORT congestion_control {
 public:
     using nanoseconds = std::chrono::nanoseconds;

@@ -22,7 +22,7 @@ namespace {
 
 const std::array recovery_algorithms = {congestion_algorithm::new_reno, congestion_algorithm::cubic};
 
-/// The pseudocode of RFC 6937 section 3.1, line by line.
+/// The pseudocode of RFC 6937 section 3, line by line.
 struct prr_model {
     std::int64_t mss = 0;
     std::int64_t ssthresh = 0;
@@ -63,7 +63,7 @@ std::uint32_t quota(const congestion_control& path, std::uint32_t in_flight) {
 
 }  // namespace
 
-TEST_CASE("in recovery exactly as much may be sent as RFC 6937's pseudocode says, after any ACK (section 3.1)") {
+TEST_CASE("in recovery exactly as much may be sent as RFC 6937's pseudocode says, after any ACK (section 3)") {
     for (unsigned seed = 0; seed != 400; ++seed) {
         CAPTURE(seed);
         std::mt19937 random(seed);
