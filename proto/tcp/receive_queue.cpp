@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/proto/tcp/receive_queue.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+namespace fluxnet::proto::tcp {
+
+void receive_queue::drop(range& one) noexcept {
+    if (one.token != 0) { memory_.buffers.release(one.token); }
+    memory_.ranges.give(one);
+}
+
+void receive_queue::clear() noexcept {
+    for (range** const list : {&front_, &beyond_front_}) {
+        while (*list != nullptr) {
+            range& one = **list;
+            *list = one.next;
+            drop(one);
+        }
+    }
+    back_ = beyond_back_ = nullptr;
+    readable_ = beyond_octets_ = beyond_ranges_ = 0;
+    block_count_ = 0;
+}
+
+range* receive_queue::make(sequence_number first, std::span<const std::byte> octets, std::uint64_t token,
+                           outcome& told) noexcept {
+    range* const one = memory_.ranges.take();
+    if (one == nullptr) { return nullptr; }
+    one->first = first;
+    one->length = static_cast<std::uint32_t>(octets.size());
+    // The segment's own buffer is kept once at most; what else there is to keep is copied.
+    const bool copy = told.kept || octets.size() <= copy_below_;
+    if (copy && octets.size() <= one->little.size()) {
+        one->data = one->little.data();
+        std::memcpy(one->data, octets.data(), octets.size());
+        return one;
+    }
+    if (copy) {
+        const buffer fresh = memory_.buffers.allocate();
+        if (fresh.data != nullptr && fresh.size >= octets.size()) {
+            one->data = fresh.data;
+            one->token = fresh.token;
+            one->room = fresh.size - one->length;
+            std::memcpy(one->data, octets.data(), octets.size());
+            return one;
+        }
+        if (fresh.data != nullptr) { memory_.buffers.release(fresh.token); }
+        if (told.kept) {
+            memory_.ranges.give(*one);
+            return nullptr;
+        }
+    }
+    one->data = const_cast<std::byte*>(octets.data());  // nothing writes there: room is 0
+    one->token = token;
+    told.kept = true;
+    return one;
+}
+
+bool receive_queue::append(std::span<const std::byte> octets, std::uint64_t token, outcome& told) noexcept {
+    const auto length = static_cast<std::uint32_t>(octets.size());
+    if (back_ != nullptr && length <= copy_below_ && back_->room >= length) {
+        std::memcpy(back_->data + back_->length, octets.data(), length);
+        back_->length += length;
+        back_->room -= length;
+    } else {
+        range* const one = make(next_, octets, token, told);
+        if (one == nullptr) {
+            told.refused = true;
+            return false;
+        }
+        (back_ == nullptr ? front_ : back_->next) = one;
+        back_ = one;
+    }
+    next_ += length;
+    readable_ += length;
+    told.advanced = true;
+    return true;
+}
+
+bool receive_queue::insert_beyond(range* behind, sequence_number first, std::span<const std::byte> octets,
+                                  std::uint64_t token, outcome& told) noexcept {
+    const auto length = static_cast<std::uint32_t>(octets.size());
+    if (behind != nullptr && behind->end() == first && length <= copy_below_ && behind->room >= length) {
+        std::memcpy(behind->data + behind->length, octets.data(), length);
+        behind->length += length;
+        behind->room -= length;
+    } else {
+        range* const one = beyond_ranges_ < most_beyond_ ? make(first, octets, token, told) : nullptr;
+        if (one == nullptr) {
+            told.refused = true;
+            return false;
+        }
+        one->previous = behind;
+        one->next = behind == nullptr ? beyond_front_ : behind->next;
+        (one->previous == nullptr ? beyond_front_ : one->previous->next) = one;
+        (one->next == nullptr ? beyond_back_ : one->next->previous) = one;
+        ++beyond_ranges_;
+    }
+    beyond_octets_ += length;
+    return true;
+}
+
+void receive_queue::fill(sequence_number first, std::span<const std::byte> octets, std::uint64_t token,
+                         outcome& told) noexcept {
+    // Beyond a gap a segment mostly comes behind all others: the search begins at the back.
+    range* behind = beyond_back_;
+    while (behind != nullptr && behind->first > first) { behind = behind->previous; }
+    const sequence_number begin = first;
+    const sequence_number end = first + static_cast<std::uint32_t>(octets.size());
+    while (first < end) {
+        if (behind != nullptr && behind->end() > first) {  // these are there already
+            const sequence_number known = behind->end() < end ? behind->end() : end;
+            if (!told.duplicate) { told.duplicate = sack_block{first.value(), known.value()}; }
+            octets = octets.subspan(static_cast<std::size_t>(known - first));
+            first = known;
+            continue;
+        }
+        range* const ahead = behind == nullptr ? beyond_front_ : behind->next;
+        if (ahead != nullptr && ahead->first <= first) {
+            behind = ahead;
+            continue;
+        }
+        const sequence_number stop = ahead != nullptr && ahead->first < end ? ahead->first : end;
+        const auto part = static_cast<std::size_t>(stop - first);
+        if (!insert_beyond(behind, first, octets.first(part), token, told)) { break; }
+        octets = octets.subspan(part);
+        first = stop;
+    }
+    if (first != begin) { report(begin, first); }
+}
+
+void receive_queue::join() noexcept {
+    while (beyond_front_ != nullptr && beyond_front_->first <= next_) {
+        range& one = *beyond_front_;
+        beyond_front_ = one.next;
+        (beyond_front_ == nullptr ? beyond_back_ : beyond_front_->previous) = nullptr;
+        --beyond_ranges_;
+        beyond_octets_ -= one.length;
+        const auto known = static_cast<std::uint32_t>(next_ - one.first);
+        if (known >= one.length) {
+            drop(one);
+            continue;
+        }
+        one.data += known;
+        one.length -= known;
+        one.first += known;
+        one.previous = one.next = nullptr;
+        (back_ == nullptr ? front_ : back_->next) = &one;
+        back_ = &one;
+        next_ += one.length;
+        readable_ += one.length;
+    }
+}
+
+receive_queue::outcome receive_queue::insert(sequence_number first, std::span<const std::byte> octets,
+                                             std::uint64_t token) noexcept {
+    outcome told;
+    if (octets.empty()) { return told; }
+    if (first < next_) {
+        const auto known = std::min(static_cast<std::size_t>(next_ - first), octets.size());
+        told.duplicate = sack_block{first.value(), (first + static_cast<std::uint32_t>(known)).value()};
+        octets = octets.subspan(known);
+        first = next_;
+        if (octets.empty()) { return told; }
+    }
+    if (first != next_) {
+        fill(first, octets, token, told);
+        told.beyond_gap = true;
+        return told;
+    }
+    if (beyond_front_ == nullptr) {
+        if (append(octets, token, told)) { reach_fin(); }
+        return told;
+    }
+    // A gap is filled. Octets that are there beyond it stay as they are; those of the segment fill only what is missing.
+    told.beyond_gap = true;
+    const sequence_number end = first + static_cast<std::uint32_t>(octets.size());
+    const sequence_number gap_end = beyond_front_->first;
+    if (end > gap_end) {
+        const auto part = static_cast<std::size_t>(gap_end - first);
+        if (append(octets.first(part), token, told)) {
+            octets = octets.subspan(part);
+            fill(gap_end, octets, token, told);
+        }
+    } else {
+        (void)append(octets, token, told);
+    }
+    join();
+    forget_reported();
+    reach_fin();
+    return told;
+}
+
+void receive_queue::finish(sequence_number at) noexcept {
+    if (fin_) { return; }
+    fin_ = true;
+    fin_at_ = at;
+    reach_fin();
+}
+
+void receive_queue::reach_fin() noexcept {
+    if (fin_ && !finished_ && next_ == fin_at_) {
+        finished_ = true;
+        next_ += 1;
+    }
+}
+
+std::size_t receive_queue::read(std::span<std::byte> into) noexcept {
+    std::size_t taken = 0;
+    while (front_ != nullptr && taken != into.size()) {
+        range& one = *front_;
+        const std::size_t part = std::min<std::size_t>(one.length, into.size() - taken);
+        std::memcpy(into.data() + taken, one.data, part);
+        taken += part;
+        one.data += part;
+        one.length -= static_cast<std::uint32_t>(part);
+        if (one.length != 0) { break; }
+        front_ = one.next;
+        if (front_ == nullptr) { back_ = nullptr; }
+        drop(one);
+    }
+    readable_ -= static_cast<std::uint32_t>(taken);
+    return taken;
+}
+
+std::optional<lent_range> receive_queue::lend(std::span<std::byte, 8> into) noexcept {
+    if (front_ == nullptr) { return std::nullopt; }
+    range& one = *front_;
+    lent_range lent{one.octets(), one.token};
+    if (one.token == 0) {
+        std::memcpy(into.data(), one.data, one.length);
+        lent.octets = into.first(one.length);
+    }
+    front_ = one.next;
+    if (front_ == nullptr) { back_ = nullptr; }
+    readable_ -= one.length;
+    lent_ += one.length;
+    memory_.ranges.give(one);
+    return lent;
+}
+
+void receive_queue::report(sequence_number first, sequence_number end) noexcept {
+    // The block that has these octets now reaches as far as ranges touch each other; others that it swallows go.
+    sack_block block{first.value(), end.value()};
+    std::array<sack_block, 4> kept{};
+    std::uint8_t count = 0;
+    for (std::uint8_t i = 0; i != block_count_; ++i) {
+        const sequence_number left(blocks_[i].left);
+        const sequence_number right(blocks_[i].right);
+        if (left <= sequence_number(block.right) && right >= sequence_number(block.left)) {
+            if (left < sequence_number(block.left)) { block.left = left.value(); }
+            if (right > sequence_number(block.right)) { block.right = right.value(); }
+        } else {
+            kept[count++] = blocks_[i];
+        }
+    }
+    blocks_[0] = block;
+    block_count_ = 1;
+    for (std::uint8_t i = 0; i != count && block_count_ != blocks_.size(); ++i) { blocks_[block_count_++] = kept[i]; }
+}
+
+void receive_queue::forget_reported() noexcept {
+    std::uint8_t count = 0;
+    for (std::uint8_t i = 0; i != block_count_; ++i) {
+        if (sequence_number(blocks_[i].right) > next_) { blocks_[count++] = blocks_[i]; }
+    }
+    block_count_ = count;
+}
+
+}  // namespace fluxnet::proto::tcp
