@@ -23,6 +23,8 @@
 #include "fluxnet/proto/ndp_option.hpp"
 #include "fluxnet/proto/ndp_repr.hpp"
 #include "fluxnet/proto/quoted_packet.hpp"
+#include "fluxnet/proto/neighbour/neighbour_table.hpp"
+#include "fluxnet/proto/neighbour/solicited_node.hpp"
 #include "fluxnet/proto/reason.hpp"
 #include "fluxnet/proto/reply.hpp"
 #include "fluxnet/proto/tcp.hpp"
