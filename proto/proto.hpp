@@ -24,6 +24,7 @@
 #include "fluxnet/proto/ndp_repr.hpp"
 #include "fluxnet/proto/quoted_packet.hpp"
 #include "fluxnet/proto/neighbour/neighbour_table.hpp"
+#include "fluxnet/proto/neighbour/own_addresses.hpp"
 #include "fluxnet/proto/neighbour/solicited_node.hpp"
 #include "fluxnet/proto/reason.hpp"
 #include "fluxnet/proto/reply.hpp"
