@@ -43,6 +43,7 @@
 #include "fluxnet/proto/tcp/time_wait_table.hpp"
 #include "fluxnet/proto/tcp/timer_wheel.hpp"
 #include "fluxnet/proto/tcp_options.hpp"
+#include "fluxnet/proto/reassembly.hpp"
 #include "fluxnet/proto/udp.hpp"
 #include "fluxnet/proto/udp_station.hpp"
 #include "fluxnet/proto/vlan.hpp"

@@ -45,6 +45,16 @@ enum class reason : std::uint8_t {
     arp_bad_sender_address,  ///< The sender's protocol address is multicast, broadcast or loopback.
     arp_address_conflict,    ///< The sender claims this host's protocol address (RFC 5227 section 2.4).
 
+    reassembly_empty,         ///< A fragment without an octet.
+    reassembly_ragged,        ///< A fragment that is not the last, whose length is no multiple of 8 (RFC 8200 section 4.5).
+    reassembly_too_long,      ///< A fragment that ends beyond 65,535 octets.
+    reassembly_header_chain,  ///< A first fragment without the whole header chain (RFC 7112 section 5).
+    reassembly_overlap,       ///< Fragments overlap: the whole datagram is ended (RFC 5722 section 4).
+    reassembly_past_end,      ///< Fragments disagree about where the datagram ends, which ends it.
+    reassembly_ended,         ///< A fragment of a datagram that was ended.
+    reassembly_ecn,           ///< Some fragments know no ECN, others met congestion (RFC 3168 section 5.3).
+    reassembly_full,          ///< No room for the fragment.
+
     ipv4_truncated,           ///< The packet ends before the 20 octets of the shortest header.
     ipv4_bad_version,         ///< The version is not 4.
     ipv4_bad_header_length,   ///< The header is shorter than 20 octets or longer than the packet.
@@ -150,6 +160,15 @@ inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::tcp
         case arp_sender_mismatch: return "arp_sender_mismatch";
         case arp_bad_sender_address: return "arp_bad_sender_address";
         case arp_address_conflict: return "arp_address_conflict";
+        case reassembly_empty: return "reassembly_empty";
+        case reassembly_ragged: return "reassembly_ragged";
+        case reassembly_too_long: return "reassembly_too_long";
+        case reassembly_header_chain: return "reassembly_header_chain";
+        case reassembly_overlap: return "reassembly_overlap";
+        case reassembly_past_end: return "reassembly_past_end";
+        case reassembly_ended: return "reassembly_ended";
+        case reassembly_ecn: return "reassembly_ecn";
+        case reassembly_full: return "reassembly_full";
         case ipv4_truncated: return "ipv4_truncated";
         case ipv4_bad_version: return "ipv4_bad_version";
         case ipv4_bad_header_length: return "ipv4_bad_header_length";

@@ -20,8 +20,8 @@ TEST_CASE("every reason has a name of its own that begins with its protocol") {
     for (std::size_t i = 0; i != reason_count; ++i) {
         const std::string_view text = name(static_cast<reason>(i));
         CHECK(names.insert(text).second);
-        const std::array prefixes{"ethernet_", "vlan_", "arp_",    "ipv4_", "ipv6_", "icmp_",
-                                  "icmpv6_",   "ndp_",  "quoted_", "udp_",  "tcp_"};
+        const std::array prefixes{"ethernet_", "vlan_", "arp_",    "reassembly_", "ipv4_", "ipv6_",
+                                  "icmp_",     "icmpv6_", "ndp_", "quoted_",     "udp_",  "tcp_"};
         CHECK(std::ranges::count_if(prefixes, [&](std::string_view prefix) { return text.starts_with(prefix); }) == 1);
     }
     CHECK_FALSE(names.contains("unknown"));
