@@ -9,6 +9,8 @@
 #include "fluxnet/proto/ethernet.hpp"
 #include "fluxnet/proto/icmp.hpp"
 #include "fluxnet/proto/icmpv6.hpp"
+#include "fluxnet/proto/icmp_error_rules.hpp"
+#include "fluxnet/proto/icmp_limiter.hpp"
 #include "fluxnet/proto/ip_address.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/proto/ip_protocol.hpp"

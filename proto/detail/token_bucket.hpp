@@ -33,8 +33,13 @@ public:
     /// Takes tokens if they are there, and tells whether.
     [[nodiscard]] constexpr bool take(time_point now, std::uint32_t count = 1) noexcept {
         if (!holds(now, count)) { return false; }
-        empty_at_ = std::max(empty_at_, now - whole_) + interval_ * count;
+        pay(now, count);
         return true;
+    }
+
+    /// Takes tokens whether or not they are there; what is missing is owed.
+    constexpr void pay(time_point now, std::uint32_t count) noexcept {
+        empty_at_ = std::max(empty_at_, now - whole_) + interval_ * count;
     }
 
     /// When so many tokens, at most a burst, are there; long ago when nothing was ever taken.

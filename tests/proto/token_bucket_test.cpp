@@ -32,3 +32,11 @@ TEST_CASE("a bucket holds no more than its burst, however long it rests") {
     CHECK(taken == 3);
     CHECK_FALSE(bucket.take(start + 48h, 4));
 }
+
+TEST_CASE("a bucket may be made to owe, and waits until that is paid") {
+    token_bucket bucket(10, 3);
+    const token_bucket::time_point start(0s);
+    bucket.pay(start, 5);
+    CHECK_FALSE(bucket.holds(start + 299ms));
+    CHECK(bucket.take(start + 300ms));
+}
