@@ -28,6 +28,7 @@
 #include "fluxnet/proto/neighbour/neighbour_table.hpp"
 #include "fluxnet/proto/neighbour/own_addresses.hpp"
 #include "fluxnet/proto/neighbour/solicited_node.hpp"
+#include "fluxnet/proto/path_mtu.hpp"
 #include "fluxnet/proto/reason.hpp"
 #include "fluxnet/proto/reply.hpp"
 #include "fluxnet/proto/tcp.hpp"
