@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-using namespace fluxnet::proto;
+namespace fluxnet::proto::test::error_rules {
 
 namespace {
 
@@ -79,3 +79,5 @@ TEST_CASE("a source that is no single host is not answered (RFC 1122 3.2.2, RFC 
         CHECK_FALSE(may_answer_with_icmp_error(cause));
     }
 }
+
+}  // namespace fluxnet::proto::test::error_rules

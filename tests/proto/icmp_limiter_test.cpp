@@ -10,7 +10,8 @@
 #include <cstdint>
 #include <random>
 
-using namespace fluxnet::proto;
+namespace fluxnet::proto::test::limits {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -89,3 +90,5 @@ TEST_CASE("the memory of a limiter does not depend on how many destinations ther
     CHECK(limiter.memory_octets() == before);
     CHECK(before < 128 * 64);
 }
+
+}  // namespace fluxnet::proto::test::limits

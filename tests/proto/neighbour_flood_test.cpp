@@ -16,8 +16,8 @@
 #include <random>
 #include <set>
 
-using namespace fluxnet::proto;
-using namespace fluxnet::proto::test::neighbours;
+namespace fluxnet::proto::test::neighbours {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -192,3 +192,5 @@ TEST_CASE("at random, what is in use stays as it was told, every wait ends, and 
         for (const auto& [address, what] : model.addresses) { CHECK_FALSE(what.waiting); }
     }
 }
+
+}  // namespace fluxnet::proto::test::neighbours

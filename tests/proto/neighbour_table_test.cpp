@@ -11,8 +11,8 @@
 #include <optional>
 #include <type_traits>
 
-using namespace fluxnet::proto;
-using namespace fluxnet::proto::test::neighbours;
+namespace fluxnet::proto::test::neighbours {
+
 using namespace std::chrono_literals;
 
 static_assert(std::is_nothrow_invocable_v<decltype(&neighbour_table::resolve), neighbour_table&, const ip_address&,
@@ -304,3 +304,5 @@ TEST_CASE("addresses of no neighbour are not asked for") {
     }
     CHECK(table.size() == 0);
 }
+
+}  // namespace fluxnet::proto::test::neighbours

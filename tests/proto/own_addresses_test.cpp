@@ -12,7 +12,8 @@
 #include <random>
 #include <vector>
 
-using namespace fluxnet::proto;
+namespace fluxnet::proto::test::own {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -317,3 +318,5 @@ TEST_CASE("own addresses allocate when they are made and never again, at random"
     CHECK(sent > 100);
     CHECK(own.memory_octets() < 1024);
 }
+
+}  // namespace fluxnet::proto::test::own

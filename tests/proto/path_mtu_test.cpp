@@ -14,7 +14,8 @@
 #include <random>
 #include <type_traits>
 
-using namespace fluxnet::proto;
+namespace fluxnet::proto::test::paths {
+
 using namespace std::chrono_literals;
 
 static_assert(std::is_nothrow_invocable_v<decltype(&path_mtu::lower), path_mtu&, const path_mtu::too_big&, std::uint32_t,
@@ -25,7 +26,7 @@ namespace {
 using estimate = path_mtu::estimate;
 
 constexpr std::array<std::uint64_t, 2> path_secret{5, 6};
-constexpr std::uint32_t link = 1500;
+constexpr std::uint32_t path_link = 1500;
 
 path_mtu::time_point path_at(std::chrono::seconds since) {
     return path_mtu::time_point(since);
@@ -41,9 +42,9 @@ ip_address path_to(bool v6, std::uint32_t number = 1) {
 /// What the table says after one message about a packet.
 estimate after(const path_mtu::too_big& message) {
     path_mtu paths({}, path_secret);
-    const bool changed = paths.lower(message, link, path_at(0s));
-    const estimate known = paths.lookup(message.destination, link, path_at(0s));
-    CHECK(changed == (known != estimate{link, false}));
+    const bool changed = paths.lower(message, path_link, path_at(0s));
+    const estimate known = paths.lookup(message.destination, path_link, path_at(0s));
+    CHECK(changed == (known != estimate{path_link, false}));
     CHECK(paths.size() == (changed ? 1 : 0));
     return known;
 }
@@ -54,41 +55,41 @@ TEST_CASE(
     "a path is as wide as the link until a router says otherwise, and then as wide as it says (RFC 1191 3, RFC 8201 4)") {
     for (const bool v6 : {false, true}) {
         path_mtu paths({}, path_secret);
-        CHECK(paths.lookup(path_to(v6), link, path_at(0s)) == estimate{link, false});
-        CHECK(paths.lower({path_to(v6), 1400, 1500}, link, path_at(0s)));
-        CHECK(paths.lookup(path_to(v6), link, path_at(0s)) == estimate{1400, false});
+        CHECK(paths.lookup(path_to(v6), path_link, path_at(0s)) == estimate{path_link, false});
+        CHECK(paths.lower({path_to(v6), 1400, 1500}, path_link, path_at(0s)));
+        CHECK(paths.lookup(path_to(v6), path_link, path_at(0s)) == estimate{1400, false});
         CHECK(paths.lookup(path_to(v6), 1300, path_at(0s)) == estimate{1300, false});  // the link itself is narrower
-        CHECK(paths.lookup(path_to(v6, 2), link, path_at(0s)) == estimate{link, false});
-        CHECK(paths.lookup(path_to(!v6), link, path_at(0s)) == estimate{link, false});
+        CHECK(paths.lookup(path_to(v6, 2), path_link, path_at(0s)) == estimate{path_link, false});
+        CHECK(paths.lookup(path_to(!v6), path_link, path_at(0s)) == estimate{path_link, false});
     }
 }
 
 TEST_CASE("a message never raises an estimate, and never says the same twice") {
     for (const bool v6 : {false, true}) {
         path_mtu paths({}, path_secret);
-        CHECK_FALSE(paths.lower({path_to(v6), 1500, 1600}, link, path_at(0s)));
-        CHECK_FALSE(paths.lower({path_to(v6), 9000, 9100}, link, path_at(0s)));
-        REQUIRE(paths.lower({path_to(v6), 1300, 1500}, link, path_at(0s)));
-        CHECK_FALSE(paths.lower({path_to(v6), 1300, 1500}, link, path_at(100s)));
-        CHECK_FALSE(paths.lower({path_to(v6), 1400, 1500}, link, path_at(100s)));
-        CHECK(paths.lookup(path_to(v6), link, path_at(100s)) == estimate{1300, false});
+        CHECK_FALSE(paths.lower({path_to(v6), 1500, 1600}, path_link, path_at(0s)));
+        CHECK_FALSE(paths.lower({path_to(v6), 9000, 9100}, path_link, path_at(0s)));
+        REQUIRE(paths.lower({path_to(v6), 1300, 1500}, path_link, path_at(0s)));
+        CHECK_FALSE(paths.lower({path_to(v6), 1300, 1500}, path_link, path_at(100s)));
+        CHECK_FALSE(paths.lower({path_to(v6), 1400, 1500}, path_link, path_at(100s)));
+        CHECK(paths.lookup(path_to(v6), path_link, path_at(100s)) == estimate{1300, false});
         // Nor do repeated messages keep it from growing old.
-        CHECK(paths.lookup(path_to(v6), link, path_at(600s)) == estimate{link, false});
+        CHECK(paths.lookup(path_to(v6), path_link, path_at(600s)) == estimate{path_link, false});
     }
 }
 
 TEST_CASE("a message about a packet that the reported link would carry is forged") {
     for (const bool v6 : {false, true}) {
-        CHECK(after({path_to(v6), 1400, 1400}) == estimate{link, false});
-        CHECK(after({path_to(v6), 1400, 100}) == estimate{link, false});
-        CHECK(after({path_to(v6), 1400, 0}) == estimate{link, false});
+        CHECK(after({path_to(v6), 1400, 1400}) == estimate{path_link, false});
+        CHECK(after({path_to(v6), 1400, 100}) == estimate{path_link, false});
+        CHECK(after({path_to(v6), 1400, 0}) == estimate{path_link, false});
         CHECK(after({path_to(v6), 1400, 1401}) == estimate{1400, false});
     }
 }
 
 TEST_CASE("an IPv6 router that reports less than 1,280 octets is not believed (RFC 8201 4)") {
     for (const std::uint32_t reported : {0U, 1U, 68U, 552U, 1279U}) {
-        CHECK(after({path_to(true), reported, 1500}) == estimate{link, false});
+        CHECK(after({path_to(true), reported, 1500}) == estimate{path_link, false});
     }
     CHECK(after({path_to(true), 1280, 1500}) == estimate{1280, false});
 }
@@ -100,48 +101,48 @@ TEST_CASE(
         CHECK(after({path_to(false), reported, 1500}) == estimate{552, true});
     }
     for (const std::uint32_t reported : {1U, 67U}) {
-        CHECK(after({path_to(false), reported, 1500}) == estimate{link, false});
+        CHECK(after({path_to(false), reported, 1500}) == estimate{path_link, false});
     }
     path_mtu paths({}, path_secret);
-    REQUIRE(paths.lower({path_to(false), 552, 1500}, link, path_at(0s)));
-    CHECK_FALSE(paths.lower({path_to(false), 600, 1500}, link, path_at(0s)));
-    CHECK(paths.lower({path_to(false), 296, 552}, link, path_at(0s)));
-    CHECK(paths.lookup(path_to(false), link, path_at(0s)) == estimate{552, true});
-    CHECK_FALSE(paths.lower({path_to(false), 296, 552}, link, path_at(0s)));
+    REQUIRE(paths.lower({path_to(false), 552, 1500}, path_link, path_at(0s)));
+    CHECK_FALSE(paths.lower({path_to(false), 600, 1500}, path_link, path_at(0s)));
+    CHECK(paths.lower({path_to(false), 296, 552}, path_link, path_at(0s)));
+    CHECK(paths.lookup(path_to(false), path_link, path_at(0s)) == estimate{552, true});
+    CHECK_FALSE(paths.lower({path_to(false), 296, 552}, path_link, path_at(0s)));
     CHECK(paths.lower({path_to(false, 2), 100, 296}, 296, path_at(0s)));  // a link that is narrower itself
     CHECK(paths.lookup(path_to(false, 2), 296, path_at(0s)) == estimate{296, true});
 }
 
 TEST_CASE("an IPv4 router that tells no MTU lowers the estimate to the next plateau (RFC 1191 5, 7.1)") {
     path_mtu paths({}, path_secret);
-    std::uint32_t before = link;
+    std::uint32_t before = path_link;
     for (const std::uint32_t plateau : {1492U, 1006U, 552U}) {
-        CHECK(paths.lower({path_to(false), 0, before}, link, path_at(0s)));
-        CHECK(paths.lookup(path_to(false), link, path_at(0s)).octets == plateau);
+        CHECK(paths.lower({path_to(false), 0, before}, path_link, path_at(0s)));
+        CHECK(paths.lookup(path_to(false), path_link, path_at(0s)).octets == plateau);
         // The packets of the former size that were on their way lower it no further.
-        CHECK_FALSE(paths.lower({path_to(false), 0, before}, link, path_at(0s)));
+        CHECK_FALSE(paths.lower({path_to(false), 0, before}, path_link, path_at(0s)));
         before = plateau;
     }
-    CHECK(paths.lookup(path_to(false), link, path_at(0s)).may_fragment);
+    CHECK(paths.lookup(path_to(false), path_link, path_at(0s)).may_fragment);
     CHECK(after({path_to(false), 0, 1500}) == estimate{1492, false});
-    CHECK(after({path_to(false), 0, 1520}) == estimate{1492, false});  // the header counted twice
-    CHECK(after({path_to(false), 0, 9000}) == estimate{link, false});  // no packet of ours
-    CHECK(after({path_to(false), 0, 68}) == estimate{link, false});    // nothing is narrower
-    CHECK(after({path_to(false), 0, 0}) == estimate{link, false});
+    CHECK(after({path_to(false), 0, 1520}) == estimate{1492, false});       // the header counted twice
+    CHECK(after({path_to(false), 0, 9000}) == estimate{path_link, false});  // no packet of ours
+    CHECK(after({path_to(false), 0, 68}) == estimate{path_link, false});    // nothing is narrower
+    CHECK(after({path_to(false), 0, 0}) == estimate{path_link, false});
     CHECK(after({path_to(false), 0, 1000}) == estimate{552, true});
 }
 
 TEST_CASE("an estimate is forgotten ten minutes after it was last lowered (RFC 1191 6.3, RFC 8201 4)") {
     path_mtu paths({}, path_secret);
-    REQUIRE(paths.lower({path_to(false), 1400, 1500}, link, path_at(0s)));
-    REQUIRE(paths.lower({path_to(false), 1300, 1400}, link, path_at(300s)));
-    CHECK(paths.lookup(path_to(false), link, path_at(899s)) == estimate{1300, false});
-    CHECK(paths.lookup(path_to(false), link, path_at(900s)) == estimate{link, false});
-    CHECK(paths.lower({path_to(false), 1400, 1500}, link, path_at(901s)));  // and is learnt anew
-    CHECK(paths.lookup(path_to(false), link, path_at(901s)) == estimate{1400, false});
+    REQUIRE(paths.lower({path_to(false), 1400, 1500}, path_link, path_at(0s)));
+    REQUIRE(paths.lower({path_to(false), 1300, 1400}, path_link, path_at(300s)));
+    CHECK(paths.lookup(path_to(false), path_link, path_at(899s)) == estimate{1300, false});
+    CHECK(paths.lookup(path_to(false), path_link, path_at(900s)) == estimate{path_link, false});
+    CHECK(paths.lower({path_to(false), 1400, 1500}, path_link, path_at(901s)));  // and is learnt anew
+    CHECK(paths.lookup(path_to(false), path_link, path_at(901s)) == estimate{1400, false});
     paths.forget(path_to(false));
     paths.forget(path_to(false));
-    CHECK(paths.lookup(path_to(false), link, path_at(901s)) == estimate{link, false});
+    CHECK(paths.lookup(path_to(false), path_link, path_at(901s)) == estimate{path_link, false});
     CHECK(paths.size() == 0);
 }
 
@@ -149,7 +150,7 @@ TEST_CASE("a full table gives up the estimate that was lowered longest ago, and 
     path_mtu paths({.capacity = 8}, path_secret);
     const fluxnet::test::allocation_watch watch;
     for (std::uint32_t number = 0; number != 1000; ++number) {
-        if (!paths.lower({path_to(true, number), 1300, 1500}, link, path_at(std::chrono::seconds(number)))) {
+        if (!paths.lower({path_to(true, number), 1300, 1500}, path_link, path_at(std::chrono::seconds(number)))) {
             FAIL("not lowered");
         }
     }
@@ -157,7 +158,7 @@ TEST_CASE("a full table gives up the estimate that was lowered longest ago, and 
     CHECK(allocations == 0);
     CHECK(paths.size() == 8);
     for (std::uint32_t number = 0; number != 1000; ++number) {
-        CHECK(paths.lookup(path_to(true, number), link, path_at(1000s)).octets == (number < 992 ? link : 1300));
+        CHECK(paths.lookup(path_to(true, number), path_link, path_at(1000s)).octets == (number < 992 ? path_link : 1300));
     }
     CHECK(paths.memory_octets() < 8 * 128 + sizeof(path_mtu));
 }
@@ -166,7 +167,7 @@ TEST_CASE("at random, an estimate only falls until it grows old, and stays withi
     std::mt19937 random(1);
     path_mtu paths({}, path_secret);
     struct told {
-        std::uint32_t octets = link;
+        std::uint32_t octets = path_link;
         path_mtu::time_point lowered;
     };
     std::map<ip_address, told> model;
@@ -177,9 +178,9 @@ TEST_CASE("at random, an estimate only falls until it grows old, and stays withi
         const path_mtu::too_big message{destination, static_cast<std::uint32_t>(random() % 4 == 0 ? 0 : random() % 2000),
                                         static_cast<std::uint32_t>(random() % 2000)};
         told& before = model[destination];
-        if (before.octets != link && now - before.lowered >= 600s) { before = {}; }
-        const bool changed = paths.lower(message, link, now);
-        const estimate known = paths.lookup(destination, link, now);
+        if (before.octets != path_link && now - before.lowered >= 600s) { before = {}; }
+        const bool changed = paths.lower(message, path_link, now);
+        const estimate known = paths.lookup(destination, path_link, now);
         REQUIRE(known.octets <= before.octets);
         REQUIRE(known.octets >= (destination.is_v4() ? 552U : 1280U));
         REQUIRE((!known.may_fragment || known.octets == 552));
@@ -187,3 +188,5 @@ TEST_CASE("at random, an estimate only falls until it grows old, and stays withi
         if (changed) { before = {known.octets, now}; }
     }
 }
+
+}  // namespace fluxnet::proto::test::paths

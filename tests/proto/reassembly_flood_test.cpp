@@ -19,9 +19,8 @@
 #include <utility>
 #include <vector>
 
-using namespace fluxnet::proto;
-using namespace fluxnet::proto::test::fragments;
-using fluxnet::proto::test::counting;
+namespace fluxnet::proto::test::fragments {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -233,3 +232,5 @@ TEST_CASE("at random and short of room, what comes out was sent, and all room co
     while (store.next_expired(at(1000s))) {}
     CHECK(store.held_octets() == 0);
 }
+
+}  // namespace fluxnet::proto::test::fragments

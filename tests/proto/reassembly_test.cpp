@@ -14,9 +14,8 @@
 #include <type_traits>
 #include <vector>
 
-using namespace fluxnet::proto;
-using namespace fluxnet::proto::test::fragments;
-using fluxnet::proto::test::counting;
+namespace fluxnet::proto::test::fragments {
+
 using namespace std::chrono_literals;
 
 static_assert(std::is_nothrow_invocable_v<decltype(&reassembly::add), reassembly&, const reassembly::fragment&,
@@ -311,3 +310,5 @@ TEST_CASE("a mark of congestion reaches the datagram unless the sender knows non
         }
     }
 }
+
+}  // namespace fluxnet::proto::test::fragments
