@@ -9,14 +9,14 @@
 // 24 bits of an IPv4 address and the first 64 of an IPv6 one, so that memory is fixed and one network does not spend what
 // others need.
 //
-// An error that was not sent tells a stranger something too: counting the errors that come out of a bucket for all, he
-// learns whether packets that he forged in another's name reached a closed port (CVE-2020-25705). The bucket for all
-// therefore pays a random price of 0, 1 or 2, on average 1, for each error.
+// An error that was not sent tells something too: a stranger who forges packets in another host's name, and then counts how
+// many errors of the bucket for all are left for its own packets, learns whether the forged ones reached a closed port
+// (CVE-2020-25705). The bucket for all therefore pays a random price of 0, 1 or 2, on average 1, for each error.
 //
 // It allocates when it is made and never again. Threads: one at a time.
 #pragma once
 
-#include "fluxnet/proto/detail/sip_hash.hpp"
+#include "fluxnet/proto/detail/address_hash.hpp"
 #include "fluxnet/proto/detail/token_bucket.hpp"
 #include "fluxnet/proto/ip_address.hpp"
 
@@ -25,6 +25,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace fluxnet::proto {
@@ -41,14 +42,14 @@ public:
         std::size_t classes = 256;  ///< Rounded up to a power of two.
     };
 
-    /// `secret`: random bits, so that strangers cannot choose whose class they share. Allocates.
-    icmp_limiter(const options& chosen, const std::array<std::uint64_t, 2>& secret)
-        : secret_(secret), all_(chosen.all_per_second, chosen.all_burst),
+    /// `secret`: random octets, so that strangers cannot choose whose class they share. Allocates.
+    icmp_limiter(const options& chosen, std::span<const std::byte, 16> secret)
+        : key_(secret), all_(chosen.all_per_second, chosen.all_burst),
           classes_(std::bit_ceil(chosen.classes), detail::token_bucket(chosen.class_per_second, chosen.class_burst)) {}
 
     /// Tells whether an error may go to the destination at `now`, and counts that it does. `random`: random bits.
     [[nodiscard]] bool may_send(const ip_address& destination, time_point now, std::uint32_t random) noexcept {
-        detail::token_bucket& own = classes_[detail::sip_hash(secret_, {network_of(destination)}) & (classes_.size() - 1)];
+        detail::token_bucket& own = classes_[detail::table_hash(key_, {network_of(destination)}) & (classes_.size() - 1)];
         // The class is asked first: a flood to one network does not spend what is for all.
         if (!own.holds(now) || !all_.holds(now)) {
             ++refused_;
@@ -71,7 +72,7 @@ private:
         return detail::number_of(address.v6().octets(), 0, 8);
     }
 
-    detail::hash_secret secret_;
+    detail::hash_key key_;
     detail::token_bucket all_;
     std::vector<detail::token_bucket> classes_;
     std::uint64_t refused_ = 0;

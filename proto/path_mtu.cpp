@@ -27,13 +27,13 @@ std::uint32_t true_length(std::uint32_t quoted, std::uint32_t known) noexcept {
 
 }  // namespace
 
-path_mtu::path_mtu(const options& chosen, const std::array<std::uint64_t, 2>& secret)
-    : options_(chosen), secret_(secret), index_(chosen.capacity), records_(chosen.capacity), links_(chosen.capacity) {
+path_mtu::path_mtu(const options& chosen, std::span<const std::byte, 16> secret)
+    : options_(chosen), key_(secret), index_(chosen.capacity), records_(chosen.capacity), links_(chosen.capacity) {
     assert(chosen.capacity != 0 && chosen.ipv4_least >= ipv4_any_link);
 }
 
 path_mtu::estimate path_mtu::lookup(const ip_address& destination, std::uint32_t link_mtu, time_point now) const noexcept {
-    const slot at = find(destination, detail::sip_hash(secret_, destination));
+    const slot at = find(destination, detail::address_hash(key_, destination));
     if (at == detail::no_slot || now - records_[at].lowered >= options_.lifetime) { return {link_mtu, false}; }
     const estimate& known = records_[at].known;
     return {std::min(known.octets, link_mtu), known.may_fragment};
@@ -43,7 +43,7 @@ bool path_mtu::lower(const too_big& message, std::uint32_t link_mtu, time_point 
     const estimate before = lookup(message.destination, link_mtu, now);
     const estimate after = reported_by(message, before);
     if (after == before) { return false; }
-    const std::uint64_t hash = detail::sip_hash(secret_, message.destination);
+    const std::uint64_t hash = detail::address_hash(key_, message.destination);
     slot at = find(message.destination, hash);
     if (at == detail::no_slot) {
         if (index_.full()) { erase(by_age_.front()); }
@@ -71,7 +71,7 @@ path_mtu::estimate path_mtu::reported_by(const too_big& message, const estimate&
 }
 
 void path_mtu::forget(const ip_address& destination) noexcept {
-    const slot at = find(destination, detail::sip_hash(secret_, destination));
+    const slot at = find(destination, detail::address_hash(key_, destination));
     if (at != detail::no_slot) { erase(at); }
 }
 

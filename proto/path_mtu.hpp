@@ -14,7 +14,7 @@
 #pragma once
 
 #include "fluxnet/export.hpp"
-#include "fluxnet/proto/detail/sip_hash.hpp"
+#include "fluxnet/proto/detail/address_hash.hpp"
 #include "fluxnet/proto/detail/slots.hpp"
 #include "fluxnet/proto/ip_address.hpp"
 
@@ -22,6 +22,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace fluxnet::proto {
@@ -74,8 +75,8 @@ public:
             0;  ///< Of the quoted packet, by its own header: total length; in IPv6 with the header.
     };
 
-    /// Makes an empty table. `secret`: random bits for the hash. Allocates.
-    path_mtu(const options& chosen, const std::array<std::uint64_t, 2>& secret);
+    /// Makes an empty table. `secret`: random octets for the hash. Allocates.
+    path_mtu(const options& chosen, std::span<const std::byte, 16> secret);
 
     /// Returns the estimate for a destination; without one, the MTU of the link.
     [[nodiscard]] estimate lookup(const ip_address& destination, std::uint32_t link_mtu, time_point now) const noexcept;
@@ -104,7 +105,7 @@ private:
     void erase(slot at) noexcept;
 
     options options_;
-    detail::hash_secret secret_;
+    detail::hash_key key_;
     detail::slot_index index_;
     std::vector<record> records_;
     std::vector<detail::slot_link> links_;

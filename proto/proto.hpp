@@ -27,7 +27,6 @@
 #include "fluxnet/proto/quoted_packet.hpp"
 #include "fluxnet/proto/neighbour/neighbour_table.hpp"
 #include "fluxnet/proto/neighbour/own_addresses.hpp"
-#include "fluxnet/proto/neighbour/solicited_node.hpp"
 #include "fluxnet/proto/path_mtu.hpp"
 #include "fluxnet/proto/reason.hpp"
 #include "fluxnet/proto/reply.hpp"

@@ -47,8 +47,8 @@ block_part part_in_block(std::size_t block, std::size_t from, std::size_t offset
 
 }  // namespace
 
-reassembly::reassembly(const options& chosen, const std::array<std::uint64_t, 2>& secret)
-    : options_(chosen), secret_(secret), index_(chosen.datagrams), records_(chosen.datagrams), age_links_(chosen.datagrams),
+reassembly::reassembly(const options& chosen, std::span<const std::byte, 16> secret)
+    : options_(chosen), key_(secret), index_(chosen.datagrams), records_(chosen.datagrams), age_links_(chosen.datagrams),
       class_links_(chosen.datagrams), octets_(chosen.octets / fragment_block::octets * fragment_block::octets),
       blocks_(chosen.octets / fragment_block::octets), next_free_(blocks_.size(), detail::no_slot), free_block_(0),
       assembled_(longest) {
@@ -161,14 +161,14 @@ std::size_t reassembly::memory_octets() const noexcept {
 
 std::uint64_t reassembly::hash_of(const fragment& part) const noexcept {
     if (part.source.is_v4()) {
-        return detail::sip_hash(
-            secret_, {(std::uint64_t{part.source.v4().to_host_order()} << 32) | part.destination.v4().to_host_order(),
-                      (std::uint64_t{part.identification} << 8) | part.protocol});
+        return detail::table_hash(
+            key_, {(std::uint64_t{part.source.v4().to_host_order()} << 32) | part.destination.v4().to_host_order(),
+                   (std::uint64_t{part.identification} << 8) | part.protocol});
     }
     const auto& from = part.source.v6().octets();
     const auto& to = part.destination.v6().octets();
-    return detail::sip_hash(secret_, {detail::number_of(from, 0, 8), detail::number_of(from, 8, 8),
-                                      detail::number_of(to, 0, 8), detail::number_of(to, 8, 8), part.identification});
+    return detail::table_hash(key_, {detail::number_of(from, 0, 8), detail::number_of(from, 8, 8),
+                                     detail::number_of(to, 0, 8), detail::number_of(to, 8, 8), part.identification});
 }
 
 reassembly::slot reassembly::find(const fragment& part, std::uint64_t hash) const noexcept {
@@ -196,7 +196,7 @@ reassembly::slot reassembly::make(const fragment& part, std::uint64_t hash, time
     made.blocks.fill(detail::no_slot);
     const std::uint64_t network =
         part.source.is_v4() ? part.source.v4().to_host_order() : detail::number_of(part.source.v6().octets(), 0, 8);
-    made.source_class = static_cast<std::uint8_t>(detail::sip_hash(secret_, {network}) % classes);
+    made.source_class = static_cast<std::uint8_t>(detail::table_hash(key_, {network}) % classes);
     by_age_[part.source.is_v4() ? 0 : 1].push_back(age_links_, at);
     by_class_[made.source_class].push_back(class_links_, at);
     ++held_by_class_[made.source_class];

@@ -14,8 +14,8 @@
 #pragma once
 
 #include "fluxnet/export.hpp"
+#include "fluxnet/proto/detail/address_hash.hpp"
 #include "fluxnet/proto/detail/fragment_block.hpp"
-#include "fluxnet/proto/detail/sip_hash.hpp"
 #include "fluxnet/proto/detail/slots.hpp"
 #include "fluxnet/proto/ip_address.hpp"
 #include "fluxnet/proto/reason.hpp"
@@ -94,9 +94,9 @@ public:
         std::span<const std::byte> beginning;
     };
 
-    /// Makes an empty store. `secret`: random bits, so that strangers cannot choose fragments which share a chain of the
+    /// Makes an empty store. `secret`: random octets, so that strangers cannot choose fragments which share a chain of the
     /// hash. Allocates.
-    reassembly(const options& chosen, const std::array<std::uint64_t, 2>& secret);
+    reassembly(const options& chosen, std::span<const std::byte, 16> secret);
 
     /// Adds a fragment; returns the datagram if it is complete with it. Reasons, of which the first three leave other
     /// fragments alone: reassembly_empty: no octet; reassembly_ragged: not the last, and no multiple of eight octets (in
@@ -169,7 +169,7 @@ private:
     [[nodiscard]] std::span<const std::byte> octets_of(slot block) const noexcept;
 
     options options_;
-    detail::hash_secret secret_;
+    detail::hash_key key_;
     detail::slot_index index_;
     std::vector<record> records_;
     std::vector<detail::slot_link> age_links_;

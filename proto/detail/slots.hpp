@@ -10,7 +10,7 @@
 //     entries[slot] = ...;
 //     oldest_first.push_back(links, slot);
 //
-// Every operation is O(1); find() is that as long as the hash is keyed (sip_hash). One thread at a time.
+// Every operation is O(1); find() is that as long as the hash is keyed (see address_hash). One thread at a time.
 #pragma once
 
 #include <bit>

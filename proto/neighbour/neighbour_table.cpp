@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/proto/neighbour/neighbour_table.hpp"
 
-#include "fluxnet/proto/neighbour/solicited_node.hpp"
+#include "fluxnet/proto/link_group.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -22,14 +22,15 @@ bool may_be_station(mac_address hardware) noexcept {
 
 /// Where a question goes that every station with the address must hear.
 mac_address all_that_may_have(const ip_address& address) noexcept {
-    return address.is_v4() ? mac_address::broadcast() : hardware_of_group(solicited_node_group(address.v6()));
+    return address.is_v4() ? mac_address::broadcast() : hardware_of_group(address.v6().solicited_node());
 }
 
 }  // namespace
 
-neighbour_table::neighbour_table(const options& chosen, const std::array<std::uint64_t, 2>& secret)
-    : options_(chosen), secret_(secret), index_(chosen.capacity), records_(chosen.capacity), order_links_(chosen.capacity),
-      queue_links_(chosen.capacity), asked_(std::bit_ceil(chosen.capacity * 4), time_point::min()),
+neighbour_table::neighbour_table(const options& chosen, std::span<const std::byte, 16> secret)
+    : options_(chosen), key_(secret), index_(chosen.capacity), records_(chosen.capacity), order_links_(chosen.capacity),
+      queue_links_(chosen.capacity),
+      asked_(std::bit_ceil(std::max<std::size_t>(chosen.capacity * 4, 1024)), time_point::min()),
       bucket_(chosen.probes_per_second, chosen.probe_burst), reserve_(chosen.probe_burst / 4) {
     assert(chosen.unresolved != 0 && chosen.capacity != 0 && chosen.probe_burst >= 4);
     assert(chosen.multicast_probes != 0 && chosen.unicast_probes != 0 && chosen.contest_probes != 0);
@@ -39,9 +40,12 @@ bool neighbour_table::add_permanent(const ip_address& address, mac_address hardw
     assert(may_be_neighbour(address) && may_be_station(hardware));
     slot at = find(address);
     if (at == detail::no_slot) {
-        hop told;
-        at = make(address, now, told);
-        if (at == detail::no_slot) { return false; }
+        if (index_.full()) {
+            const slot least = spare(now);
+            if (least == detail::no_slot || records_[least].waits_in == queue::failures) { return false; }
+            erase(least);
+        }
+        at = insert(address, now);
     }
     settle(at, neighbour_state::permanent, now);
     records_[at].hardware = hardware;
@@ -54,8 +58,8 @@ neighbour_table::hop neighbour_table::resolve(const ip_address& address, time_po
     slot at = find(address);
     if (at == detail::no_slot) {
         if (!may_be_neighbour(address)) { return {hop::unreachable, {}, {}}; }
-        at = make(address, now, told);
-        if (at == detail::no_slot) { return told; }
+        if (!make_room(now, told)) { return told; }
+        at = insert(address, now);
         begin(at, now, told);
     }
     record& what = records_[at];
@@ -290,14 +294,12 @@ std::size_t neighbour_table::memory_octets() const noexcept {
 }
 
 neighbour_table::slot neighbour_table::find(const ip_address& address) const noexcept {
-    return index_.find(detail::sip_hash(secret_, address), [&](slot at) { return records_[at].address == address; });
+    return index_.find(detail::address_hash(key_, address), [&](slot at) { return records_[at].address == address; });
 }
 
-/// Makes an entry that is in no state yet, or returns no_slot.
-neighbour_table::slot neighbour_table::make(const ip_address& address, time_point now, hop& told) noexcept {
-    const bool room = !index_.full() && unresolved_.size() < options_.unresolved;
-    if (!room && !make_room(now, told)) { return detail::no_slot; }
-    const std::uint64_t hash = detail::sip_hash(secret_, address);
+/// Makes an entry that is in no state yet; there is room.
+neighbour_table::slot neighbour_table::insert(const ip_address& address, time_point now) noexcept {
+    const std::uint64_t hash = detail::address_hash(key_, address);
     const slot at = index_.insert(hash);
     records_[at] = record();
     records_[at].address = address;
@@ -306,16 +308,19 @@ neighbour_table::slot neighbour_table::make(const ip_address& address, time_poin
     return at;
 }
 
+/// The entry that is of least use: one that failed, or a known one that was not used for long. None: no_slot.
+neighbour_table::slot neighbour_table::spare(time_point now) const noexcept {
+    if (!failed_.empty()) { return failed_.front(); }
+    const slot unused = known_.front();
+    return unused != detail::no_slot && now - records_[unused].used >= options_.in_use_for ? unused : detail::no_slot;
+}
+
+/// Makes room for an entry that is to be asked for. Returns false when all are in use.
 bool neighbour_table::make_room(time_point now, hop& told) noexcept {
-    slot least = unresolved_.front();
-    if (unresolved_.size() < options_.unresolved) {
-        if (!failed_.empty()) {
-            least = failed_.front();
-        } else if (const slot unused = known_.front();
-                   unused != detail::no_slot && now - records_[unused].used >= options_.in_use_for) {
-            least = unused;
-        }
-    }
+    const bool too_many = unresolved_.size() >= options_.unresolved;
+    if (!too_many && !index_.full()) { return true; }
+    slot least = too_many ? detail::no_slot : spare(now);
+    if (least == detail::no_slot) { least = unresolved_.front(); }
     if (least == detail::no_slot) { return false; }
     const record& what = records_[least];
     if (what.state == neighbour_state::incomplete || what.waits_in == queue::failures) { told.given_up = what.address; }

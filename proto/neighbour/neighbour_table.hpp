@@ -17,7 +17,7 @@
 #pragma once
 
 #include "fluxnet/export.hpp"
-#include "fluxnet/proto/detail/sip_hash.hpp"
+#include "fluxnet/proto/detail/address_hash.hpp"
 #include "fluxnet/proto/detail/slots.hpp"
 #include "fluxnet/proto/detail/token_bucket.hpp"
 #include "fluxnet/proto/ip_address.hpp"
@@ -28,6 +28,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace fluxnet::proto {
@@ -116,11 +117,12 @@ public:
         bool router = false;
     };
 
-    /// Makes an empty table. `secret`: random bits that keep strangers from choosing addresses which share a chain of the
+    /// Makes an empty table. `secret`: random octets that keep strangers from choosing addresses which share a chain of the
     /// hash. Allocates.
-    neighbour_table(const options& chosen, const std::array<std::uint64_t, 2>& secret);
+    neighbour_table(const options& chosen, std::span<const std::byte, 16> secret);
 
-    /// Gives an address of the link for good; what is heard changes nothing of it. Returns false when the table is full.
+    /// Gives an address of the link for good; what is heard changes nothing of it. Returns false when there is no room but
+    /// that of entries in use or waited for.
     [[nodiscard]] bool add_permanent(const ip_address& address, mac_address hardware, time_point now) noexcept;
 
     /// Finds where a packet goes on the link; asks for it, from the next next_probe() on, if that is not known or has not
@@ -195,7 +197,8 @@ private:
     };
 
     [[nodiscard]] slot find(const ip_address& address) const noexcept;
-    [[nodiscard]] slot make(const ip_address& address, time_point now, hop& told) noexcept;
+    [[nodiscard]] slot insert(const ip_address& address, time_point now) noexcept;
+    [[nodiscard]] slot spare(time_point now) const noexcept;
     [[nodiscard]] bool make_room(time_point now, hop& told) noexcept;
     void begin(slot at, time_point now, hop& told) noexcept;
     void erase(slot at) noexcept;
@@ -219,7 +222,7 @@ private:
     }
 
     options options_;
-    detail::hash_secret secret_;
+    detail::hash_key key_;
     detail::slot_index index_;
     std::vector<record> records_;
     std::vector<detail::slot_link> order_links_;  // of the three lists below

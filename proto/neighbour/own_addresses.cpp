@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/proto/neighbour/own_addresses.hpp"
 
-#include "fluxnet/proto/neighbour/solicited_node.hpp"
+#include "fluxnet/proto/link_group.hpp"
 
 #include <algorithm>
 #include <cassert>
@@ -188,11 +188,9 @@ own_addresses::state own_addresses::state_of(const ip_address& address) const no
 }
 
 bool own_addresses::listens_to(const ipv6_address& group) const noexcept {
-    static constexpr ipv6_address all_nodes({0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
-    if (group == all_nodes) { return true; }
-    return std::ranges::any_of(records_, [&](const record& what) {
-        return what.address.is_v6() && solicited_node_group(what.address.v6()) == group;
-    });
+    if (group == ipv6_address::all_nodes()) { return true; }
+    return std::ranges::any_of(
+        records_, [&](const record& what) { return what.address.is_v6() && what.address.v6().solicited_node() == group; });
 }
 
 const own_addresses::record* own_addresses::find(const ip_address& address) const noexcept {

@@ -15,6 +15,7 @@ using namespace fluxnet::proto;
 namespace {
 
 constexpr reassembly::options bounds{.octets = std::size_t{128} << 10, .datagrams = 8};
+constexpr std::array<std::byte, 16> secret{std::byte{1}};
 constexpr std::size_t row_length = 7;
 
 /// The octets of every datagram, by their place.
@@ -67,7 +68,7 @@ void look_at_datagram(const reassembly::fragment& part, const reassembly::datagr
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     fuzz::fuzz_input input(data, size);
-    reassembly store(bounds, {1, 2});
+    reassembly store(bounds, secret);
     reassembly::time_point now{};
     for (std::size_t left = size / row_length; left != 0; --left) {
         const reassembly::fragment part = take_fragment(input);

@@ -15,7 +15,7 @@
 
 namespace fluxnet::proto::test::fragments {
 
-inline constexpr std::array<std::uint64_t, 2> secret{0x1122334455667788ULL, 0x99aabbccddeeff00ULL};
+inline constexpr std::array<std::byte, 16> secret{std::byte{1}, std::byte{2}, std::byte{3}};
 inline constexpr std::uint8_t plain = 253;  // a protocol for experiments (RFC 3692): its header is not looked at
 
 [[nodiscard]] inline reassembly::time_point at(std::chrono::milliseconds since) {

@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::array<std::uint64_t, 2> limiter_secret{3, 4};
+constexpr std::array<std::byte, 16> limiter_secret{std::byte{1}, std::byte{2}, std::byte{3}};
 
 ip_address limited_host(std::uint32_t number) {
     return ipv4_address::from_host_order(number);

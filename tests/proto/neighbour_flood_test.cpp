@@ -105,6 +105,21 @@ TEST_CASE("what failed makes room first, and one whose failure was not yet told 
     CHECK_FALSE(table.next_failure().has_value());
 }
 
+TEST_CASE("a neighbour given for good takes no room of entries in use or waited for") {
+    neighbour_table table({.capacity = 3, .unresolved = 1}, secret);
+    make_known(table, v4(1), mac(1), at(0));
+    static_cast<void>(table.resolve(v4(2), at(0)));
+    CHECK(table.add_permanent(v4(3), mac(3), at(0)));  // the questions are as many as may be, and the table is not full
+    CHECK(state(table, v4(2), at(0)) == neighbour_state::incomplete);
+    CHECK_FALSE(table.add_permanent(v4(4), mac(4), at(0)));
+    for (int second = 0; second != 4; ++second) { static_cast<void>(table.next_probe(at(second))); }
+    CHECK_FALSE(table.add_permanent(v4(4), mac(4), at(3)));  // the failure is not told yet
+    CHECK(table.next_failure() == v4(2));
+    CHECK(table.add_permanent(v4(4), mac(4), at(3)));
+    CHECK_FALSE(table.add_permanent(v4(5), mac(5), at(3)));
+    CHECK(table.add_permanent(v4(5), mac(5), at(60)));  // in the place of 1
+}
+
 TEST_CASE("all questions together keep to the bucket, and a quarter of it is for neighbours that are known") {
     neighbour_table table({.probes_per_second = 10, .probe_burst = 8}, secret);
     make_known(table, v4(1), mac(1), at(0));

@@ -6,11 +6,12 @@
 
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 
 namespace fluxnet::proto::test::neighbours {
 
-inline constexpr std::array<std::uint64_t, 2> secret{0x0706050403020100ULL, 0x0f0e0d0c0b0a0908ULL};
+inline constexpr std::array<std::byte, 16> secret{std::byte{1}, std::byte{2}, std::byte{3}};
 
 /// A moment, in seconds.
 [[nodiscard]] inline neighbour_table::time_point at(int seconds) {

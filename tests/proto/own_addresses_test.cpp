@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/proto/neighbour/own_addresses.hpp"
 
-#include "fluxnet/proto/neighbour/solicited_node.hpp"
+#include "fluxnet/proto/link_group.hpp"
 
 #include "tests/support/allocation_counter.hpp"
 
@@ -104,7 +104,7 @@ TEST_CASE("an IPv4 address is not in use before its first announcement") {
 TEST_CASE("an IPv6 address is probed once and in use a second later (RFC 4862 5.4)") {
     own_addresses own(us);
     own.add(our_v6, own_addresses::defence::always, own_at(0s), 0x8000'0000U);
-    CHECK(own.listens_to(solicited_node_group(our_v6)));
+    CHECK(own.listens_to(our_v6.solicited_node()));
     CHECK(own.deadline() == own_at(500ms));
     CHECK(own.next_message(own_at(500ms), 0)->what == own_message::probe);
     CHECK(own.state_of(our_v6) == own_state::tentative);

@@ -25,7 +25,7 @@ namespace {
 
 using estimate = path_mtu::estimate;
 
-constexpr std::array<std::uint64_t, 2> path_secret{5, 6};
+constexpr std::array<std::byte, 16> path_secret{std::byte{1}, std::byte{2}, std::byte{3}};
 constexpr std::uint32_t path_link = 1500;
 
 path_mtu::time_point path_at(std::chrono::seconds since) {
