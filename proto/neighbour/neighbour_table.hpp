@@ -9,9 +9,9 @@
 //     while (const auto gone = table.next_failure()) { fail_what_waits_for(*gone); }
 //     sleep_until(table.deadline());
 //
-// It works on values: who reads and writes ARP and NDP packets is the caller, who also has checked their form (hop limit
-// 255, lengths, that a sender's address in the packet is that of the frame). The table owns its entries, allocates when it
-// is made and never again, and makes each step in O(1).
+// It works on values: the caller reads and writes the ARP and NDP packets, and has checked their form (lengths, a hop limit
+// of 255, a sender's address in the packet that is the frame's). The table owns its entries, allocates when it is made and
+// never again, and makes each step in O(1).
 //
 // Threads: one at a time.
 #pragma once
@@ -173,7 +173,7 @@ public:
         options_.retransmit_time = retransmit_time;
     }
 
-    /// Rises whenever a link address that resolve() has told is no longer right: whoever keeps one compares this.
+    /// Rises whenever a link address that resolve() has told is no longer right: a caller that keeps one compares this.
     [[nodiscard]] std::uint64_t version() const noexcept { return version_; }
     [[nodiscard]] std::size_t size() const noexcept { return index_.size(); }
     [[nodiscard]] std::size_t unresolved() const noexcept { return unresolved_.size(); }

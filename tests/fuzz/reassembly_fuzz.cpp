@@ -35,7 +35,7 @@ ip_address address_of(bool v6, std::uint8_t number) {
 
 reassembly::fragment take_fragment(fuzz::fuzz_input& input) {
     const unsigned flags = input.take8();
-    const unsigned who = input.take8();
+    const unsigned name = input.take8();
     const std::size_t place = input.take8() * 256U + input.take8();
     const std::size_t length = input.take8() * 256U + input.take8();
     const bool v6 = (flags & 1U) != 0;
@@ -43,10 +43,10 @@ reassembly::fragment take_fragment(fuzz::fuzz_input& input) {
     const std::size_t size = (flags & 4U) != 0 ? length : length / 8 * 8;
     // A few protocols, so that some first fragments have headers to miss; a bit that spoils the octets.
     constexpr std::array<std::uint8_t, 4> protocols{253, 6, 0, 17};
-    const std::size_t shift = (who & 0x80U) != 0 ? 1 : 0;
-    return {.source = address_of(v6, static_cast<std::uint8_t>(who & 7U)),
+    const std::size_t shift = (name & 0x80U) != 0 ? 1 : 0;
+    return {.source = address_of(v6, static_cast<std::uint8_t>(name & 7U)),
             .destination = address_of(v6, 9),
-            .identification = (who >> 3) & 7U,
+            .identification = (name >> 3) & 7U,
             .protocol = protocols[(flags >> 6) & 3U],
             .ecn = static_cast<std::uint8_t>((flags >> 4) & 3U),
             .more = (flags & 8U) != 0,

@@ -104,7 +104,7 @@ public:
         }
     }
 
-    /// Lets time pass: what is sent and who is given up.
+    /// Lets time pass: what is sent and which neighbours are given up.
     std::pair<asked_set, std::set<ip_address>> pass(moment now) {
         asked_set asked;
         std::set<ip_address> failed;
