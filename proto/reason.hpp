@@ -128,10 +128,20 @@ enum class reason : std::uint8_t {
     tcp_short_header_length,  ///< The data offset is less than 5 words: it ends the header inside its fixed fields.
     tcp_long_header_length,   ///< The data offset lies beyond the end of the segment.
     tcp_bad_checksum,         ///< The checksum over pseudo-header and segment does not hold.
+    tcp_bad_source,           ///< The source is no host: multicast, broadcast, unspecified, port 0, or the destination itself.
+    tcp_broadcast,            ///< The destination is multicast or broadcast (RFC 9293 section 3.9.2.3).
+    tcp_unknown_reset,        ///< A reset that belongs to no connection: nothing answers it.
+    tcp_not_connected,        ///< It belongs to no connection, and was answered by a reset.
+    tcp_reset_limited,        ///< It belongs to no connection, and there were too many such to answer it.
+    tcp_bad_opening,          ///< For a listener, and neither a plain SYN nor an ACK.
+    tcp_accept_queue_full,    ///< Too many connections wait for the user: what would add one is dropped without answer.
+    tcp_syn_queue_full,       ///< Too many handshakes are under way, and a cookie was not to be sent.
+    tcp_no_connection_free,   ///< The stack has no room for a connection.
+    tcp_lost_timestamps,      ///< It shows a right cookie, but not the timestamps that were agreed on with it.
 };
 
 /// How many reasons there are: the size of an array with one counter for each.
-inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::tcp_bad_checksum) + 1;
+inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::tcp_lost_timestamps) + 1;
 
 /// Returns the enumerator's own word, or "unknown" for a value that is none. The text lives as long as the program.
 [[nodiscard]] constexpr std::string_view name(reason why) noexcept {
@@ -235,6 +245,16 @@ inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::tcp
         case tcp_short_header_length: return "tcp_short_header_length";
         case tcp_long_header_length: return "tcp_long_header_length";
         case tcp_bad_checksum: return "tcp_bad_checksum";
+        case tcp_bad_source: return "tcp_bad_source";
+        case tcp_broadcast: return "tcp_broadcast";
+        case tcp_unknown_reset: return "tcp_unknown_reset";
+        case tcp_not_connected: return "tcp_not_connected";
+        case tcp_reset_limited: return "tcp_reset_limited";
+        case tcp_bad_opening: return "tcp_bad_opening";
+        case tcp_accept_queue_full: return "tcp_accept_queue_full";
+        case tcp_syn_queue_full: return "tcp_syn_queue_full";
+        case tcp_no_connection_free: return "tcp_no_connection_free";
+        case tcp_lost_timestamps: return "tcp_lost_timestamps";
     }
     return "unknown";
 }

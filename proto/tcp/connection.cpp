@@ -60,6 +60,8 @@ void connection::accept_cookie(const segment& ack, const tcp_options& agreed, ti
     received_.begin(ack.sequence);
     advertised_ = last_acknowledged_ = received_.next();
     adopt_options(agreed, ack.window);
+    window_sequence_ = ack.sequence - 1U;  // so that the window of the ACK, which is scaled, is taken
+    window_acknowledgment_ = ack.acknowledgment;
     // The SYN-ACK that is not kept has told this window.
     advertised_ += std::min<std::uint32_t>(options_.receive_limit, 0xffff);
     establish(now);
@@ -67,13 +69,22 @@ void connection::accept_cookie(const segment& ack, const tcp_options& agreed, ti
 
 void connection::adopt_options(const tcp_options& options, std::uint16_t window) noexcept {
     const std::uint16_t asked = options.mss != 0 ? options.mss : options_.default_segment;
-    set_segment(std::clamp<std::uint32_t>(asked, options_.least_segment, options_.maximum_segment));
+    set_segment(std::clamp<std::uint32_t>(asked, options_.least_segment, segment_));  // segment_: what the path has room for
     scaling_ = options_.window_scaling && options.window_scale != tcp_options::no_scale;
     send_scale_ = scaling_ ? std::min(options.window_scale, most_scale) : std::uint8_t{0};
     receive_scale_ = scaling_ ? own_scale() : std::uint8_t{0};
     timestamps_ = options_.timestamps && options.timestamps;
     sack_ = options_.sack && options.sack_permitted;
     send_window_ = largest_send_window_ = window;  // never scaled in a SYN (RFC 7323 section 2.2)
+}
+
+void connection::limit_segment(std::uint16_t octets) noexcept {
+    set_segment(std::clamp<std::uint32_t>(octets, options_.least_segment, options_.maximum_segment));
+}
+
+bool connection::has_outstanding(sequence_number quoted) const noexcept {
+    if (state_ == state::syn_sent || state_ == state::syn_received) { return quoted == initial_send_; }
+    return quoted >= queue_.first() && quoted < queue_.next();
 }
 
 void connection::set_segment(std::uint32_t octets) noexcept {
@@ -236,15 +247,10 @@ void connection::on_too_big(sequence_number quoted, std::uint16_t segment, time_
     arm(now);
 }
 
-std::uint8_t connection::own_scale() const noexcept {
+std::uint8_t connection::offered_scale(const connection_options& options) noexcept {
     // With it the whole receive limit can be told.
-    const int needed = std::bit_width(options_.receive_limit / 0xffffU);
-    return static_cast<std::uint8_t>(std::min<int>(most_scale, std::max<int>(options_.window_scale, needed)));
-}
-
-std::uint32_t connection::clock(time_point now) const noexcept {
-    const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count();
-    return static_cast<std::uint32_t>(since) + timestamp_offset_;
+    const int needed = std::bit_width(options.receive_limit / 0xffffU);
+    return static_cast<std::uint8_t>(std::min<int>(most_scale, std::max<int>(options.window_scale, needed)));
 }
 
 connection_info connection::info() const noexcept {

@@ -127,6 +127,34 @@ public:
     /// Whether the peer has ended its direction and everything before was received.
     [[nodiscard]] bool peer_finished() const noexcept { return received_.finished(); }
     [[nodiscard]] connection_info info() const noexcept;
+
+    // What the stack needs that a connection belongs to.
+
+    /// Lets no segment have more than `octets` octets of data, without options: the path is narrower than the link. Before
+    /// the connection begins.
+    void limit_segment(std::uint16_t octets) noexcept;
+    /// Ends a connection in TIME-WAIT as closed, because the caller keeps what is left of it elsewhere.
+    void leave_time_wait() noexcept { finish(ending::closed); }
+    /// Whether this end has sent a segment with that number which is not acknowledged (RFC 5927 section 4.1).
+    [[nodiscard]] bool has_outstanding(sequence_number quoted) const noexcept;
+    /// Whether an ACK is due that tells of a gap or a duplicate: each of them counts for the peer, so that they are not to be
+    /// merged.
+    [[nodiscard]] bool owes_duplicate() const noexcept {
+        return acknowledge_ == acknowledging::now && (duplicate_ || received_.has_gap());
+    }
+    /// The window scale that a connection with these options offers.
+    [[nodiscard]] static std::uint8_t offered_scale(const connection_options& options) noexcept;
+    /// The clock of timestamps, without a connection's offset.
+    [[nodiscard]] static std::uint32_t timestamp_clock(time_point now) noexcept {
+        const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count();
+        return static_cast<std::uint32_t>(since);
+    }
+    [[nodiscard]] sequence_number send_next() const noexcept { return queue_.next(); }
+    [[nodiscard]] sequence_number receive_next() const noexcept { return received_.next(); }
+    [[nodiscard]] bool uses_timestamps() const noexcept { return timestamps_; }
+    [[nodiscard]] std::uint32_t recent_timestamp() const noexcept { return recent_timestamp_; }
+    [[nodiscard]] std::uint32_t timestamp_offset() const noexcept { return timestamp_offset_; }
+
     /// Switches the decision trace on; null switches it off. The sink outlives the connection.
     void trace_to(trace_sink* sink) noexcept { trace_ = sink; }
 
@@ -199,8 +227,8 @@ private:
     [[nodiscard]] bool gives_up(time_point now, nanoseconds after) noexcept;
     void probe_black_hole() noexcept;
 
-    [[nodiscard]] std::uint32_t clock(time_point now) const noexcept;
-    [[nodiscard]] std::uint8_t own_scale() const noexcept;
+    [[nodiscard]] std::uint32_t clock(time_point now) const noexcept { return timestamp_clock(now) + timestamp_offset_; }
+    [[nodiscard]] std::uint8_t own_scale() const noexcept { return offered_scale(options_); }
     [[nodiscard]] bool synchronized() const noexcept { return state_ >= tcp::state::established; }
     [[nodiscard]] bool ended() const noexcept { return state_ == tcp::state::closed; }
     [[nodiscard]] sequence_number unacknowledged() const noexcept { return queue_.first(); }

@@ -16,7 +16,7 @@
 namespace fluxnet::proto::tcp::detail {
 
 /// The uses of a secret: hashes of one use tell nothing of those of another, also under one key.
-enum class hash_use : std::uint64_t { initial_sequence = 1, port_offset, port_counter, cookie };
+enum class hash_use : std::uint64_t { initial_sequence = 1, port_offset, port_counter, cookie, timestamp_offset };
 
 /// Hashes the use, the name and some more words. The number of words is a part of what is hashed.
 [[nodiscard]] inline std::uint64_t sip_hash_of(const proto::detail::hash_key& key, hash_use use, const four_tuple& name,
