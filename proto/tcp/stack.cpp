@@ -140,8 +140,7 @@ std::uint32_t stack::timestamp_offset(const four_tuple& name) const noexcept {
 void stack::settle(slot& one) noexcept {
     const events news = one.c.take_events();
     if (news.any()) { note(one, news); }
-    if (!ready_.holds(one)) { ready_.push_back(one); }
-    arm(one);
+    if (!ready_.holds(one)) { ready_.push_back(one); }  // and its deadline is looked at when it has nothing more to send
 }
 
 void stack::arm(slot& one) noexcept {
@@ -181,7 +180,7 @@ void stack::drained(slot& one, time_point now) noexcept {
         one.c.leave_time_wait();
         note(one, one.c.take_events());
     }
-    if (one.c.state() != state::closed) { return; }
+    if (one.c.state() != state::closed) { return arm(one); }
     if (one.role != slot_role::held) { return put_away(one); }
     if (one.named) { table_.erase(one.name); }  // the place stays until the user has read what is left
     one.named = false;
@@ -201,7 +200,6 @@ bool stack::next(stack_segment& out, time_point now) noexcept {
         if (one->c.next_segment(out.segment, now)) {
             out.name = one->name;
             ready_.rotate();
-            arm(*one);
             return true;
         }
         ready_.remove(*one);
@@ -215,7 +213,6 @@ bool stack::next_immediate(stack_segment& out, time_point now) noexcept {
     buffers_.serve(touched_->buffers);
     if (!touched_->c.next_segment(out.segment, now)) { return false; }
     out.name = touched_->name;
-    arm(*touched_);
     return true;
 }
 
