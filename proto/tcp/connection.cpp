@@ -56,7 +56,9 @@ void connection::accept_cookie(const segment& ack, const tcp_options& agreed, ti
     passive_ = true;
     queue_.begin(ack.acknowledgment);
     last_heard_ = now;
+    rack_ = rack_state(ack.acknowledgment);
     initial_receive_ = ack.sequence - 1U;
+    window_sequence_ = initial_receive_;  // the window of the ACK, which is scaled, is newer than that of the SYN
     received_.begin(ack.sequence);
     advertised_ = last_acknowledged_ = received_.next();
     adopt_options(agreed, ack.window);
@@ -98,7 +100,7 @@ void connection::establish(time_point now) noexcept {
     trace(trace_point::state_changed, static_cast<std::uint64_t>(state_));
     restart(timer::none, time_point::max());
     unanswered_since_ = {};
-    if (syns_sent_ > 1) {
+    if (syn_lost_) {
         congestion_.on_lost_syn();
         rtt_.after_lost_syn();
     }

@@ -313,6 +313,8 @@ private:
     bool shut_ = false;             // the user has ended this end's direction
     bool fin_acknowledged_ = false;
     bool syn_due_ = false;
+    bool syn_lost_ = false;         // the timer has sent it again
+    bool beside_syn_ = false;       // the segment at hand came with a SYN: its window is not scaled
     bool reset_due_ = false;
     bool probe_due_ = false;        // a segment without data that asks for an answer
     bool force_one_ = false;        // one range goes out whatever the windows say

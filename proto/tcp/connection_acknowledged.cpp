@@ -114,7 +114,8 @@ void connection::take_window(const segment& received) noexcept {
     const bool newer = window_sequence_ < received.sequence ||
                        (window_sequence_ == received.sequence && window_acknowledgment_ <= received.acknowledgment);
     if (!newer) { return; }
-    send_window_ = std::uint32_t{received.window} << send_scale_;
+    // The window beside a SYN is never scaled (RFC 7323 section 2.2).
+    send_window_ = std::uint32_t{received.window} << (beside_syn_ ? 0 : send_scale_);
     largest_send_window_ = std::max(largest_send_window_, send_window_);
     window_sequence_ = received.sequence;
     window_acknowledgment_ = received.acknowledgment;

@@ -29,7 +29,9 @@ bool connection::receive(const segment& received, std::uint64_t token, time_poin
                 rest.flags = static_cast<std::uint8_t>(rest.flags & ~tcp_flag::syn);
                 rest.sequence += 1;
                 acknowledge_ = acknowledging::now;
+                beside_syn_ = true;
                 kept = receive_synchronized(rest, token, now);
+                beside_syn_ = false;
                 break;
             }
             [[fallthrough]];
@@ -74,7 +76,10 @@ bool connection::receive_in_syn_sent(const segment& received, std::uint64_t toke
     segment rest = received;  // data or a FIN beside the SYN
     rest.flags = static_cast<std::uint8_t>(rest.flags & ~tcp_flag::syn);
     rest.sequence += 1;
-    return receive_synchronized(rest, token, now);
+    beside_syn_ = true;
+    const bool kept = receive_synchronized(rest, token, now);
+    beside_syn_ = false;
+    return kept;
 }
 
 bool connection::receive_synchronized(const segment& received, std::uint64_t token, time_point now) noexcept {
@@ -205,11 +210,7 @@ void connection::challenge(time_point now) noexcept {
     last_challenge_ = now;
     ++challenges_;
     trace(trace_point::challenged);
-    if (state_ == state::syn_received) {
-        syn_due_ = true;
-    } else {
-        acknowledge_ = acknowledging::now;
-    }
+    acknowledge_ = acknowledging::now;
 }
 
 void connection::reset_received(time_point /*now*/) noexcept {

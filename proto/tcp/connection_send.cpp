@@ -150,7 +150,8 @@ void connection::emit_syn(outgoing& out, time_point now) noexcept {
     if (syns_sent_ != 255) { ++syns_sent_; }
     if (syns_sent_ > 1) { ++resent_; }
     last_sent_ = now;
-    restart(timer::retransmit, now + rtt_.rto());
+    // An answer to a SYN that comes again does not put the time-out off: else the peer could do that for ever.
+    if (timer_ != timer::retransmit) { restart(timer::retransmit, now + rtt_.rto()); }
 }
 
 void connection::emit_reset(outgoing& out) noexcept {

@@ -79,7 +79,7 @@ void connection::on_retransmit_timeout(time_point now) noexcept {
     if (!synchronized()) {
         if (gives_up(now, options_.give_up_connecting)) { return; }
         rtt_.back_off();
-        syn_due_ = true;
+        syn_due_ = syn_lost_ = true;
         return;
     }
     if (queue_.next() == queue_.first() || gives_up(now, options_.give_up)) { return; }
