@@ -26,7 +26,7 @@ struct connection_options {
     /// What a peer is taken to accept that does not say: 536 for IPv4, 1,220 for IPv6 (RFC 9293 section 3.7.1).
     std::uint16_t default_segment = 536;
 
-    std::uint8_t window_scale = 8;  ///< At most 14 (RFC 7323 section 2.3); raised as far as receive_limit needs it.
+    std::uint8_t window_scale = 8;  ///< At most 14 (RFC 7323 section 2.3); raised or lowered as far as receive_limit needs it.
     bool window_scaling = true;     ///< RFC 7323 section 2.
     bool timestamps = true;         ///< RFC 7323 section 3.
     bool sack = true;               ///< RFC 2018.

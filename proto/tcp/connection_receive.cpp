@@ -133,8 +133,9 @@ bool connection::receive_synchronized(const segment& received, std::uint64_t tok
         establish(now);
         window_sequence_ = received.sequence - 1U;  // so that this segment's window, which is scaled, is taken
     }
-    note_timestamp(received, now);
-    if (!take_acknowledgment(received, now) || ended() || state_ == state::time_wait) { return false; }
+    if (!take_acknowledgment(received, now)) { return false; }
+    note_timestamp(received, now);  // not from a segment whose ACK is nonsense: a forged one would make all others old
+    if (ended() || state_ == state::time_wait) { return false; }
 
     const bool open = state_ == state::established || state_ == state::fin_wait_1 || state_ == state::fin_wait_2;
     if (!open) { return false; }  // the peer has ended its direction: nothing follows
