@@ -159,7 +159,8 @@ bool connection::receive_synchronized(const segment& received, std::uint64_t tok
 
 bool connection::acceptable(const segment& received) const noexcept {
     const sequence_number next = received_.next();
-    const std::uint32_t extent = received.extent();
+    // Of a reset the number alone counts (RFC 5961 section 3.2).
+    const std::uint32_t extent = received.has(tcp_flag::rst) ? 0 : received.extent();
     if (extent == 0) {
         // An ACK from a peer that has filled the window has the number behind it, and counts. A reset must be within.
         const bool at_edge = received.sequence == advertised_ && !received.has(tcp_flag::rst);
@@ -189,8 +190,9 @@ void connection::note_timestamp(const segment& received, time_point now) noexcep
 void connection::answer_unacceptable(const segment& received, time_point now) noexcept {
     trace(trace_point::unacceptable, received.sequence.value());
     if (received.has(tcp_flag::rst)) { return; }
-    if (received.extent() == 0) {
-        // Only so many: two ends that answer each other's answers would never stop.
+    if (received.extent() == 0 || received.has(tcp_flag::syn)) {
+        // Only so many: two ends that answer each other's answers would never stop, and a SYN is answered in this way
+        // wherever it is (RFC 5961 section 4.2).
         challenge(now);
         return;
     }
@@ -249,7 +251,7 @@ bool connection::take_data(const segment& received, std::uint64_t token, time_po
         events_.readable = true;
     }
     const bool much = static_cast<std::uint32_t>(received_.next() - last_acknowledged_) >= 2 * largest_received_;
-    if (told.duplicate || told.beyond_gap || much || quick_acks_ != 0) {
+    if (told.duplicate || told.beyond_gap || told.refused || much || quick_acks_ != 0) {
         if (quick_acks_ != 0) { --quick_acks_; }
         acknowledge_ = acknowledging::now;
     } else if (told.advanced && acknowledge_ == acknowledging::none) {
