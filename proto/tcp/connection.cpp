@@ -78,6 +78,7 @@ void connection::adopt_options(const tcp_options& options, std::uint16_t window)
     timestamps_ = options_.timestamps && options.timestamps;
     sack_ = options_.sack && options.sack_permitted;
     send_window_ = largest_send_window_ = window;  // never scaled in a SYN (RFC 7323 section 2.2)
+    window_edge_ = queue_.first() + window;
 }
 
 void connection::limit_segment(std::uint16_t octets) noexcept {
@@ -204,9 +205,11 @@ void connection::close(time_point now) noexcept {
 
 void connection::abort(time_point /*now*/) noexcept {
     if (ended()) { return; }
-    // In SYN-SENT nobody knows of the connection; in TIME-WAIT, CLOSING and LAST-ACK both ends agree that it is over.
-    reset_due_ = state_ != state::syn_sent && state_ != state::time_wait;
-    reset_sequence_ = queue_.next();
+    // In SYN-SENT nobody knows of the connection. In TIME-WAIT, CLOSING and LAST-ACK both ends agree that it is over, if the
+    // FIN was sent (RFC 9293 section 3.10.5).
+    const bool over = state_ == state::time_wait || state_ == state::closing || state_ == state::last_ack;
+    reset_due_ = state_ != state::syn_sent && !(over && queue_.unsent() == nullptr);
+    reset_sequence_ = acceptable_number();
     closed_by_user_ = true;
     finish(ending::aborted);
 }

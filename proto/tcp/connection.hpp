@@ -208,6 +208,7 @@ private:
     void emit_plain(outgoing& out, sequence_number sequence, time_point now) noexcept;
     void fill_header(outgoing& out, time_point now) noexcept;
     [[nodiscard]] std::uint16_t advertise() noexcept;
+    [[nodiscard]] std::uint32_t free_room() const noexcept;
     [[nodiscard]] std::int32_t window_room(const range& one) const noexcept {
         return queue_.first() + send_window_ - one.first;
     }
@@ -215,6 +216,7 @@ private:
         return queue_.front() != nullptr && send_window_ < queue_.front()->length + (queue_.front()->length == 0 ? 1U : 0U);
     }
     [[nodiscard]] std::uint32_t outstanding() const noexcept;
+    [[nodiscard]] sequence_number acceptable_number() const noexcept;
     void announce_window() noexcept;
 
     // connection_timers.cpp
@@ -261,6 +263,7 @@ private:
     sequence_number initial_send_;
     sequence_number window_sequence_;       // SND.WL1
     sequence_number window_acknowledgment_; // SND.WL2
+    sequence_number window_edge_;           // the furthest right edge that the peer has told
     sequence_number recovery_point_;        // what was sent when the recovery began
     std::uint32_t send_window_ = 0;
     std::uint32_t largest_send_window_ = 0;

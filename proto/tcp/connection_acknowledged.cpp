@@ -117,6 +117,7 @@ void connection::take_window(const segment& received) noexcept {
     // The window beside a SYN is never scaled (RFC 7323 section 2.2).
     send_window_ = std::uint32_t{received.window} << (beside_syn_ ? 0 : send_scale_);
     largest_send_window_ = std::max(largest_send_window_, send_window_);
+    if (queue_.first() + send_window_ > window_edge_) { window_edge_ = queue_.first() + send_window_; }
     window_sequence_ = received.sequence;
     window_acknowledgment_ = received.acknowledgment;
 }

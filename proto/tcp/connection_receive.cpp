@@ -143,7 +143,7 @@ bool connection::receive_synchronized(const segment& received, std::uint64_t tok
     if (closed_by_user_ && end > received_.next()) {
         // Nobody will read it, and the peer should know (section 3.6.1).
         reset_due_ = true;
-        reset_sequence_ = queue_.next();
+        reset_sequence_ = acceptable_number();
         finish(ending::aborted);
         return false;
     }
@@ -220,7 +220,8 @@ void connection::reset_received(time_point /*now*/) noexcept {
     switch (state_) {
         case state::time_wait: return;  // RFC 1337: it must not be ended by an old reset
         case state::closing:
-        case state::last_ack: return finish(ending::closed);  // both have agreed to end
+        case state::last_ack:  // both have agreed to end, unless there is data that the peer had to take before
+            return finish(queue_.size() > 1 ? ending::reset : ending::closed);
         case state::syn_received:
             if (!passive_) { return finish(ending::refused); }
             [[fallthrough]];

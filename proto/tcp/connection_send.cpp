@@ -20,7 +20,7 @@ bool connection::next_segment(outgoing& out, time_point now) noexcept {
     // What is beyond a gap is told by an ACK of its own, which has room for it.
     const bool tells_gap = sack_ && (received_.beyond() != 0 || duplicate_);
     if (acknowledge_ == acknowledging::now && tells_gap) {
-        emit_plain(out, queue_.next(), now);
+        emit_plain(out, acceptable_number(), now);
         return true;
     }
     if (synchronized() && state_ != state::time_wait) {
@@ -35,7 +35,7 @@ bool connection::next_segment(outgoing& out, time_point now) noexcept {
         return true;
     }
     if (acknowledge_ == acknowledging::now) {
-        emit_plain(out, queue_.next(), now);
+        emit_plain(out, acceptable_number(), now);
         return true;
     }
     return false;
@@ -45,6 +45,15 @@ std::uint32_t connection::outstanding() const noexcept {
     // Without SACK each duplicate ACK stands for a segment that has arrived (RFC 6582 section 3.2).
     const std::uint32_t arrived = sack_ ? 0 : duplicate_acks_ * congestion_.mss();
     return queue_.in_flight() - std::min(queue_.in_flight(), arrived);
+}
+
+sequence_number connection::acceptable_number() const noexcept {
+    // SND.NXT (RFC 9293 section 3.10.7.4); but a peer that has refused a probe of its closed window, or has made its window
+    // smaller, does not expect that number, and would drop the segment. A window that is scaled is told rounded down.
+    const sequence_number next = queue_.next();
+    if (next > window_edge_) { return window_edge_ > unacknowledged() ? window_edge_ : unacknowledged(); }
+    const sequence_number edge = unacknowledged() + send_window_;
+    return next - edge >= std::int32_t{1} << send_scale_ ? edge : next;
 }
 
 range* connection::next_range(time_point /*now*/) noexcept {
@@ -207,8 +216,7 @@ std::uint16_t connection::advertise() noexcept {
     // The right edge never moves back (RFC 9293 section 3.8.6), and forwards only by a step that is worth a segment
     // (section 3.8.6.2.2).
     const sequence_number next = received_.next();
-    const std::uint32_t held = received_.readable() + received_.lent();
-    const std::uint32_t free = options_.receive_limit - std::min(options_.receive_limit, held);
+    const std::uint32_t free = free_room();
     const std::int32_t gain = next + free - advertised_;
     const auto step = static_cast<std::int32_t>(std::min<std::uint32_t>(options_.receive_limit / 2, options_.maximum_segment));
     const sequence_number edge = gain >= step ? next + free : advertised_;
@@ -219,9 +227,13 @@ std::uint16_t connection::advertise() noexcept {
     return static_cast<std::uint16_t>(field);
 }
 
-void connection::announce_window() noexcept {
+std::uint32_t connection::free_room() const noexcept {
     const std::uint32_t held = received_.readable() + received_.lent();
-    const std::uint32_t free = options_.receive_limit - std::min(options_.receive_limit, held);
+    return options_.receive_limit - std::min(options_.receive_limit, held);
+}
+
+void connection::announce_window() noexcept {
+    const std::uint32_t free = std::min(free_room(), 0xffffU << receive_scale_);  // more cannot be told
     const std::int32_t gain = received_.next() + free - advertised_;
     const std::uint32_t worth = std::min<std::uint32_t>(options_.receive_limit / 2, 2U * options_.maximum_segment);
     if (gain >= static_cast<std::int32_t>(worth) && synchronized() && !received_.finished()) {

@@ -152,7 +152,7 @@ void connection::on_keep_alive(time_point now) noexcept {
     if (queue_.next() != queue_.first()) { return; }  // data is out: it asks, too
     if (keep_alive_unanswered_ >= options_.keep_alive_probes) {
         reset_due_ = true;
-        reset_sequence_ = queue_.next();
+        reset_sequence_ = acceptable_number();
         return finish(ending::timed_out);
     }
     ++keep_alive_unanswered_;
