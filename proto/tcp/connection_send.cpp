@@ -128,7 +128,7 @@ void connection::emit_range(range& one, outgoing& out, time_point now) noexcept 
     sent_octets_ += one.length;
     out.sequence = one.first;
     out.payload = one.octets();
-    out.token = one.token;
+    out.token = one.shares ? 0 : one.token;
     out.flags = tcp_flag::ack;
     if (one.next == nullptr && one.length != 0) { out.flags |= tcp_flag::psh; }
     if (one.fin) { out.flags |= tcp_flag::fin; }

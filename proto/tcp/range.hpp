@@ -40,7 +40,7 @@ struct range {
     range* earlier = nullptr;  ///< In the order of transmission; only while `in_flight`.
     range* later = nullptr;
     std::byte* data = nullptr;
-    std::uint64_t token = 0;     ///< Of the buffer; 0 while the octets lie in `little`.
+    std::uint64_t token = 0;     ///< Of the buffer; 0 while the octets lie in `little`, or in the buffer of the next range.
     std::chrono::steady_clock::time_point sent_at{};  ///< The last time.
     sequence_number first;       ///< Of the octet at `data`.
     std::uint32_t length = 0;    ///< In octets.
@@ -48,6 +48,7 @@ struct range {
     std::uint8_t sendings = 0;   ///< How often it was sent; 255 stands for more, too.
     place where = place::unsent;
     bool fin = false;             ///< A FIN follows the octets.
+    bool shares = false;          ///< Before its octets, the buffer has octets of the range before: no room for headers.
     std::array<std::byte, 8> little{};  ///< Octets too few for a buffer.
 };
 
@@ -72,7 +73,7 @@ public:
         one->length = one->room = 0;
         one->sendings = 0;
         one->where = range::place::unsent;
-        one->fin = false;
+        one->fin = one->shares = false;
         ++in_use_;
         return one;
     }

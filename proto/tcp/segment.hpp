@@ -43,7 +43,9 @@ struct outgoing {
     std::uint16_t window = 0;
     tcp_options options;
     std::span<const std::byte> payload;  ///< In place until the next call of the connection.
-    std::uint64_t token = 0;  ///< Of the buffer of the payload; 0 where it has none, and without payload.
+    /// Of the buffer of the payload, in which what lies before the payload may be overwritten by headers; 0 where there is no
+    /// such buffer, and without payload.
+    std::uint64_t token = 0;
 };
 
 /// What is sent in answer to a segment that belongs to no connection (RFC 9293 section 3.10.7.1): a reset that its sender

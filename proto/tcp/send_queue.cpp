@@ -215,9 +215,24 @@ void send_queue::lose_all() noexcept {
 }
 
 void send_queue::find_all() noexcept {
+    // Each goes back to its place in the list by time. One found after another mostly was sent after it, too, so the search
+    // goes on from where the last one was put.
+    range* after = oldest_;
     for (range* one = lost(); one != nullptr; one = lost()) {
         leave(*one);
-        fly(*one);  // by the time at which it was found; it only has to be in the list
+        const auto earlier_than_one = [&](const range& other) {
+            return other.sent_at < one->sent_at || (other.sent_at == one->sent_at && other.end() < one->end());
+        };
+        while (after != nullptr && earlier_than_one(*after)) { after = after->later; }
+        range* before = after == nullptr ? newest_ : after->earlier;
+        for (; before != nullptr && !earlier_than_one(*before); before = before->earlier) { after = before; }
+        one->where = range::place::in_flight;
+        in_flight_ += one->extent();
+        one->earlier = before;
+        one->later = after;
+        (before == nullptr ? oldest_ : before->later) = one;
+        (after == nullptr ? newest_ : after->earlier) = one;
+        after = one;
     }
 }
 
@@ -246,17 +261,16 @@ bool send_queue::split(range& one, std::uint32_t octets) noexcept {
     if (head == nullptr) { return false; }
     if (octets <= head->little.size()) {
         head->data = head->little.data();
-    } else {
-        const buffer fresh = memory_.buffers.allocate();
-        if (fresh.data == nullptr || fresh.size < octets) {
-            if (fresh.data != nullptr) { memory_.buffers.release(fresh.token); }
-            memory_.ranges.give(*head);
-            return false;
-        }
+    } else if (const buffer fresh = memory_.buffers.allocate(); fresh.data != nullptr && fresh.size >= octets) {
         head->data = fresh.data;
         head->token = fresh.token;
+    } else {
+        // Both stay in the one buffer. It is the second part that gives it back, and the first part goes before that.
+        if (fresh.data != nullptr) { memory_.buffers.release(fresh.token); }
+        head->data = one.data;
+        one.shares = true;
     }
-    std::memcpy(head->data, one.data, octets);
+    if (head->data != one.data) { std::memcpy(head->data, one.data, octets); }
     head->first = one.first;
     head->length = octets;
     head->sent_at = one.sent_at;

@@ -90,7 +90,8 @@ public:
 
     /// Cuts a range that has more than `octets` octets in two, the first of which has `octets`. Its octets are copied to a
     /// new buffer, unless they are very few; the second part stays where it is, so that what a device may be reading is not
-    /// moved. Returns false when there was no range or no buffer.
+    /// moved. Without a buffer to be had the first part stays, too: a queue that holds all buffers can still cut what it has.
+    /// Returns false when there was no range.
     [[nodiscard]] bool split(range& one, std::uint32_t octets) noexcept;
 
     [[nodiscard]] range* front() const noexcept { return front_; }
