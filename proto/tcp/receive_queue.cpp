@@ -108,6 +108,7 @@ void receive_queue::fill(sequence_number first, std::span<const std::byte> octet
     // Beyond a gap a segment mostly comes behind all others: the search begins at the back.
     range* behind = beyond_back_;
     while (behind != nullptr && behind->first > first) { behind = behind->previous; }
+    range* const before = behind;
     const sequence_number begin = first;
     const sequence_number end = first + static_cast<std::uint32_t>(octets.size());
     while (first < end) {
@@ -129,7 +130,9 @@ void receive_queue::fill(sequence_number first, std::span<const std::byte> octet
         octets = octets.subspan(part);
         first = stop;
     }
-    if (first != begin) { report(begin, first); }
+    if (first == begin) { return; }
+    range* const follows = before == nullptr ? beyond_front_ : before->next;
+    report(begin, first, before != nullptr && before->end() > begin ? *before : *follows);
 }
 
 void receive_queue::join() noexcept {
@@ -242,20 +245,39 @@ std::optional<lent_range> receive_queue::lend(std::span<std::byte, 8> into) noex
     return lent;
 }
 
-void receive_queue::report(sequence_number first, sequence_number end) noexcept {
-    // The block that has these octets now reaches as far as ranges touch each other; others that it swallows go.
+void receive_queue::report(sequence_number first, sequence_number end, const range& holder) noexcept {
+    // The block that has these octets reaches as far as ranges touch each other. Blocks that are in the list already do,
+    // and this one takes those in that it touches; the ranges are asked on a side only where it touches none.
     sack_block block{first.value(), end.value()};
+    bool left_known = false;
+    bool right_known = false;
     std::array<sack_block, 4> kept{};
     std::uint8_t count = 0;
     for (std::uint8_t i = 0; i != block_count_; ++i) {
         const sequence_number left(blocks_[i].left);
         const sequence_number right(blocks_[i].right);
-        if (left <= sequence_number(block.right) && right >= sequence_number(block.left)) {
-            if (left < sequence_number(block.left)) { block.left = left.value(); }
-            if (right > sequence_number(block.right)) { block.right = right.value(); }
-        } else {
+        if (left > end || right < first) {
             kept[count++] = blocks_[i];
+            continue;
         }
+        if (left <= first) {
+            left_known = true;
+            block.left = left.value();
+        }
+        if (right >= end) {
+            right_known = true;
+            block.right = right.value();
+        }
+    }
+    if (!left_known) {
+        const range* one = &holder;
+        while (one->previous != nullptr && one->previous->end() == one->first) { one = one->previous; }
+        block.left = one->first.value();
+    }
+    if (!right_known) {
+        const range* one = &holder;
+        while (one->next != nullptr && one->next->first == one->end()) { one = one->next; }
+        block.right = one->end().value();
     }
     blocks_[0] = block;
     block_count_ = 1;
@@ -268,6 +290,8 @@ void receive_queue::forget_reported() noexcept {
         if (sequence_number(blocks_[i].right) > next_) { blocks_[count++] = blocks_[i]; }
     }
     block_count_ = count;
+    // Those that were told earlier may have fallen off the list.
+    if (count == 0 && beyond_front_ != nullptr) { report(beyond_front_->first, beyond_front_->end(), *beyond_front_); }
 }
 
 }  // namespace fluxnet::proto::tcp

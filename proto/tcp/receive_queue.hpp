@@ -101,7 +101,7 @@ private:
     void fill(sequence_number first, std::span<const std::byte> octets, std::uint64_t token, outcome& told) noexcept;
     void join() noexcept;
     void drop(range& one) noexcept;
-    void report(sequence_number first, sequence_number end) noexcept;
+    void report(sequence_number first, sequence_number end, const range& holder) noexcept;
     void forget_reported() noexcept;
     void reach_fin() noexcept;
 

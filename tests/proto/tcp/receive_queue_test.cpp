@@ -36,7 +36,11 @@ public:
     void end() {
         buffers_.refusing = false;
         // What is missing comes at last, in pieces that fit a buffer.
-        while (next_ != fin_at_) { put(next_, std::min<std::size_t>(40, fin_at_ - next_)); }
+        for (int i = 0; next_ != fin_at_; ++i) {
+            REQUIRE(i < 10'000);
+            put(next_, std::min<std::size_t>(40, fin_at_ - next_));
+            read();
+        }
         finish();
         compare();
         REQUIRE(queue_.finished());
@@ -81,7 +85,6 @@ private:
         while (duplicate_end != start + length && has(duplicate_end)) { ++duplicate_end; }
         const std::size_t before = next_;
         bool all = true;
-        const bool reaches = queue_.next() > number(before);
         for (std::size_t i = 0; i != length; ++i) {
             if (has(start + i)) { continue; }
             // Whether it was taken shows in what is told: in order by next(), beyond a gap by the count.
@@ -97,7 +100,7 @@ private:
         if (all) { REQUIRE(told.duplicate); }
         if (!told.refused && duplicate != duplicate_end) { REQUIRE(told.duplicate); }
         if (duplicate == duplicate_end) { REQUIRE_FALSE(told.duplicate); }
-        REQUIRE(told.advanced == reaches);
+        REQUIRE(told.advanced == (next_ > before));
         if (!told.refused) { REQUIRE(refused_now_ == 0); }
     }
 
@@ -173,7 +176,7 @@ private:
         REQUIRE(queue_.lent() == out);
         // Every block is there whole, none twice, and while octets are beyond a gap at least one is told.
         std::vector<std::pair<std::size_t, std::size_t>> blocks;
-        for (const tcp::sack_block& block : queue_.blocks()) { blocks.emplace_back(at(block.left), at(block.right)); }
+        for (const fluxnet::proto::sack_block& block : queue_.blocks()) { blocks.emplace_back(at(block.left), at(block.right)); }
         REQUIRE(blocks.empty() == beyond_.empty());
         for (const auto& [left, right] : blocks) {
             REQUIRE(left < right);
@@ -183,7 +186,7 @@ private:
         std::sort(blocks.begin(), blocks.end());
         for (std::size_t i = 1; i < blocks.size(); ++i) { REQUIRE(blocks[i - 1].second < blocks[i].first); }
         if (!blocks.empty()) {  // the first one is all that hangs together with what changed last (RFC 2018 section 4)
-            const tcp::sack_block first = queue_.blocks().front();
+            const fluxnet::proto::sack_block first = queue_.blocks().front();
             REQUIRE_FALSE(beyond_.contains(at(first.left) - 1));
             REQUIRE_FALSE(beyond_.contains(at(first.right)));
         }
