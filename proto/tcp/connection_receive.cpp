@@ -251,7 +251,10 @@ bool connection::take_data(const segment& received, std::uint64_t token, time_po
         received_octets_ += static_cast<std::uint32_t>(received_.next() - before);
         events_.readable = true;
     }
-    const bool much = static_cast<std::uint32_t>(received_.next() - last_acknowledged_) >= 2 * largest_received_;
+    // Every second full segment is acknowledged at once (RFC 9293 section 3.8.6.3). With a small window each is: a segment
+    // that waits for a second one would be missing from it for a round trip.
+    const std::uint32_t enough = std::min(2 * largest_received_, options_.receive_limit / 16);
+    const bool much = static_cast<std::uint32_t>(received_.next() - last_acknowledged_) >= enough;
     if (told.duplicate || told.beyond_gap || told.refused || much || quick_acks_ != 0) {
         if (quick_acks_ != 0) { --quick_acks_; }
         acknowledge_ = acknowledging::now;

@@ -218,7 +218,7 @@ std::uint16_t connection::advertise() noexcept {
     const sequence_number next = received_.next();
     const std::uint32_t free = free_room();
     const std::int32_t gain = next + free - advertised_;
-    const auto step = static_cast<std::int32_t>(std::min<std::uint32_t>(options_.receive_limit / 2, options_.maximum_segment));
+    const auto step = static_cast<std::int32_t>(std::min(options_.receive_limit / 2, largest_received_));
     const sequence_number edge = gain >= step ? next + free : advertised_;
     const auto window = static_cast<std::uint32_t>(std::max(0, edge - next));
     const std::uint32_t field = std::min<std::uint32_t>(window >> receive_scale_, 0xffff);
@@ -235,7 +235,7 @@ std::uint32_t connection::free_room() const noexcept {
 void connection::announce_window() noexcept {
     const std::uint32_t free = std::min(free_room(), 0xffffU << receive_scale_);  // more cannot be told
     const std::int32_t gain = received_.next() + free - advertised_;
-    const std::uint32_t worth = std::min<std::uint32_t>(options_.receive_limit / 2, 2U * options_.maximum_segment);
+    const std::uint32_t worth = std::min(options_.receive_limit / 2, 2 * largest_received_);
     if (gain >= static_cast<std::int32_t>(worth) && synchronized() && !received_.finished()) {
         acknowledge_ = acknowledging::now;
     }

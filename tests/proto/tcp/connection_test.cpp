@@ -6,7 +6,6 @@
 #include <doctest/doctest.h>
 
 using namespace test;
-namespace test { void show(pair& w, end& from, const fluxnet::proto::tcp_view& v); }
 
 TEST_CASE("two ends open, exchange octets in both directions, and close in order") {
     pair wire;
@@ -26,8 +25,7 @@ TEST_CASE("two ends open, exchange octets in both directions, and close in order
 }
 
 TEST_CASE("a stream arrives whole through loss, duplication, reordering and corruption") {
-    const char* only = std::getenv("SEED");
-    for (std::uint64_t seed = only ? std::strtoull(only, nullptr, 10) : 1; seed != (only ? std::strtoull(only, nullptr, 10) + 1 : 301); ++seed) {
+    for (std::uint64_t seed = 1; seed != 301; ++seed) {
         CAPTURE(seed);
         std::mt19937_64 dice(seed);
         tcp::connection_options a_options;
@@ -50,7 +48,6 @@ TEST_CASE("a stream arrives whole through loss, duplication, reordering and corr
         wire.a.to_write = pattern(dice() % 200'000, seed);
         wire.b.to_write = pattern(dice() % 200'000, seed + 1);
         wire.a.shut_when_written = wire.b.shut_when_written = true;
-        if (only) { wire.on_sent = [&](end& from, const fluxnet::proto::tcp_view& v) { show(wire, from, v); }; }
         wire.connect();
         const bool over = wire.run([&] { return wire.a.c->state() == tcp::state::closed && wire.b.c->state() == tcp::state::closed; });
         REQUIRE_MESSAGE(over, wire.describe());

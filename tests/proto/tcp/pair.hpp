@@ -102,6 +102,9 @@ struct end {
     std::vector<std::byte> to_write;  ///< What is left of what is to be written.
     std::size_t written = 0;
     bool shut_when_written = false;
+    bool endless = false;         ///< Writes zeros for ever.
+    bool only_counts = false;     ///< What arrives is counted and not kept.
+    std::uint64_t counted = 0;
 };
 
 /// Both, and the wire.
@@ -296,7 +299,14 @@ private:
                 one.shut_when_written = false;
                 one.c->shutdown_write(now);
             }
-            if (one.reads && one.c->readable() != 0) {
+            if (one.endless) {
+                static constexpr std::array<std::byte, 16384> zeros{};
+                while (one.c->write(zeros, now) == zeros.size()) {}
+            }
+            if (one.only_counts) {
+                std::array<std::byte, 8192> some;
+                for (std::size_t n = one.c->read(some, now); n != 0; n = one.c->read(some, now)) { one.counted += n; }
+            } else if (one.reads && one.c->readable() != 0) {
                 std::array<std::byte, 8192> some;
                 const std::size_t n = one.c->read(some, now);
                 one.received.insert(one.received.end(), some.begin(), some.begin() + static_cast<std::ptrdiff_t>(n));
