@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# Builds a consumer with the compiler and flags of the build that tests it, but without what a debugger needs, and runs it.
-# ROUTE: find_package or pkg_config (both install into WORK first), or add_subdirectory. SOURCE, BUILD: the library's folders.
-# WORK: made anew. GENERATOR, CXX, CXX_FLAGS, BUILD_TYPE, CHECKED: as in that build.
+# Installs the library into WORK, builds a consumer with the compiler and flags of the build that tests it, but without what a
+# debugger needs, and runs it. ROUTE: find_package or pkg_config. SOURCE, BUILD: the library's folders. WORK: made anew.
+# GENERATOR, CXX, CXX_FLAGS, BUILD_TYPE: as in that build.
 cmake_minimum_required(VERSION 3.25)
 file(REMOVE_RECURSE ${WORK})
 file(MAKE_DIRECTORY ${WORK})
@@ -23,9 +23,7 @@ function(run_consumer)
     endif()
 endfunction()
 
-if(NOT ROUTE STREQUAL "add_subdirectory")
-    run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
-endif()
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
 
 # By hand, from a prefix that has been moved, with all components asked for.
 if(ROUTE STREQUAL "pkg_config")
@@ -57,13 +55,9 @@ if(ROUTE STREQUAL "pkg_config")
     return()
 endif()
 
-if(ROUTE STREQUAL "find_package")
-    set(route -DCMAKE_PREFIX_PATH=${WORK}/prefix)
-else()
-    set(route -DFLUXNET_SOURCE=${SOURCE} -DFLUXNET_CHECKED=${CHECKED} -DFLUXNET_UNITY=ON)
-endif()
-run(${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer/${ROUTE} -B ${WORK}/build -G ${GENERATOR} ${route}
-    -DCMAKE_CXX_COMPILER=${CXX} "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}" -DCMAKE_BUILD_TYPE=${BUILD_TYPE} -DCMAKE_CXX_FLAGS_DEBUG=
-    -DCMAKE_CXX_STANDARD=20 -DCMAKE_CXX_STANDARD_REQUIRED=ON -DCMAKE_CXX_EXTENSIONS=OFF)
+run(${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer/find_package -B ${WORK}/build -G ${GENERATOR}
+    -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_CXX_COMPILER=${CXX} "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}"
+    -DCMAKE_BUILD_TYPE=${BUILD_TYPE} -DCMAKE_CXX_FLAGS_DEBUG= -DCMAKE_CXX_STANDARD=20 -DCMAKE_CXX_STANDARD_REQUIRED=ON
+    -DCMAKE_CXX_EXTENSIONS=OFF)
 run(${CMAKE_COMMAND} --build ${WORK}/build --target consumer --parallel 2)
 run_consumer()
