@@ -89,10 +89,10 @@ inline void check_cancels(coroutine_pipeline& through, const exchange_outcome& o
         0ULL + sum(through.channel_sends(), &dice::partial), 0ULL + channel_receptions, 0ULL + outcome.disturbed_allocations,
         0ULL + outcome.counted_slices);
     std::fflush(stdout);
-    CHECK(receptions > scaled(50, 10));
-    CHECK(sends > scaled(50, 10));
-    CHECK(channel_sends > scaled(50, 10));
-    CHECK(channel_receptions > scaled(50, 10));
+    CHECK(receptions > rounds(50, 10));
+    CHECK(sends > rounds(50, 10));
+    CHECK(channel_sends > rounds(50, 10));
+    CHECK(channel_receptions > rounds(50, 10));
     CHECK(outcome.disturbed_allocations > 0);
     CHECK(outcome.disturbed_allocations <= threats * random_cancels::allocations_each);
 }

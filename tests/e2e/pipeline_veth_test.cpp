@@ -82,7 +82,7 @@ void cross_veth(xdp_mode mode, const char* name, const traffic& plan) {
 TEST_CASE("ten million packets through four workers on veth are all accounted for in native mode") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     cross_veth(xdp_mode::native, "veth native",
-               {.packets = scaled(10'000'000, 20), .slice = scaled(1'000'000, 5), .overload = 40'000});
+               {.packets = rounds(10'000'000, 20), .slice = rounds(1'000'000, 5), .overload = 40'000});
 }
 
 TEST_CASE("ten million packets through coroutines on four executors survive random cancels on veth") {
@@ -101,7 +101,7 @@ TEST_CASE("ten million packets through coroutines on four executors survive rand
     }
     const exchange_outcome outcome =
         cross_veth(bed, *through, xdp_mode::native, "veth native, coroutines",
-                   {.packets = scaled(10'000'000, 10), .slice = scaled(1'000'000, 5), .overload = 40'000});
+                   {.packets = rounds(10'000'000, 20), .slice = rounds(1'000'000, 5), .overload = 40'000});
     check_cancels(*through, outcome);
 }
 

@@ -46,7 +46,7 @@ TEST_CASE("ten million packets through four workers on a simulated wire are all 
     simulated_wire wire({.threaded = true, .hash_traffic = false});
     pipeline through(socket_on(wire, end::right).build_system().value());
     far_side far(socket_on(wire, end::left).build_system().value());
-    const traffic plan{.packets = scaled(10'000'000, 20), .slice = scaled(1'000'000, 5), .overload = 40'000};
+    const traffic plan{.packets = rounds(10'000'000, 20), .slice = rounds(1'000'000, 5), .overload = 40'000};
     send_and_check(far, through, plan, "wire", [&] { return lost(wire.counts(end::left)) + lost(wire.counts(end::right)); });
     check_wire(wire, far, through);
 }
@@ -56,7 +56,7 @@ TEST_CASE("ten million packets through coroutines on four executors survive rand
     simulated_wire wire({.threaded = true, .hash_traffic = false});
     coroutine_pipeline through(socket_on(wire, end::right).tx_ring(64).build_system().value());
     far_side far(socket_on(wire, end::left).build_system().value());
-    const traffic plan{.packets = scaled(10'000'000, 10), .slice = scaled(1'000'000, 5), .overload = 40'000};
+    const traffic plan{.packets = rounds(10'000'000, 20), .slice = rounds(1'000'000, 5), .overload = 40'000};
     const exchange_outcome outcome = send_and_check(far, through, plan, "wire, coroutines", [&] {
         return lost(wire.counts(end::left)) + lost(wire.counts(end::right));
     });

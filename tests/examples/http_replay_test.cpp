@@ -14,7 +14,7 @@ using namespace fluxnet;
 using namespace fluxnet::test;
 
 TEST_CASE("a thousand seeds of HTTP clients, cancels and closes get whole answers and replay") {
-    const std::uint64_t seeds = rounds(1000, 20);
+    const std::uint64_t seeds = rounds(1000, 40);
     http_outcome sum;
     std::set<std::uint64_t> digests;
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {

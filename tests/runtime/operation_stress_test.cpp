@@ -115,7 +115,7 @@ task<void> limited(task<void> work, bool by_time) {
 }  // namespace
 
 TEST_CASE("fifty thousand sleeps that end while another thread cancels them end once each") {
-    const int rounds = static_cast<int>(test::rounds(50'000, 10));
+    const int rounds = static_cast<int>(test::rounds(50'000, 25));
     executor loop;
     canceller other(30us);
     ends_tally seen;

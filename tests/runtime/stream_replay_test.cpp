@@ -14,7 +14,7 @@ using namespace fluxnet;
 using namespace fluxnet::test;
 
 TEST_CASE("a thousand seeds of streams, cancels and closes lose nothing and replay") {
-    const std::uint64_t seeds = rounds(1000, 10);
+    const std::uint64_t seeds = rounds(1000, 20);
     stream_outcome sum;
     std::set<std::uint64_t> digests;
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {

@@ -86,7 +86,7 @@ void run_seeds(std::uint64_t count, harvest& all) {
 }  // namespace
 
 TEST_CASE("ten thousand seeds of packets, timers, channels and cancels account for everything, stall nowhere and replay") {
-    const std::uint64_t seeds = rounds(10'000, 50);
+    const std::uint64_t seeds = rounds(10'000, 100);
     harvest all;
     run_seeds(seeds, all);
     std::printf(

@@ -108,7 +108,7 @@ private:
 }  // namespace
 
 TEST_CASE("an owner that sleeps hungry is woken by every first return") {
-    const std::uint32_t rounds = test::rounds(120'000, 1);
+    const std::uint32_t rounds = test::rounds(120'000, 10);
     const umem memory = make_memory(3);
     frame_home* home = memory.pool().make_home(3);
     bed sleeper;
@@ -143,7 +143,7 @@ TEST_CASE("an owner that sleeps hungry is woken by every first return") {
 }
 
 TEST_CASE("hunger that is withdrawn at any moment is either granted or gone") {
-    const std::uint32_t rounds = test::rounds(100'000, 4);
+    const std::uint32_t rounds = test::rounds(100'000, 20);
     const umem memory = make_memory(2);
     frame_home* home = memory.pool().make_home(2);
     std::uint32_t published = 0;
@@ -179,7 +179,7 @@ TEST_CASE("hunger that is withdrawn at any moment is either granted or gone") {
 }
 
 TEST_CASE("a home handed from owner to owner loses no frame") {
-    const std::uint32_t turns = test::rounds(20'000, 2);
+    const std::uint32_t turns = test::rounds(20'000, 10);
     constexpr std::uint32_t owners = 3;
     const umem memory = make_memory(16);
     frame_home* home = memory.pool().make_home(16);
@@ -232,7 +232,7 @@ TEST_CASE("a home handed from owner to owner loses no frame") {
 }
 
 TEST_CASE("a census on another thread disturbs no owner that comes and goes") {
-    const std::uint32_t turns = test::rounds(50'000, 2);
+    const std::uint32_t turns = test::rounds(50'000, 10);
     const umem memory = make_memory(8);
     frame_home* home = memory.pool().make_home(8);
     std::atomic<bool> done = false;

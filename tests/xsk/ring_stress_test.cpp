@@ -14,7 +14,7 @@ using namespace fluxnet;
 TEST_CASE("a million entries cross between two threads in order") {
     for (const std::uint32_t size : {1U, 64U, 2048U}) {
         CAPTURE(size);
-        const std::uint64_t count = size == 1 ? test::rounds(20'000, 10) : 1'000'000;
+        const std::uint64_t count = test::rounds(size == 1 ? 20'000 : 1'000'000, 10);
         test::ring_storage<std::uint64_t> memory(size, 0xffff'0000U);
         std::thread sender([&] {
             producer_ring<std::uint64_t> in(memory.memory());

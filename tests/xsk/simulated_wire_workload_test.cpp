@@ -157,7 +157,7 @@ TEST_CASE("a hundred seeds of a mixed workload lose no frame with a zero-copy dr
     for (const bool need_wakeup : {true, false}) {
         CAPTURE(need_wakeup);
         CHECK(mixed_workload(1, true, need_wakeup) == mixed_workload(1, true, need_wakeup));
-        for (std::uint64_t seed = 1; seed <= rounds(100, 1); ++seed) {
+        for (std::uint64_t seed = 1; seed <= rounds(100, 4); ++seed) {
             CAPTURE(seed);
             mixed_workload(seed, true, need_wakeup);
         }
@@ -165,7 +165,7 @@ TEST_CASE("a hundred seeds of a mixed workload lose no frame with a zero-copy dr
 }
 
 TEST_CASE("a hundred seeds of a mixed workload lose no frame with late completions and indices that wrap") {
-    for (std::uint64_t seed = 1; seed <= rounds(100, 1); ++seed) {
+    for (std::uint64_t seed = 1; seed <= rounds(100, 4); ++seed) {
         CAPTURE(seed);
         wire_options options;
         options.to_left.withheld = 0.1;
@@ -176,5 +176,5 @@ TEST_CASE("a hundred seeds of a mixed workload lose no frame with late completio
 }
 
 TEST_CASE("a kick each time is what sockets without need_wakeup make") {
-    for (std::uint64_t seed = 1; seed <= rounds(20, 1); ++seed) { CHECK(mixed_workload(seed) == mixed_workload(seed, false, false)); }
+    for (std::uint64_t seed = 1; seed <= rounds(20, 4); ++seed) { CHECK(mixed_workload(seed) == mixed_workload(seed, false, false)); }
 }
