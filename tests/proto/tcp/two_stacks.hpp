@@ -289,6 +289,16 @@ public:
     std::uint16_t to_port;
 };
 
+inline proto::tcp_repr plain(std::uint32_t sequence, std::uint32_t acknowledgment, std::uint8_t flags, proto::tcp_options options = {}) {
+    proto::tcp_repr made;
+    made.sequence = sequence;
+    made.acknowledgment = acknowledgment;
+    made.flags = flags;
+    made.window = 0xffff;
+    made.options = options;
+    return made;
+}
+
 /// Accepts whatever comes to a listener, sends back what it reads, and closes when the peer has.
 struct echo_user {
     tcp::listener_handle door;
