@@ -8,8 +8,7 @@
 #include <set>
 #include <vector>
 
-using namespace stacks;
-
+namespace stacks {
 namespace {
 
 /// A client that sends octets, waits until they come back, and closes.
@@ -86,30 +85,6 @@ TEST_CASE("two stacks do the same with loss and duplicates") {
     wire.a.expect_nothing_left();
     wire.b.expect_nothing_left();
 }
-
-namespace {
-
-tcp::stack_options quick_options() {  // without delays that a test would wait for
-    tcp::stack_options made = small_options();
-    made.v4.delayed_ack = 1ms;
-    return made;
-}
-
-/// A connection from the stack's own port to a stranger's, opened by the stranger's SYN-ACK.
-tcp::connection_handle open_to(host& at, stranger& peer, time_point now, std::uint32_t number, tcp::outgoing& syn) {
-    const auto made = at.stack.connect(at.address, {peer.address, peer.port}, now);
-    REQUIRE(made.has_value());
-    peer.to_port = at.stack.name_of(*made)->local_port();
-    syn = peer.answer();
-    CHECK(syn.flags == flag::syn);
-    proto::tcp_options options = stranger::syn_options(true, 100);
-    options.timestamp_echo = syn.options.timestamp;
-    peer.say(plain(number, syn.sequence.value() + 1, flag::syn | flag::ack, options));
-    CHECK(peer.answer().flags == flag::ack);
-    return *made;
-}
-
-}  // namespace
 
 TEST_CASE("tcp 1: both ends open at once, and there is one connection") {
     two_stacks wire;
@@ -286,161 +261,114 @@ TEST_CASE("a refused connection is told to its user, and leaves nothing") {
     CHECK_FALSE(wire.a.stack.deadline().has_value());
 }
 
-TEST_CASE("tcp 10: a connection leaves its place for TIME-WAIT at once, and what it has received can still be read") {
-    time_point now = start;
-    host b(b_address, quick_options(), 2, now);
-    stranger peer(b, now, a_address, 80);
-    tcp::outgoing syn;
-    const auto one = open_to(b, peer, now, 0xffff'fff0, syn);
-    b.stack.shutdown_write(one, now);
-    const auto fin = peer.answer();
-    CHECK((fin.flags & flag::fin) != 0);
-    const std::uint32_t next = fin.sequence.value() + 1;
-    peer.say(plain(0xffff'fff1, next, flag::ack | flag::fin, stranger::times(101, fin.options.timestamp)), octets(100, 3));
-    const auto last = peer.answer();
-    CHECK(last.acknowledgment.value() == 0xffff'fff1 + 101U);
-    CHECK(b.stack.waiting() == 1);
-    CHECK(b.stack.connections() == 1);  // the user's, for what is left to be read
-    CHECK(b.events().at(one.index).what.ended);
-    CHECK(b.stack.find(one)->ending() == tcp::ending::closed);
+namespace {
 
-    // The FIN again is acknowledged again, from the table.
-    now += 1s;
-    peer.say(plain(0xffff'fff1, next, flag::ack | flag::fin, stranger::times(101, fin.options.timestamp)), octets(100, 3));
-    const auto again = peer.answer();
-    CHECK(again.sequence == last.sequence);
-    CHECK(again.acknowledgment == last.acknowledgment);
-    CHECK(again.options.timestamp == last.options.timestamp + 1000);
-
-    std::array<std::byte, 200> into;
-    CHECK(b.stack.read(one, into, now) == 100);
-    b.stack.release(one, tcp::leaving::in_order, now);
-    peer.expect_silence();
-    b.expect_nothing_left();
-    CHECK(b.stack.waiting() == 1);
-    REQUIRE(b.stack.deadline().has_value());
-    now += 62s;
-    b.stack.advance(now);
-    CHECK(b.stack.waiting() == 0);
-    CHECK_FALSE(b.stack.deadline().has_value());
-}
-
-TEST_CASE("tcp 10: in TIME-WAIT an older SYN is answered by an ACK, and one with a later timestamp opens, beyond the old numbers (RFC 6191)") {
-    time_point now = start;
-    host b(b_address, quick_options(), 2, now);
-    REQUIRE(b.stack.listen({.port = 80}).has_value());
-    stranger peer(b, now);
-    const std::uint32_t number = 0xffff'ffff;
-    peer.say(plain(number, 0, flag::syn, stranger::syn_options(true, 100)));
-    const auto first = peer.answer();
-    const std::uint32_t next = first.sequence.value() + 1;
-    peer.say(plain(number + 1, next, flag::ack, stranger::times(101, first.options.timestamp)));
-    tcp::listener_handle door;
-    REQUIRE(b.stack.next_acceptable(door));
-    b.stack.release(*b.stack.accept(door), tcp::leaving::in_order, now);
-    (void)peer.answer();
-    peer.say(plain(number + 1, next + 1, flag::ack | flag::fin, stranger::times(102, first.options.timestamp)));
-    const auto last = peer.answer();
-    CHECK(b.stack.waiting() == 1);
-
-    now += 10ms;
-    peer.say(plain(number + 100, 0, flag::syn, stranger::syn_options(true, 99)));
-    const auto challenge = peer.answer();
-    CHECK(challenge.flags == flag::ack);
-    CHECK(challenge.acknowledgment == last.acknowledgment);
-    CHECK(b.stack.waiting() == 1);
-
-    peer.say(plain(number - 5000, 0, flag::syn, stranger::syn_options(true, 103)));
-    const auto second = peer.answer();
-    CHECK(second.flags == (flag::syn | flag::ack));
-    CHECK(second.sequence > last.sequence);
-    CHECK(static_cast<std::int32_t>(second.options.timestamp - last.options.timestamp) >= 0);
-    CHECK(b.stack.waiting() == 0);
-    CHECK(b.stack.embryonic() == 1);
-}
-
-TEST_CASE("tcp 10: closing with octets unread resets, and an orphan that receives octets does") {
-    time_point now = start;
-    host b(b_address, quick_options(), 2, now);
-    stranger peer(b, now, a_address, 80);
-    tcp::outgoing syn;
-    const auto one = open_to(b, peer, now, 5000, syn);
-    SUBCASE("unread") {
-        peer.say(plain(5001, syn.sequence.value() + 1, flag::ack, stranger::times(101, syn.options.timestamp)), octets(10));
-        b.stack.release(one, tcp::leaving::in_order, now);
-        CHECK((peer.answer().flags & flag::rst) != 0);
-    }
-    SUBCASE("later") {
-        b.stack.release(one, tcp::leaving::in_order, now);
-        CHECK((peer.answer().flags & flag::fin) != 0);
-        CHECK(b.stack.orphans() == 1);
-        peer.say(plain(5001, syn.sequence.value() + 2, flag::ack, stranger::times(101, syn.options.timestamp)), octets(10));
-        CHECK((peer.answer().flags & flag::rst) != 0);
-    }
-    b.expect_nothing_left();
-}
-
-TEST_CASE("tcp 12: orphans in FIN-WAIT-2 end with time, and the oldest one when there are too many") {
-    tcp::stack_options options = quick_options();
-    options.orphans = 2;
-    time_point now = start;
-    host b(b_address, options, 2, now);
-    std::vector<std::uint32_t> lasts;
-    const auto part = [&](std::uint16_t port) {
-        stranger peer(b, now, a_address, port);
-        tcp::outgoing syn;
-        const auto one = open_to(b, peer, now, 5000, syn);
-        b.stack.release(one, tcp::leaving::in_order, now);
-        const auto fin = peer.heard();
-        REQUIRE(!fin.empty());
-        peer.say(plain(5001, syn.sequence.value() + 2, flag::ack, stranger::times(101, syn.options.timestamp)));
-        return fin;
+/// The number of the first SYN on a wire that begins at `when`: of the client, or of the server.
+std::uint32_t first_number(time_point when, bool of_server) {
+    two_stacks wire(small_options(), when);
+    REQUIRE(wire.b.stack.listen({.port = 80}).has_value());
+    std::optional<std::uint32_t> number;
+    wire.on_sent = [&](host& from, const proto::tcp_view& sent) {
+        if (!number && (&from == &wire.b) == of_server) { number = sent.sequence(); }
     };
-    (void)part(80);
-    now += 10s;
-    (void)part(81);
-    CHECK(b.stack.orphans() == 2);
-    now += 10s;
-    const auto out = part(82);
-    CHECK(std::any_of(out.begin(), out.end(), [](const tcp::stack_segment& one) {
-        return one.name.remote_port() == 80 && (one.segment.flags & flag::rst) != 0;
-    }));
-    CHECK(b.stack.orphans() == 2);
-    CHECK(b.stack.connections() == 2);
-    stranger any(b, now);
-    any.expect_silence();
-    while (b.stack.deadline()) {
-        now = std::max(now, *b.stack.deadline());
-        b.stack.advance(now);
-        (void)any.heard();
-    }
-    CHECK(now <= start + 20s + 61s);
-    b.expect_nothing_left();
+    (void)wire.connect();
+    wire.run([&] { return number.has_value(); });
+    return *number;
 }
 
-TEST_CASE("tcp 12: an orphan whose peer never opens its window ends after its life") {
-    time_point now = start;
-    host b(b_address, quick_options(), 2, now);
-    stranger peer(b, now, a_address, 80);
-    tcp::outgoing syn;
-    const auto one = open_to(b, peer, now, 5000, syn);
-    std::size_t written = 0;
-    while (const std::size_t n = b.stack.write(one, octets(10'000), now)) { written += n; }
-    CHECK(written == quick_options().v4.send_limit);
-    b.stack.release(one, tcp::leaving::in_order, now);
-    std::uint32_t timestamp = 101;
-    while (b.stack.connections() != 0) {
-        for (const auto& out : peer.heard()) {  // it acknowledges what comes, and has no room for more
-            const std::uint32_t end = out.segment.sequence.value() + static_cast<std::uint32_t>(out.segment.payload.size());
-            auto closed = plain(5001, end, flag::ack, stranger::times(timestamp++, out.segment.options.timestamp));
-            closed.window = 0;
-            peer.say(closed);
+}  // namespace
+
+TEST_CASE("tcp 13: an exchange whose numbers pass 2^32 or 2^31 on the way, at either end, is like any other") {
+    for (const bool of_server : {false, true}) {
+        for (const std::uint32_t target : {0xffff'ffffU, 0xffff'8000U, 0x7fff'ffffU, 0x7fff'8000U}) {
+            CAPTURE(target);
+            const std::uint32_t steps = target - first_number(start, of_server);
+            const time_point when = start + steps * tcp::isn_generator::step;
+            REQUIRE(first_number(when, of_server) == target);
+            two_stacks wire(small_options(), when);
+            wire.a.loss = wire.b.loss = 0.02;
+            echo_user server{*wire.b.stack.listen({.port = 80})};
+            exchange client(wire, 100'000);
+            client.open();
+            wire.a.turn = [&](host& at) { client.turn(at); };
+            wire.b.turn = [&](host& at) { server(at, wire.now); };
+            REQUIRE(wire.run([&] { return client.released; }));
+            CHECK(client.back == client.data);
+            wire.run_for(1000s);
+            wire.a.expect_nothing_left();
+            wire.b.expect_nothing_left();
         }
-        if (b.stack.connections() == 0) { break; }
-        REQUIRE(b.stack.deadline().has_value());
-        now = std::max(now, *b.stack.deadline());
-        REQUIRE(now <= start + 301s);
-        b.stack.advance(now);
     }
-    b.expect_nothing_left();
 }
+
+TEST_CASE("tcp 11: an ICMP error ends a connection that is being opened, if it is hard and quotes its SYN") {
+    two_stacks wire;
+    wire.a.drop = [](const proto::tcp_view&) { return true; };
+    const auto one = wire.connect();
+    std::uint32_t number = 0;
+    wire.on_sent = [&](host&, const proto::tcp_view& sent) { number = sent.sequence(); };
+    wire.flush();
+    const auto name = *wire.a.stack.name_of(one);
+    const tcp::sequence_number syn(number);
+    const tcp::four_tuple other(a_address, name.local_port(), b_address, 81);
+    CHECK_FALSE(wire.a.stack.on_icmp_error(other, syn, true, wire.now));
+    CHECK_FALSE(wire.a.stack.on_icmp_error(name, syn + 1, true, wire.now));
+    CHECK(wire.a.stack.on_icmp_error(name, syn, false, wire.now));
+    CHECK(wire.a.stack.find(one)->state() == tcp::state::syn_sent);
+    CHECK(wire.a.stack.on_icmp_error(name, syn, true, wire.now));
+    CHECK(wire.a.stack.find(one)->ending() == tcp::ending::unreachable);
+    CHECK(wire.a.events().at(one.index).what.ended);
+    wire.a.stack.release(one, tcp::leaving::in_order, wire.now);
+    wire.flush();
+    wire.a.expect_nothing_left();
+}
+
+TEST_CASE("tcp 11: a packet that is too big makes segments smaller, if its quote is on its way, and not below the least MTU") {
+    two_stacks wire;
+    const auto door = *wire.b.stack.listen({.port = 80});
+    const auto one = wire.connect();
+    wire.run_for(10ms);
+    (void)door;
+    CHECK(wire.a.stack.write(one, octets(20'000), wire.now) == 20'000);
+    const auto first = wire.a.stack.find(one)->send_next();
+    wire.a.drop = [](const proto::tcp_view& sent) { return sent.payload().size() > 588; };
+    wire.flush();
+    const auto name = *wire.a.stack.name_of(one);
+    CHECK_FALSE(wire.a.stack.on_packet_too_big(name, first - 1U, 1000, wire.now));
+    CHECK_FALSE(wire.a.stack.on_packet_too_big(name, first + 100'000, 1000, wire.now));
+    CHECK(wire.a.stack.find(one)->info().segment == 1448);
+    CHECK(wire.a.stack.on_packet_too_big(name, first, 640, wire.now));
+    CHECK(wire.a.stack.find(one)->info().segment == 588);
+    CHECK(wire.run([&] { return wire.b.stack.accept(door).has_value(); }));
+    wire.run_for(1s);
+    CHECK(wire.a.stack.find(one)->info().in_flight == 0);
+    CHECK(wire.a.stack.write(one, octets(1000), wire.now) == 1000);
+    const auto second = wire.a.stack.find(one)->send_next();
+    wire.flush();
+    CHECK(wire.a.stack.on_packet_too_big(name, second, 68, wire.now));
+    CHECK(wire.a.stack.find(one)->info().segment == 500);
+}
+
+TEST_CASE("tcp 5: what a path has room for bounds segments from the beginning") {
+    struct narrow final : tcp::segment_limits {
+        std::uint16_t maximum_segment(const proto::ip_address& remote) noexcept override {
+            asked = remote;
+            return 1000;
+        }
+        std::optional<proto::ip_address> asked;
+    } limits;
+    two_stacks wire;
+    wire.a.stack.use_limits(&limits);
+    REQUIRE(wire.b.stack.listen({.port = 80}).has_value());
+    const auto one = wire.connect();
+    CHECK(limits.asked == b_address);
+    std::optional<std::uint16_t> told;
+    wire.on_sent = [&](host& from, const proto::tcp_view& sent) {
+        if (&from == &wire.a && (sent.flags() & flag::syn) != 0) { told = sent.read_options().mss; }
+    };
+    wire.run_for(10ms);
+    CHECK(told == 1460);  // what this end receives is the link's matter
+    CHECK(wire.a.stack.find(one)->info().segment == 988);
+}
+
+}  // namespace stacks
