@@ -248,7 +248,13 @@ void connection::on_too_big(sequence_number quoted, std::uint16_t segment, time_
         if (one->length > congestion_.mss()) { queue_.lose(*one); }
         one = later;
     }
-    force_one_ = queue_.lost() != nullptr;
+    if (queue_.lost() != nullptr) {
+        force_one_ = true;
+        if (recovering_ == recovering::no) {
+            recovering_ = recovering::repair;
+            recovery_point_ = queue_.next();
+        }
+    }
     arm(now);
 }
 

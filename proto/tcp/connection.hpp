@@ -161,7 +161,8 @@ public:
 private:
     enum class timer : std::uint8_t { none, retransmit, tail_probe, reordering, persist };
     enum class acknowledging : std::uint8_t { none, delayed, now };
-    enum class recovering : std::uint8_t { no, loss_episode, after_timeout };
+    // `repair`: something is sent again that no congestion has lost.
+    enum class recovering : std::uint8_t { no, loss_episode, after_timeout, repair };
 
     // connection.cpp: beginning, end and the user's calls.
     void adopt_options(const tcp_options& options, std::uint16_t window) noexcept;
@@ -187,6 +188,7 @@ private:
     [[nodiscard]] bool take_acknowledgment(const segment& received, time_point now) noexcept;
     void take_sacks(const segment& received, delivery& told) noexcept;
     void take_window(const segment& received) noexcept;
+    void window_opened(bool advanced) noexcept;
     void measure(const segment& received, const delivery& told, time_point now) noexcept;
     void count_duplicate(const segment& received, sequence_number before, const delivery& told) noexcept;
     void detect_losses(time_point now) noexcept;
@@ -321,6 +323,7 @@ private:
     bool reset_due_ = false;
     bool probe_due_ = false;        // a segment without data that asks for an answer
     bool force_one_ = false;        // one range goes out whatever the windows say
+    bool front_due_ = false;        // the octet that probed a closed window goes again, for the window has opened
     bool tail_due_ = false;         // a tail probe is
     bool stamped_ = false;          // recovery_stamp_ means something
     bool limited_ = false;          // the congestion window held data back since the last acknowledgment

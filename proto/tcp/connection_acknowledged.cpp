@@ -26,6 +26,7 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     const std::uint32_t in_flight = outstanding();
     const std::uint32_t lost_before = queue_.lost_octets();
     const std::uint32_t window_before = send_window_;
+    const bool closed_before = window_closed();
     delivery told;
     if (number > before) {
         queue_.acknowledge(number, told);
@@ -37,7 +38,11 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     if (sack_ && received.options.sack_count != 0) { take_sacks(received, told); }
     take_window(received);
     // A peer that answers probes of its closed window is alive (RFC 1122 section 4.2.2.17).
-    if (window_closed()) { unanswered_since_ = {}; }
+    if (window_closed()) {
+        unanswered_since_ = {};
+    } else if (closed_before) {
+        window_opened(number > before);
+    }
 
     measure(received, told, now);
     if (sack_) {
@@ -45,7 +50,7 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     } else if (send_window_ == window_before) {
         count_duplicate(received, before, told);
     }
-    if (number > before && recovering_ != recovering::no && was_spurious(received)) {
+    if (number > before && recovering_ != recovering::no && recovering_ != recovering::repair && was_spurious(received)) {
         ++spurious_;
         queue_.find_all();
         congestion_.undo();
@@ -120,6 +125,15 @@ void connection::take_window(const segment& received) noexcept {
     if (queue_.first() + send_window_ > window_edge_) { window_edge_ = queue_.first() + send_window_; }
     window_sequence_ = received.sequence;
     window_acknowledgment_ = received.acknowledgment;
+}
+
+void connection::window_opened(bool advanced) noexcept {
+    // The waits between probes say nothing about the path. An octet that has probed the window was refused: the peer cannot
+    // take what is behind it before it comes again.
+    rtt_.reset_back_off();
+    if (timer_ == timer::retransmit || timer_ == timer::persist) { restart(timer::none, time_point::max()); }
+    const range* const front = queue_.front();
+    front_due_ = !advanced && front != nullptr && front->where == range::place::in_flight;
 }
 
 void connection::measure(const segment& received, const delivery& told, time_point now) noexcept {

@@ -71,6 +71,13 @@ range* connection::next_range(time_point /*now*/) noexcept {
             return one;
         }
     }
+    if (front_due_) {
+        front_due_ = false;
+        range* const front = queue_.front();
+        if (front != nullptr && front->where == range::place::in_flight && front->length <= congestion_.mss()) {
+            return front;
+        }
+    }
     range* const one = queue_.lost() != nullptr ? queue_.lost() : queue_.unsent();
     if (one == nullptr || (!force_one_ && holds_back(*one))) { return nullptr; }
     const std::uint32_t in_flight = outstanding();

@@ -99,7 +99,13 @@ void connection::on_retransmit_timeout(time_point now) noexcept {
     force_one_ = true;
     tail_due_ = false;
     probe_.reset();
-    if (closed) { return; }  // the window is probed; that nothing is acknowledged says nothing about the path
+    if (closed) {  // the window is probed; that nothing is acknowledged says nothing about the path
+        if (recovering_ == recovering::no) {
+            recovering_ = recovering::repair;
+            recovery_point_ = queue_.next();
+        }
+        return;
+    }
     ++timeouts_;
     if (recovering_ != recovering::after_timeout) { stamped_ = false; }
     recovering_ = recovering::after_timeout;
