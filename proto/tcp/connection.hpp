@@ -190,7 +190,8 @@ private:
     void take_window(const segment& received) noexcept;
     void window_opened(bool advanced) noexcept;
     void measure(const segment& received, const delivery& told, time_point now) noexcept;
-    void count_duplicate(const segment& received, sequence_number before, const delivery& told) noexcept;
+    [[nodiscard]] std::uint32_t count_duplicate(const segment& received, sequence_number before,
+                                                const delivery& told) noexcept;
     void detect_losses(time_point now) noexcept;
     void enter_recovery(time_point now) noexcept;
     void leave_recovery(const segment& received, time_point now) noexcept;
@@ -307,6 +308,7 @@ private:
     std::uint8_t quick_acks_;
     std::uint8_t keep_alive_unanswered_ = 0;
     std::uint8_t syns_sent_ = 0;
+    std::uint8_t silent_timeouts_ = 0;  // in a row, with nothing acknowledged between them
     bool passive_ = false;
     bool scaling_ = false;
     bool timestamps_ = false;
@@ -326,6 +328,7 @@ private:
     bool front_due_ = false;        // the octet that probed a closed window goes again, for the window has opened
     bool tail_due_ = false;         // a tail probe is
     bool stamped_ = false;          // recovery_stamp_ means something
+    bool timed_out_ = false;        // recovery_point_ is that of a time-out, and nothing behind it was acknowledged yet
     bool limited_ = false;          // the congestion window held data back since the last acknowledgment
 };
 

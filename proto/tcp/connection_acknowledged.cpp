@@ -33,6 +33,10 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
         unanswered_since_ = {};
         events_.writable = true;
         trace(trace_point::acknowledged, told.acknowledged);
+        silent_timeouts_ = 0;
+        rtt_.limit_back_off();
+        restart(timer::none, time_point::max());  // begun anew by arm() (RFC 6298 (5.3)), or below for reordered segments
+        if (number > recovery_point_) { timed_out_ = false; }
     }
     duplicate_told_.reset();
     if (sack_ && received.options.sack_count != 0) { take_sacks(received, told); }
@@ -45,10 +49,11 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     }
 
     measure(received, told, now);
+    std::uint32_t delivered = told.octets;
     if (sack_) {
         tell_rack(received, told, now);
-    } else if (send_window_ == window_before) {
-        count_duplicate(received, before, told);
+    } else if (number > before || send_window_ == window_before) {
+        delivered = count_duplicate(received, before, told);
     }
     if (number > before && recovering_ != recovering::no && recovering_ != recovering::repair && was_spurious(received)) {
         ++spurious_;
@@ -63,7 +68,7 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     if (queue_.lost_octets() != 0 && recovering_ == recovering::no) { enter_recovery(now); }
     if (recovering_ == recovering::loss_episode) {
         const bool advanced = number > before && queue_.lost_octets() <= lost_before;
-        congestion_.on_recovery_ack(told.octets, outstanding(), advanced);
+        congestion_.on_recovery_ack(delivered, outstanding(), advanced);
     } else if (told.octets != 0) {
         congestion_.on_acked({.delivered = told.octets,
                               .in_flight = in_flight,
@@ -78,8 +83,6 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     if (probe_.outstanding()) { end_tail_probe(received, before, send_window_ != window_before, now); }
     if (recovering_ != recovering::no && number >= recovery_point_) { leave_recovery(received, now); }
     if (number > before) {
-        rtt_.reset_back_off();
-        restart(timer::none, time_point::max());  // arm() begins it anew, RFC 6298 (5.3)
         if (queue_.has_fin() && queue_.empty() && !fin_acknowledged_) {
             fin_acknowledged_ = true;
             after_fin_acknowledged(now);
@@ -148,29 +151,30 @@ void connection::measure(const segment& received, const delivery& told, time_poi
     }
 }
 
-void connection::count_duplicate(const segment& received, sequence_number before, const delivery& told) noexcept {
-    // Without SACK: RFC 5681 section 2 says what a duplicate is, RFC 6582 what is done about it.
+std::uint32_t connection::count_duplicate(const segment& received, sequence_number before, const delivery& told) noexcept {
+    // Without SACK: RFC 5681 section 2 says what a duplicate is, RFC 6582 what is done about it. Each stands for a segment
+    // that has arrived (RFC 6937 section 3).
+    const std::uint32_t mss = congestion_.mss();
     if (received.acknowledgment == before) {
-        if (!received.payload.empty() || received.has(tcp_flag::fin) || queue_.oldest() == nullptr) { return; }
+        if (!received.payload.empty() || received.has(tcp_flag::fin) || queue_.oldest() == nullptr) { return 0; }
         if (duplicate_acks_ != 255) { ++duplicate_acks_; }
-        const bool again = recovery_point_ != sequence_number() && before <= recovery_point_ && timeouts_ != 0;
-        if (duplicate_acks_ == duplicate_threshold && recovering_ == recovering::no && !again) {
+        if (duplicate_acks_ == duplicate_threshold && recovering_ == recovering::no && !timed_out_) {
             range* const front = queue_.front();
             if (front->where == range::place::in_flight) { queue_.lose(*front); }
         }
-        return;
+        return mss;
     }
     if (recovering_ != recovering::loss_episode) {
         duplicate_acks_ = 0;
-        return;
+        return told.octets;
     }
-    const std::uint32_t segments = told.acknowledged / congestion_.mss();
-    duplicate_acks_ = static_cast<std::uint8_t>(duplicate_acks_ - std::min<std::uint32_t>(duplicate_acks_, segments));
+    const std::uint32_t segments = std::min<std::uint32_t>(duplicate_acks_, told.acknowledged / mss);
+    duplicate_acks_ = static_cast<std::uint8_t>(duplicate_acks_ - segments);
     range* const front = queue_.front();  // a partial acknowledgment: the next one is lost, too
-    if (front != nullptr && received.acknowledgment < recovery_point_ && front->where == range::place::in_flight &&
-        front->sendings == 1) {
+    if (front != nullptr && received.acknowledgment < recovery_point_ && front->where == range::place::in_flight) {
         queue_.lose(*front);
     }
+    return told.octets - std::min(told.octets, segments * mss);  // the rest was counted before
 }
 
 void connection::tell_rack(const segment& received, const delivery& told, time_point now) noexcept {

@@ -110,16 +110,18 @@ void connection::on_retransmit_timeout(time_point now) noexcept {
     if (recovering_ != recovering::after_timeout) { stamped_ = false; }
     recovering_ = recovering::after_timeout;
     recovery_point_ = queue_.next();
+    timed_out_ = true;
     duplicate_acks_ = 0;
+    if (silent_timeouts_ != 255) { ++silent_timeouts_; }
+    probe_black_hole();
     congestion_.on_timeout(static_cast<std::uint32_t>(queue_.next() - queue_.first()), now, queue_.first(),
                            queue_.next());
-    probe_black_hole();
 }
 
 void connection::probe_black_hole() noexcept {
     // Large segments that vanish while nobody says why: a router that tells nothing (RFC 2923 section 2.1, RFC 4821
     // section 7.7). Each second time-out in a row tries smaller ones.
-    const unsigned times = rtt_.back_offs();
+    const unsigned times = silent_timeouts_;
     if (times < 2 || queue_.front()->length <= options_.default_segment) { return; }
     const std::uint32_t smaller = times == 2 ? std::max<std::uint32_t>(middle_segment, options_.default_segment)
                                              : std::uint32_t{options_.default_segment};

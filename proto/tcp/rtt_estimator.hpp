@@ -66,6 +66,12 @@ public:
     /// Ends a back-off without a sample.
     void reset_back_off() noexcept { back_offs_ = 0; }
 
+    /// Tells that something was acknowledged. Without a sample the back-off lasts (section 5, last paragraph): else a path
+    /// whose round trip has become longer than the timeout would never be measured, as everything is sent twice. But at
+    /// most four doublings of it: the path works, and where nothing but what was sent twice is acknowledged for long, the
+    /// next loss must not cost minutes.
+    void limit_back_off() noexcept { back_offs_ = std::min(back_offs_, most_after_progress); }
+
     /// Tells that a SYN had to be sent again: the timeout becomes 3 s when data begins to be sent, until the first sample
     /// of it (section 5.7).
     void after_lost_syn() noexcept {
@@ -95,6 +101,7 @@ private:
     static constexpr unsigned max_gain_shift = 13;     // with the 3 of SRTT's gain: fraction_bits
     static constexpr std::uint8_t max_back_offs = 16;  // 120 s << 16 is far from an overflow
     static constexpr std::uint8_t stale_after = 4;
+    static constexpr std::uint8_t most_after_progress = 4;
 
     void begin_half(nanoseconds measured, time_point now) noexcept;
 
