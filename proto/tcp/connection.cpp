@@ -71,7 +71,8 @@ void connection::accept_cookie(const segment& ack, const tcp_options& agreed, ti
 
 void connection::adopt_options(const tcp_options& options, std::uint16_t window) noexcept {
     const std::uint16_t asked = options.mss != 0 ? options.mss : options_.default_segment;
-    set_segment(std::clamp<std::uint32_t>(asked, options_.least_segment, segment_));  // segment_: what the path has room for
+    // segment_: what the path has room for.
+    set_segment(std::min<std::uint32_t>(std::max(asked, options_.least_segment), segment_));
     scaling_ = options_.window_scaling && options.window_scale != tcp_options::no_scale;
     send_scale_ = scaling_ ? std::min(options.window_scale, most_scale) : std::uint8_t{0};
     receive_scale_ = scaling_ ? own_scale() : std::uint8_t{0};

@@ -105,6 +105,7 @@ struct end {
     bool endless = false;         ///< Writes zeros for ever.
     bool only_counts = false;     ///< What arrives is counted and not kept.
     std::uint64_t counted = 0;
+    bool resets_strangers = false;  ///< Whether segments that come after the end are answered by resets.
 };
 
 /// Both, and the wire.
@@ -136,6 +137,7 @@ public:
             }
             check(*one);
         }
+        check_idle();
     }
 
     /// Does the next thing that happens; false when nothing will.
@@ -187,7 +189,8 @@ public:
         const auto kept_view = fluxnet::proto::tcp_view::unchecked({came.data, came.size});
         const tcp::segment segment = tcp::segment::of(kept_view);
         bool kept = false;
-        if (to.c->state() == tcp::state::closed && to.c->ending() == tcp::ending::none && to.listens) {
+        const bool was_over = to.c->state() == tcp::state::closed;
+        if (was_over && to.c->ending() == tcp::ending::none && to.listens) {
             if (segment.has(fluxnet::proto::tcp_flag::syn) && !segment.has(fluxnet::proto::tcp_flag::ack | fluxnet::proto::tcp_flag::rst)) {
                 to.c->accept(segment, now);
             }
@@ -195,6 +198,11 @@ public:
             kept = to.c->receive(segment, came.token, now);
         }
         if (!kept) { to.buffers.release(came.token); }
+        // Nothing answers for a connection that has ended but this, as a stack would (RFC 9293 section 3.10.7.1).
+        const bool over = was_over && to.c->ending() != tcp::ending::none;
+        if (over && to.resets_strangers && !segment.has(fluxnet::proto::tcp_flag::rst)) {
+            put_on_wire(to, tcp::reset_for(segment));
+        }
     }
 
     /// Sends octets as end `from` would.
@@ -319,6 +327,50 @@ private:
         one.seen.writable |= news.writable;
         one.seen.ended |= news.ended;
     }
+
+    /// What changes when something has come further: octets arrived, were told, read or written, or a state changed.
+    using progress = std::array<std::uint64_t, 14>;
+    [[nodiscard]] progress far() const {
+        progress told{};
+        std::size_t i = 0;
+        for (const end* one : {&a, &b}) {
+            const tcp::connection_info info = one->c->info();
+            told[i++] = info.received_octets;
+            told[i++] = info.beyond_gap;
+            told[i++] = std::uint64_t{info.in_flight} + info.lost + (std::uint64_t{info.sacked} << 32);
+            told[i++] = info.unsent;
+            told[i++] = static_cast<std::uint64_t>(info.state);
+            told[i++] = std::uint64_t{info.readable} + info.lent;
+            told[i++] = one->written;
+        }
+        return told;
+    }
+
+    /// While nothing comes further, only so many segments are sent: an answer to each that is on the way or may be sent
+    /// again, and after that what timers send.
+    void check_idle() {
+        const std::uint64_t sent = a.sent + b.sent;
+        const progress now_at = far();
+        if (now_at != last_progress_) {
+            last_progress_ = now_at;
+            progress_at_ = now;
+            std::uint64_t unacknowledged = 0;
+            for (const end* one : {&a, &b}) {
+                const tcp::connection_info info = one->c->info();
+                unacknowledged += (info.in_flight + info.lost + info.sacked) / std::max<std::uint64_t>(info.segment, 1) + 1;
+            }
+            idle_from_ = sent;
+            idle_allowed_ = 16 + 3 * flying.size() + 3 * unacknowledged;
+        }
+        const auto seconds = static_cast<std::uint64_t>((now - progress_at_) / 1s);
+        REQUIRE_MESSAGE(sent - idle_from_ <= idle_allowed_ + 24 * seconds, "an idle wire carries too many segments: ",
+                        sent - idle_from_, ", allowed ", idle_allowed_ + 24 * seconds, "; ", describe());
+    }
+
+    progress last_progress_{};
+    time_point progress_at_ = begin;
+    std::uint64_t idle_from_ = 0;
+    std::uint64_t idle_allowed_ = 1000;
 
     void check(const end& one) {
         const tcp::connection_info info = one.c->info();
