@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-using namespace test;
+using namespace tcp_test;
 
 TEST_CASE("two ends open, exchange octets in both directions, and close in order") {
     pair wire;

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace test {
+namespace tcp_test {
 
 namespace flag = fluxnet::proto::tcp_flag;
 
@@ -67,4 +67,4 @@ inline std::vector<tcp::outgoing> forge(pair& wire, end& to, tcp::segment made) 
     return answers;
 }
 
-}  // namespace test
+}  // namespace tcp_test

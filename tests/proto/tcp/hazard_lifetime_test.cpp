@@ -6,7 +6,7 @@
 
 #include <map>
 
-using namespace test;
+using namespace tcp_test;
 
 namespace {
 

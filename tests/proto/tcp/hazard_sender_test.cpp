@@ -4,7 +4,7 @@
 
 #include "tests/xsk/scale.hpp"
 
-using namespace test;
+using namespace tcp_test;
 
 namespace {
 

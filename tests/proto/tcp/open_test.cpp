@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-using namespace test;
+using namespace tcp_test;
 
 TEST_CASE("tcp 1: an active open sends a SYN, acknowledges the answer and is connected (RFC 9293 section 3.5)") {
     at_every_start([](start at) {

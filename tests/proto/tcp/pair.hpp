@@ -25,7 +25,7 @@
 #include <string>
 #include <vector>
 
-namespace test {
+namespace tcp_test {
 
 namespace tcp = fluxnet::proto::tcp;
 using namespace std::chrono_literals;
@@ -390,4 +390,4 @@ inline std::vector<std::byte> pattern(std::size_t size, std::uint64_t seed = 1) 
     return octets;
 }
 
-}  // namespace test
+}  // namespace tcp_test

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <map>
 
-using namespace test;
+using namespace tcp_test;
 
 namespace {
 

@@ -30,7 +30,7 @@
 #include <string>
 #include <vector>
 
-namespace test {
+namespace tcp_test {
 
 namespace flag = fluxnet::proto::tcp_flag;
 using options_of_segment = fluxnet::proto::tcp_options;
@@ -339,4 +339,4 @@ private:
     int idle_ticks_ = 0;
 };
 
-}  // namespace test
+}  // namespace tcp_test

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-using namespace test;
+using namespace tcp_test;
 using place = tcp::range::place;
 
 namespace {

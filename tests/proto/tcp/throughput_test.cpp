@@ -8,7 +8,7 @@
 #include <chrono>
 #include <cstdint>
 
-using namespace test;
+using namespace tcp_test;
 
 namespace {
 
@@ -42,7 +42,7 @@ struct bulk {
         return static_cast<double>(wire.b.counted - before) / std::chrono::duration<double>(length).count();
     }
 
-    test::pair wire;
+    tcp_test::pair wire;
 };
 
 }  // namespace
