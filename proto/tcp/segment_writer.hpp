@@ -13,6 +13,7 @@
 #include "fluxnet/proto/tcp/four_tuple.hpp"
 #include "fluxnet/proto/tcp/segment.hpp"
 
+#include <array>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +23,9 @@ namespace fluxnet::proto::tcp {
 
 namespace detail {
 
+/// The length of a header with timestamps alone: nearly all have it.
+inline constexpr std::size_t usual_header = 32;
+
 /// The sum of the pseudo-header, as 32-bit words in host order (RFC 1071 section 2: their width does not matter).
 [[nodiscard]] inline std::uint64_t pseudo_header_sum(const four_tuple& name, std::size_t length) noexcept {
     const auto& words = name.words();
@@ -29,6 +33,14 @@ namespace detail {
     std::uint64_t sum = tcp_view::protocol_number + length + halves(words[1]);
     if (!name.is_v4()) { sum += halves(words[2]) + halves(words[3]) + halves(words[4]); }
     return sum;
+}
+
+/// Whether the checksum of a received segment holds: `name` is the receiver's, whose order of addresses and ports does not
+/// matter to the sum.
+[[nodiscard]] inline bool has_right_checksum(const four_tuple& name, std::span<const std::byte> octets) noexcept {
+    const std::uint16_t sum = proto::detail::fold_to_16(proto::detail::sum_octets(octets));
+    const std::uint64_t all = pseudo_header_sum(name, octets.size()) + proto::detail::swap_if_little(sum);
+    return proto::detail::fold_to_16(all) == 0xffff;
 }
 
 }  // namespace detail
@@ -56,8 +68,16 @@ inline std::size_t emit_header(std::span<std::byte> to, const four_tuple& name, 
                         out.acknowledgment.value() + control + static_cast<std::uint16_t>(~payload_checksum);
     if (length != tcp_header_length) {
         std::byte* const options = head + tcp_offset::options;
-        out.options.emit(to.subspan(tcp_offset::options, length - tcp_header_length));
-        for (std::size_t at = 0; at != length - tcp_header_length; at += 4) { sum += load_be32(options + at); }
+        if (length == detail::usual_header && out.options.timestamps && !out.options.sack_permitted) {
+            const std::array<std::uint32_t, 3> words{0x0101080a, out.options.timestamp, out.options.timestamp_echo};
+            for (std::size_t i = 0; i != words.size(); ++i) {
+                store_be32(options + 4 * i, words[i]);
+                sum += words[i];
+            }
+        } else {
+            out.options.emit(to.subspan(tcp_offset::options, length - tcp_header_length));
+            for (std::size_t at = 0; at != length - tcp_header_length; at += 4) { sum += load_be32(options + at); }
+        }
     }
     const auto checksum = static_cast<std::uint16_t>(~proto::detail::fold_to_16(sum));
     store_be32(head + tcp_offset::checksum, std::uint32_t{checksum} << 16);  // and no urgent pointer

@@ -37,22 +37,13 @@ stack::stack(const stack_options& options, buffer_source& buffers, std::span<con
     : stack(options, buffers, secret_keys(secrets), start) {}
 
 stack::stack(const stack_options& options, buffer_source& buffers, const secret_keys& keys, time_point start)
-    : options_(options),
-      buffers_(buffers, options.buffers_per_connection, options.buffers),
-      ranges_(options.ranges),
-      memory_{buffers_, ranges_},
-      wheel_(start),
-      table_(options.connections, keys.table),
+    : options_(options), buffers_(buffers, options.buffers_per_connection, options.buffers),
+      ranges_(options.ranges), memory_{buffers_, ranges_}, wheel_(start), table_(options.connections, keys.table),
       time_wait_({.capacity = options.time_wait, .length = options.v4.time_wait}, keys.time_wait),
-      listeners_(options.listeners),
-      numbers_(keys.numbers),
-      ports_(keys.ports, options.ports),
-      cookies_(keys.cookies),
-      cookies_with_times_(keys.cookies_with_times),
-      offset_key_(keys.offsets),
+      listeners_(options.listeners), numbers_(keys.numbers), ports_(keys.ports, options.ports), cookies_(keys.cookies),
+      cookies_with_times_(keys.cookies_with_times), offset_key_(keys.offsets),
       resets_(options.resets_per_second, options.resets_per_second),
-      challenges_(options.challenges_per_second, options.challenges_per_second),
-      slots_(new slot[options.connections]),
+      challenges_(options.challenges_per_second, options.challenges_per_second), slots_(new slot[options.connections]),
       answers_(options.answers) {
     for (std::size_t i = 0; i != options.connections; ++i) { free_.push_back(slots_[i]); }
 }
@@ -92,8 +83,7 @@ stack::slot* stack::open(const four_tuple& name, sequence_number initial, slot_r
     one->role = role;
     one->begin(memory_, options_for(name), connection_secrets{initial, timestamp_offset(name)});
     if (limits_ != nullptr) { one->c.limit_segment(limits_->maximum_segment(name.remote_address())); }
-    [[maybe_unused]] const auto* const entered =
-        table_.insert(name, static_cast<std::uint32_t>(one - slots_.get()));
+    [[maybe_unused]] const auto* const entered = table_.insert(name, static_cast<std::uint32_t>(one - slots_.get()));
     assert(entered != nullptr);  // it has as many entries as there are slots
     one->named = true;
     buffers_.serve(one->buffers);
@@ -140,7 +130,7 @@ std::uint32_t stack::timestamp_offset(const four_tuple& name) const noexcept {
 void stack::settle(slot& one) noexcept {
     const events news = one.c.take_events();
     if (news.any()) { note(one, news); }
-    if (!ready_.holds(one)) { ready_.push_back(one); }  // and its deadline is looked at when it has nothing more to send
+    get_ready(one);
 }
 
 void stack::arm(slot& one) noexcept {
@@ -199,7 +189,12 @@ bool stack::next(stack_segment& out, time_point now) noexcept {
         buffers_.serve(one->buffers);
         if (one->c.next_segment(out.segment, now)) {
             out.name = one->name;
-            ready_.rotate();
+            if (one->c.is_quiet()) {  // as after most segments: this spares a search for more
+                ready_.remove(*one);
+                drained(*one, now);
+            } else {
+                ready_.rotate();
+            }
             return true;
         }
         ready_.remove(*one);
@@ -270,16 +265,19 @@ stack_result<connection_handle> stack::connect(const ip_address& local, const ip
         return refusal::bad_address;
     }
     const auto name_with = [&](std::uint16_t port) { return four_tuple(local, port, remote.address, remote.port); };
+    const auto has_name = [&](const four_tuple& name) {
+        return table_.find(name) != nullptr ||
+               (time_wait_.contains(name, now) && !time_wait_.reusable(name, now, options_.reuse_after));
+    };
     const auto in_use = [&](std::uint16_t port) {
-        const four_tuple name = name_with(port);
-        return table_.find(name) != nullptr || time_wait_.contains(name, now) || listeners_.find(local, port) != nullptr;
+        return listeners_.find(local, port) != nullptr || has_name(name_with(port));
     };
     std::uint16_t port = wanted.local_port;
     if (port == 0) {
         const auto chosen = ports_.choose(local, remote.address, remote.port, in_use);
         if (!chosen) { return refusal::no_port; }
         port = *chosen;
-    } else if (table_.find(name_with(port)) != nullptr || time_wait_.contains(name_with(port), now)) {
+    } else if (has_name(name_with(port))) {
         return refusal::address_in_use;
     }
     if (free_.empty() && !embryonic_.empty()) {  // a connection that the user wants counts for more than a handshake
@@ -287,8 +285,12 @@ stack_result<connection_handle> stack::connect(const ip_address& local, const ip
         put_away(*embryonic_.front());
     }
     const four_tuple name = name_with(port);
-    slot* const one = open(name, numbers_.make(name, now), slot_role::held);
+    sequence_number initial = numbers_.make(name, now);
+    const auto old = time_wait_.reusable(name, now, options_.reuse_after);
+    if (old) { initial = old->initial_sequence(initial); }
+    slot* const one = open(name, initial, slot_role::held);
     if (one == nullptr) { return refusal::no_connection; }
+    if (old) { time_wait_.erase(name); }
     ++counters_.connected;
     one->user = wanted.user;
     one->c.connect(now);
@@ -336,59 +338,6 @@ bool stack::next_event(connection_event& what) noexcept {
     news_.remove(*one);
     what = {handle_of(*one), one->user, one->pending};
     one->pending = {};
-    return true;
-}
-
-// Listeners.
-
-stack_result<listener_handle> stack::listen(const listen_options& wanted) noexcept {
-    if (wanted.port == 0 || wanted.backlog == 0) { return refusal::bad_address; }
-    if (wanted.address && wanted.address->is_multicast()) { return refusal::bad_address; }
-    if (listeners_.has(wanted)) { return refusal::address_in_use; }
-    const listener* const made = listeners_.add(wanted);
-    if (made == nullptr) { return refusal::no_listener_free; }
-    return listeners_.handle_of(*made);
-}
-
-void stack::close_listener(listener_handle which, time_point now) noexcept {
-    listener* const at = listeners_.of(which);
-    if (at == nullptr) { return; }
-    const std::uint32_t index = listeners_.index_of(*at);
-    while (slot* const one = at->accepted.front()) {
-        at->accepted.remove(*one);
-        one->role = slot_role::orphan;
-        abort(*one, now);
-    }
-    for (slot* one = embryonic_.front(); one != nullptr;) {
-        slot* const later = embryonic_.after(*one);
-        if (one->listener == index) {
-            embryonic_.remove(*one);
-            --at->embryonic;
-            one->role = slot_role::orphan;
-            abort(*one, now);
-        }
-        one = later;
-    }
-    if (acceptable_.holds(*at)) { acceptable_.remove(*at); }
-    listeners_.remove(*at);
-}
-
-std::optional<connection_handle> stack::accept(listener_handle from) noexcept {
-    listener* const at = listeners_.of(from);
-    if (at == nullptr || at->accepted.empty()) { return std::nullopt; }
-    slot& one = *at->accepted.front();
-    at->accepted.remove(one);
-    one.role = slot_role::held;
-    ++counters_.accepted;
-    if (one.pending.any()) { news_.push_back(one); }
-    return handle_of(one);
-}
-
-bool stack::next_acceptable(listener_handle& at) noexcept {
-    listener* const one = acceptable_.front();
-    if (one == nullptr) { return false; }
-    acceptable_.remove(*one);
-    at = listeners_.handle_of(*one);
     return true;
 }
 

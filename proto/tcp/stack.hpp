@@ -4,11 +4,10 @@
 //
 //     tcp::stack stack({}, buffers, secrets, now);                        // 32 random octets
 //     const auto door = *stack.listen({.port = 80});
-//     const auto got = stack.receive(source, destination, segment, token, now);   // and give the buffer back unless got.kept
-//     for (tcp::listener_handle at; stack.next_acceptable(at);) { auto one = stack.accept(at); ... }
-//     for (tcp::connection_event what; stack.next_event(what);) { stack.read(what.connection, into, now); ... }
-//     for (tcp::stack_segment out; stack.next(out, now);) { send(out); }
-//     if (stack.deadline() <= now) { stack.advance(now); }
+//     const auto got = stack.receive(source, destination, segment, token, now);   // and give the buffer back unless
+//     got.kept for (tcp::listener_handle at; stack.next_acceptable(at);) { auto one = stack.accept(at); ... } for
+//     (tcp::connection_event what; stack.next_event(what);) { stack.read(what.connection, into, now); ... } for
+//     (tcp::stack_segment out; stack.next(out, now);) { send(out); } if (stack.deadline() <= now) { stack.advance(now); }
 //
 // After each call that is not const the caller takes the segments that next() gives until there are none, or as many as can
 // be sent now. A connection that is over is put away when next() has found nothing more to be sent for it.
@@ -57,8 +56,8 @@ class FLUXNET_EXPORT stack {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 
-    /// Makes a stack. `secrets`: at least 32 random octets, from which the keys of all hashes are derived; they are not kept.
-    /// Allocates.
+    /// Makes a stack. `secrets`: at least 32 random octets, from which the keys of all hashes are derived; they are not
+    /// kept. Allocates.
     stack(const stack_options& options, buffer_source& buffers, std::span<const std::byte> secrets, time_point start);
     stack(const stack&) = delete;
     stack& operator=(const stack&) = delete;
@@ -70,8 +69,8 @@ public:
 
     // What the network says.
 
-    /// Takes the payload of an IP packet, whose addresses the caller has looked at as far as IP goes: the destination is this
-    /// host's and no broadcast address of its network. `token` is that of the buffer that the octets lie in.
+    /// Takes the payload of an IP packet, whose addresses the caller has looked at as far as IP goes: the destination is
+    /// this host's and no broadcast address of its network. `token` is that of the buffer that the octets lie in.
     arrival receive(const ip_address& source, const ip_address& destination, std::span<const std::byte> octets,
                     std::uint64_t token, time_point now, checksum_state checked = checksum_state::unchecked) noexcept;
 
@@ -92,7 +91,8 @@ public:
     /// section 4.2): peers count these, so that the caller takes it before it hands the next segment in.
     [[nodiscard]] bool next_immediate(stack_segment& out, time_point now) noexcept;
 
-    /// When advance() is due; nothing when no connection waits for time.
+    /// When advance() is due; nothing when no connection waits for time. Connections for which next() has more to give do
+    /// not count.
     [[nodiscard]] std::optional<time_point> deadline() const noexcept;
     /// Does what is due. May be called early.
     void advance(time_point now) noexcept;
@@ -166,6 +166,10 @@ private:
     [[nodiscard]] slot* open(const four_tuple& name, sequence_number initial, slot_role role) noexcept;
     void put_away(slot& one) noexcept;
     void settle(slot& one) noexcept;
+    /// Lets a connection send. Its deadline is looked at when it has nothing more to send.
+    void get_ready(slot& one) noexcept {
+        if (!ready_.holds(one)) { ready_.push_back(one); }
+    }
     void arm(slot& one) noexcept;
     void note(slot& one, const events& news) noexcept;
     void drained(slot& one, time_point now) noexcept;

@@ -13,7 +13,7 @@ std::size_t stack::write(connection_handle to, std::span<const std::byte> octets
     if (one == nullptr) { return 0; }
     buffers_.serve(one->buffers);
     const std::size_t taken = one->c.write(octets, now);
-    settle(*one);
+    get_ready(*one);  // writing and reading are no events
     return taken;
 }
 
@@ -23,7 +23,7 @@ bool stack::write_buffer(connection_handle to, const buffer& from, std::uint32_t
     buffers_.serve(one->buffers);
     if (!one->c.write_buffer(from, length, now)) { return false; }
     buffers_.came();
-    settle(*one);
+    get_ready(*one);
     return true;
 }
 
@@ -32,7 +32,7 @@ std::size_t stack::read(connection_handle from, std::span<std::byte> into, time_
     if (one == nullptr) { return 0; }
     buffers_.serve(one->buffers);
     const std::size_t taken = one->c.read(into, now);
-    if (taken != 0) { settle(*one); }
+    if (taken != 0) { get_ready(*one); }
     return taken;
 }
 
@@ -50,7 +50,7 @@ std::optional<lent_range> stack::lend(connection_handle from, std::span<std::byt
 void stack::returned(connection_handle to, std::uint32_t octets, time_point now) noexcept {
     if (slot* const one = held(to)) {
         one->c.returned(octets, now);
-        settle(*one);
+        get_ready(*one);
     }
 }
 

@@ -37,22 +37,24 @@ namespace fluxnet::proto::tcp {
 struct stack_options {
     connection_options v4;
     connection_options v6 = default_v6_options();
-    std::size_t connections = 1024;   ///< All that are not in TIME-WAIT, those that a listener has not given out included.
+    std::size_t connections = 1024;  ///< All that are not in TIME-WAIT, those that a listener has not given out included.
     std::size_t listeners = 64;
-    std::size_t ranges = 16'384;      ///< Runs of octets that all connections have together, one at least for each buffer.
-    std::size_t time_wait = 16'384;   ///< Connections in TIME-WAIT; more of them shorten the wait of the oldest.
-    std::size_t embryonic = 256;      ///< Handshakes that listeners keep, all together: beyond that they use cookies.
-    bool syn_cookies = true;          ///< RFC 4987 section 3.6. Without them a SYN that finds the queue full is dropped.
-    std::size_t orphans = 256;        ///< Connections that were released and are not over; beyond that the oldest is reset.
+    std::size_t ranges = 16'384;     ///< Runs of octets that all connections have together, one at least for each buffer.
+    std::size_t time_wait = 16'384;  ///< Connections in TIME-WAIT; more of them shorten the wait of the oldest.
+    std::size_t embryonic = 256;     ///< Handshakes that listeners keep, all together: beyond that they use cookies.
+    bool syn_cookies = true;         ///< RFC 4987 section 3.6. Without them a SYN that finds the queue full is dropped.
+    std::size_t orphans = 256;       ///< Connections that were released and are not over; beyond that the oldest is reset.
     std::chrono::nanoseconds orphan_life = std::chrono::minutes(5);  ///< How long a released connection may last.
     /// How many buffers a connection may hold, and all together. Of both, the last eighth is for octets that come in order:
     /// what waits to be sent, and what lies beyond gaps, can so never keep out what would let a connection go on.
     std::uint32_t buffers_per_connection = 1024;
     std::uint32_t buffers = 65'536;
-    std::size_t answers = 256;        ///< Segments that belong to no connection and wait to be sent; more are dropped.
+    std::size_t answers = 256;  ///< Segments that belong to no connection and wait to be sent; more are dropped.
     std::uint32_t resets_per_second = 1000;      ///< For what belongs to no connection.
     std::uint32_t challenges_per_second = 1000;  ///< For connections in TIME-WAIT (RFC 5961 section 7).
     port_chooser::options ports;
+    /// A connection that this host opens may have the name of one that has been in TIME-WAIT for so long, with timestamps.
+    std::chrono::nanoseconds reuse_after = std::chrono::seconds(1);
 };
 
 /// Names a connection of a stack for as long as the user holds it: from connect() or accept() to release(). A value.
@@ -110,8 +112,8 @@ struct listen_options {
 
 /// More about a connection that is opened.
 struct connect_options {
-    std::uint16_t local_port = 0;       ///< 0: the stack chooses one (RFC 6056).
-    std::uint64_t user = 0;             ///< Given back with each event.
+    std::uint16_t local_port = 0;  ///< 0: the stack chooses one (RFC 6056).
+    std::uint64_t user = 0;        ///< Given back with each event.
 };
 
 /// What has happened to a connection since its last event.
@@ -129,7 +131,7 @@ struct arrival {
 
 /// A segment to be sent.
 struct stack_segment {
-    four_tuple name;       ///< Local and remote, as the sender sees it.
+    four_tuple name;  ///< Local and remote, as the sender sees it.
     outgoing segment;
 };
 
@@ -149,11 +151,11 @@ struct stack_counters {
     std::array<std::uint64_t, reason_count> dropped{};  ///< Indexed by `reason`.
 
     std::uint64_t cookies_accepted = 0;
-    std::uint64_t accepted = 0;         ///< Connections that accept() has given.
-    std::uint64_t connected = 0;        ///< Calls of connect() that made a connection.
-    std::uint64_t evicted = 0;          ///< Handshakes and orphans that made room.
-    std::uint64_t answers_lost = 0;     ///< Answers for which there was no room.
-    std::uint64_t payloads_refused = 0; ///< Segments whose octets were left to be sent again, for lack of buffers.
+    std::uint64_t accepted = 0;          ///< Connections that accept() has given.
+    std::uint64_t connected = 0;         ///< Calls of connect() that made a connection.
+    std::uint64_t evicted = 0;           ///< Handshakes and orphans that made room.
+    std::uint64_t answers_lost = 0;      ///< Answers for which there was no room.
+    std::uint64_t payloads_refused = 0;  ///< Segments whose octets were left to be sent again, for lack of buffers.
 
     [[nodiscard]] std::uint64_t dropped_for(reason why) const noexcept { return dropped[static_cast<std::size_t>(why)]; }
 };

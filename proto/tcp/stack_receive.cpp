@@ -2,6 +2,8 @@
 // What a stack does with a segment: whose it is, and what becomes of it when it is nobody's (RFC 9293 section 3.10.7).
 #include "fluxnet/proto/tcp/stack.hpp"
 
+#include "fluxnet/proto/tcp/segment_writer.hpp"
+
 #include <algorithm>
 
 namespace fluxnet::proto::tcp {
@@ -22,13 +24,16 @@ arrival stack::receive(const ip_address& source, const ip_address& destination, 
                        std::uint64_t token, time_point now, checksum_state checked) noexcept {
     ++counters_.segments;
     touched_ = nullptr;
-    const auto view = checked == checksum_state::right ? tcp_view::parse_unsummed(octets)
-                                                       : tcp_view::parse(octets, source, destination);
+    const auto view = tcp_view::parse_unsummed(octets);
     if (!view) {
         drop(view.error());
         return {};
     }
     const four_tuple name(destination, view->destination_port(), source, view->source_port());
+    if (checked == checksum_state::unchecked && !detail::has_right_checksum(name, octets)) {
+        drop(reason::tcp_bad_checksum);
+        return {};
+    }
     segment came = segment::of(*view);
     if (const std::uint32_t* const found = table_.find(name)) { return deliver(slots_[*found], came, token, now); }
     if (is_for_many(destination)) {
@@ -177,8 +182,7 @@ void stack::send_cookie(const four_tuple& name, const segment& syn, time_point n
         }
         offered.sack_permitted = out.options.sack_permitted = options.sack && syn.options.sack_permitted;
         out.options.timestamps = true;
-        out.options.timestamp =
-            syn_cookie::with_options(connection::timestamp_clock(now) + timestamp_offset(name), offered);
+        out.options.timestamp = syn_cookie::with_options(connection::timestamp_clock(now) + timestamp_offset(name), offered);
         out.options.timestamp_echo = syn.options.timestamp;
     }
     last_cookie_at_ = now;

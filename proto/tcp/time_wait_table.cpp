@@ -139,6 +139,15 @@ void time_wait_table::erase_slot(std::size_t place) noexcept {
     slots_[place].index = none;
 }
 
+std::optional<time_wait_table::answer> time_wait_table::reusable(const four_tuple& name, time_point now,
+                                                                 std::chrono::nanoseconds least) noexcept {
+    const std::uint32_t index = find_waiting(name, now);
+    if (index == none || (entries_[index].end & timestamps_wait) == 0) { return std::nullopt; }
+    const std::uint32_t left = ((entries_[index].end & ~wait_flags) - (static_cast<std::uint32_t>(now_) << 2)) / 4;
+    if (left + moment(time_point(least)) > length_) { return std::nullopt; }
+    return answer_for(entries_[index], verdict::open);
+}
+
 std::size_t time_wait_table::expire(time_point now) noexcept {
     note(now);
     std::size_t count = 0;
@@ -193,7 +202,10 @@ time_wait_table::answer time_wait_table::receive(const four_tuple& name, const s
     const std::uint32_t index = find_waiting(name, now);
     if (index == none) { return {}; }
     const verdict what = judge(index, came);
-    const entry& waiting = entries_[index];
+    return answer_for(entries_[index], what);
+}
+
+time_wait_table::answer time_wait_table::answer_for(const entry& waiting, verdict what) noexcept {
     return {.what = what,
             .sequence = sequence_number(waiting.next_to_send),
             .acknowledgment = sequence_number(waiting.next_to_receive),

@@ -100,6 +100,11 @@ public:
     /// Tells whether the name is in TIME-WAIT: this host chooses another port then.
     [[nodiscard]] bool contains(const four_tuple& name, time_point now) noexcept;
 
+    /// What a connection that this host opens under a name in TIME-WAIT begins with; nothing when the name is not there, has
+    /// not waited for `least`, or had no timestamps: these are what tells the peer old segments from new ones then (RFC 7323
+    /// section 5; RFC 6191 section 2 lets a peer do the same). Call erase() when it is opened.
+    [[nodiscard]] std::optional<answer> reusable(const four_tuple& name, time_point now, std::chrono::nanoseconds least) noexcept;
+
     /// Drops connections that have waited long enough; gives their number. Other calls do not need it: they pass over these.
     std::size_t expire(time_point now) noexcept;
 
@@ -147,6 +152,7 @@ private:
     void drop(std::uint32_t index) noexcept;
     void erase_slot(std::size_t place) noexcept;
     [[nodiscard]] static bool opens(const entry& old, const segment& syn) noexcept;
+    [[nodiscard]] static answer answer_for(const entry& waiting, verdict what) noexcept;
     [[nodiscard]] verdict judge(std::uint32_t index, const segment& came) noexcept;
 
     detail::tuple_hash hash_;

@@ -146,7 +146,8 @@ TEST_CASE("hazard 12: two stacks, backlog 1, three clients that send: all are se
     CHECK(wire.b.stack.embryonic() == 0);
 }
 
-TEST_CASE("hazard 14: a SYN that comes again makes no second connection, and a handshake that nobody ends gives its place back") {
+TEST_CASE(
+    "hazard 14: a SYN that comes again makes no second connection, and a handshake that nobody ends gives its place back") {
     server of;
     client one(of, 1, 0xffff'ffff);
     for (int i = 0; i != 100; ++i) {

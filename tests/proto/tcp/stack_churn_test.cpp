@@ -145,8 +145,10 @@ TEST_CASE("tcp 12: a stack allocates nothing after it is made, whatever comes") 
             std::copy(came.octets.begin(), came.octets.end(), into.data);
             const bool to_a = came.to == &wire.a;
             counted([&] {
-                if (!came.to->stack.receive(to_a ? b_address : a_address, came.to->address, {into.data, came.octets.size()},
-                                            into.token, wire.now).kept) {
+                if (!came.to->stack
+                         .receive(to_a ? b_address : a_address, came.to->address, {into.data, came.octets.size()},
+                                  into.token, wire.now)
+                         .kept) {
                     came.to->buffers.release(into.token);
                 }
             });
@@ -247,7 +249,8 @@ TEST_CASE("two connections that send much take turns") {
     for (std::size_t i = 1; i != 12; ++i) { CHECK(order[i] != order[i - 1]); }
 }
 
-TEST_CASE("tcp 8: each segment beyond a gap has an ACK of its own, also when many segments are handed in before any is sent") {
+TEST_CASE(
+    "tcp 8: each segment beyond a gap has an ACK of its own, also when many segments are handed in before any is sent") {
     two_stacks wire;
     REQUIRE(wire.b.stack.listen({.port = 80}).has_value());
     stranger peer(wire.b, wire.now);

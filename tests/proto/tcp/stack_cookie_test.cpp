@@ -194,7 +194,8 @@ TEST_CASE("tcp 12: a million SYNs do not stop a connection that is there, nor ke
         syn.source_port = static_cast<std::uint16_t>(random() | 1);
         syn.destination_port = 80;
         const auto view = syn.emit(bytes);
-        const auto from = proto::ipv4_address::from_host_order(0x0a00'0000 | static_cast<std::uint32_t>(random() % 0xff'ffff));
+        const auto from =
+            proto::ipv4_address::from_host_order(0x0a00'0000 | static_cast<std::uint32_t>(random() % 0xff'ffff));
         const auto told = wire.b.stack.receive(from, b_address, view.bytes(), 1, wire.now, tcp::checksum_state::right);
         REQUIRE_FALSE(told.kept);
         if (i % 16 != 0) { continue; }

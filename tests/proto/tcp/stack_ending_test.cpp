@@ -73,7 +73,9 @@ TEST_CASE("tcp 10: a connection leaves its place for TIME-WAIT at once, and what
     CHECK_FALSE(b.stack.deadline().has_value());
 }
 
-TEST_CASE("tcp 10: in TIME-WAIT an older SYN is answered by an ACK, and one with a later timestamp opens, beyond the old numbers (RFC 6191)") {
+TEST_CASE(
+    "tcp 10: in TIME-WAIT an older SYN is answered by an ACK, and one with a later timestamp opens, beyond the old numbers "
+    "(RFC 6191)") {
     time_point now = start;
     host b(b_address, quick_options(), 2, now);
     REQUIRE(b.stack.listen({.port = 80}).has_value());
@@ -191,6 +193,45 @@ TEST_CASE("tcp 12: an orphan whose peer never opens its window ends after its li
         b.stack.advance(now);
     }
     b.expect_nothing_left();
+}
+
+TEST_CASE("tcp 10: a name in TIME-WAIT is used again by this host after a second, with timestamps, beyond its numbers") {
+    for (const bool times : {true, false}) {
+        CAPTURE(times);
+        tcp::stack_options options = quick_options();
+        options.ports = {.first = 50'000, .last = 50'000};
+        options.v4.timestamps = times;
+        two_stacks wire(options);
+        const auto door = *wire.b.stack.listen({.port = 80});
+        std::uint32_t syn = 0;
+        std::uint32_t last = 0;
+        wire.on_sent = [&](host& from, const proto::tcp_view& sent) {
+            if (&from == &wire.a) { ((sent.flags() & flag::syn) != 0 ? syn : last) = sent.sequence(); }
+        };
+        const auto part_both = [&](tcp::connection_handle mine) {
+            wire.run_for(10ms);
+            wire.a.stack.release(mine, tcp::leaving::in_order, wire.now);
+            wire.run_for(10ms);
+            const auto theirs = wire.b.stack.accept(door);
+            REQUIRE(theirs.has_value());
+            wire.b.stack.release(*theirs, tcp::leaving::in_order, wire.now);
+            wire.run_for(10ms);
+            CHECK(wire.a.stack.waiting() == 1);
+        };
+        part_both(wire.connect());
+        wire.run_for(900ms);
+        CHECK(wire.a.stack.connect(a_address, {b_address, 80}, wire.now).error() == tcp::refusal::no_port);
+        wire.run_for(200ms);
+        const auto again = wire.a.stack.connect(a_address, {b_address, 80}, wire.now);
+        CHECK(again.has_value() == times);
+        if (!again) { continue; }
+        CHECK(wire.a.stack.waiting() == 0);
+        const std::uint32_t before = last;
+        wire.run_for(10ms);
+        CHECK(static_cast<std::int32_t>(syn - before) > 0);
+        CHECK(wire.a.stack.find(*again)->state() == tcp::state::established);
+        part_both(*again);
+    }
 }
 
 }  // namespace stacks

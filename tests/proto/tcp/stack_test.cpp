@@ -323,7 +323,8 @@ TEST_CASE("tcp 11: an ICMP error ends a connection that is being opened, if it i
     wire.a.expect_nothing_left();
 }
 
-TEST_CASE("tcp 11: a packet that is too big makes segments smaller, if its quote is on its way, and not below the least MTU") {
+TEST_CASE(
+    "tcp 11: a packet that is too big makes segments smaller, if its quote is on its way, and not below the least MTU") {
     two_stacks wire;
     const auto door = *wire.b.stack.listen({.port = 80});
     const auto one = wire.connect();

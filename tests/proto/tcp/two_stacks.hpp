@@ -106,8 +106,8 @@ struct host {
     double loss = 0;
     double duplication = 0;
     std::chrono::nanoseconds delay = 1ms;
-    std::function<bool(const proto::tcp_view&)> drop;    ///< Whether what it sends is lost.
-    std::function<void(host&)> turn;                      ///< Its user: called before it sends.
+    std::function<bool(const proto::tcp_view&)> drop;  ///< Whether what it sends is lost.
+    std::function<void(host&)> turn;                   ///< Its user: called before it sends.
     std::uint64_t sent = 0;
     std::uint64_t resets_sent = 0;
 };
@@ -191,16 +191,15 @@ public:
         ++from.sent;
         std::vector<std::byte> octets(tcp::header_length(out.segment) + out.segment.payload.size());
         const std::size_t header = tcp::emit_header(octets, out.name, out.segment);
-        std::copy(out.segment.payload.begin(), out.segment.payload.end(), octets.begin() + static_cast<std::ptrdiff_t>(header));
+        std::copy(out.segment.payload.begin(), out.segment.payload.end(),
+                  octets.begin() + static_cast<std::ptrdiff_t>(header));
         const auto view = proto::tcp_view::unchecked(octets);
         if ((view.flags() & flag::rst) != 0) { ++from.resets_sent; }
         if (on_sent) { on_sent(from, view); }
         if (from.drop && from.drop(view)) { return; }
         if (hit(from.loss)) { return; }
         const int copies = hit(from.duplication) ? 2 : 1;
-        for (int i = 0; i != copies; ++i) {
-            flying.push({now + from.delay, ++order, &from == &a ? &b : &a, octets});
-        }
+        for (int i = 0; i != copies; ++i) { flying.push({now + from.delay, ++order, &from == &a ? &b : &a, octets}); }
     }
 
     struct flight {
@@ -289,7 +288,8 @@ public:
     std::uint16_t to_port;
 };
 
-inline proto::tcp_repr plain(std::uint32_t sequence, std::uint32_t acknowledgment, std::uint8_t flags, proto::tcp_options options = {}) {
+inline proto::tcp_repr plain(std::uint32_t sequence, std::uint32_t acknowledgment, std::uint8_t flags,
+                             proto::tcp_options options = {}) {
     proto::tcp_repr made;
     made.sequence = sequence;
     made.acknowledgment = acknowledgment;
