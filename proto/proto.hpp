@@ -57,7 +57,6 @@
 #include "fluxnet/proto/tcp/tail_loss_probe.hpp"
 #include "fluxnet/proto/tcp/time_wait_table.hpp"
 #include "fluxnet/proto/tcp/timer_wheel.hpp"
-#include "fluxnet/proto/tcp/token_bucket.hpp"
 #include "fluxnet/proto/tcp_options.hpp"
 #include "fluxnet/proto/udp.hpp"
 #include "fluxnet/proto/udp_station.hpp"

@@ -32,7 +32,7 @@
 #include "fluxnet/proto/tcp/syn_cookie.hpp"
 #include "fluxnet/proto/tcp/time_wait_table.hpp"
 #include "fluxnet/proto/tcp/timer_wheel.hpp"
-#include "fluxnet/proto/tcp/token_bucket.hpp"
+#include "fluxnet/proto/detail/token_bucket.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -208,8 +208,8 @@ private:
     syn_cookie cookies_;             // for SYNs without timestamps
     syn_cookie cookies_with_times_;  // for SYNs with timestamps: so an ACK tells which of them it answers
     proto::detail::hash_key offset_key_;
-    token_bucket resets_;
-    token_bucket challenges_;
+    proto::detail::token_bucket resets_;
+    proto::detail::token_bucket challenges_;
     segment_limits* limits_ = nullptr;
 
     std::unique_ptr<slot[]> slots_;
