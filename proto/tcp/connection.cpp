@@ -117,6 +117,7 @@ void connection::finish(tcp::ending how) noexcept {
     state_ = state::closed;
     trace(trace_point::state_changed, static_cast<std::uint64_t>(state_));
     queue_.clear();
+    received_.clear_beyond();
     if (closed_by_user_) { received_.clear(); }
     restart(timer::none, time_point::max());
     acknowledge_at_ = keep_alive_at_ = life_ends_ = time_point::max();

@@ -12,16 +12,25 @@ void receive_queue::drop(range& one) noexcept {
     memory_.ranges.give(one);
 }
 
-void receive_queue::clear() noexcept {
-    for (range** const list : {&front_, &beyond_front_}) {
-        while (*list != nullptr) {
-            range& one = **list;
-            *list = one.next;
-            drop(one);
-        }
+void receive_queue::drop_all(range*& list) noexcept {
+    while (list != nullptr) {
+        range& one = *list;
+        list = one.next;
+        drop(one);
     }
-    back_ = beyond_back_ = nullptr;
-    readable_ = beyond_octets_ = beyond_ranges_ = 0;
+}
+
+void receive_queue::clear() noexcept {
+    clear_beyond();
+    drop_all(front_);
+    back_ = nullptr;
+    readable_ = 0;
+}
+
+void receive_queue::clear_beyond() noexcept {
+    drop_all(beyond_front_);
+    beyond_back_ = nullptr;
+    beyond_octets_ = beyond_ranges_ = 0;
     block_count_ = 0;
 }
 

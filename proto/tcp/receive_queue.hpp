@@ -55,6 +55,9 @@ public:
     /// Gives all ranges back. Octets that are lent stay with the user.
     void clear() noexcept;
 
+    /// Gives the ranges beyond gaps back: nothing will fill the gaps any more.
+    void clear_beyond() noexcept;
+
     /// Sets the number of the first octet. Before anything is put in.
     void begin(sequence_number first) noexcept { next_ = first; }
 
@@ -101,6 +104,7 @@ private:
     void fill(sequence_number first, std::span<const std::byte> octets, std::uint64_t token, outcome& told) noexcept;
     void join() noexcept;
     void drop(range& one) noexcept;
+    void drop_all(range*& list) noexcept;
     void report(sequence_number first, sequence_number end, const range& holder) noexcept;
     void forget_reported() noexcept;
     void reach_fin() noexcept;
