@@ -189,18 +189,20 @@ receive_queue::outcome receive_queue::insert(sequence_number first, std::span<co
     }
     // A gap is filled. Octets that are there beyond it stay as they are; those of the segment fill only what is missing.
     told.beyond_gap = true;
-    const sequence_number end = first + static_cast<std::uint32_t>(octets.size());
-    const sequence_number gap_end = beyond_front_->first;
-    if (end > gap_end) {
-        const auto part = static_cast<std::size_t>(gap_end - first);
-        if (append(octets.first(part), token, told)) {
-            octets = octets.subspan(part);
-            fill(gap_end, octets, token, told);
+    // Gap by gap, in order: ranges beyond gaps may be used up, and octets in order need none of them.
+    while (!octets.empty()) {
+        std::size_t part = octets.size();
+        if (beyond_front_ != nullptr) { part = std::min(part, static_cast<std::size_t>(beyond_front_->first - first)); }
+        if (!append(octets.first(part), token, told)) { break; }
+        join();
+        const auto known = std::min(octets.size(), static_cast<std::size_t>(next_ - first));
+        if (known > part && !told.duplicate) {
+            told.duplicate = sack_block{(first + static_cast<std::uint32_t>(part)).value(),
+                                        (first + static_cast<std::uint32_t>(known)).value()};
         }
-    } else {
-        (void)append(octets, token, told);
+        octets = octets.subspan(known);
+        first = next_;
     }
-    join();
     forget_reported();
     reach_fin();
     return told;

@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-using namespace test;
+using namespace tcp_test;
 
 namespace {
 
