@@ -18,7 +18,8 @@ connection::connection(memory& of, const connection_options& options, connection
     : options_(options),
       queue_(of),
       received_(of, options.copy_below, options.most_ranges),
-      congestion_(options.congestion, options.maximum_segment),
+      // What is written before the peer has answered is cut to what fits beside the timestamps that are asked for.
+      congestion_(options.congestion, options.maximum_segment - (options.timestamps ? 12U : 0U)),
       rtt_(options.rtt),
       rack_(secrets.initial + 1),
       initial_send_(secrets.initial),

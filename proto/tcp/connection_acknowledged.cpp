@@ -57,6 +57,7 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     }
     if (number > before && recovering_ != recovering::no && recovering_ != recovering::repair && was_spurious(received)) {
         ++spurious_;
+        if (recovering_ == recovering::loss_episode) { rack_.on_spurious(); }
         queue_.find_all();
         congestion_.undo();
         recovering_ = recovering::no;
@@ -189,6 +190,10 @@ void connection::tell_rack(const segment& received, const delivery& told, time_p
                             .retransmitted = told.latest_resent,
                             .answers_earlier = earlier},
                            rtt_.minimum(), now);
+    }
+    // Without timestamps D-SACK is all that tells; a tail probe draws one without that anything was late.
+    if (!timestamps_ && duplicate_told_ && recovering_ == recovering::loss_episode && !probe_.outstanding()) {
+        rack_.on_spurious();
     }
     const bool trouble = queue_.sacked_octets() != 0 || queue_.lost_octets() != 0 || recovering_ != recovering::no;
     if (!trouble && !duplicate_told_ && !rack_.in_dsack_round()) { return; }

@@ -76,6 +76,10 @@ public:
         }
     }
 
+    /// Tells that a segment was sent again for nothing: the first sending was late and not lost. That it was sent again hides
+    /// it from on_delivered().
+    void on_spurious() noexcept { reordering_seen_ = true; }
+
     /// Adapts the reordering window (section 6.2 step 4). Needed for each acknowledgement while something is SACKed, lost or
     /// being repaired, for the one that ends a recovery, and while in_dsack_round().
     void update_window(const ack_facts& facts) noexcept;

@@ -78,6 +78,10 @@ public:
         return one;
     }
 
+    /// Takes a range for octets that may be refused: the last ones are kept for what cannot be, so that a queue that has taken
+    /// all it could get can still be cut to what may be sent.
+    [[nodiscard]] range* take_if_plenty() noexcept { return in_use_ < ranges_.size() - reserve() ? take() : nullptr; }
+
     /// Takes a range back. Its buffer has been given back before.
     void give(range& one) noexcept {
         one.next = free_;
@@ -85,6 +89,8 @@ public:
         --in_use_;
     }
 
+    /// How many ranges take_if_plenty() leaves.
+    [[nodiscard]] std::size_t reserve() const noexcept { return ranges_.size() / 16; }
     [[nodiscard]] std::size_t in_use() const noexcept { return in_use_; }
     [[nodiscard]] std::size_t size() const noexcept { return ranges_.size(); }
 

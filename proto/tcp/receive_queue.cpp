@@ -36,7 +36,7 @@ void receive_queue::clear_beyond() noexcept {
 
 range* receive_queue::make(sequence_number first, std::span<const std::byte> octets, std::uint64_t token,
                            outcome& told) noexcept {
-    range* const one = memory_.ranges.take();
+    range* const one = memory_.ranges.take_if_plenty();
     if (one == nullptr) { return nullptr; }
     one->first = first;
     one->length = static_cast<std::uint32_t>(octets.size());

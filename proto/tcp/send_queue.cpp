@@ -23,8 +23,7 @@ void send_queue::begin(sequence_number first) noexcept {
     end_ = at;
 }
 
-range* send_queue::append_range() noexcept {
-    range* const one = memory_.ranges.take();
+range* send_queue::append_range(range* one) noexcept {
     if (one == nullptr) { return nullptr; }
     one->first = end_;
     one->previous = back_;
@@ -44,7 +43,7 @@ std::size_t send_queue::append(std::span<const std::byte> octets, std::uint32_t 
         if (one == nullptr || one->where != range::place::unsent || one->room == 0 || one->length >= segment) {
             const buffer fresh = memory_.buffers.allocate();
             if (fresh.data == nullptr) { break; }
-            one = append_range();
+            one = append_range(memory_.ranges.take_if_plenty());
             if (one == nullptr) {
                 memory_.buffers.release(fresh.token);
                 break;
@@ -66,7 +65,7 @@ std::size_t send_queue::append(std::span<const std::byte> octets, std::uint32_t 
 
 bool send_queue::append_buffer(const buffer& from, std::uint32_t length) noexcept {
     assert(!fin_ && length != 0 && length <= from.size);
-    range* const one = append_range();
+    range* const one = append_range(memory_.ranges.take_if_plenty());
     if (one == nullptr) { return false; }
     one->data = from.data;
     one->token = from.token;
@@ -79,7 +78,7 @@ bool send_queue::append_buffer(const buffer& from, std::uint32_t length) noexcep
 bool send_queue::append_fin() noexcept {
     assert(!fin_);
     if (back_ == nullptr || back_->where != range::place::unsent) {
-        if (append_range() == nullptr) { return false; }
+        if (append_range(memory_.ranges.take()) == nullptr) { return false; }
         back_->data = back_->little.data();
     }
     back_->fin = true;

@@ -120,7 +120,7 @@ public:
     [[nodiscard]] bool has_fin() const noexcept { return fin_; }
 
 private:
-    [[nodiscard]] range* append_range() noexcept;
+    range* append_range(range* one) noexcept;
     void drop_front() noexcept;
     void fly(range& one) noexcept;
     void land(range& one) noexcept;
