@@ -263,7 +263,7 @@ void connection::on_too_big(sequence_number quoted, std::uint16_t segment, time_
 
 std::uint8_t connection::offered_scale(const connection_options& options) noexcept {
     // With it the whole receive limit can be told, and its eighth is not rounded to nothing.
-    const int needed = std::bit_width(options.receive_limit >> 16U);
+    const auto needed = static_cast<int>(std::bit_width(options.receive_limit >> 16U));
     const int sensible = std::max(0, static_cast<int>(std::bit_width(options.receive_limit)) - 3);
     return static_cast<std::uint8_t>(std::min({int{most_scale}, std::max<int>(options.window_scale, needed), sensible}));
 }

@@ -103,7 +103,11 @@ range* connection::cut(range& one, std::uint32_t octets) noexcept {
 range* connection::fit(range& one) noexcept {
     const std::int32_t room = window_room(one);
     if (one.length == 0) { return room > 0 || force_one_ ? &one : nullptr; }  // a FIN
-    if (room >= static_cast<std::int32_t>(one.length)) { return cut(one, congestion_.mss()); }
+    if (room >= static_cast<std::int32_t>(one.length)) {
+        // A FIN takes room in the window like an octet. Without a range for it alone it goes out with the octets.
+        if (one.fin && room == static_cast<std::int32_t>(one.length)) { (void)queue_.detach_fin(); }
+        return cut(one, congestion_.mss());
+    }
     if (room <= 0) {
         // The window is closed: one octet asks whether it still is (RFC 9293 section 3.8.6.1).
         if (!force_one_) { return nullptr; }

@@ -293,4 +293,22 @@ bool send_queue::split(range& one, std::uint32_t octets) noexcept {
     return true;
 }
 
+bool send_queue::detach_fin() noexcept {
+    assert(back_ != nullptr && back_->fin && back_->length != 0 && back_->where != range::place::in_flight);
+    range* const tail = memory_.ranges.take();
+    if (tail == nullptr) { return false; }
+    range& one = *back_;
+    tail->first = one.first + one.length;
+    tail->data = tail->little.data();
+    tail->sent_at = one.sent_at;
+    tail->sendings = one.sendings;
+    tail->where = one.where;
+    tail->fin = true;
+    tail->previous = &one;
+    one.next = tail;
+    one.fin = false;
+    back_ = tail;
+    return true;
+}
+
 }  // namespace fluxnet::proto::tcp

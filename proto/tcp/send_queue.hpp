@@ -94,6 +94,10 @@ public:
     /// Returns false when there was no range.
     [[nodiscard]] bool split(range& one, std::uint32_t octets) noexcept;
 
+    /// Gives the FIN behind the octets of the last range, which is not in flight, a range of its own. Returns false when
+    /// there was none.
+    [[nodiscard]] bool detach_fin() noexcept;
+
     [[nodiscard]] range* front() const noexcept { return front_; }
     [[nodiscard]] range* back() const noexcept { return back_; }
     /// The first range that was never sent; null when there is none.
