@@ -17,7 +17,8 @@ constexpr std::uint8_t most_scale = 14;  // RFC 7323 section 2.3
 connection::connection(memory& of, const connection_options& options, connection_secrets secrets) noexcept
     : options_(options),
       queue_(of),
-      received_(of, options.copy_below, options.most_ranges),
+      received_(of, options.copy_below,
+                std::max(options.most_ranges, options.receive_limit / std::max<std::uint32_t>(options.maximum_segment, 1) + 1)),
       // What is written before the peer has answered is cut to what fits beside the timestamps that are asked for.
       congestion_(options.congestion, options.maximum_segment - (options.timestamps ? 12U : 0U)),
       rtt_(options.rtt),

@@ -55,7 +55,8 @@ struct connection_options {
     std::chrono::nanoseconds challenge_interval = std::chrono::milliseconds(500);
 
     std::uint32_t copy_below = 256;     ///< Received segments of at most so many octets are copied together.
-    std::uint32_t most_ranges = 4096;  ///< Received ranges beyond gaps, at most.
+    /// Received ranges beyond gaps, at most; but a window of full segments always has room.
+    std::uint32_t most_ranges = 4096;
 };
 
 }  // namespace fluxnet::proto::tcp

@@ -91,7 +91,7 @@ struct end {
 
     tcp::connection_options options;
     heap_buffers buffers;
-    tcp::range_pool ranges{20'000};
+    tcp::range_pool ranges{20'000 + (options.send_limit + options.receive_limit) / 1000};
     tcp::memory memory{buffers, ranges};
     std::optional<tcp::connection> c;
     path out;
