@@ -85,7 +85,7 @@ void connection::adopt_options(const tcp_options& options, std::uint16_t window)
 }
 
 void connection::limit_segment(std::uint16_t octets) noexcept {
-    set_segment(std::clamp<std::uint32_t>(octets, options_.least_segment, options_.maximum_segment));
+    set_segment(std::min<std::uint32_t>(std::max(octets, options_.least_segment), options_.maximum_segment));
 }
 
 bool connection::has_outstanding(sequence_number quoted) const noexcept {

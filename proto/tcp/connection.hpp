@@ -142,10 +142,10 @@ public:
     [[nodiscard]] bool owes_duplicate() const noexcept {
         return acknowledge_ == acknowledging::now && (duplicate_ || received_.has_gap());
     }
-    /// Whether next_segment() would surely give nothing; told without looking at windows.
+    /// Whether next_segment() would surely give nothing: nothing that it looks at is due. Told without looking at windows.
     [[nodiscard]] bool is_quiet() const noexcept {
         return acknowledge_ != acknowledging::now && queue_.unsent() == nullptr && queue_.lost_octets() == 0 && !tail_due_ &&
-               !syn_due_ && !reset_due_ && !probe_due_ && !rejected_;
+               !front_due_ && !syn_due_ && !reset_due_ && !probe_due_ && !rejected_;
     }
     /// The window scale that a connection with these options offers.
     [[nodiscard]] static std::uint8_t offered_scale(const connection_options& options) noexcept;

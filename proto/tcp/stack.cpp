@@ -190,6 +190,10 @@ bool stack::next(stack_segment& out, time_point now) noexcept {
         if (one->c.next_segment(out.segment, now)) {
             out.name = one->name;
             if (one->c.is_quiet()) {  // as after most segments: this spares a search for more
+                assert([&] {
+                    outgoing more;
+                    return !one->c.next_segment(more, now);
+                }());
                 ready_.remove(*one);
                 drained(*one, now);
             } else {

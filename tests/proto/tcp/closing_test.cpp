@@ -178,31 +178,6 @@ TEST_CASE("tcp 10: a FIN goes behind all that was written, and with the last of 
     });
 }
 
-TEST_CASE("tcp 10: a FIN takes room in the window, too (RFC 9293 section 3.4)") {
-    at_every_start([](start at) {
-        script s(at);
-        s.open(sack_peer(), 1000);
-        s.write(1000);
-        s.came_out.clear();
-        s.in({.ack = 1001, .window = 1000});
-        s.does([&](tcp::connection& c) { c.set_no_delay(true, s.now); });
-        const std::vector<std::byte> octets(1000);
-        REQUIRE(s.c.write(octets, s.now) == 1000);
-        shut(s);
-        REQUIRE(s.came_out.size() == 1);
-        CHECK_FALSE(s.came_out.front().has(flag::fin));
-        CHECK(s.came_out.front().octets.size() == 1000);
-        s.came_out.clear();
-        s.in({.ack = 2001, .window = 0});
-        s.silent();
-        s.in({.ack = 2001, .window = 1});
-        s.out({.flags = flag::ack | flag::fin, .seq = 2001, .data = 0});
-        s.in({.ack = 2002});
-        CHECK(s.c.state() == tcp::state::fin_wait_2);
-        CHECK(s.ranges.in_use() == 0);
-    });
-}
-
 TEST_CASE("tcp 10: a lost FIN is sent again until it is acknowledged or the connection gives up (RFC 9293 section 3.8.3)") {
     at_every_start([](start at) {
         script s(at);

@@ -139,6 +139,7 @@ TEST_CASE("tcp 12: a peer that sends single octets beyond gaps fills a bounded n
     at_every_start([](start at) {
         tcp::connection_options options;
         options.most_ranges = 64;
+        options.receive_limit = 64 * 1024;
         script s(at, options);
         s.open();
         for (std::uint32_t i = 1; i != 2000; ++i) { s.in({.seq = 1 + 2 * i, .data = 1}); }
