@@ -201,6 +201,9 @@ private:
     void enter_recovery(time_point now) noexcept;
     void leave_recovery(const segment& received, time_point now) noexcept;
     [[nodiscard]] bool was_spurious(const segment& received) const noexcept;
+    void take_progress(sequence_number number, delivery& told) noexcept;
+    void take_back() noexcept;
+    void tell_congestion(const delivery& told, std::uint32_t in_flight, time_point now) noexcept;
     void end_tail_probe(const segment& received, sequence_number before, bool window_changed, time_point now) noexcept;
     void tell_rack(const segment& received, const delivery& told, time_point now) noexcept;
     void after_fin_acknowledged(time_point now) noexcept;

@@ -27,17 +27,9 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     const std::uint32_t lost_before = queue_.lost_octets();
     const std::uint32_t window_before = send_window_;
     const bool closed_before = window_closed();
+    const bool advanced = number > before;
     delivery told;
-    if (number > before) {
-        queue_.acknowledge(number, told);
-        unanswered_since_ = {};
-        events_.writable = true;
-        trace(trace_point::acknowledged, told.acknowledged);
-        silent_timeouts_ = 0;
-        rtt_.limit_back_off();
-        restart(timer::none, time_point::max());  // begun anew by arm() (RFC 6298 (5.3)), or below for reordered segments
-        if (number > recovery_point_) { timed_out_ = false; }
-    }
+    if (advanced) { take_progress(number, told); }
     duplicate_told_.reset();
     if (sack_ && received.options.sack_count != 0) { take_sacks(received, told); }
     take_window(received);
@@ -45,45 +37,27 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     if (window_closed()) {
         unanswered_since_ = {};
     } else if (closed_before) {
-        window_opened(number > before);
+        window_opened(advanced);
     }
 
     measure(received, told, now);
     std::uint32_t delivered = told.octets;
     if (sack_) {
         tell_rack(received, told, now);
-    } else if (number > before || send_window_ == window_before) {
+    } else if (advanced || send_window_ == window_before) {
         delivered = count_duplicate(received, before, told);
     }
-    if (number > before && recovering_ != recovering::no && recovering_ != recovering::repair && was_spurious(received)) {
-        ++spurious_;
-        if (recovering_ == recovering::loss_episode) { rack_.on_spurious(); }
-        queue_.find_all();
-        congestion_.undo();
-        recovering_ = recovering::no;
-        stamped_ = false;
-        duplicate_acks_ = 0;
-        trace(trace_point::spurious, congestion_.window());
-    }
+    if (advanced && was_spurious(received)) { take_back(); }
     if (sack_) { detect_losses(now); }
     if (queue_.lost_octets() != 0 && recovering_ == recovering::no) { enter_recovery(now); }
     if (recovering_ == recovering::loss_episode) {
-        const bool advanced = number > before && queue_.lost_octets() <= lost_before;
-        congestion_.on_recovery_ack(delivered, outstanding(), advanced);
+        congestion_.on_recovery_ack(delivered, outstanding(), advanced && queue_.lost_octets() <= lost_before);
     } else if (told.octets != 0) {
-        congestion_.on_acked({.delivered = told.octets,
-                              .in_flight = in_flight,
-                              .window_limited = limited_,
-                              .now = now,
-                              .rtt = told.can_be_timed() ? now - told.once_sent_at : nanoseconds(0),
-                              .srtt = rtt_.srtt(),
-                              .unacknowledged = number,
-                              .next = queue_.next()});
-        limited_ = false;
+        tell_congestion(told, in_flight, now);
     }
     if (probe_.outstanding()) { end_tail_probe(received, before, send_window_ != window_before, now); }
     if (recovering_ != recovering::no && number >= recovery_point_) { leave_recovery(received, now); }
-    if (number > before) {
+    if (advanced) {
         if (queue_.has_fin() && queue_.empty() && !fin_acknowledged_) {
             fin_acknowledged_ = true;
             after_fin_acknowledged(now);
@@ -92,6 +66,40 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
         restart(timer::none, time_point::max());
     }
     return true;
+}
+
+void connection::take_progress(sequence_number number, delivery& told) noexcept {
+    queue_.acknowledge(number, told);
+    unanswered_since_ = {};
+    events_.writable = true;
+    trace(trace_point::acknowledged, told.acknowledged);
+    silent_timeouts_ = 0;
+    rtt_.limit_back_off();
+    restart(timer::none, time_point::max());  // begun anew by arm() (RFC 6298 (5.3)), or for reordered segments
+    if (number > recovery_point_) { timed_out_ = false; }
+}
+
+void connection::take_back() noexcept {
+    ++spurious_;
+    if (recovering_ == recovering::loss_episode) { rack_.on_spurious(); }
+    queue_.find_all();
+    congestion_.undo();
+    recovering_ = recovering::no;
+    stamped_ = false;
+    duplicate_acks_ = 0;
+    trace(trace_point::spurious, congestion_.window());
+}
+
+void connection::tell_congestion(const delivery& told, std::uint32_t in_flight, time_point now) noexcept {
+    congestion_.on_acked({.delivered = told.octets,
+                          .in_flight = in_flight,
+                          .window_limited = limited_,
+                          .now = now,
+                          .rtt = told.can_be_timed() ? now - told.once_sent_at : nanoseconds(0),
+                          .srtt = rtt_.srtt(),
+                          .unacknowledged = queue_.first(),
+                          .next = queue_.next()});
+    limited_ = false;
 }
 
 void connection::take_sacks(const segment& received, delivery& told) noexcept {
@@ -252,7 +260,8 @@ void connection::leave_recovery(const segment& /*received*/, time_point /*now*/)
 bool connection::was_spurious(const segment& received) const noexcept {
     // Eifel (RFC 3522): the acknowledgment echoes a time before the first retransmission, so what it acknowledges is what
     // was sent first, and nothing was lost.
-    return timestamps_ && stamped_ && received.options.timestamp_echo != 0 &&
+    const bool under_way = recovering_ == recovering::loss_episode || recovering_ == recovering::after_timeout;
+    return under_way && timestamps_ && stamped_ && received.options.timestamp_echo != 0 &&
            static_cast<std::int32_t>(received.options.timestamp_echo - recovery_stamp_) < 0;
 }
 
