@@ -83,6 +83,10 @@ enum class reason : std::uint8_t {
     ipv6_bad_options,               ///< An option runs over the end of its header.
     ipv6_too_many_options,          ///< A header has more options than max_ipv6_options.
     ipv6_unknown_option,            ///< An unknown option whose kind forbids to skip it (RFC 8200 section 4.2).
+    ipv6_bad_source,        ///< The source is a group, ::1, an IPv4 address, this host itself, or :: where it may not be.
+    ipv6_not_for_us,        ///< The destination is no address of this host and no group that it is in.
+    ipv6_link_group,        ///< A packet to one host in a frame to a group.
+    ipv6_unknown_protocol,  ///< This host does not speak the protocol of the packet.
 
     icmp_truncated,          ///< The message ends inside its 8-octet header.
     icmp_bad_checksum,       ///< The checksum over the message does not hold.
@@ -91,8 +95,12 @@ enum class reason : std::uint8_t {
     icmp_unsolicited_reply,  ///< An echo reply, and this host sends no requests.
     icmp_broadcast_echo,     ///< An echo request to a broadcast address (RFC 1122 section 3.2.2.6).
 
-    icmpv6_truncated,     ///< The message ends inside its 8-octet header.
-    icmpv6_bad_checksum,  ///< The checksum over pseudo-header and message does not hold.
+    icmpv6_truncated,          ///< The message ends inside its 8-octet header.
+    icmpv6_bad_checksum,       ///< The checksum over pseudo-header and message does not hold.
+    icmpv6_unknown_type,       ///< A type that this host has no use for.
+    icmpv6_bad_code,           ///< An echo request whose code is not 0.
+    icmpv6_unsolicited_reply,  ///< An echo reply, and this host sends no requests.
+    icmpv6_group_echo,         ///< An echo request to a group of hosts.
 
     ndp_unknown_type,            ///< Another message of ICMPv6 than the one that is wanted.
     ndp_foreign,                 ///< The hop limit is not 255: the sender is not on this link (RFC 4861 section 3.1).
@@ -109,10 +117,12 @@ enum class reason : std::uint8_t {
     ndp_link_address_in_probe,   ///< A host without address says where it is (RFC 4861 sections 6.1.1 and 7.1.1).
     ndp_solicited_to_group,      ///< An answer to a question went to a group (RFC 4861 section 7.1.2).
     ndp_source_not_local,        ///< A router advertises itself from an address that is not link-local.
+    ndp_sender_mismatch,         ///< A station says where another one is.
 
     quoted_truncated,   ///< The packet that an error quotes ends before the first 8 octets of its transport.
     quoted_bad_header,  ///< What an error quotes does not begin with an IP header of its version that can be walked.
     quoted_fragment,    ///< An error quotes a later piece of a packet, in which there is no transport header.
+    quoted_foreign,     ///< An error quotes a packet that this host has not sent.
 
     udp_truncated,         ///< The datagram ends inside its 8-octet header.
     udp_short_length,      ///< The length field is less than the header.
@@ -206,6 +216,10 @@ inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::tcp
         case ipv6_bad_options: return "ipv6_bad_options";
         case ipv6_too_many_options: return "ipv6_too_many_options";
         case ipv6_unknown_option: return "ipv6_unknown_option";
+        case ipv6_bad_source: return "ipv6_bad_source";
+        case ipv6_not_for_us: return "ipv6_not_for_us";
+        case ipv6_link_group: return "ipv6_link_group";
+        case ipv6_unknown_protocol: return "ipv6_unknown_protocol";
         case icmp_truncated: return "icmp_truncated";
         case icmp_bad_checksum: return "icmp_bad_checksum";
         case icmp_unknown_type: return "icmp_unknown_type";
@@ -214,6 +228,10 @@ inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::tcp
         case icmp_broadcast_echo: return "icmp_broadcast_echo";
         case icmpv6_truncated: return "icmpv6_truncated";
         case icmpv6_bad_checksum: return "icmpv6_bad_checksum";
+        case icmpv6_unknown_type: return "icmpv6_unknown_type";
+        case icmpv6_bad_code: return "icmpv6_bad_code";
+        case icmpv6_unsolicited_reply: return "icmpv6_unsolicited_reply";
+        case icmpv6_group_echo: return "icmpv6_group_echo";
         case ndp_unknown_type: return "ndp_unknown_type";
         case ndp_foreign: return "ndp_foreign";
         case ndp_bad_code: return "ndp_bad_code";
@@ -229,9 +247,11 @@ inline constexpr std::size_t reason_count = static_cast<std::size_t>(reason::tcp
         case ndp_link_address_in_probe: return "ndp_link_address_in_probe";
         case ndp_solicited_to_group: return "ndp_solicited_to_group";
         case ndp_source_not_local: return "ndp_source_not_local";
+        case ndp_sender_mismatch: return "ndp_sender_mismatch";
         case quoted_truncated: return "quoted_truncated";
         case quoted_bad_header: return "quoted_bad_header";
         case quoted_fragment: return "quoted_fragment";
+        case quoted_foreign: return "quoted_foreign";
         case udp_truncated: return "udp_truncated";
         case udp_short_length: return "udp_short_length";
         case udp_long_length: return "udp_long_length";

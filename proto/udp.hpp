@@ -47,17 +47,23 @@ public:
     template <internet_address Address>
     [[nodiscard]] static result<basic_udp_view> parse(std::span<Byte> packet, const Address& source,
                                                       const Address& destination) noexcept {
+        const result<basic_udp_view> view = parse_unsummed(packet);
+        if (!view) { return view; }
+        if (view->checksum() == 0) {
+            if (is_v6(source)) { return reason::udp_no_checksum; }
+        } else if (view->sum(source, destination) != 0) {
+            return reason::udp_bad_checksum;
+        }
+        return view;
+    }
+
+    /// Does the same without the checksum, which somebody has already checked: the network card, say.
+    [[nodiscard]] static result<basic_udp_view> parse_unsummed(std::span<Byte> packet) noexcept {
         if (packet.size() < udp_header_length) { return reason::udp_truncated; }
         const std::size_t length = basic_udp_view(packet).length();
         if (length < udp_header_length) { return reason::udp_short_length; }
         if (length > packet.size()) { return reason::udp_long_length; }
-        const basic_udp_view view(packet.first(length));
-        if (view.checksum() == 0) {
-            if (is_v6(source)) { return reason::udp_no_checksum; }
-        } else if (view.sum(source, destination) != 0) {
-            return reason::udp_bad_checksum;
-        }
-        return view;
+        return basic_udp_view(packet.first(length));
     }
 
     /// Views bytes that need no checks because this program writes them. At least a header's length; before payload() and

@@ -3,7 +3,7 @@ cmake_minimum_required(VERSION 3.25)
 # Prints which room includes which, with the number of includes, and fails when one points up. SOURCE: the library's folder.
 # A room is a folder. Its line in `allowed` names the rooms that it may include besides itself.
 set(rooms xsk/base xsk/memory xsk/simulation runtime/reactor runtime/core runtime/sync runtime/packets runtime/sockets
-    runtime/tls runtime/transport runtime/simulation runtime/asio
+    runtime/host runtime/tls runtime/transport runtime/simulation runtime/asio
     bpf proto xsk)
 set(allowed_bpf "")
 set(allowed_proto "")
@@ -17,6 +17,7 @@ set(allowed_runtime/sync ${allowed_runtime/core} runtime/core)
 set(allowed_runtime/packets ${allowed_runtime/sync} runtime/sync)
 set(allowed_runtime/sockets ${allowed_runtime/sync} runtime/sync)
 set(allowed_runtime/tls ${allowed_runtime/sync} runtime/sync)
+set(allowed_runtime/host ${allowed_runtime/packets} runtime/packets runtime/sockets)
 set(allowed_runtime/transport ${allowed_runtime/packets} runtime/packets runtime/sockets)
 set(allowed_runtime/asio ${allowed_runtime/packets} runtime/packets)
 set(allowed_runtime/simulation ${allowed_runtime/packets} runtime/packets xsk/simulation)

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `host_core`: what an ip_host and its endpoints share: the handles, the engines, and what joins them.
+//
+// Kept alive by the host, by its endpoints and by its task. Threads: that of the executor, which also counts the owners.
+//
+// Who does what, and when:
+//   the task   Receives frames (ip_host.cpp) and gives each to receive(). What it carries is answered in the received frame,
+//              put into the queue of an endpoint, or dropped with a reason.
+//   end_turn   At the end of each turn in which something may have changed: sends go on that have waited for a neighbour or
+//              a frame, what the engines want sent at once is sent, and the timer is set.
+//   the timer  One, for the earliest deadline of the engines. do_due() then sends what is due.
+// Nothing here waits: what finds no free frame or no room in the ring is left out and counted (answers, errors), or made up
+// for by the timer (questions, claims), or waits in a line as an operation (datagrams of endpoints).
+//
+// Another protocol above IP joins in three places: deliver() gives it what a packet carries, with the packet that it lies
+// in; transmit() sends its packets; next_deadline() and do_due() give it time.
+#pragma once
+
+#include "fluxnet/proto/ethernet.hpp"
+#include "fluxnet/proto/icmp_error_rules.hpp"
+#include "fluxnet/proto/icmpv6.hpp"
+#include "fluxnet/proto/ip_protocol.hpp"
+#include "fluxnet/proto/ndp.hpp"
+#include "fluxnet/proto/ndp_repr.hpp"
+#include "fluxnet/proto/quoted_packet.hpp"
+#include "fluxnet/proto/reason.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/host/detail/ip_message.hpp"
+#include "fluxnet/runtime/host/detail/routes.hpp"
+#include "fluxnet/runtime/host/detail/secret_numbers.hpp"
+#include "fluxnet/runtime/host/detail/udp_port.hpp"
+#include "fluxnet/runtime/host/host_counters.hpp"
+#include "fluxnet/runtime/host/host_options.hpp"
+#include "fluxnet/runtime/packets/async_rx.hpp"
+#include "fluxnet/runtime/packets/async_tx.hpp"
+
+#include <boost/intrusive/list.hpp>
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <system_error>
+
+namespace fluxnet::host::detail {
+
+/// What an IP packet to this host carries.
+struct ip_payload {
+    proto::ip_address source;
+    proto::ip_address destination;
+    proto::ip_protocol protocol = proto::ip_protocol::udp;
+    std::span<const std::byte> bytes;       ///< The message of the upper layer, whole.
+    std::span<const std::byte> from_ip_on;  ///< The IP header and what follows; empty where fragments were put together.
+    packet* frame = nullptr;                ///< What it lies in; null where fragments were put together.
+    proto::mac_address station;             ///< That sent the frame, or the last fragment.
+    bool link_group = false;                ///< The frame went to a group of stations.
+    bool broadcast = false;                 ///< IPv4: to all hosts of the network.
+    std::size_t next_header_at = 0;         ///< IPv6: where the field lies that names the protocol.
+};
+
+/// An ICMP error to be sent.
+struct icmp_error {
+    std::uint8_t type = 0;
+    std::uint8_t code = 0;
+    std::uint32_t value = 0;  ///< ICMPv6: the pointer of a parameter problem.
+    proto::icmp_error_cause::kind what = proto::icmp_error_cause::any;
+};
+
+class host_core final : private fluxnet::detail::turn_handler, private fluxnet::detail::timer_node {
+public:
+    using time_point = std::chrono::steady_clock::time_point;
+
+    /// What became of a received frame that was of use.
+    enum class outcome : std::uint8_t { arp, ndp, echo, datagram, queue_full, fragment, error };
+    using received = proto::result<outcome>;
+
+    /// The options have been checked. Allocates.
+    host_core(executor& on, async_rx rx, async_tx tx, const host_options& options, proto::mac_address hardware,
+              std::uint32_t mtu);
+    ~host_core() override;
+
+    // Life (host_core.cpp).
+
+    /// Starts the task that receives, unless it runs or the host has ended.
+    void start() noexcept;
+    /// Ends everything that waits, and closes the handles: all frames go home but those of datagrams that a program has.
+    void close() noexcept;
+    /// Ends everything that waits, now and later, with an error.
+    void end(std::error_code why) noexcept;
+    [[nodiscard]] std::error_code ended() const noexcept { return ended_; }
+    [[nodiscard]] executor& loop() const noexcept { return on_; }
+    [[nodiscard]] const host_counters& counters() const noexcept { return counters_; }
+    [[nodiscard]] const proto::own_addresses& own() const noexcept { return own_; }
+    [[nodiscard]] proto::mac_address hardware() const noexcept { return own_.hardware(); }
+    [[nodiscard]] std::uint32_t mtu() const noexcept { return mtu_; }
+    [[nodiscard]] const proto::detail::hash_key& key() const noexcept { return random_.key(); }
+    [[nodiscard]] proto::neighbour_table::entry neighbour(const proto::ip_address& address) noexcept {
+        return neighbours_.lookup(address, now());
+    }
+
+    // The task (ip_host.cpp).
+
+    [[nodiscard]] bool is_open() const noexcept { return rx_.has_value(); }
+    [[nodiscard]] async_rx& rx() noexcept { return *rx_; }
+    [[nodiscard]] std::span<packet> batch() noexcept { return batch_; }
+    /// Takes the first `count` packets of the batch.
+    void receive(std::size_t count) noexcept;
+    void set_running(bool runs) noexcept { running_ = runs; }
+
+    // Endpoints (host_udp.cpp).
+
+    /// Why an endpoint cannot be bound there; chooses the port if that is 0.
+    [[nodiscard]] std::error_code bind(proto::ip_endpoint& local) noexcept;
+    [[nodiscard]] std::optional<proto::ip_address> source_for(const proto::ip_address& destination) const noexcept {
+        return routes_.source_for(destination, own_);
+    }
+    void add(udp_port& port) noexcept;
+    void remove(udp_port& port) noexcept;
+    /// The interface's number for link-local addresses, 0 for others.
+    [[nodiscard]] std::uint32_t scope_of(const proto::ip_address& address) const noexcept {
+        return address.is_v6() && address.v6().is_link_local() ? scope_ : 0;
+    }
+
+    /// Goes on with a send as far as that is possible now. True: it is over.
+    [[nodiscard]] bool advance(udp_send& send) noexcept;
+    /// The same for one that begins, which overtakes none that waits for a frame.
+    [[nodiscard]] bool begin(udp_send& send) noexcept { return starved_.empty() && advance(send); }
+    void wait(udp_send& send) noexcept;
+
+    /// Datagrams in the queues of endpoints: no more than half of the frames that the host receives into.
+    [[nodiscard]] bool may_queue() const noexcept { return queued_ < most_queued_; }
+    void count_queued(std::ptrdiff_t change) noexcept {
+        queued_ = static_cast<std::size_t>(static_cast<std::ptrdiff_t>(queued_) + change);
+    }
+
+private:
+    using line = boost::intrusive::list<udp_send, boost::intrusive::base_hook<send_line_hook>,
+                                        boost::intrusive::constant_time_size<false>>;
+
+    friend void intrusive_ptr_add_ref(const host_core* core) noexcept;
+    friend void intrusive_ptr_release(const host_core* core) noexcept;
+
+    // turn_handler and timer_node
+    void end_turn() noexcept override;
+    void before_sleep() noexcept override {}
+    void after_sleep() noexcept override { now_.reset(); }
+    void end_run() noexcept override {}
+    void on_time() noexcept override { dirty_ = true; }  // the turn that has begun ends with what is due
+
+    /// The time, read once a turn.
+    [[nodiscard]] time_point now() noexcept {
+        if (!now_) { now_ = on_.now(); }
+        return *now_;
+    }
+
+    // host_core.cpp
+    void count(const received& what) noexcept;
+    void serve() noexcept;
+    void do_due() noexcept;
+    void arm() noexcept;
+    [[nodiscard]] std::optional<time_point> next_deadline() const noexcept;
+    void fail_waiting(const proto::ip_address& hop) noexcept;
+
+    // Sending (host_send.cpp).
+
+    /// Whether a frame is there for a packet of the host's own.
+    [[nodiscard]] bool has_spare() noexcept;
+    [[nodiscard]] packet take_spare() noexcept;
+    /// Writes the Ethernet header, and queues the frame. False: there was no room, and the frame is still the caller's.
+    [[nodiscard]] bool transmit(packet& frame, proto::mac_address to, proto::ethertype type) noexcept;
+    /// The same for an answer, which is dropped when there is no room. Counts.
+    void answer(packet& frame, proto::mac_address to, proto::ethertype type, std::uint64_t& counter) noexcept;
+    /// Sends all pieces of an answer, or what there are frames for.
+    void answer(const ip_message& message, proto::mac_address to) noexcept;
+    void send_question(const proto::neighbour_table::probe& question) noexcept;
+    void send_claim(const proto::own_addresses::message& claim) noexcept;
+    void send_arp(packet& frame, proto::mac_address to, proto::ipv4_address sender, proto::ipv4_address target) noexcept;
+    void send_ndp(packet& frame, proto::mac_address to, const proto::ipv6_address& source,
+                  const proto::ipv6_address& destination, const proto::ndp_neighbour_repr& message) noexcept;
+
+    // Frames (host_receive.cpp, host_receive_ipv6.cpp).
+
+    [[nodiscard]] received receive_frame(packet& frame) noexcept;
+    [[nodiscard]] received receive_arp(packet& frame, proto::mac_address station) noexcept;
+    [[nodiscard]] received receive_ipv4(packet& frame, proto::mac_address station, bool link_group) noexcept;
+    [[nodiscard]] received receive_ipv6(packet& frame, proto::mac_address station, bool link_group) noexcept;
+    [[nodiscard]] received receive_fragment(const proto::reassembly::fragment& part, ip_payload& whole) noexcept;
+    /// Gives what a packet carries to the protocol that it names.
+    [[nodiscard]] received deliver(const ip_payload& got) noexcept;
+    [[nodiscard]] received receive_ndp(const ip_payload& got, proto::icmpv6_view message) noexcept;
+    [[nodiscard]] received receive_neighbour(const ip_payload& got, proto::ndp_neighbour_view message) noexcept;
+    void heard(const proto::neighbour_table::news& news) noexcept;
+    void heard(const proto::own_addresses::verdict& verdict) noexcept;
+
+    // ICMP (host_icmp.cpp).
+
+    [[nodiscard]] received receive_icmp(const ip_payload& got) noexcept;
+    [[nodiscard]] received receive_icmpv6(const ip_payload& got) noexcept;
+    [[nodiscard]] received echo(const ip_payload& got) noexcept;
+    [[nodiscard]] received receive_error(const ip_payload& got) noexcept;
+    [[nodiscard]] received receive_error(const ip_payload& got, const proto::quoted_packet& quoted, std::error_code what,
+                                         const std::optional<proto::path_mtu::too_big>& too_big) noexcept;
+    /// Tells the sender of a packet what is wrong with it, where that is allowed.
+    void refuse(const ip_payload& got, const icmp_error& error) noexcept;
+    void tell_expired(const proto::reassembly::expired& late) noexcept;
+    void emit_error(packet& frame, const icmp_error& error, const proto::ip_address& source,
+                    const proto::ip_address& destination, std::span<const std::byte> quote) noexcept;
+
+    // UDP (host_udp.cpp).
+
+    [[nodiscard]] received receive_udp(const ip_payload& got) noexcept;
+    [[nodiscard]] udp_port* find_port(const proto::ip_address& to, std::uint16_t port,
+                                      const proto::ip_endpoint& from) noexcept;
+    [[nodiscard]] std::error_code prepare(udp_send& send) noexcept;
+    [[nodiscard]] std::error_code find_way(udp_send& send) noexcept;
+    void deliver_to_self(udp_send& send) noexcept;
+    [[nodiscard]] bool send_pieces(udp_send& send, proto::mac_address to) noexcept;
+
+    mutable std::uint32_t owners_ = 0;
+    executor& on_;
+    std::optional<async_rx> rx_;  // both until close()
+    std::optional<async_tx> tx_;
+    routes routes_;
+    secret_numbers random_;
+    proto::own_addresses own_;
+    proto::neighbour_table neighbours_;
+    proto::reassembly fragments_;
+    proto::icmp_limiter limiter_;
+    proto::path_mtu paths_;
+    const std::uint32_t mtu_;
+    const std::uint32_t scope_;
+    const bool trust_checksums_;
+    const std::size_t most_queued_;
+    std::size_t queued_ = 0;
+    host_counters counters_;
+
+    std::array<packet, 64> batch_;
+    std::array<packet, 4> spare_;  // for packets of the host's own; those below spares_ hold a frame
+    std::size_t spares_ = 0;
+    std::array<udp_port*, 64> ports_{};  // by the low bits of the port; each begins a chain
+    line searching_;                     // sends that wait for a neighbour or for an own address
+    line starved_;                       // sends that wait for a frame or for room in the ring
+
+    std::optional<time_point> now_;     // of this turn
+    std::optional<time_point> set_to_;  // what the timer was set to
+    std::error_code ended_;
+    bool running_ = false;  // the task
+    bool dirty_ = true;     // deadlines may have changed
+    bool news_ = false;     // for sends in searching_
+};
+
+}  // namespace fluxnet::host::detail

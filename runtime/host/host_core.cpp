@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The life of a host's core, its turns and its timer.
+#include "fluxnet/runtime/host/detail/host_core.hpp"
+
+#include "fluxnet/xsk/base/error.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace fluxnet::host::detail {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// When a question or a claim is tried again for which no frame was free.
+constexpr std::chrono::nanoseconds retry_wait = 1ms;
+
+proto::own_addresses::options room_for(std::size_t addresses) noexcept {
+    proto::own_addresses::options chosen;
+    chosen.capacity = addresses;
+    return chosen;
+}
+
+}  // namespace
+
+host_core::host_core(executor& on, async_rx rx, async_tx tx, const host_options& options, proto::mac_address hardware,
+                     std::uint32_t mtu)
+    : on_(on), rx_(std::move(rx)), tx_(std::move(tx)), routes_(options), random_(options.seed),
+      own_(hardware, room_for(options.addresses.size())), neighbours_(options.neighbour_table, random_.secret()),
+      fragments_(options.reassembly, random_.secret()), limiter_(options.icmp_errors, random_.secret()),
+      paths_(options.paths, random_.secret()), mtu_(mtu),
+      scope_(static_cast<std::uint32_t>(rx_->socket().interface().index)), trust_checksums_(options.trust_checksums),
+      most_queued_(rx_->socket().home().frame_count() / 2) {
+    for (const host_address& one : options.addresses) {
+        if (options.probe_addresses) {
+            static_cast<void>(own_.add(one.address, options.defence, now(), random_.next32()));
+        } else {
+            static_cast<void>(own_.add_unprobed(one.address, options.defence));
+        }
+    }
+    for (const host_neighbour& one : options.neighbours) {
+        static_cast<void>(neighbours_.add_permanent(one.address, one.hardware, now()));
+    }
+    // After the handle that sends, whose end of the turn brings frames back.
+    fluxnet::detail::inside(on_).add_handler(*this);
+}
+
+host_core::~host_core() {
+    clear_timer();
+}
+
+void host_core::close() noexcept {
+    if (!is_open()) { return; }
+    end(errc::closed);
+    clear_timer();
+    if (fluxnet::detail::turn_handler::is_linked()) { fluxnet::detail::turn_handler::unlink(); }
+    reset(batch_);
+    reset(spare_);
+    spares_ = 0;
+    for (udp_port* chain : ports_) {
+        for (; chain != nullptr; chain = chain->next_with_port) { chain->clear(); }
+    }
+    rx_.reset();  // a receive under way ends with `closed`, and the task with it
+    tx_.reset();
+}
+
+void host_core::end(std::error_code why) noexcept {
+    if (ended_) { return; }
+    ended_ = why;
+    for (line* const waiting : {&searching_, &starved_}) {
+        while (!waiting->empty()) {
+            udp_send& first = waiting->front();
+            waiting->pop_front();
+            first.failure_ = why;
+            first.complete(no_error);
+        }
+    }
+    for (udp_port* chain : ports_) {
+        for (; chain != nullptr; chain = chain->next_with_port) { chain->wake(); }
+    }
+}
+
+// The end of a turn, and time
+
+void host_core::end_turn() noexcept {
+    if (ended_) { return; }
+    if (news_ || !starved_.empty()) { serve(); }
+    if (std::exchange(dirty_, false)) {
+        do_due();
+        if (news_) { serve(); }
+        arm();
+    }
+    now_.reset();
+}
+
+void host_core::serve() noexcept {
+    const auto sent_before = tx_->socket().in_flight();
+    const auto finish = [](line& waiting, udp_send& over) {
+        waiting.erase(line::s_iterator_to(over));
+        over.complete(no_error);
+    };
+    while (std::exchange(news_, false)) {
+        for (auto next = searching_.begin(); next != searching_.end();) {
+            udp_send& one = *next++;
+            if (advance(one)) {
+                finish(searching_, one);
+            } else if (one.waits_for_ == udp_send::wait_for::frame) {
+                searching_.erase(line::s_iterator_to(one));
+                starved_.push_back(one);
+            }
+        }
+    }
+    while (!starved_.empty()) {
+        udp_send& first = starved_.front();
+        if (advance(first)) {
+            finish(starved_, first);
+        } else if (first.waits_for_ == udp_send::wait_for::frame) {
+            break;
+        } else {
+            starved_.pop_front();
+            searching_.push_back(first);
+        }
+    }
+    // The handle that sends has had its end of the turn already.
+    if (tx_->socket().in_flight() != sent_before) { tx_->socket().flush(); }
+}
+
+void host_core::do_due() noexcept {
+    bool sent = false;
+    while (const auto gone = neighbours_.next_failure()) {
+        ++counters_.neighbours_failed;
+        fail_waiting(*gone);
+    }
+    const auto due = next_deadline();
+    if (!due || *due > now()) { return; }
+    while (has_spare()) {
+        const auto claim = own_.next_message(now(), random_.next32());
+        if (!claim) { break; }
+        // With its first announcement an address is in use.
+        news_ = news_ || claim->what == proto::own_addresses::message::announcement;
+        send_claim(*claim);
+        sent = true;
+    }
+    while (has_spare()) {
+        const auto question = neighbours_.next_probe(now());
+        if (!question) { break; }
+        send_question(*question);
+        sent = true;
+    }
+    while (const auto gone = neighbours_.next_failure()) {
+        ++counters_.neighbours_failed;
+        fail_waiting(*gone);
+    }
+    while (const auto late = fragments_.next_expired(now())) {
+        tell_expired(*late);
+        sent = true;
+    }
+    if (sent) { tx_->socket().flush(); }
+}
+
+std::optional<host_core::time_point> host_core::next_deadline() const noexcept {
+    std::optional<time_point> first;
+    for (const auto& one : {own_.deadline(), neighbours_.deadline(), fragments_.deadline()}) {
+        if (one && (!first || *one < *first)) { first = one; }
+    }
+    return first;
+}
+
+void host_core::arm() noexcept {
+    auto due = next_deadline();
+    // What is overdue found no frame.
+    if (due && *due <= now()) { due = now() + retry_wait; }
+    if (fluxnet::detail::timer_node::is_linked() && due == set_to_) { return; }
+    clear_timer();
+    set_to_ = due;
+    if (due) { fluxnet::detail::inside(on_).add_timer(*this, *due); }
+}
+
+/// A neighbour has not answered: what waits for it ends when it is looked at.
+void host_core::fail_waiting(const proto::ip_address& hop) noexcept {
+    for (udp_send& one : searching_) {
+        if (one.waits_for_ == udp_send::wait_for::neighbour && one.hop_ == hop) {
+            one.failure_ = std::make_error_code(std::errc::host_unreachable);
+            news_ = true;
+        }
+    }
+}
+
+void intrusive_ptr_add_ref(const host_core* core) noexcept {
+    ++core->owners_;
+}
+
+void intrusive_ptr_release(const host_core* core) noexcept {
+    if (--core->owners_ == 0) { delete core; }
+}
+
+// Frames
+
+void host_core::count(const received& what) noexcept {
+    if (!what) {
+        ++counters_.dropped[static_cast<std::size_t>(what.error())];
+        return;
+    }
+    switch (*what) {
+        case outcome::arp: ++counters_.arp; return;
+        case outcome::ndp: ++counters_.ndp; return;
+        case outcome::echo: ++counters_.echoes; return;
+        case outcome::datagram: ++counters_.datagrams; return;
+        case outcome::queue_full: ++counters_.queue_full; return;
+        case outcome::fragment: ++counters_.fragments; return;
+        case outcome::error: ++counters_.errors; return;
+    }
+}
+
+void host_core::receive(std::size_t count_received) noexcept {
+    for (packet& one : std::span(batch_).first(count_received)) {
+        ++counters_.frames;
+        count(receive_frame(one));
+        one.reset();
+    }
+}
+
+}  // namespace fluxnet::host::detail

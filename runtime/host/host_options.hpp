@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `host_options`: what an ip_host is: its addresses, its gateways, its link, and the bounds of its tables.
+//
+// A plain value, for any thread.
+#pragma once
+
+#include "fluxnet/proto/icmp_limiter.hpp"
+#include "fluxnet/proto/ip_address.hpp"
+#include "fluxnet/proto/mac_address.hpp"
+#include "fluxnet/proto/neighbour/neighbour_table.hpp"
+#include "fluxnet/proto/neighbour/own_addresses.hpp"
+#include "fluxnet/proto/path_mtu.hpp"
+#include "fluxnet/proto/reassembly.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace fluxnet::host {
+
+/// An address of the host, and which others are on the same link: those that share its first `prefix_length` bits, at most
+/// 32 (IPv4) or 128 (IPv6).
+struct host_address {
+    proto::ip_address address;
+    unsigned prefix_length = 0;
+};
+
+/// A neighbour whose address on the link is given, and not asked for.
+struct host_neighbour {
+    proto::ip_address address;
+    proto::mac_address hardware;
+};
+
+struct host_options {
+    /// At least one, of either version, at most 16.
+    std::vector<host_address> addresses;
+
+    /// Where packets go whose destination is on no link of `addresses`: one of each version at most.
+    std::vector<proto::ip_address> gateways;
+
+    std::vector<host_neighbour> neighbours;
+
+    /// The host's address on the link; not given: that of the interface.
+    std::optional<proto::mac_address> hardware;
+
+    /// The longest IP packet that is sent in one piece, 1280 to 65535 octets; not given: that of the interface, or what a
+    /// frame holds if that is less.
+    std::optional<std::uint32_t> mtu;
+
+    /// The checksums of UDP in received frames were checked by somebody else, or were never filled in, as by the kernel at
+    /// the other end of a veth pair: they are not looked at.
+    bool trust_checksums = false;
+
+    /// Each address is first asked for on the link (RFC 5227, RFC 4862): it is used some seconds later (IPv4: 4 to 7, IPv6:
+    /// 1 to 2), and not at all when another station has it. What is sent from it waits until then.
+    bool probe_addresses = true;
+
+    /// What becomes of an address that another station claims.
+    proto::own_addresses::defence defence = proto::own_addresses::defence::always;
+
+    /// The bounds of the engines.
+    proto::neighbour_table::options neighbour_table = {};
+    proto::reassembly::options reassembly = {};
+    proto::icmp_limiter::options icmp_errors = {};
+    proto::path_mtu::options paths = {};
+
+    /// What random numbers (ports, identifications, delays) are drawn from; not given: the system's. For replays.
+    std::optional<std::uint64_t> seed;
+};
+
+}  // namespace fluxnet::host

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fluxnet/runtime/host/ip_host.hpp"
+
+#include "fluxnet/runtime/core/task.hpp"
+#include "fluxnet/runtime/host/detail/host_core.hpp"
+
+#include <algorithm>
+#include <array>
+#include <new>
+#include <string>
+#include <utility>
+
+namespace fluxnet::host {
+namespace {
+
+using detail::host_core;
+using owned_core = boost::intrusive_ptr<host_core>;
+
+constexpr std::uint32_t least_mtu = 1280;  // RFC 8200 section 5
+constexpr std::uint32_t least_frames = 8;
+
+/// Says that the task runs, for as long as its frame lives.
+class running {
+public:
+    explicit running(host_core& core) noexcept : core_(core) { core_.set_running(true); }
+    running(const running&) = delete;
+    running& operator=(const running&) = delete;
+    ~running() { core_.set_running(false); }
+
+private:
+    host_core& core_;
+};
+
+/// Receives until the host has ended or the task is cancelled.
+task<void> receive_frames(owned_core core) {
+    const running here(*core);
+    while (core->is_open()) {
+        const io_result got = co_await core->rx().recv(core->batch());
+        if (core->is_open()) { core->receive(got.n); }
+        if (!got.ec) { continue; }
+        if (got.ec != errc::operation_canceled) { core->end(got.ec); }
+        co_return;
+    }
+}
+
+error refuse(const std::string& step, std::string cause, std::string remedy) {
+    return make_error(errc::invalid_option, step, std::move(cause), std::move(remedy));
+}
+
+/// The longest IP packet that a frame of the tx holds.
+std::uint32_t packet_room(async_tx& tx) noexcept {
+    packet one;
+    if (tx.try_allocate(std::span(&one, 1)) == 0) { return 0; }
+    const std::size_t room = one.capacity();
+    return static_cast<std::uint32_t>(room - std::min(room, proto::ethernet_header_length));
+}
+
+}  // namespace
+
+void detail::host_core::start() noexcept {
+    if (running_ || ended_) { return; }
+    try {
+        on_.spawn_background(receive_frames(owned_core(this)));
+        running_ = true;
+    } catch (const std::bad_alloc&) { end(errc::out_of_memory); }
+}
+
+result<ip_host> ip_host::open(executor& on, async_rx rx, async_tx tx, const host_options& options) {
+    const interface_info& link = rx.socket().interface();
+    const std::string step = "open a host on " + link.name;
+    if (const char* const wrong = detail::routes::check(options)) {
+        return refuse(step, wrong, "correct host_options::addresses and gateways");
+    }
+    const proto::mac_address hardware = options.hardware.value_or(proto::mac_address(link.mac_address));
+    if (hardware.is_zero() || hardware.is_multicast()) {
+        return refuse(step, "its link address " + hardware.to_string() + " is not that of a station",
+                      "set host_options::hardware");
+    }
+    if (tx.socket().home().frame_count() < least_frames) {
+        return refuse(step, "the tx has fewer than 8 frames of its own", "see builder::tx_frames()");
+    }
+    const std::uint32_t room = packet_room(tx);
+    const std::uint32_t mtu = options.mtu.value_or(std::min(link.mtu, room));
+    if (mtu < least_mtu || mtu > 0xffff || mtu > room) {
+        return refuse(step,
+                      "a frame holds a packet of " + std::to_string(room) + " octets, the MTU is " + std::to_string(mtu),
+                      "set an MTU from 1280 on, and builder::frame_size() to match");
+    }
+    owned_core core(new host_core(on, std::move(rx), std::move(tx), options, hardware, mtu));
+    core->start();
+    return ip_host(std::move(core));
+}
+
+ip_host::ip_host(owned_core core) noexcept : core_(std::move(core)) {}
+ip_host::ip_host(ip_host&&) noexcept = default;
+
+ip_host& ip_host::operator=(ip_host&& other) noexcept {
+    if (this != &other) {
+        if (core_ != nullptr) { core_->close(); }
+        core_ = std::move(other.core_);
+    }
+    return *this;
+}
+
+ip_host::~ip_host() {
+    if (core_ != nullptr) { core_->close(); }
+}
+
+result<udp_endpoint> ip_host::open_udp(proto::ip_endpoint local, const udp_endpoint_options& options) {
+    const std::string step = "open a UDP endpoint at " + local.to_string();
+    if (core_ == nullptr) { return make_error(errc::closed, step, "the host was moved from", "use the other handle"); }
+    if (const std::error_code why = core_->bind(local)) {
+        return error{why, step, why.message(), "choose one of the host's addresses, and a free port or 0"};
+    }
+    return udp_endpoint(std::make_unique<detail::udp_port>(core_, local, options));
+}
+
+bool ip_host::owns(const proto::ip_address& address) const noexcept {
+    return core_->own().owns(address);
+}
+
+proto::neighbour_table::entry ip_host::neighbour(const proto::ip_address& address) const noexcept {
+    return core_->neighbour(address);
+}
+
+proto::mac_address ip_host::hardware() const noexcept {
+    return core_->hardware();
+}
+
+std::uint32_t ip_host::mtu() const noexcept {
+    return core_->mtu();
+}
+
+const host_counters& ip_host::counters() const noexcept {
+    return core_->counters();
+}
+
+std::error_code ip_host::failure() const noexcept {
+    return core_->ended();
+}
+
+}  // namespace fluxnet::host
