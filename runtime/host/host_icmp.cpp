@@ -160,7 +160,8 @@ host_core::received host_core::echo(const ip_payload& got) noexcept {
     } else {
         const auto view = proto::mutable_ipv6_view::unchecked(bytes);
         const std::size_t at = static_cast<std::size_t>(got.bytes.data() - view.payload().data());
-        const proto::mutable_ipv6_content content{.protocol = got.protocol, .payload = view.payload().subspan(at), .fragment = {}};
+        const proto::mutable_ipv6_content content{
+            .protocol = got.protocol, .payload = view.payload().subspan(at), .fragment = {}};
         proto::turn_around(proto::mutable_icmpv6_view::unchecked(content.payload));
         length = proto::turn_around(view, content, content.payload.size());
     }

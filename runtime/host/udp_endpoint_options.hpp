@@ -15,7 +15,7 @@ namespace fluxnet::host {
 struct udp_endpoint_options {
     /// How many datagrams wait to be received, at least 1. Each keeps a frame; all endpoints of a host together keep at most
     /// half of those that it receives into.
-    std::size_t receive_queue = 64;
+    std::size_t receive_queue = 256;
     /// Datagrams may be sent to a network's broadcast address, and such ones are received.
     bool broadcast = false;
     /// What is larger than a packet is sent in fragments; without this it is refused (message_size).
