@@ -68,14 +68,21 @@ struct virtual_wire {
 
     explicit virtual_wire(const wire_options& options = {}) : wire(options) { clock.attach(wire); }
 
-    [[nodiscard]] builder socket_on(end which, std::uint32_t frames = 256) {
+    /// A socket that receives into 256 frames and has 64 to send.
+    [[nodiscard]] builder socket_on(end which) {
+        umem_config config;
+        config.frame_count = 256 + 64;
+        config.fill_ring = 128;
+        config.completion_ring = 64;
+        umem& memory = which == end::left ? left_memory : right_memory;
+        memory = umem::create(config).value();
         builder options = wire.socket_on(which);
-        options.frames(frames + 64).tx_frames(64).rx_ring(128).tx_ring(64).fill_ring(128).completion_ring(64);
+        options.over(memory).frames(256 + 64).tx_frames(64).rx_ring(128).tx_ring(64).fill_ring(128).completion_ring(64);
         return options;
     }
 
-    [[nodiscard]] host::ip_host open(end which, const host::host_options& options, std::uint32_t frames = 256) {
-        auto sockets = open_async(loop, socket_on(which, frames)).value();
+    [[nodiscard]] host::ip_host open(end which, const host::host_options& options) {
+        auto sockets = open_async(loop, socket_on(which)).value();
         return host::ip_host::open(loop, std::move(sockets.rx), std::move(sockets.tx), options).value();
     }
 
@@ -85,6 +92,14 @@ struct virtual_wire {
         loop.run();
     }
 
+    /// Tells whether users have no frame of an end's memory, and none is on its way or lost.
+    [[nodiscard]] bool frames_are_home(end which) {
+        const frame_census census = (which == end::left ? left_memory : right_memory).pool().census();
+        return census.exact && census.user == 0 && census.tx == 0 && census.sum() == census.frames;
+    }
+
+    umem left_memory;
+    umem right_memory;
     simulated_wire wire;
     virtual_clock clock{1};
     executor loop{clock};

@@ -8,6 +8,7 @@
 
 #include "fluxnet/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
+#include "fluxnet/proto/mac_address.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/core/stream.hpp"
