@@ -79,6 +79,17 @@ void own_addresses::probe_again(time_point now, std::uint32_t random) noexcept {
     }
 }
 
+void own_addresses::set_hardware(mac_address hardware, time_point now) noexcept {
+    assert(!hardware.is_multicast() && !hardware.is_zero());
+    hardware_ = hardware;
+    for (record& what : records_) {
+        if (what.tentative) { continue; }
+        what.defends = true;  // which replaces what others know (RFC 4861 section 7.2.6)
+        what.sent = announce_number - 1;
+        what.due = now + announce_interval;
+    }
+}
+
 void own_addresses::begin(record& what, time_point now, std::uint32_t random) noexcept {
     const bool rests = what.address.is_v4() && lost_in_a_row_ >= most_conflicts;
     what.tentative = true;

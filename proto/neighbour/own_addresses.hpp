@@ -103,6 +103,9 @@ public:
     /// Probes every address anew: the link was down, or the station has moved to another (RFC 5227 section 2.1).
     void probe_again(time_point now, std::uint32_t random) noexcept;
 
+    /// The station has another link address: what is in use is announced at once, as in its defence, and once more later.
+    void set_hardware(mac_address hardware, time_point now) noexcept;
+
     /// Returns the next message to be sent now, or nothing until deadline(). With its first announcement an address is in
     /// use. `random`: 32 random bits, new ones each time.
     [[nodiscard]] std::optional<message> next_message(time_point now, std::uint32_t random) noexcept;

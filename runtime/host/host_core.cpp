@@ -41,6 +41,10 @@ host_core::host_core(executor& on, async_rx rx, async_tx tx, const host_options&
     for (const host_neighbour& one : options.neighbours) {
         static_cast<void>(neighbours_.add_permanent(one.address, one.hardware, now()));
     }
+    if (!options.hardware && tx_->socket().link_announced()) {
+        interface_index = tx_->socket().interface().index;
+        on_.use_service<fluxnet::detail::link_monitors>().here().add(*this);
+    }
     // After the handle that sends, whose end of the turn brings frames back.
     fluxnet::detail::inside(on_).add_handler(*this);
 }
@@ -54,6 +58,7 @@ void host_core::close() noexcept {
     end(errc::closed);
     clear_timer();
     if (fluxnet::detail::turn_handler::is_linked()) { fluxnet::detail::turn_handler::unlink(); }
+    if (fluxnet::detail::link_listener::is_linked()) { fluxnet::detail::link_listener::unlink(); }
     reset(batch_);
     reset(spare_);
     spares_ = 0;
@@ -91,6 +96,13 @@ void host_core::end_turn() noexcept {
         arm();
     }
     now_.reset();
+}
+
+void host_core::on_address(const std::array<std::uint8_t, 6>& address) noexcept {
+    const proto::mac_address told(address);
+    if (ended_ || told == own_.hardware() || told.is_zero() || told.is_multicast()) { return; }
+    own_.set_hardware(told, now());
+    dirty_ = true;
 }
 
 void host_core::serve() noexcept {

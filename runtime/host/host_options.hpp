@@ -40,7 +40,7 @@ struct host_options {
 
     std::vector<host_neighbour> neighbours;
 
-    /// The host's address on the link; not given: that of the interface.
+    /// The host's address on the link; not given: that of the interface, also when it changes.
     std::optional<proto::mac_address> hardware;
 
     /// The longest IP packet that is sent in one piece, 1280 to 65535 octets; not given: that of the interface, or what a

@@ -86,9 +86,13 @@ result<ip_host> ip_host::open(executor& on, async_rx rx, async_tx tx, const host
                       "a frame holds a packet of " + std::to_string(room) + " octets, the MTU is " + std::to_string(mtu),
                       "set an MTU from 1280 on, and builder::frame_size() to match");
     }
-    owned_core core(new host_core(on, std::move(rx), std::move(tx), options, hardware, mtu));
-    core->start();
-    return ip_host(std::move(core));
+    try {
+        owned_core core(new host_core(on, std::move(rx), std::move(tx), options, hardware, mtu));
+        core->start();
+        return ip_host(std::move(core));
+    } catch (const std::system_error& refused) {
+        return make_error(errc::system_failure, step, refused.what(), "allow rtnetlink sockets (socket(AF_NETLINK))");
+    }
 }
 
 ip_host::ip_host(owned_core core) noexcept : core_(std::move(core)) {}

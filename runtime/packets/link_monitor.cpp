@@ -36,10 +36,14 @@ std::uint32_t read_u32(const rtattr& attribute) noexcept {
     return value;
 }
 
-/// The numbers of the XDP programs on an interface: at most one per mode.
-struct program_ids {
-    std::array<std::uint32_t, 4> id{};
-    std::uint32_t count = 0;
+}  // namespace
+
+/// What a message tells of an interface.
+struct link_monitor::link_attributes {
+    std::array<std::uint32_t, 4> programs{};  // their numbers: at most one per mode
+    std::uint32_t program_count = 0;
+    std::array<std::uint8_t, 6> address{};
+    bool has_address = false;
 };
 
 // The rtattr macros of the kernel's headers cast away const and change signs.
@@ -48,10 +52,16 @@ struct program_ids {
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wcast-align"
 
-program_ids read_programs(const ifinfomsg& info, unsigned length) noexcept {
-    program_ids found;
-    int left = static_cast<int>(length);  // signed: RTA_NEXT may take more than is left
+/// `message`: an ifinfomsg and what follows.
+link_monitor::link_attributes link_monitor::read_attributes(std::span<const std::byte> message) noexcept {
+    const auto& info = *reinterpret_cast<const ifinfomsg*>(message.data());
+    link_attributes found;
+    int left = static_cast<int>(message.size() - NLMSG_ALIGN(sizeof info));  // signed: RTA_NEXT may take more than is left
     for (auto* entry = IFLA_RTA(&info); RTA_OK(entry, left); entry = RTA_NEXT(entry, left)) {
+        if (entry->rta_type == IFLA_ADDRESS && RTA_PAYLOAD(entry) == found.address.size()) {
+            std::memcpy(found.address.data(), RTA_DATA(entry), found.address.size());
+            found.has_address = true;
+        }
         if ((entry->rta_type & NLA_TYPE_MASK) != IFLA_XDP) { continue; }
         int inside = static_cast<int>(RTA_PAYLOAD(entry));
         for (auto* part = static_cast<rtattr*>(RTA_DATA(entry)); RTA_OK(part, inside); part = RTA_NEXT(part, inside)) {
@@ -60,8 +70,8 @@ program_ids read_programs(const ifinfomsg& info, unsigned length) noexcept {
                 case IFLA_XDP_DRV_PROG_ID:
                 case IFLA_XDP_SKB_PROG_ID:
                 case IFLA_XDP_HW_PROG_ID:
-                    if (found.count < found.id.size() && RTA_PAYLOAD(part) >= sizeof(std::uint32_t)) {
-                        found.id[found.count++] = read_u32(*part);
+                    if (found.program_count < found.programs.size() && RTA_PAYLOAD(part) >= sizeof(std::uint32_t)) {
+                        found.programs[found.program_count++] = read_u32(*part);
                     }
                     break;
                 default: break;
@@ -72,8 +82,6 @@ program_ids read_programs(const ifinfomsg& info, unsigned length) noexcept {
 }
 
 #pragma GCC diagnostic pop
-
-}  // namespace
 
 link_monitor::link_monitor(executor& owner) : owner_(owner) {
     fd_ = above_streams(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
@@ -172,22 +180,20 @@ void link_monitor::handle(std::span<const std::byte> messages) noexcept {
             if (header.nlmsg_type == RTM_DELLINK && info.ifi_family == AF_UNSPEC) {
                 query(info.ifi_index);
             } else if (header.nlmsg_type == RTM_NEWLINK) {
-                const program_ids programs =
-                    read_programs(info, static_cast<unsigned>(body.size() - NLMSG_ALIGN(sizeof info)));
-                link_changed(info.ifi_index, info.ifi_flags, programs.count, programs.id.data(), confirmed);
+                link_changed(info.ifi_index, info.ifi_flags, read_attributes(body), confirmed);
             }
         }
         messages = messages.subspan(std::min<std::size_t>(NLMSG_ALIGN(header.nlmsg_len), messages.size()));
     }
 }
 
-void link_monitor::link_changed(int index, unsigned flags, std::uint32_t programs_seen, const std::uint32_t* programs,
-                                bool confirmed) noexcept {
+void link_monitor::link_changed(int index, unsigned flags, const link_attributes& news, bool confirmed) noexcept {
     bool ask = false;
     for (link_listener& listener : listeners_) {
         if (listener.interface_index != index) { continue; }
         listener.on_link((flags & IFF_UP) != 0 && (flags & IFF_RUNNING) != 0);
-        const std::span seen(programs, programs_seen);
+        if (news.has_address) { listener.on_address(news.address); }
+        const std::span seen(news.programs.data(), news.program_count);
         const bool ours = listener.program_id == 0 || std::find(seen.begin(), seen.end(), listener.program_id) != seen.end();
         if (!ours && confirmed) { listener.on_program_lost(); }
         ask = ask || (!ours && !confirmed);

@@ -277,6 +277,24 @@ TEST_CASE("after the link was down every address is probed again (RFC 5227 2.1)"
     CHECK(own.owns(our_v6));
 }
 
+TEST_CASE("a station that has another link address says so at once for what is in use, and again (RFC 4861 7.2.6)") {
+    for (const ip_address address : {ip_address(our_v4), ip_address(our_v6)}) {
+        own_addresses own = settled(address);
+        REQUIRE(own.add(their_v4, own_addresses::defence::always, own_at(0s), 0));
+        own.set_hardware(mac_address({0x02, 0, 0, 0, 0, 9}), own_at(0s));
+        CHECK(own.hardware() == mac_address({0x02, 0, 0, 0, 0, 9}));
+        own.remove(their_v4);  // which is still being probed, and is not announced
+        const auto first = own.next_message(own_at(0s), 0);
+        REQUIRE(first.has_value());
+        CHECK(first->what == own_message::defending);
+        CHECK(first->address == address);
+        const auto others = run(own, 0);
+        REQUIRE(others.size() == 1);
+        CHECK(others[0].what.what == own_message::announcement);
+        CHECK(others[0].when == own_at(2s));
+    }
+}
+
 TEST_CASE("the groups of a host are all nodes and those of its addresses (RFC 4291 2.7.1, RFC 2464 7)") {
     const own_addresses own = settled(ipv6_address::parse("2001:db8::12:3456").value());
     CHECK(own.listens_to(ipv6_address::parse("ff02::1").value()));

@@ -274,6 +274,24 @@ TEST_CASE("a host follows the kernel to another link address") {
     }
 }
 
+TEST_CASE("a host takes the new link address of its interface, and says so to its neighbours") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    host_testbed bed;
+    const proto::mac_address moved({0x02, 0, 0, 0x99, 0, 0x43});
+    for (const bool v4 : {true, false}) { bed.ping(v4, "5", "56"); }
+    bed.shell(side::host, "ip link set flux0 address " + moved.to_string());
+    bed.loop.spawn([](host_testbed& at, proto::mac_address to) -> task<void> {
+        const fluxnet::test::deadline limit = 10s;
+        while (at.here->hardware() != to && !limit.passed()) { static_cast<void>(co_await sleep_for(1ms)); }
+        CHECK(at.here->hardware() == to);
+    }(bed, moved));
+    bed.loop.run();
+    for (const bool v4 : {true, false}) { bed.ping(v4, "5", "56"); }
+    const std::string known = bed.run_at_peer({"ip", "neigh", "show", "dev", "peer0"});
+    CHECK_MESSAGE(known.find("10.77.0.1 lladdr " + moved.to_string()) != std::string::npos, known);
+    CHECK_MESSAGE(known.find("fd77::1 lladdr " + moved.to_string()) != std::string::npos, known);
+}
+
 TEST_CASE("a host whose interface is deleted ends what waits, with the reason, and gives its frames back") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     host_testbed bed;

@@ -38,7 +38,9 @@ public:
     void on_interface_gone() noexcept override { ++gone; }
     void on_link(bool is_up) noexcept override { up.push_back(is_up); }
     void on_program_lost() noexcept override { ++lost; }
+    void on_address(const std::array<std::uint8_t, 6>& told) noexcept override { address = told; }
 
+    std::array<std::uint8_t, 6> address{};
     int gone = 0;
     int lost = 0;
     std::vector<bool> up;
@@ -103,6 +105,26 @@ TEST_CASE("a listener hears its link go down and up and its interface disappear"
     CHECK(ours.up.front());
     CHECK(std::find(ours.up.begin(), ours.up.end(), false) != ours.up.end());
     CHECK(std::find(std::find(ours.up.begin(), ours.up.end(), false), ours.up.end(), true) != ours.up.end());
+}
+
+TEST_CASE("a listener hears the link address of its interface, and a new one") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    testbed bed;
+    const network_namespace::scoped_enter inside(bed.host());
+    executor loop;
+    recorder ours(static_cast<int>(testbed::ifindex(side::host)));
+    loop.use_service<fluxnet::detail::link_monitors>().here().add(ours);
+    const auto wait_for = [&](std::array<std::uint8_t, 6> address) {
+        loop.spawn([](recorder& told, std::array<std::uint8_t, 6> expected) -> task<void> {
+            while (told.address != expected) { static_cast<void>(co_await sleep_for(1ms)); }
+        }(ours, address));
+        loop.run();
+    };
+    wait_for(testbed::mac(side::host));
+    const finished done = bed.run(side::host, {"ip", "link", "set", "flux0", "address", "02:00:00:99:00:43"}, 5s);
+    REQUIRE_MESSAGE(done.success(), done.output);
+    wait_for({0x02, 0, 0, 0x99, 0, 0x43});
+    CHECK(ours.gone == 0);
 }
 
 TEST_CASE("a monitor survives more messages than its socket holds") {

@@ -33,6 +33,7 @@
 #include "fluxnet/runtime/host/host_options.hpp"
 #include "fluxnet/runtime/packets/async_rx.hpp"
 #include "fluxnet/runtime/packets/async_tx.hpp"
+#include "fluxnet/runtime/packets/detail/link_monitor.hpp"
 
 #include <boost/intrusive/list.hpp>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
@@ -69,7 +70,9 @@ struct icmp_error {
     proto::icmp_error_cause::kind what = proto::icmp_error_cause::any;
 };
 
-class host_core final : private fluxnet::detail::turn_handler, private fluxnet::detail::timer_node {
+class host_core final : private fluxnet::detail::turn_handler,
+                        private fluxnet::detail::timer_node,
+                        private fluxnet::detail::link_listener {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 
@@ -77,7 +80,8 @@ public:
     enum class outcome : std::uint8_t { arp, ndp, echo, datagram, queue_full, fragment, error };
     using received = proto::result<outcome>;
 
-    /// The options have been checked. Allocates.
+    /// The options have been checked. Follows the interface to another link address unless the options name one. Allocates.
+    /// Throws std::system_error when no rtnetlink socket can be had.
     host_core(executor& on, async_rx rx, async_tx tx, const host_options& options, proto::mac_address hardware,
               std::uint32_t mtu);
     ~host_core() override;
@@ -149,6 +153,12 @@ private:
     void after_sleep() noexcept override { now_.reset(); }
     void end_run() noexcept override {}
     void on_time() noexcept override { dirty_ = true; }  // the turn that has begun ends with what is due
+
+    // link_listener; the handles hear of the interface's end themselves
+    void on_interface_gone() noexcept override {}
+    void on_link(bool) noexcept override {}
+    void on_program_lost() noexcept override {}
+    void on_address(const std::array<std::uint8_t, 6>& address) noexcept override;
 
     /// The time, read once a turn.
     [[nodiscard]] time_point now() noexcept {

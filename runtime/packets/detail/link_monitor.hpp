@@ -14,6 +14,7 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -29,6 +30,8 @@ public:
     virtual void on_interface_gone() noexcept = 0;
     virtual void on_link(bool up) noexcept = 0;
     virtual void on_program_lost() noexcept = 0;
+    /// The address on the link, with each message that tells one: not only when it has changed.
+    virtual void on_address(const std::array<std::uint8_t, 6>&) noexcept {}
 
     int interface_index = 0;
     std::uint32_t program_id = 0;  // 0: none of ours
@@ -64,8 +67,9 @@ private:
 
     void read_messages() noexcept;
     void handle(std::span<const std::byte> messages) noexcept;
-    void link_changed(int index, unsigned flags, std::uint32_t programs_seen, const std::uint32_t* programs,
-                      bool confirmed) noexcept;
+    struct link_attributes;
+    [[nodiscard]] static link_attributes read_attributes(std::span<const std::byte> message) noexcept;
+    void link_changed(int index, unsigned flags, const link_attributes& news, bool confirmed) noexcept;
     void gone(int index) noexcept;
 
     executor& owner_;
