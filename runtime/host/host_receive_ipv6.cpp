@@ -118,8 +118,8 @@ host_core::received host_core::receive_neighbour(const ip_payload& got, proto::n
     const proto::ipv6_address group = proto::ipv6_address::all_nodes();
     const proto::ipv6_address asking = verdict.to_all ? group : got.source.v6();
     const proto::mac_address to = verdict.to_all ? proto::hardware_of_group(group) : verdict.station;
-    ++counters_.answers_sent;
-    send_ndp(*got.frame, to, target, asking, said);  // in the frame of the question, of which nothing is needed any more
+    // In the frame of the question, of which nothing is needed any more.
+    send_ndp(*got.frame, to, target, asking, said, counters_.answers_sent);
     return outcome::ndp;
 }
 

@@ -55,20 +55,22 @@ void host_core::answer(const ip_message& message, mac_address to) noexcept {
     ++counters_.answers_sent;
 }
 
-void host_core::send_arp(packet& frame, mac_address to, proto::ipv4_address sender, proto::ipv4_address target) noexcept {
+void host_core::send_arp(packet& frame, mac_address to, proto::ipv4_address sender, proto::ipv4_address target,
+                         std::uint64_t& counter) noexcept {
     if (!frame.set_len(proto::ethernet_header_length + proto::arp_packet_length)) { return; }
     proto::arp_repr{proto::arp_operation::request, own_.hardware(), sender, mac_address(), target}.emit(
         frame.data().subspan(proto::ethernet_header_length));
-    if (!transmit(frame, to, ethertype::arp)) { ++counters_.no_room; }
+    answer(frame, to, ethertype::arp, counter);
 }
 
 void host_core::send_ndp(packet& frame, mac_address to, const proto::ipv6_address& source,
-                         const proto::ipv6_address& destination, const proto::ndp_neighbour_repr& message) noexcept {
+                         const proto::ipv6_address& destination, const proto::ndp_neighbour_repr& message,
+                         std::uint64_t& counter) noexcept {
     if (!frame.set_len(proto::ethernet_header_length + proto::ipv6_header_length + message.length())) { return; }
     proto::ipv6_repr head{source, destination, proto::ip_protocol::icmpv6, message.length(), proto::ndp_hop_limit};
     const auto view = head.emit(frame.data().subspan(proto::ethernet_header_length));
     message.emit(view.payload(), source, destination);
-    if (!transmit(frame, to, ethertype::ipv6)) { ++counters_.no_room; }
+    answer(frame, to, ethertype::ipv6, counter);
 }
 
 void host_core::send_question(const proto::neighbour_table::probe& question) noexcept {
@@ -76,25 +78,25 @@ void host_core::send_question(const proto::neighbour_table::probe& question) noe
     const auto source = routes_.source_for(question.address, own_);
     if (!source || !own_.owns(*source)) { return; }
     packet frame = take_spare();
-    ++counters_.questions_sent;
     if (question.address.is_v4()) {
-        send_arp(frame, question.to, source->v4(), question.address.v4());
+        send_arp(frame, question.to, source->v4(), question.address.v4(), counters_.questions_sent);
         return;
     }
     const proto::ipv6_address& target = question.address.v6();
     proto::ndp_neighbour_repr message;
     message.target = target;
     message.link_address = own_.hardware();
-    send_ndp(frame, question.to, source->v6(), question.unicast ? target : target.solicited_node(), message);
+    send_ndp(frame, question.to, source->v6(), question.unicast ? target : target.solicited_node(), message,
+             counters_.questions_sent);
 }
 
 void host_core::send_claim(const proto::own_addresses::message& claim) noexcept {
     using kind = proto::own_addresses::message;
     packet frame = take_spare();
-    ++counters_.claims_sent;
     if (claim.address.is_v4()) {
         const proto::ipv4_address own = claim.address.v4();
-        send_arp(frame, mac_address::broadcast(), claim.what == kind::probe ? proto::ipv4_address() : own, own);
+        send_arp(frame, mac_address::broadcast(), claim.what == kind::probe ? proto::ipv4_address() : own, own,
+                 counters_.claims_sent);
         return;
     }
     const proto::ipv6_address& own = claim.address.v6();
@@ -102,14 +104,14 @@ void host_core::send_claim(const proto::own_addresses::message& claim) noexcept 
     message.target = own;
     if (claim.what == kind::probe) {
         const proto::ipv6_address group = own.solicited_node();
-        send_ndp(frame, proto::hardware_of_group(group), proto::ipv6_address(), group, message);
+        send_ndp(frame, proto::hardware_of_group(group), proto::ipv6_address(), group, message, counters_.claims_sent);
         return;
     }
     message.type = proto::icmpv6_type::neighbour_advertisement;
     message.link_address = own_.hardware();
     message.override_known = claim.what == kind::defending;
     const proto::ipv6_address group = proto::ipv6_address::all_nodes();
-    send_ndp(frame, proto::hardware_of_group(group), own, group, message);
+    send_ndp(frame, proto::hardware_of_group(group), own, group, message, counters_.claims_sent);
 }
 
 }  // namespace fluxnet::host::detail

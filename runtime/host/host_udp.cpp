@@ -155,14 +155,17 @@ bool host_core::advance(udp_send& send) noexcept {
         if (send.failure_) { return true; }
         send.prepared_ = true;
     }
-    const auto state = own_.state_of(send.message_.source);
-    if (state != proto::own_addresses::state::in_use) {
+    using own_state = proto::own_addresses::state;
+    for (const ip_address* const own : {&send.message_.source, &send.message_.destination}) {
+        if (own == &send.message_.destination && !send.to_self_) { break; }
+        const auto state = own_.state_of(*own);
+        if (state == own_state::in_use) { continue; }
         send.waits_for_ = udp_send::wait_for::address;
-        if (state != proto::own_addresses::state::none) { return false; }
+        if (state == own_state::tentative) { return false; }
         send.failure_ = failure(std::errc::address_not_available);
         return true;
     }
-    if (own_.owns(send.message_.destination)) {
+    if (send.to_self_) {
         deliver_to_self(send);
         return true;
     }
@@ -207,10 +210,9 @@ std::error_code host_core::prepare(udp_send& send) noexcept {
     send.piece_limit_ = path.octets;
     message.dont_fragment = !path.may_fragment;
     message.payload = send.from_;
-    if (message.piece_at(0, send.piece_limit_).is_fragment()) {
-        if (!port.options().fragment) { return failure(std::errc::message_size); }
-        message.identification = random_.next32();
-    }
+    const bool in_pieces = message.piece_at(0, send.piece_limit_).is_fragment();
+    if (in_pieces && !send.to_self_ && !port.options().fragment) { return failure(std::errc::message_size); }
+    if (in_pieces || path.may_fragment) { message.identification = random_.next32(); }
     auto head = proto::mutable_udp_view::unchecked(message.header);
     head.set_source_port(port.local().port);
     head.set_destination_port(to.port);
@@ -222,7 +224,8 @@ std::error_code host_core::prepare(udp_send& send) noexcept {
 /// Finds the neighbour that it goes to first, or the group of the link.
 std::error_code host_core::find_way(udp_send& send) noexcept {
     const ip_address& to = send.message_.destination;
-    if (own_.state_of(to) != proto::own_addresses::state::none) { return {}; }
+    send.to_self_ = own_.state_of(to) != proto::own_addresses::state::none;
+    if (send.to_self_) { return {}; }
     if (to.is_multicast()) {
         send.to_group_ = true;
         send.group_ = to.is_v4() ? proto::hardware_of_group(to.v4()) : proto::hardware_of_group(to.v6());

@@ -19,21 +19,24 @@ using owned_core = boost::intrusive_ptr<host_core>;
 constexpr std::uint32_t least_mtu = 1280;  // RFC 8200 section 5
 constexpr std::uint32_t least_frames = 8;
 
-/// Says that the task runs, for as long as its frame lives.
-class running {
+/// Keeps the core alive for its task, and says that the task runs, from its making on until its frame is destroyed.
+class task_of {
 public:
-    explicit running(host_core& core) noexcept : core_(core) { core_.set_running(true); }
-    running(const running&) = delete;
-    running& operator=(const running&) = delete;
-    ~running() { core_.set_running(false); }
+    explicit task_of(host_core& core) noexcept : core_(&core) { core.set_running(true); }
+    task_of(task_of&&) noexcept = default;
+    task_of& operator=(task_of&&) = delete;
+    ~task_of() {
+        if (core_ != nullptr) { core_->set_running(false); }
+    }
+
+    host_core* operator->() const noexcept { return core_.get(); }
 
 private:
-    host_core& core_;
+    owned_core core_;
 };
 
 /// Receives until the host has ended or the task is cancelled.
-task<void> receive_frames(owned_core core) {
-    const running here(*core);
+task<void> receive_frames(task_of core) {
     while (core->is_open()) {
         const io_result got = co_await core->rx().recv(core->batch());
         if (core->is_open()) { core->receive(got.n); }
@@ -60,8 +63,7 @@ std::uint32_t packet_room(async_tx& tx) noexcept {
 void detail::host_core::start() noexcept {
     if (running_ || ended_) { return; }
     try {
-        on_.spawn_background(receive_frames(owned_core(this)));
-        running_ = true;
+        on_.spawn_background(receive_frames(task_of(*this)));
     } catch (const std::bad_alloc&) { end(errc::out_of_memory); }
 }
 

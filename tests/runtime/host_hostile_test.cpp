@@ -4,11 +4,13 @@
 
 #include "fluxnet/proto/icmp.hpp"
 #include "fluxnet/proto/icmpv6.hpp"
+#include "fluxnet/proto/ipv6_upper_layer.hpp"
 #include "tests/runtime/host_bed.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <random>
 #include <system_error>
 
 using namespace fluxnet;
@@ -246,4 +248,54 @@ TEST_CASE("UDP checksums are looked at unless they are trusted") {
         CHECK(bed.here.counters().datagrams == (trusted ? 1 : 0));
         CHECK(bed.here.counters().dropped_for(proto::reason::udp_bad_checksum) == (trusted ? 0 : 1));
     }
+}
+
+TEST_CASE("frames with random faults do no harm, and each is accounted for") {
+    talking_host bed;
+    auto near = bed.here.open_udp({proto::ipv6_address(), 7}, {.receive_queue = 4, .broadcast = true}).value();
+    const auto sent = bed.datagram(near, {v4_of(2), 7}, 100);
+    REQUIRE(sent.size() == 1);
+    const auto about = ethernet_of(sent[0]).payload();
+    std::vector<frame_bytes> good{proto::test::arp_request(client),
+                                  gratuitous(2, 2),
+                                  arp_reply(2, 2),
+                                  proto::test::echo_request(client, counting(60)),
+                                  proto::test::udp_request(client, counting(60)),
+                                  echo6_request(60),
+                                  error_about(about, proto::icmp_type::destination_unreachable, no_port, 2)};
+    proto::ndp_neighbour_repr message;
+    message.target = v6_of(1);
+    message.link_address = mac_of(2);
+    frame_bytes bytes(message.length());
+    message.emit(bytes, v6_of(2), v6_of(1));
+    good.push_back(ipv6_frame(mac_of(1), mac_of(2), {v6_of(2), v6_of(1), proto::ip_protocol::icmpv6, 0, 255}, bytes));
+    frame_bytes fragment(16 + 64);
+    proto::ipv6_fragment_repr{proto::ip_protocol::udp, 0, true, 5}.emit(fragment);
+    good.push_back(ipv6_frame(mac_of(1), mac_of(2), {v6_of(2), v6_of(1), proto::ip_protocol::ipv6_fragment}, fragment));
+
+    std::mt19937 dice(1);
+    std::uint64_t frames = bed.here.counters().frames;
+    for (int round = 0; round != 600; ++round) {
+        std::vector<frame_bytes> spoilt;
+        for (int i = 0; i != 16; ++i) {
+            frame_bytes frame = good[dice() % good.size()];
+            for (unsigned faults = dice() % 4; faults != 0; --faults) {
+                frame[12 + dice() % (frame.size() - 12)] = static_cast<std::byte>(dice());
+            }
+            if (dice() % 4 == 0) { frame.resize(14 + dice() % (frame.size() - 13)); }
+            const bool is_ipv4 = frame.size() >= 34 && ethernet_of(frame).type() == proto::ethertype::ipv4;
+            if (is_ipv4 && dice() % 2 == 0) {  // so that what lies behind the checksum is looked at
+                auto head = proto::mutable_ipv4_view::unchecked(std::span(frame).subspan(14));
+                if (head.header_length() >= 20 && head.header_length() <= frame.size() - 14) { head.fill_checksum(); }
+            }
+            spoilt.push_back(std::move(frame));
+        }
+        bed.send(spoilt);
+        frames += spoilt.size();
+        static_cast<void>(bed.received());
+    }
+    CHECK(bed.here.counters().frames == frames);
+    CHECK(bed.here.counters().accounted() == frames);
+    CHECK(bed.here.owns(v4_of(1)));
+    CHECK(bed.datagram(near, {v4_of(2), 7}, 100).size() == 1);
 }

@@ -45,6 +45,7 @@
 #include <optional>
 #include <span>
 #include <system_error>
+#include <utility>
 
 namespace fluxnet::host::detail {
 
@@ -110,9 +111,9 @@ public:
     [[nodiscard]] bool is_open() const noexcept { return rx_.has_value(); }
     [[nodiscard]] async_rx& rx() noexcept { return *rx_; }
     [[nodiscard]] std::span<packet> batch() noexcept { return batch_; }
+    void set_running(bool runs) noexcept { running_ = runs; }
     /// Takes the first `count` packets of the batch.
     void receive(std::size_t count) noexcept;
-    void set_running(bool runs) noexcept { running_ = runs; }
 
     // Endpoints (host_udp.cpp).
 
@@ -187,9 +188,11 @@ private:
     void answer(const ip_message& message, proto::mac_address to) noexcept;
     void send_question(const proto::neighbour_table::probe& question) noexcept;
     void send_claim(const proto::own_addresses::message& claim) noexcept;
-    void send_arp(packet& frame, proto::mac_address to, proto::ipv4_address sender, proto::ipv4_address target) noexcept;
+    void send_arp(packet& frame, proto::mac_address to, proto::ipv4_address sender, proto::ipv4_address target,
+                  std::uint64_t& counter) noexcept;
     void send_ndp(packet& frame, proto::mac_address to, const proto::ipv6_address& source,
-                  const proto::ipv6_address& destination, const proto::ndp_neighbour_repr& message) noexcept;
+                  const proto::ipv6_address& destination, const proto::ndp_neighbour_repr& message,
+                  std::uint64_t& counter) noexcept;
 
     // Frames (host_receive.cpp, host_receive_ipv6.cpp).
 

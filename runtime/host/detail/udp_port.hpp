@@ -184,6 +184,7 @@ private:
     wait_for waits_for_ = wait_for::nothing;
     bool prepared_ = false;
     bool to_group_ = false;
+    bool to_self_ = false;
     bool over_ = false;
 };
 
