@@ -283,7 +283,8 @@ TEST_CASE("frames with random faults do no harm, and each is accounted for") {
                 frame[12 + dice() % (frame.size() - 12)] = static_cast<std::byte>(dice());
             }
             if (dice() % 4 == 0) { frame.resize(14 + dice() % (frame.size() - 13)); }
-            const bool is_ipv4 = frame.size() >= 34 && ethernet_of(frame).type() == proto::ethertype::ipv4;
+            const bool is_ipv4 =
+                frame.size() >= 34 && proto::ethernet_view::unchecked(frame).type() == proto::ethertype::ipv4;
             if (is_ipv4 && dice() % 2 == 0) {  // so that what lies behind the checksum is looked at
                 auto head = proto::mutable_ipv4_view::unchecked(std::span(frame).subspan(14));
                 if (head.header_length() >= 20 && head.header_length() <= frame.size() - 14) { head.fill_checksum(); }
