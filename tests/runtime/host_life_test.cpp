@@ -125,6 +125,21 @@ TEST_CASE("a host rests when its executor's tasks are cancelled, and an await at
     }
 }
 
+TEST_CASE("a host whose task was discarded with the others is woken by the next await") {
+    two_hosts bed;
+    auto near = bed.left.open_udp({v4_of(1), 5000}).value();
+    auto far = bed.right.open_udp({v4_of(2), 6000}).value();
+    for (int round = 0; round != 2; ++round) {
+        bed.loop.discard_tasks();
+        datagram_result got;
+        io_result sent;
+        bed.loop.spawn(note_receive(far, got));
+        bed.loop.spawn(note_send(near, far.local_endpoint(), 10, sent));
+        bed.loop.run();
+        CHECK(got.n == 10);
+    }
+}
+
 TEST_CASE("a datagram that was lent outlives its endpoint and its host") {
     mortal_hosts bed;
     auto far = bed.right.open_udp({v4_of(2), 6000}).value();

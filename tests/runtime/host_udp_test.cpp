@@ -6,11 +6,15 @@
 #include "fluxnet/runtime/core/timeout.hpp"
 #include "tests/runtime/host_bed.hpp"
 #include "tests/support/allocation_counter.hpp"
+#include "tests/support/skip.hpp"
+#include "tests/support/syscall_counter.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <system_error>
+
+#include <unistd.h>
 
 using namespace fluxnet;
 using namespace fluxnet::test;
@@ -279,6 +283,31 @@ TEST_CASE("a datagram that is sent to a known neighbour and one that is received
         bed.loop.run();
         CHECK(allocations == 0);
     }
+}
+
+TEST_CASE("a datagram that is sent and one that is received make no system call of their own") {
+    FLUXNET_SKIP_IF(syscall_counter::why_not_available());
+    two_hosts bed;
+    auto near = bed.left.open_udp({v4_of(1), 5000}).value();
+    auto far = bed.right.open_udp({v4_of(2), 6000}).value();
+    syscall_counter calls(::gettid(), counted::thread);
+    std::uint64_t made = 1;
+    bed.loop.spawn([&]() -> task<void> {
+        const frame_bytes bytes = counting(100);
+        frame_bytes room(200);
+        for (int round = 0; round != 2; ++round) {
+            calls.reset();
+            for (int i = 0; i != 200; ++i) {
+                const io_result sent = co_await near.send_to(bytes, far.local_endpoint());
+                CHECK(sent.n == 100);
+                const datagram_result got = co_await far.recv_from(room);
+                CHECK(got.n == 100);
+            }
+            made = calls.total();
+        }
+    });
+    bed.loop.run();
+    CHECK(made == 0);  // those that hand frames to a kernel are the simulated wire's
 }
 
 TEST_CASE("a host spreads a burst of large datagrams over the few frames that it has, and loses none of them") {
