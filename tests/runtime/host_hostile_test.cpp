@@ -99,7 +99,8 @@ TEST_CASE("a station that claims a neighbour's address gets nothing while the ne
     auto near = bed.here.open_udp({v4_of(1), 5000}).value();
     bed.loop.spawn([](host::udp_endpoint& socket) -> task<void> {
         const frame_bytes bytes = counting(10);
-        const io_result sent = co_await socket.send_to(bytes, {v4_of(2), 7});
+        const proto::ip_endpoint peer{v4_of(2), 7};
+        const io_result sent = co_await socket.send_to(bytes, peer);
         CHECK_FALSE(sent.ec);
     }(near));
     bed.loop.spawn([](host_and_station& at) -> task<void> {

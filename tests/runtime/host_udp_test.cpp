@@ -244,8 +244,10 @@ TEST_CASE("a broadcast reaches the endpoints that want broadcasts") {
     for (const char* const to : {"255.255.255.255", "192.0.2.255"}) {
         bed.loop.spawn([&]() -> task<void> {
             const proto::ip_address all = proto::ip_address::parse(to).value();
-            co_await send_and_expect(near, {all, 6001}, 10);
-            co_await send_and_expect(near, {all, 6000}, 20);
+            const proto::ip_endpoint to_deaf(all, 6001);
+            const proto::ip_endpoint to_far(all, 6000);
+            co_await send_and_expect(near, to_deaf, 10);
+            co_await send_and_expect(near, to_far, 20);
             co_await receive_and_expect(far, near.local_endpoint(), 20);
         });
         bed.loop.run();
@@ -324,4 +326,49 @@ TEST_CASE("a host spreads a burst of large datagrams over the few frames that it
     bed.loop.run();
     CHECK(bed.left.counters().sent == 20);
     CHECK(bed.left.counters().pieces_sent == 20 * 7);
+}
+
+TEST_CASE("over a wire that loses, doubles, mixes and spoils frames, each datagram that arrives is one that was sent") {
+    wire_options options;
+    for (wire_profile* const way : {&options.to_left, &options.to_right}) {
+        way->loss = 0.05;
+        way->duplication = 0.05;
+        way->corruption = 0.05;
+        way->reordering = 0.2;
+        way->delay = 100us;
+        way->jitter = 300us;
+    }
+    two_hosts bed(options);
+    for (const bool v4 : {true, false}) {
+        auto near = bed.left.open_udp({address_of(v4, 1), 5000}).value();
+        auto far = bed.right.open_udp({address_of(v4, 2), 6000}).value();
+        std::size_t arrived = 0;
+        bed.loop.spawn([&]() -> task<void> {
+            for (std::size_t i = 0; i != 300; ++i) {
+                const frame_bytes bytes = counting(i * 13);
+                const io_result sent = co_await near.send_to(bytes, far.local_endpoint());
+                const bool fine = !sent.ec || sent.ec == std::errc::host_unreachable;
+                CHECK(fine);
+                static_cast<void>(co_await sleep_for(10ms));
+            }
+        });
+        bed.loop.spawn([&]() -> task<void> {
+            frame_bytes room(5000);
+            for (;;) {
+                const timed<datagram_result> got = co_await timeout(5s, far.recv_from(room));
+                if (got.expired) { co_return; }
+                CHECK_FALSE(got.value.ec);
+                const frame_bytes expected = counting(got.value.n);
+                CHECK(got.value.n % 13 == 0);
+                CHECK(std::ranges::equal(std::span(room).first(got.value.n), expected));
+                ++arrived;
+            }
+        });
+        bed.loop.run();
+        CHECK(arrived > 150);
+    }
+    bed.pass(61s);  // what was not completed is forgotten
+    for (const host::ip_host* const one : {&bed.left, &bed.right}) {
+        CHECK(one->counters().accounted() == one->counters().frames);
+    }
 }

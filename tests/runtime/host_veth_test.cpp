@@ -302,7 +302,8 @@ TEST_CASE("a host whose interface is deleted ends what waits, with the reason, a
         io_result sent;
         std::array<std::byte, 10> room{};
         const auto receive = [&]() -> task<void> { got = co_await endpoint.recv_from(room); };
-        const auto send = [&]() -> task<void> { sent = co_await endpoint.send_to(room, {ip("10.77.0.99"), 7}); };
+        const proto::ip_endpoint silent(ip("10.77.0.99"), 7);
+        const auto send = [&]() -> task<void> { sent = co_await endpoint.send_to(room, silent); };
         waiting.spawn(receive());
         waiting.spawn(send());
         static_cast<void>(co_await sleep_for(5ms));

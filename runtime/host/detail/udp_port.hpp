@@ -154,6 +154,8 @@ public:
     enum class wait_for : std::uint8_t { nothing, address, neighbour, frame };
 
 protected:
+    ~udp_send() = default;
+
     udp_send(udp_port* port, std::span<const std::byte> from, const std::optional<proto::ip_endpoint>& to) noexcept
         : port_(port), from_(from), to_(to) {}
 
