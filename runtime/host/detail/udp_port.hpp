@@ -154,7 +154,7 @@ public:
     enum class wait_for : std::uint8_t { nothing, address, neighbour, frame };
 
 protected:
-    ~udp_send() = default;
+    virtual ~udp_send() = default;
 
     udp_send(udp_port* port, std::span<const std::byte> from, const std::optional<proto::ip_endpoint>& to) noexcept
         : port_(port), from_(from), to_(to) {}
