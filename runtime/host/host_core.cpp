@@ -15,6 +15,9 @@ using namespace std::chrono_literals;
 /// When a question or a claim is tried again for which no frame was free.
 constexpr std::chrono::nanoseconds retry_wait = 1ms;
 
+/// How many packets are held for neighbours that are asked for, at most, and no more than a quarter of the tx's frames.
+constexpr std::size_t most_held = 32;
+
 proto::own_addresses::options room_for(std::size_t addresses) noexcept {
     proto::own_addresses::options chosen;
     chosen.capacity = addresses;
@@ -30,7 +33,8 @@ host_core::host_core(executor& on, async_rx rx, async_tx tx, const host_options&
       fragments_(options.reassembly, random_.secret()), limiter_(options.icmp_errors, random_.secret()),
       paths_(options.paths, random_.secret()), mtu_(mtu),
       scope_(static_cast<std::uint32_t>(rx_->socket().interface().index)), trust_checksums_(options.trust_checksums),
-      most_queued_(rx_->socket().home().frame_count() / 2) {
+      most_queued_(rx_->socket().home().frame_count() / 2),
+      held_(std::min<std::size_t>(most_held, tx_->socket().home().frame_count() / 4)) {
     for (const host_address& one : options.addresses) {
         if (options.probe_addresses) {
             static_cast<void>(own_.add(one.address, options.defence, now(), random_.next32()));
@@ -62,6 +66,7 @@ void host_core::close() noexcept {
     reset(batch_);
     reset(spare_);
     spares_ = 0;
+    held_.clear();
     for (udp_port* chain : ports_) {
         for (; chain != nullptr; chain = chain->next_with_port) { chain->clear(); }
     }
@@ -112,6 +117,7 @@ void host_core::serve() noexcept {
         over.complete(no_error);
     };
     while (std::exchange(news_, false)) {
+        release_held();
         for (auto next = searching_.begin(); next != searching_.end();) {
             udp_send& one = *next++;
             if (advance(one)) {
@@ -190,6 +196,7 @@ void host_core::arm() noexcept {
 
 /// A neighbour has not answered: what waits for it ends when it is looked at.
 void host_core::fail_waiting(const proto::ip_address& hop) noexcept {
+    news_ = news_ || !held_.empty();
     for (udp_send& one : searching_) {
         if (one.waits_for_ == udp_send::wait_for::neighbour && one.hop_ == hop) {
             one.failure_ = std::make_error_code(std::errc::host_unreachable);

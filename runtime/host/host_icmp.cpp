@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace fluxnet::host::detail {
 namespace {
@@ -227,15 +228,12 @@ void host_core::emit_error(packet& frame, const icmp_error& error, const ip_addr
     }
 }
 
-/// Fragments whose time is up: their sender is told where the first one came, and where the way to it is known.
+/// Fragments whose time is up: their sender is told where the first one came.
 void host_core::tell_expired(const proto::reassembly::expired& late) noexcept {
     const proto::icmp_error_cause cause{.source = late.source, .destination = late.destination};
     if (late.beginning.empty() || !own_.owns(late.destination) || !proto::may_answer_with_icmp_error(cause)) { return; }
     const auto hop = routes_.next_hop(late.source);
-    if (!hop) { return; }
-    const auto known = neighbours_.resolve(*hop, now());
-    if (known.given_up) { fail_waiting(*known.given_up); }
-    if (known.what != proto::neighbour_table::hop::known || !has_spare()) { return; }
+    if (!hop || !has_spare()) { return; }
     if (!limiter_.may_send(late.source, now(), random_.next32())) {
         ++counters_.errors_withheld;
         return;
@@ -250,7 +248,7 @@ void host_core::tell_expired(const proto::reassembly::expired& late) noexcept {
                                true, late.beginning);
     packet frame = take_spare();
     emit_error(frame, error, late.destination, late.source, quote);
-    answer(frame, known.hardware, v4 ? ethertype::ipv4 : ethertype::ipv6, counters_.errors_sent);
+    transmit_to(*hop, std::move(frame), v4 ? ethertype::ipv4 : ethertype::ipv6, counters_.errors_sent);
 }
 
 // Errors that come

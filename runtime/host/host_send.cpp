@@ -34,6 +34,34 @@ void host_core::answer(packet& frame, mac_address to, ethertype type, std::uint6
     ++(transmit(frame, to, type) ? counter : counters_.no_room);
 }
 
+void host_core::transmit_to(const proto::ip_address& hop, packet frame, ethertype type, std::uint64_t& counter) noexcept {
+    using verdict = proto::neighbour_table::hop;
+    const auto found = neighbours_.resolve(hop, now());
+    dirty_ = true;
+    if (found.given_up) { fail_waiting(*found.given_up); }
+    if (found.what == verdict::known) {
+        answer(frame, found.hardware, type, counter);
+        return;
+    }
+    const bool waits = found.what == verdict::waiting;
+    if (!waits || !held_.hold(std::move(frame), hop, type)) { ++counters_.undeliverable; }
+}
+
+void host_core::release_held() noexcept {
+    held_.look_at_each([this](held_packets::held& one) {
+        // Without effect on the table: an address that was given up is not asked for again.
+        const auto found = neighbours_.lookup(one.hop, now());
+        switch (found.state) {
+            case proto::neighbour_state::incomplete: return held_packets::fate::waits;
+            case proto::neighbour_state::none:
+            case proto::neighbour_state::failed: ++counters_.undeliverable; return held_packets::fate::over;
+            default: break;
+        }
+        answer(one.frame, found.hardware, one.type, counters_.held_sent);
+        return held_packets::fate::over;
+    });
+}
+
 void host_core::answer(const ip_message& message, mac_address to) noexcept {
     const ethertype type = message.destination.is_v4() ? ethertype::ipv4 : ethertype::ipv6;
     for (std::size_t at = 0; at < message.size();) {

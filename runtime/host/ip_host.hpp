@@ -57,8 +57,8 @@ public:
     ~ip_host();
 
     /// Opens an endpoint for datagrams. The unspecified address stands for all addresses of the host, [::] for those of both
-    /// versions; port 0 has one chosen. Allocates. Errors: system_failure's kin as std::errc: address_in_use,
-    /// address_not_available (none of the host's); closed, of a host that was moved from; how the host has ended.
+    /// versions; port 0 has one chosen. Allocates. Errors: address_in_use, address_not_available (std::errc: none of the
+    /// host's, or taken by another station); closed, of a host that was moved from; how the host has ended.
     [[nodiscard]] result<udp_endpoint> open_udp(proto::ip_endpoint local, const udp_endpoint_options& options = {});
 
     // The observers; not of a host that was moved from.

@@ -25,6 +25,9 @@ result<void> udp_endpoint::connect(const proto::ip_endpoint& peer) {
     if (local.is_v4() != peer.address.is_v4() && !both) {
         return refuse("the endpoint's own address is of the other version", "open it at [::] for both versions");
     }
+    if (port_->receiver != nullptr) {
+        return make_error(errc::handle_in_use, step, "a coroutine waits there for what anybody sends", "connect it first");
+    }
     const auto source = port_->core().source_for(peer.address);
     if (!source) { return refuse("the host has no address of that version", "give it one"); }
     port_->connect(peer, *source);

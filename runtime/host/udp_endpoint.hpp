@@ -38,8 +38,8 @@ public:
     explicit udp_endpoint(std::unique_ptr<detail::udp_port> port) noexcept : port_(std::move(port)) {}
 
     /// Takes datagrams from that endpoint alone from now on, and sends there with send(); what waits to be received is
-    /// dropped. ICMP errors about what it sends end its next call. Errors: closed, invalid_option (port 0, no way to the
-    /// address, another version than the endpoint's).
+    /// dropped. ICMP errors about what it sends end its next call. Errors: closed; handle_in_use (a coroutine receives);
+    /// invalid_option (port 0, no own address of the version, another version than the endpoint's).
     [[nodiscard]] result<void> connect(const proto::ip_endpoint& peer);
 
     /// Completes with the next datagram, copied into the span; of one that is larger the rest is gone, and message_size says

@@ -218,6 +218,31 @@ TEST_CASE("a host tells the sender of fragments that the rest has not come in ti
     CHECK(quoted.protocol == proto::ip_protocol::icmp);
 }
 
+TEST_CASE("an ICMP error waits for a neighbour that is asked for, and is given up when that does not answer") {
+    for (const bool answers : {true, false}) {
+        host_and_station bed;
+        auto parts = fragments_of(proto::test::echo_request(who, counting(1000)), 512);
+        bed.send(std::span(parts).first(1));
+        bed.pass(30s + 10ms);
+        const auto asked = bed.received();
+        REQUIRE(asked.size() == 1);
+        CHECK(proto::arp_view::parse(ethernet_of(asked[0]).payload()).value().target_protocol() == v4_of(2));
+        if (answers) {
+            frame_bytes reply(proto::ethernet_header_length + proto::arp_packet_length);
+            proto::ethernet_repr{mac_of(1), mac_of(2), proto::ethertype::arp}.emit(reply);
+            proto::arp_repr{proto::arp_operation::reply, mac_of(2), v4_of(2), mac_of(1), v4_of(1)}.emit(
+                std::span(reply).subspan(proto::ethernet_header_length));
+            const auto told = bed.ask(reply);
+            REQUIRE(told.size() == 1);
+            CHECK(icmp_of(told[0]).type() == proto::icmp_type::time_exceeded);
+            CHECK(ethernet_of(told[0]).destination() == mac_of(2));
+        }
+        bed.pass(5s);
+        CHECK(bed.here.counters().held_sent == (answers ? 1 : 0));
+        CHECK(bed.here.counters().undeliverable == (answers ? 0 : 1));
+    }
+}
+
 TEST_CASE("hostile frames are dropped, each for its reason, and every frame goes home") {
     host_and_station bed;
     using enum proto::reason;

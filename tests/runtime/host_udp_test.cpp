@@ -204,6 +204,28 @@ TEST_CASE("a connected endpoint hears its peer alone, and is told that nobody li
     }
 }
 
+TEST_CASE("an endpoint is not connected, nor to nowhere, while a coroutine receives there") {
+    two_hosts bed;
+    auto near = bed.left.open_udp({v4_of(1), 5000}).value();
+    for (const char* const nowhere : {"0.0.0.0:7", "192.0.2.2:0", "[2001:db8::2]:7"}) {
+        CHECK(near.connect(proto::ip_endpoint::parse(nowhere).value()).error().code == errc::invalid_option);
+    }
+    bed.loop.spawn([&]() -> task<void> {
+        scope receiving;
+        frame_bytes room(10);
+        datagram_result got;
+        const auto receive = [&]() -> task<void> { got = co_await near.recv_from(room); };
+        receiving.spawn(receive());
+        static_cast<void>(co_await sleep_for(1ms));
+        CHECK(near.connect({v4_of(2), 7}).error().code == errc::handle_in_use);
+        receiving.request_stop();
+        static_cast<void>(co_await receiving.join());
+        CHECK(got.ec == errc::operation_canceled);
+        CHECK(near.connect({v4_of(2), 7}).has_value());
+    });
+    bed.loop.run();
+}
+
 TEST_CASE("a queue that is full drops what comes, and the endpoint goes on when it is read") {
     two_hosts bed;
     auto near = bed.left.open_udp({v4_of(1), 5000}).value();

@@ -25,6 +25,7 @@
 #include "fluxnet/proto/quoted_packet.hpp"
 #include "fluxnet/proto/reason.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/host/detail/held_packets.hpp"
 #include "fluxnet/runtime/host/detail/ip_message.hpp"
 #include "fluxnet/runtime/host/detail/routes.hpp"
 #include "fluxnet/runtime/host/detail/secret_numbers.hpp"
@@ -184,6 +185,11 @@ private:
     [[nodiscard]] bool transmit(packet& frame, proto::mac_address to, proto::ethertype type) noexcept;
     /// The same for an answer, which is dropped when there is no room. Counts.
     void answer(packet& frame, proto::mac_address to, proto::ethertype type, std::uint64_t& counter) noexcept;
+    /// Sends a packet of the host's own, whole but for the Ethernet header, to a neighbour; holds it while that is asked
+    /// for.
+    void transmit_to(const proto::ip_address& hop, packet frame, proto::ethertype type, std::uint64_t& counter) noexcept;
+    /// Sends what is held for neighbours that are known now, and gives up what is for those that have not answered.
+    void release_held() noexcept;
     /// Sends all pieces of an answer, or what there are frames for.
     void answer(const ip_message& message, proto::mac_address to) noexcept;
     void send_question(const proto::neighbour_table::probe& question) noexcept;
@@ -253,6 +259,7 @@ private:
     std::array<packet, 64> batch_;
     std::array<packet, 4> spare_;  // for packets of the host's own; those below spares_ hold a frame
     std::size_t spares_ = 0;
+    held_packets held_;
     std::array<udp_port*, 64> ports_{};  // by the low bits of the port; each begins a chain
     line searching_;                     // sends that wait for a neighbour or for an own address
     line starved_;                       // sends that wait for a frame or for room in the ring
