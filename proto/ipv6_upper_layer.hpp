@@ -117,10 +117,12 @@ public:
     [[nodiscard]] ip_protocol next() const noexcept { return next_; }
     [[nodiscard]] std::size_t next_header_at() const noexcept { return next_header_at_; }
     [[nodiscard]] std::size_t at() const noexcept { return at_; }
-    [[nodiscard]] const std::optional<ipv6_fragment>& fragment() const noexcept { return fragment_; }
+    [[nodiscard]] std::optional<ipv6_fragment> fragment() const noexcept {
+        return has_fragment_ ? std::optional(fragment_) : std::nullopt;
+    }
 
 private:
-    [[nodiscard]] bool cut_up() const noexcept { return fragment_ && !fragment_->is_atomic(); }
+    [[nodiscard]] bool cut_up() const noexcept { return has_fragment_ && !fragment_.is_atomic(); }
     [[nodiscard]] std::size_t load8(std::size_t at) const noexcept { return std::to_integer<std::size_t>(packet_[at]); }
 
     reason refuse(reason why, ipv6_problem problem) noexcept {
@@ -163,7 +165,8 @@ private:
     }
 
     [[nodiscard]] std::optional<reason> check_fragment() noexcept {
-        if (fragment_) { return reason::ipv6_repeated_fragment_header; }
+        if (has_fragment_) { return reason::ipv6_repeated_fragment_header; }
+        has_fragment_ = true;
         const std::byte* const header = packet_.data() + at_;
         const std::uint16_t field = load_be16(header + ipv6_extension_offset::fragment_offset_and_more);
         fragment_ = ipv6_fragment{.offset = field & 0xfff8U,
@@ -203,7 +206,8 @@ private:
     std::size_t at_ = ipv6_offset::payload;  // never beyond the packet
     ip_protocol next_;                       // what lies at at_
     std::size_t next_header_at_ = ipv6_offset::next_header;
-    std::optional<ipv6_fragment> fragment_;
+    ipv6_fragment fragment_;  // if has_fragment_; no optional: g++ 12 warns of its members where it is optimised
+    bool has_fragment_ = false;
     bool to_a_group_;
     std::optional<ipv6_problem>* problem_;
 };
