@@ -34,6 +34,7 @@ class icmp_limiter {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 
+    /// How many errors may be sent, and in how many classes their destinations fall.
     struct options {
         std::uint32_t all_per_second = 1000;
         std::uint32_t all_burst = 50;
@@ -62,6 +63,7 @@ public:
 
     /// How many errors were not sent.
     [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }
+    /// What it takes, in octets, with what it has allocated.
     [[nodiscard]] std::size_t memory_octets() const noexcept {
         return sizeof *this + classes_.capacity() * sizeof(detail::token_bucket);
     }

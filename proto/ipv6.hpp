@@ -60,6 +60,7 @@ public:
         return basic_ipv6_view(packet);
     }
 
+    /// The number in the first four bits: 6 after parse().
     [[nodiscard]] unsigned version() const noexcept { return first_word() >> 28; }
     /// DSCP in the upper six bits (RFC 2474), ECN in the lower two (RFC 3168).
     [[nodiscard]] std::uint8_t traffic_class() const noexcept { return static_cast<std::uint8_t>(first_word() >> 20); }

@@ -124,6 +124,7 @@ public:
         return basic_ndp_neighbour_view<const Byte>::unchecked(this->bytes_);
     }
 
+    /// Whether it is an advertisement; if not, it is a solicitation.
     [[nodiscard]] bool is_advertisement() const noexcept { return this->type() == icmpv6_type::neighbour_advertisement; }
     /// The address that is asked for or told.
     [[nodiscard]] ipv6_address target() const noexcept {
@@ -262,6 +263,7 @@ public:
         return option ? std::optional(option->mtu_value()) : std::nullopt;
     }
 
+    /// Writes what hosts put into their packets; 0 says nothing about it.
     void set_hop_limit(std::uint8_t hops) noexcept
         requires writable_octet<Byte>
     {
@@ -273,6 +275,7 @@ public:
     {
         this->bytes_[ndp_offset::router_flags] = (managed ? managed_bit : no_bit) | (other_settings ? other_bit : no_bit);
     }
+    /// Writes how long the router is a default router, in seconds, and the two times of reachability, in milliseconds.
     void set_times(std::uint16_t router_lifetime_s, std::uint32_t reachable_time_ms,
                    std::uint32_t retransmit_time_ms) noexcept
         requires writable_octet<Byte>

@@ -46,6 +46,7 @@ struct ndp_neighbour_repr {
     bool solicited = false;
     bool override_known = false;
 
+    /// The length of the message with its options, in octets: what emit() writes.
     [[nodiscard]] std::size_t length() const noexcept {
         return ndp_offset::neighbour_options + detail::ndp_length_of(link_address);
     }
@@ -74,6 +75,7 @@ struct ndp_neighbour_repr {
 struct ndp_router_solicitation_repr {
     std::optional<mac_address> link_address;  ///< The sender's; none while it has no address of IPv6.
 
+    /// The length of the message with its options, in octets: what emit() writes.
     [[nodiscard]] std::size_t length() const noexcept {
         return ndp_offset::solicitation_options + detail::ndp_length_of(link_address);
     }
@@ -107,6 +109,7 @@ struct ndp_router_advertisement_repr {
     std::optional<std::uint32_t> mtu;
     std::optional<ndp_prefix> prefix;
 
+    /// The length of the message with its options, in octets: what emit() writes.
     [[nodiscard]] std::size_t length() const noexcept {
         return ndp_offset::advertisement_options + detail::ndp_length_of(link_address) +
                (mtu ? ndp_short_option_length : 0) + (prefix ? ndp_prefix_option_length : 0);

@@ -53,6 +53,7 @@ public:
     static constexpr std::uint32_t ipv6_least = 1280;   ///< RFC 8200 section 5.
     static constexpr std::uint32_t ipv4_any_link = 68;  ///< RFC 791 section 3.2.
 
+    /// How many estimates are kept, for how long, and how low they may fall.
     struct options {
         std::size_t capacity = 1024;  ///< Destinations; at least 1.
         duration lifetime = std::chrono::minutes(10);
@@ -88,7 +89,9 @@ public:
     /// Forgets a destination: another route leads there now (RFC 8201 section 5.3).
     void forget(const ip_address& destination) noexcept;
 
+    /// How many destinations have an estimate.
     [[nodiscard]] std::size_t size() const noexcept { return index_.size(); }
+    /// What it takes, in octets, with what it has allocated.
     [[nodiscard]] std::size_t memory_octets() const noexcept;
 
 private:

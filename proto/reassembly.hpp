@@ -53,6 +53,7 @@ public:
     using time_point = std::chrono::steady_clock::time_point;
     using duration = std::chrono::nanoseconds;
 
+    /// How much memory fragments may take, and how long they wait for the rest of their datagram.
     struct options {
         std::size_t octets = std::size_t{4} << 20;  ///< Of blocks; at least 128 KiB.
         std::size_t datagrams = 1024;               ///< Incomplete ones, and those that were ended; at least 2.

@@ -85,7 +85,9 @@ public:
         return basic_tcp_view(segment);
     }
 
+    /// The port of the sender.
     [[nodiscard]] std::uint16_t source_port() const noexcept { return load16(tcp_offset::source_port); }
+    /// The port of the receiver.
     [[nodiscard]] std::uint16_t destination_port() const noexcept { return load16(tcp_offset::destination_port); }
     /// The number of the first octet of data, or of the SYN where there is one.
     [[nodiscard]] std::uint32_t sequence() const noexcept { return load32(tcp_offset::sequence); }
@@ -118,21 +120,25 @@ public:
 
     // The setters leave the checksum behind: fill_checksum() comes last.
 
+    /// Writes the port of the sender.
     void set_source_port(std::uint16_t port) noexcept
         requires writable_octet<Byte>
     {
         store_be16(bytes_.data() + tcp_offset::source_port, port);
     }
+    /// Writes the port of the receiver.
     void set_destination_port(std::uint16_t port) noexcept
         requires writable_octet<Byte>
     {
         store_be16(bytes_.data() + tcp_offset::destination_port, port);
     }
+    /// Writes the number of the first octet of data, or of the SYN.
     void set_sequence(std::uint32_t sequence) noexcept
         requires writable_octet<Byte>
     {
         store_be32(bytes_.data() + tcp_offset::sequence, sequence);
     }
+    /// Writes the number of the octet that is expected next.
     void set_acknowledgment(std::uint32_t acknowledgment) noexcept
         requires writable_octet<Byte>
     {
@@ -145,16 +151,19 @@ public:
         assert(length % 4 == 0 && length >= tcp_header_length && length <= tcp_max_header_length);
         bytes_[tcp_offset::data_offset] = static_cast<std::byte>(length / 4 << 4);
     }
+    /// Writes some of tcp_flag, added up.
     void set_flags(std::uint8_t flags) noexcept
         requires writable_octet<Byte>
     {
         bytes_[tcp_offset::flags] = std::byte{flags};
     }
+    /// Writes the window as it stands in the header, already scaled.
     void set_window(std::uint16_t window) noexcept
         requires writable_octet<Byte>
     {
         store_be16(bytes_.data() + tcp_offset::window, window);
     }
+    /// Writes the urgent pointer, which means nothing without tcp_flag::urg.
     void set_urgent_pointer(std::uint16_t pointer) noexcept
         requires writable_octet<Byte>
     {

@@ -60,6 +60,7 @@ public:
     using time_point = std::chrono::steady_clock::time_point;
     using duration = std::chrono::nanoseconds;
 
+    /// How many neighbours the table holds, and how often and how long it asks for them.
     struct options {
         std::size_t capacity = 1024;   ///< Entries.
         std::size_t unresolved = 256;  ///< How many of them may be without a link address yet; at least 1.

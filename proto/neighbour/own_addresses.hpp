@@ -45,12 +45,14 @@ public:
         always,  ///< (c): it is announced again, at most once in 10 s, and kept. For servers with a fixed address.
     };
 
+    /// How an address stands with this host.
     enum class state : std::uint8_t {
         none,       ///< Not an address of this host.
         tentative,  ///< It is being probed: no packet is sent from it, no question about it answered.
         in_use,
     };
 
+    /// How many addresses there may be, and how those of IPv6 are probed.
     struct options {
         std::size_t capacity = 16;                           ///< Addresses.
         std::uint8_t ipv6_probes = 1;                        ///< DupAddrDetectTransmits (RFC 4862 section 5.1); may be 0.
@@ -59,6 +61,7 @@ public:
 
     /// A packet to be sent to all of the link.
     struct message {
+        /// Why the packet is sent.
         enum kind : std::uint8_t {
             probe,         ///< ARP request from 0.0.0.0; neighbour solicitation from :: to the solicited-node group.
             announcement,  ///< ARP request of the address for itself; neighbour advertisement to all nodes without override.
@@ -71,6 +74,7 @@ public:
 
     /// What a packet means.
     struct verdict {
+        /// What this host does about a packet.
         enum kind : std::uint8_t {
             ignored,  ///< Not for this host, or from a sender that cannot be one.
             answer,  ///< A question that is answered, by unicast to `station`; if `to_all`, to all nodes of the link (IPv6).
@@ -131,8 +135,11 @@ public:
     /// (RFC 4862 section 5.4.2).
     [[nodiscard]] bool listens_to(const ipv6_address& group) const noexcept;
 
+    /// The link address of the station.
     [[nodiscard]] mac_address hardware() const noexcept { return hardware_; }
+    /// How many addresses there are, tentative ones included.
     [[nodiscard]] std::size_t size() const noexcept { return records_.size(); }
+    /// What it takes, in octets, with what it has allocated.
     [[nodiscard]] std::size_t memory_octets() const noexcept { return sizeof *this + records_.capacity() * sizeof(record); }
 
 private:

@@ -106,6 +106,7 @@ public:
     void abort(time_point now) noexcept;
     /// Sends every segment at once (section 3.7.4: Nagle's algorithm off).
     void set_no_delay(bool on, time_point now) noexcept;
+    /// Switches the probes of an idle connection on or off (RFC 9293 section 3.8.4).
     void set_keep_alive(bool on, time_point now) noexcept;
 
     // What comes out.
@@ -119,6 +120,7 @@ public:
     /// What has happened since the last call.
     [[nodiscard]] events take_events() noexcept { return std::exchange(events_, events{}); }
 
+    /// The state that it is in.
     [[nodiscard]] tcp::state state() const noexcept { return state_; }
     /// How it ended; `none` while it has not.
     [[nodiscard]] tcp::ending ending() const noexcept { return ending_; }
@@ -126,6 +128,7 @@ public:
     [[nodiscard]] std::uint32_t readable() const noexcept { return received_.readable(); }
     /// Whether the peer has ended its direction and everything before was received.
     [[nodiscard]] bool peer_finished() const noexcept { return received_.finished(); }
+    /// What it knows now, as a snapshot.
     [[nodiscard]] connection_info info() const noexcept;
 
     // What the stack needs that a connection belongs to.
@@ -154,10 +157,15 @@ public:
         const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count();
         return static_cast<std::uint32_t>(since);
     }
+    /// The number of the next octet to be sent for the first time (SND.NXT).
     [[nodiscard]] sequence_number send_next() const noexcept { return queue_.next(); }
+    /// The number of the next octet that the peer is to send (RCV.NXT).
     [[nodiscard]] sequence_number receive_next() const noexcept { return received_.next(); }
+    /// Whether both ends have agreed on timestamps (RFC 7323).
     [[nodiscard]] bool uses_timestamps() const noexcept { return timestamps_; }
+    /// The timestamp of the peer that is echoed (TS.Recent).
     [[nodiscard]] std::uint32_t recent_timestamp() const noexcept { return recent_timestamp_; }
+    /// What is added to the clock in the timestamps that are sent.
     [[nodiscard]] std::uint32_t timestamp_offset() const noexcept { return timestamp_offset_; }
 
     /// Switches the decision trace on; null switches it off. The sink outlives the connection.

@@ -5,6 +5,7 @@
 // Plain values. Threads: any; a trace_sink is called on the thread that uses the connection.
 #pragma once
 
+#include "fluxnet/export.hpp"
 #include "fluxnet/proto/tcp/range.hpp"
 #include "fluxnet/proto/tcp/sequence_number.hpp"
 
@@ -39,8 +40,10 @@ enum class ending : std::uint8_t {
     aborted,      ///< The user has: by abort(), or by close() with octets unread.
 };
 
-[[nodiscard]] std::string_view name(state what) noexcept;
-[[nodiscard]] std::string_view name(ending what) noexcept;
+/// Names a state as RFC 9293 does: "SYN-SENT".
+[[nodiscard]] FLUXNET_EXPORT std::string_view name(state what) noexcept;
+/// Names an ending as its enumerator is called.
+[[nodiscard]] FLUXNET_EXPORT std::string_view name(ending what) noexcept;
 
 /// What has happened. Several may be true.
 struct events {
@@ -49,6 +52,7 @@ struct events {
     bool writable = false;   ///< Octets were acknowledged: write() may take more.
     bool ended = false;      ///< ending() tells how. No segment goes in or out any more, but for a reset that is due.
 
+    /// Whether anything has happened.
     [[nodiscard]] bool any() const noexcept { return connected || readable || writable || ended; }
 };
 
@@ -108,7 +112,8 @@ enum class trace_point : std::uint8_t {
     segment_shrunk,      ///< Value: the most data in a segment now.
 };
 
-[[nodiscard]] std::string_view name(trace_point what) noexcept;
+/// Names a decision as its enumerator is called.
+[[nodiscard]] FLUXNET_EXPORT std::string_view name(trace_point what) noexcept;
 
 /// One decision.
 struct trace_entry {
@@ -123,6 +128,7 @@ struct trace_entry {
 /// Who is told the decisions of a connection.
 class trace_sink {
 public:
+    /// Takes a decision, at the moment when it is made.
     virtual void told(const trace_entry& entry) noexcept = 0;
 
 protected:

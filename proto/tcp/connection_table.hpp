@@ -86,8 +86,11 @@ public:
         return false;
     }
 
+    /// How many names are in the table.
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    /// How many names there is room for.
     [[nodiscard]] std::size_t capacity() const noexcept { return entries_.size(); }
+    /// Whether no other name has room.
     [[nodiscard]] bool is_full() const noexcept { return free_ == none; }
 
     /// What it has allocated, in octets.

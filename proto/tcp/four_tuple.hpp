@@ -46,17 +46,22 @@ public:
         return made;
     }
 
+    /// Whether the connection is over IPv4; if not, it is over IPv6.
     [[nodiscard]] constexpr bool is_v4() const noexcept { return (words_[0] & v6_flag) == 0; }
 
+    /// The address of this host.
     [[nodiscard]] constexpr ip_address local_address() const noexcept {
         if (is_v4()) { return ipv4_address::from_host_order(static_cast<std::uint32_t>(words_[1] >> 32)); }
         return address_of(words_[1], words_[2]);
     }
+    /// The address of the peer.
     [[nodiscard]] constexpr ip_address remote_address() const noexcept {
         if (is_v4()) { return ipv4_address::from_host_order(static_cast<std::uint32_t>(words_[1])); }
         return address_of(words_[3], words_[4]);
     }
+    /// The port of this host.
     [[nodiscard]] constexpr std::uint16_t local_port() const noexcept { return static_cast<std::uint16_t>(words_[0] >> 16); }
+    /// The port of the peer.
     [[nodiscard]] constexpr std::uint16_t remote_port() const noexcept { return static_cast<std::uint16_t>(words_[0]); }
 
     /// The number of words that tell this tuple from others of its version: 2 over IPv4.

@@ -29,6 +29,7 @@ public:
     /// The clock's step.
     static constexpr std::chrono::microseconds step{4};
 
+    /// Makes a generator under a secret of 16 random octets.
     explicit isn_generator(std::span<const std::byte, 16> secret) noexcept : key_(secret) {}
 
     /// Makes the initial sequence number of a connection that is opened now.

@@ -16,7 +16,9 @@
 
 namespace fluxnet::proto::tcp {
 
+/// A port on which a stack takes connections, and the connections that wait there.
 struct listener {
+    /// Whether as many connections wait for accept() as may.
     [[nodiscard]] bool is_full() const noexcept { return accepted.size() >= options.backlog; }
     /// Whether it takes connections to that address: 0 no, and more the more exactly it says so.
     [[nodiscard]] unsigned suits(const ip_address& local) const noexcept {
@@ -34,8 +36,10 @@ struct listener {
     bool open = false;
 };
 
+/// The listeners of a stack, found by address and port.
 class listener_table {
 public:
+    /// Makes an empty table with room for `capacity` listeners. Allocates.
     explicit listener_table(std::size_t capacity) : listeners_(capacity) { heads_.fill(none); }
 
     /// The listener for that address and port, the one that names the address most exactly; null when there is none.
@@ -77,6 +81,7 @@ public:
         return nullptr;
     }
 
+    /// Takes a listener of the table out of it; handles of it name nothing any more.
     void remove(listener& one) noexcept {
         std::uint32_t* link = &heads_[one.options.port % heads_.size()];
         while (*link != index_of(one)) { link = &listeners_[*link].next; }
@@ -86,17 +91,23 @@ public:
         --size_;
     }
 
+    /// The listener that a handle names; null when it names none.
     [[nodiscard]] listener* of(listener_handle handle) noexcept {
         if (handle.index >= listeners_.size()) { return nullptr; }
         listener& one = listeners_[handle.index];
         return one.open && one.generation == handle.generation ? &one : nullptr;
     }
+    /// The listener at a place of the table, in use or not.
     [[nodiscard]] listener& operator[](std::uint32_t index) noexcept { return listeners_[index]; }
+    /// The place of a listener in the table.
     [[nodiscard]] std::uint32_t index_of(const listener& one) const noexcept {
         return static_cast<std::uint32_t>(&one - listeners_.data());
     }
+    /// Makes the handle that names a listener until it is removed.
     [[nodiscard]] listener_handle handle_of(const listener& one) const noexcept { return {index_of(one), one.generation}; }
+    /// How many listeners are in the table.
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    /// What it has allocated, in octets.
     [[nodiscard]] std::size_t memory_bytes() const noexcept { return listeners_.size() * sizeof(listener); }
 
 private:

@@ -30,13 +30,16 @@ namespace fluxnet::proto::tcp {
 /// a peer would still see how many connections are opened elsewhere: therefore a second hash gives one of 256 counters.
 class port_chooser {
 public:
+    /// Which ports are chosen from, and how many are tried.
     struct options {
         std::uint16_t first = 49'152;  ///< The dynamic ports of RFC 6335 section 6, which no service has for its own.
         std::uint16_t last = 65'535;   ///< Not less than `first`, which is not 0.
         std::uint16_t tries = 65'535;  ///< The predicate is asked at most so often, and at most once for each port.
     };
 
+    /// Makes a chooser under a secret of 16 random octets, with the default options.
     explicit port_chooser(std::span<const std::byte, 16> secret) noexcept : port_chooser(secret, options()) {}
+    /// Makes a chooser under a secret of 16 random octets.
     port_chooser(std::span<const std::byte, 16> secret, const options& wanted) noexcept : key_(secret), options_(wanted) {
         assert(wanted.first != 0 && wanted.first <= wanted.last && wanted.tries != 0);
     }

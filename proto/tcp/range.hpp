@@ -30,9 +30,11 @@ struct range {
         sacked,     ///< Reported as received by a SACK option; kept until it is acknowledged (RFC 2018 section 8).
     };
 
+    /// The octets of the range, without its FIN.
     [[nodiscard]] std::span<const std::byte> octets() const noexcept { return {data, length}; }
     /// How much room of the sequence space it takes: its octets and its FIN.
     [[nodiscard]] std::uint32_t extent() const noexcept { return length + (fin ? 1U : 0U); }
+    /// The number behind its last octet, or behind its FIN.
     [[nodiscard]] sequence_number end() const noexcept { return first + extent(); }
 
     range* previous = nullptr;  ///< In the order of the stream.
@@ -91,7 +93,9 @@ public:
 
     /// How many ranges take_if_plenty() leaves.
     [[nodiscard]] std::size_t reserve() const noexcept { return ranges_.size() / 16; }
+    /// How many ranges are taken.
     [[nodiscard]] std::size_t in_use() const noexcept { return in_use_; }
+    /// How many ranges there are, taken or not.
     [[nodiscard]] std::size_t size() const noexcept { return ranges_.size(); }
 
 private:

@@ -38,6 +38,7 @@ public:
     /// Over how long minimum() looks back at most.
     static constexpr nanoseconds minimum_window = std::chrono::seconds(10);
 
+    /// Makes an estimator without a sample. The options outlive it.
     explicit rtt_estimator(const rtt_options& options) noexcept : options_(&options), base_rto_(options.initial_rto) {}
     explicit rtt_estimator(const rtt_options&&) = delete;
 
@@ -84,6 +85,7 @@ public:
         return std::min(nanoseconds(base_rto_.count() << back_offs_), options_->max_rto);
     }
 
+    /// Whether a round trip was ever measured.
     [[nodiscard]] bool has_sample() const noexcept { return smoothed_ != 0; }
 
     /// SRTT and RTTVAR; 0 without a sample.

@@ -21,6 +21,7 @@ struct segment {
                 view.read_options(), view.payload()};
     }
 
+    /// Whether it has a flag, one of tcp_flag.
     [[nodiscard]] bool has(std::uint8_t flag) const noexcept { return (flags & flag) != 0; }
     /// How much of the sequence space it takes: its octets, SYN and FIN.
     [[nodiscard]] std::uint32_t extent() const noexcept {

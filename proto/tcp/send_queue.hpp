@@ -98,7 +98,9 @@ public:
     /// there was none.
     [[nodiscard]] bool detach_fin() noexcept;
 
+    /// The first range; null when the queue is empty.
     [[nodiscard]] range* front() const noexcept { return front_; }
+    /// The last range; null when the queue is empty.
     [[nodiscard]] range* back() const noexcept { return back_; }
     /// The first range that was never sent; null when there is none.
     [[nodiscard]] range* unsent() const noexcept { return unsent_; }
@@ -109,18 +111,27 @@ public:
     /// The range that was sent last and is in flight.
     [[nodiscard]] range* newest() const noexcept { return newest_; }
 
+    /// The number of the first octet that is not acknowledged (SND.UNA).
     [[nodiscard]] sequence_number first() const noexcept { return first_; }
     /// The number behind the last octet that was ever sent (SND.NXT).
     [[nodiscard]] sequence_number next() const noexcept { return next_; }
+    /// The number behind the last octet of the queue, sent or not, or behind its FIN.
     [[nodiscard]] sequence_number end() const noexcept { return end_; }
 
     // Sums, in octets, FIN included.
+    /// What was sent and is neither acknowledged, lost nor sacked.
     [[nodiscard]] std::uint32_t in_flight() const noexcept { return in_flight_; }
+    /// What is taken for lost and not sent again yet.
     [[nodiscard]] std::uint32_t lost_octets() const noexcept { return lost_; }
+    /// What was reported by SACK and is not acknowledged yet.
     [[nodiscard]] std::uint32_t sacked_octets() const noexcept { return sacked_; }
+    /// What was never sent.
     [[nodiscard]] std::uint32_t unsent_octets() const noexcept { return static_cast<std::uint32_t>(end_ - next_); }
+    /// All that the queue has.
     [[nodiscard]] std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(end_ - first_); }
+    /// Whether the queue has nothing, neither octets nor a FIN.
     [[nodiscard]] bool empty() const noexcept { return front_ == nullptr; }
+    /// Whether a FIN was put at the end.
     [[nodiscard]] bool has_fin() const noexcept { return fin_; }
 
 private:

@@ -20,6 +20,7 @@ namespace fluxnet::proto::tcp {
 class sequence_number {
 public:
     constexpr sequence_number() noexcept = default;
+    /// Makes the number that stands in a header, in host order.
     explicit constexpr sequence_number(std::uint32_t value) noexcept : value_(value) {}
 
     constexpr sequence_number& operator+=(std::uint32_t octets) noexcept {
@@ -31,6 +32,7 @@ public:
         return *this;
     }
 
+    /// The number as it stands in a header, in host order.
     [[nodiscard]] constexpr std::uint32_t value() const noexcept { return value_; }
 
     /// The place `octets` further on, or before. Modulo 2^32.

@@ -99,6 +99,7 @@ public:
 
     // Listeners.
 
+    /// Begins to take connections to a port; the error tells why it cannot.
     [[nodiscard]] stack_result<listener_handle> listen(const listen_options& wanted) noexcept;
     /// Closes a listener, and resets what was not accepted.
     void close_listener(listener_handle which, time_point now) noexcept;
@@ -122,30 +123,48 @@ public:
 
     // As those of `connection`. With a handle that names nothing they do nothing.
 
+    /// Takes octets to be sent, and returns how many.
     [[nodiscard]] std::size_t write(connection_handle to, std::span<const std::byte> octets, time_point now) noexcept;
+    /// Takes a buffer whose first `length` octets are to be sent, without copying; false when it was not taken.
     [[nodiscard]] bool write_buffer(connection_handle to, const buffer& from, std::uint32_t length, time_point now) noexcept;
+    /// Copies received octets out, and returns how many. Opens the window.
     [[nodiscard]] std::size_t read(connection_handle from, std::span<std::byte> into, time_point now) noexcept;
+    /// Lends received octets without copying; the window opens when they are returned.
     [[nodiscard]] std::optional<lent_range> lend(connection_handle from, std::span<std::byte, 8> into) noexcept;
+    /// Notes that octets that were lent have been given back.
     void returned(connection_handle to, std::uint32_t octets, time_point now) noexcept;
+    /// Ends this end's direction behind what was written. Reading goes on.
     void shutdown_write(connection_handle which, time_point now) noexcept;
+    /// Ends the connection at once, with a reset.
     void abort(connection_handle which, time_point now) noexcept;
+    /// Sends every segment at once, or not: Nagle's algorithm.
     void set_no_delay(connection_handle which, bool on, time_point now) noexcept;
+    /// Switches the probes of an idle connection on or off.
     void set_keep_alive(connection_handle which, bool on, time_point now) noexcept;
+    /// Switches the decision trace on; null switches it off. The sink outlives the connection.
     void trace_to(connection_handle which, trace_sink* sink) noexcept;
     /// The connection itself, for what it tells; null when the handle names nothing.
     [[nodiscard]] const connection* find(connection_handle which) const noexcept;
+    /// The addresses and ports of a connection; nothing when the handle names none.
     [[nodiscard]] std::optional<four_tuple> name_of(connection_handle which) const noexcept;
 
     // What it tells.
 
+    /// What it has counted since it was made.
     [[nodiscard]] const stack_counters& count() const noexcept { return counters_; }
     /// Connections that take a place: all but those in TIME-WAIT.
     [[nodiscard]] std::size_t connections() const noexcept { return options_.connections - free_.size(); }
+    /// Connections whose handshake a listener waits for.
     [[nodiscard]] std::size_t embryonic() const noexcept { return embryonic_.size(); }
+    /// Connections that the user has released and that are not over yet.
     [[nodiscard]] std::size_t orphans() const noexcept { return orphans_.size(); }
+    /// Connections in TIME-WAIT.
     [[nodiscard]] std::size_t waiting() const noexcept { return time_wait_.size(); }
+    /// Listeners that are open.
     [[nodiscard]] std::size_t listeners() const noexcept { return listeners_.size(); }
+    /// Buffers that its connections hold.
     [[nodiscard]] std::size_t buffers() const noexcept { return buffers_.total(); }
+    /// Ranges that its connections hold.
     [[nodiscard]] std::size_t ranges() const noexcept { return ranges_.in_use(); }
     /// What it has allocated, in octets, and how much of that each connection takes: one that is idle takes nothing else.
     [[nodiscard]] std::size_t memory_octets() const noexcept;

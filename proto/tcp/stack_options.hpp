@@ -82,6 +82,7 @@ enum class refusal : std::uint8_t {
     no_connection,     ///< The stack has no room for another connection.
 };
 
+/// Names a refusal as its enumerator is called.
 [[nodiscard]] constexpr std::string_view name(refusal why) noexcept {
     switch (why) {
         case refusal::bad_address: return "bad_address";
@@ -157,6 +158,7 @@ struct stack_counters {
     std::uint64_t answers_lost = 0;      ///< Answers for which there was no room.
     std::uint64_t payloads_refused = 0;  ///< Segments whose octets were left to be sent again, for lack of buffers.
 
+    /// How many segments were dropped for that reason.
     [[nodiscard]] std::uint64_t dropped_for(reason why) const noexcept { return dropped[static_cast<std::size_t>(why)]; }
 };
 

@@ -73,6 +73,7 @@ public:
     /// round-trip time is to be measured by it.
     static constexpr unsigned timestamp_bits = 6;
 
+    /// Makes and checks cookies under a secret of 16 random octets.
     explicit syn_cookie(std::span<const std::byte, 16> secret) noexcept : key_(secret) {}
 
     /// Makes the sequence number of the SYN-ACK that answers a SYN with the sequence number `client`. An MSS below 64 counts

@@ -65,6 +65,7 @@ public:
     /// Forgets the probe: fast recovery or the recovery after a timeout begins (section 7.1).
     void reset() noexcept { state_ = state::none; }
 
+    /// Whether a probe was sent of which nothing is known yet.
     [[nodiscard]] bool outstanding() const noexcept { return state_ != state::none; }
 
     /// The number after the last octet that was sent when the probe was. Of no meaning unless one is outstanding.

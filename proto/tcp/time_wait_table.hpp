@@ -32,6 +32,7 @@ class FLUXNET_EXPORT time_wait_table {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 
+    /// How many connections wait, and for how long.
     struct options {
         std::size_t capacity = 16'384;                    ///< 1 to 2^30 connections.
         std::chrono::nanoseconds length{60'000'000'000};  ///< 2 MSL, up to a day; rounded up by less than 34 ms.
@@ -60,6 +61,7 @@ public:
         std::uint32_t timestamp = 0;  ///< TSval.
     };
 
+    /// What is to be done about a segment.
     enum class verdict : std::uint8_t {
         unknown,      ///< No such connection is in TIME-WAIT.
         ignore,       ///< Nothing is sent.
@@ -68,6 +70,7 @@ public:
         open,         ///< The SYN may open a new connection: erase() this one then. Where no listener takes it, challenge.
     };
 
+    /// What a segment gets, and the values of the ACK or of the new connection.
     struct answer {
         verdict what = verdict::unknown;
         sequence_number sequence = {};        ///< Of the ACK. With `open`: what the old connection would have sent next.
@@ -111,7 +114,9 @@ public:
     /// Tells when the first connection will have waited long enough; nothing when there is none.
     [[nodiscard]] std::optional<time_point> next_deadline() const noexcept;
 
+    /// How many connections are in the table, those included that have waited long enough and were not dropped yet.
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    /// How many connections there is room for.
     [[nodiscard]] std::size_t capacity() const noexcept { return entries_.size(); }
 
     /// What it has allocated, in octets.

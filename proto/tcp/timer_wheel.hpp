@@ -94,6 +94,7 @@ public:
     /// Tells when a node that is in this wheel comes due: its deadline as a tick's start.
     [[nodiscard]] time_point deadline(const timer_node& node) const noexcept { return time_of(node.tick_); }
 
+    /// Tells whether it holds no node.
     [[nodiscard]] bool is_empty() const noexcept { return levels_in_use_ == 0; }
 
     /// As many nodes of one slot next_deadline() looks at.
