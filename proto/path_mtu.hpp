@@ -31,8 +31,7 @@ namespace fluxnet::proto {
 ///
 /// Anybody can forge a "packet too big". What this table believes, and what is left to the caller:
 /// - The caller verifies that the message quotes a packet that this host sent and that is still on its way: for TCP, that
-/// the
-///   four-tuple is a connection and the sequence number lies between what was acknowledged and what was sent (RFC 5927
+///   the four-tuple is a connection and the sequence number lies between what was acknowledged and what was sent (RFC 5927
 ///   section 4, RFC 8201 section 6). Only then it calls lower(). A destination to which nothing was sent so makes no entry.
 /// - A message never raises an estimate: only its age does. It also must be about a packet that the link of the reported MTU
 ///   cannot carry; one that says otherwise is no router's.
@@ -42,8 +41,7 @@ namespace fluxnet::proto {
 ///   every network has carried since RFC 879; where a path really is that narrow, `may_fragment` says that routers are to
 ///   fragment these packets (no DF bit).
 /// - An estimate is forgotten 10 minutes after it was last lowered (RFC 1191 section 6.3, RFC 8201 section 4), so a forged
-/// one
-///   that passed costs no longer. The oldest one goes early where the table is full: its destination then has its packets
+///   one that passed costs no longer. The oldest one goes early where the table is full: its destination then has its packets
 ///   answered by a router once more, and nothing is lost.
 class FLUXNET_EXPORT path_mtu {
 public:

@@ -33,8 +33,7 @@ namespace fluxnet::proto {
 /// A bounded store of datagrams of which some fragments are missing.
 ///
 /// - Overlap: a fragment that overlaps another one ends the whole datagram, and what else comes of it until its time is up
-/// is
-///   refused (RFC 5722 section 4, RFC 8200 section 4.5). IPv4 is treated likewise, although RFC 791 lets the later octets
+///   is refused (RFC 5722 section 4, RFC 8200 section 4.5). IPv4 is treated likewise, although RFC 791 lets the later octets
 ///   win: no sender makes overlaps, and what they are made for is to show a filter other octets than the host (RFC 1858, RFC
 ///   3128). An exact copy of a fragment, with the same place, length and octets, is what a network may make; it is skipped.
 /// - Time: 60 s for IPv6 (RFC 8200 section 4.5), counted from the fragment that came first. 30 s for IPv4: RFC 1122

@@ -4,10 +4,11 @@
 //
 //     tcp::stack stack({}, buffers, secrets, now);                        // 32 random octets
 //     const auto door = *stack.listen({.port = 80});
-//     const auto got = stack.receive(source, destination, segment, token, now);   // and give the buffer back unless
-//     got.kept for (tcp::listener_handle at; stack.next_acceptable(at);) { auto one = stack.accept(at); ... } for
-//     (tcp::connection_event what; stack.next_event(what);) { stack.read(what.connection, into, now); ... } for
-//     (tcp::stack_segment out; stack.next(out, now);) { send(out); } if (stack.deadline() <= now) { stack.advance(now); }
+//     const auto got = stack.receive(source, destination, segment, token, now);   // the buffer is the stack's if got.kept
+//     for (tcp::listener_handle at; stack.next_acceptable(at);) { auto one = stack.accept(at); ... }
+//     for (tcp::connection_event what; stack.next_event(what);) { stack.read(what.connection, into, now); ... }
+//     for (tcp::stack_segment out; stack.next(out, now);) { send(out); }
+//     if (stack.deadline() <= now) { stack.advance(now); }
 //
 // After each call that is not const the caller takes the segments that next() gives until there are none, or as many as can
 // be sent now. A connection that is over is put away when next() has found nothing more to be sent for it.

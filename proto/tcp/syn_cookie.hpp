@@ -38,8 +38,7 @@ namespace fluxnet::proto::tcp {
 /// What is given up when a SYN is answered by a cookie:
 /// - the MSS counts as the highest class that is not above it;
 /// - without timestamps: window scale (windows stay at 65,535 octets or below), SACK and ECN. The SYN-ACK must not offer
-/// them
-///   then. With timestamps they come back in the timestamp's echo; an ACK without it has lost them, and is better dropped;
+///   them then. With timestamps they come back in the timestamp's echo; an ACK without it has lost them, and is better dropped;
 /// - the SYN-ACK is not sent again: when the client's ACK is lost and the client waits for the server to speak first, the
 ///   client alone believes in a connection, until it sends something;
 /// - sequence numbers do not advance from one connection of a name to its next (RFC 6528); timestamps have to tell old
