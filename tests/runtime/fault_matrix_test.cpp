@@ -73,6 +73,7 @@ std::span<const fault_entry> fluxnet::test::fault_registry() {
                  kernel_message_faults(),
                  file_faults(),
                  transport_faults(),
+                 host_faults(),
 #ifdef FLUXNET_TEST_TLS
                  tls_faults(),
 #endif

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Rows of the fault matrix: datagrams of a transport, by the kernel's UDP and by frames. The frames are those of a model of
-// the kernel whose descriptor really becomes readable, and in virtual time those of a simulated wire.
+// Rows of the fault matrix: datagrams of a transport, by the kernel's UDP and by frames.
 #include "fluxnet/runtime/sockets/udp_socket.hpp"
 #include "fluxnet/runtime/transport/datagram_transport.hpp"
-#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 #include "tests/proto/frames.hpp"
+#include "tests/runtime/fault_frames.hpp"
 #include "tests/runtime/fault_world.hpp"
 #include "tests/runtime/raw_socket_calls.hpp"
 #include "tests/runtime/socket_tests.hpp"
-#include "tests/support/fake_kernel.hpp"
-#include "tests/xsk/sim.hpp"
 
 #include <doctest/doctest.h>
 
@@ -21,10 +18,8 @@
 #include <optional>
 #include <span>
 #include <utility>
-#include <vector>
 
 #include <sys/socket.h>
-#include <unistd.h>
 
 namespace fluxnet::test {
 namespace {
@@ -92,55 +87,6 @@ public:
     void check_handles(const fault_tally& tally) override { CHECK(drain_socket(far_.fd()).times == tally.completed); }
 };
 
-/// A model of the kernel below a transport.
-class modelled_frames {
-public:
-    explicit modelled_frames(fault_place&) {
-        kernel_.interface.index = 1;  // the loopback interface's, which the real link monitor finds
-    }
-
-    [[nodiscard]] builder options() { return builder("fake0").calls(kernel_).attach(false).frames(64).tx_frames(16); }
-    /// Lets a frame arrive and makes the descriptor readable, as the kernel does.
-    void deliver(std::span<const std::byte> frame) {
-        const std::uint64_t one = 1;
-        REQUIRE(kernel_.deliver(frame));
-        REQUIRE(::write(kernel_.bound(), &one, sizeof one) == sizeof one);
-    }
-    /// Takes the descriptor's readiness back, as draining the ring does.
-    void drained() {
-        std::uint64_t value = 0;
-        static_cast<void>(!::read(kernel_.bound(), &value, sizeof value));
-    }
-    void check() { check_nothing_left(kernel_); }
-
-private:
-    fake_kernel kernel_;
-};
-
-/// A wire below a transport; what arrives was sent by its other end.
-class wired_frames {
-public:
-    explicit wired_frames(fault_place& place)
-        : peer_(wire_.socket_on(simulated_wire::end::right).frames(32).tx_frames(16).build_system().value()) {
-        place.attach(wire_);
-    }
-
-    [[nodiscard]] builder options() { return wire_.socket_on(simulated_wire::end::left).frames(64).tx_frames(16); }
-    void deliver(std::span<const std::byte> frame) {
-        packet one;
-        REQUIRE(peer_.tx.allocate(std::span(&one, 1)) == 1);
-        REQUIRE(one.assign(frame));
-        REQUIRE(peer_.tx.try_send(std::span(&one, 1)) == 1);
-        CHECK_FALSE(peer_.tx.flush());
-    }
-    void drained() {}
-    void check() {}
-
-private:
-    simulated_wire wire_;
-    system_sockets peer_;
-};
-
 /// A transport by frames. The peer is no station but what deliver() is given.
 template <class Below>
 class frame_transport_world : public fault_world {
@@ -151,13 +97,7 @@ public:
     void check(const fault_tally&) override { below_.check(); }
 
 protected:
-    static inline const proto::test::endpoints who{.host = proto::mac_address({0x02, 0, 0, 0, 0, 0x10}),
-                                                   .host_ip = proto::ipv4_address(192, 0, 2, 1),
-                                                   .client = proto::mac_address({0x02, 0, 0, 0, 0, 0x20}),
-                                                   .client_ip = proto::ipv4_address(192, 0, 2, 2),
-                                                   .echo_port = 7777};
-
-    [[nodiscard]] static proto::ip_endpoint peer() { return {who.client_ip, who.client_port}; }
+    [[nodiscard]] static proto::ip_endpoint peer() { return {fault_stations.client_ip, fault_stations.client_port}; }
 
     fault_place& place_;
     Below below_;
@@ -166,10 +106,10 @@ protected:
 private:
     datagram_transport open() {
         datagram_options wanted;
-        wanted.local = {who.host_ip, who.echo_port};
+        wanted.local = {fault_stations.host_ip, fault_stations.echo_port};
         wanted.order = {datagram_rung::af_xdp};
         wanted.frames = below_.options();
-        wanted.hardware = who.host;
+        wanted.hardware = fault_stations.host;
         wanted.arp_wait = std::chrono::hours(1);  // no time limit ends an await here
         return datagram_transport::open(place_.loop(), std::move(wanted)).value();
     }
@@ -187,7 +127,7 @@ public:
         if (!got.ec && got.from != this->peer()) { co_return ending::failed; }
         co_return ending_of_datagram({got.ec, got.n});
     }
-    void complete() override { this->below_.deliver(proto::test::udp_request(this->who, transported)); }
+    void complete() override { this->below_.deliver(proto::test::udp_request(fault_stations, transported)); }
     void check_handles(const fault_tally& tally) override {
         // What no await got comes to the next one.
         for (int missing = tally.completions - tally.completed; missing > 0; --missing) {
@@ -208,24 +148,11 @@ public:
         this->below_.drained();
         co_return ending_of_datagram(sent);
     }
-    void complete() override {
-        const auto& who = this->who;
-        std::vector<std::byte> frame(proto::udp_station::arp_request_length);
-        const auto ethernet = proto::ethernet_repr{who.host, who.client, proto::ethertype::arp}.emit(frame);
-        proto::arp_repr{proto::arp_operation::reply, who.client, who.client_ip, who.host, who.host_ip}.emit(
-            ethernet.payload());
-        this->below_.deliver(frame);
-    }
+    void complete() override { this->below_.deliver(answer_to_arp(fault_stations)); }
     void check_handles(const fault_tally& tally) override {
         CHECK(this->near_->count().arp_answers >= static_cast<std::uint64_t>(tally.completed));
     }
 };
-
-template <template <class> class World>
-std::unique_ptr<fault_world> make_over_frames(fault_place& place) {
-    if (place.in_virtual_time()) { return std::make_unique<World<wired_frames>>(place); }
-    return std::make_unique<World<modelled_frames>>(place);
-}
 
 }  // namespace
 

@@ -112,6 +112,7 @@ struct fault_entry {
 [[nodiscard]] std::span<const fault_entry> kernel_message_faults();  ///< Datagrams and messages of the kernel's.
 [[nodiscard]] std::span<const fault_entry> file_faults();            ///< Files and pipes.
 [[nodiscard]] std::span<const fault_entry> transport_faults();       ///< Datagrams by whatever means.
+[[nodiscard]] std::span<const fault_entry> host_faults();            ///< Endpoints of a host in user space.
 [[nodiscard]] std::span<const fault_entry> tls_faults();             ///< TLS, where it is built.
 
 }  // namespace fluxnet::test
