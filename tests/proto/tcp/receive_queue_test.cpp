@@ -212,7 +212,7 @@ private:
 }  // namespace
 
 TEST_CASE("a receive queue has what came first of every octet, whatever comes in whatever order") {
-    for (std::uint64_t seed = 1; seed <= fluxnet::test::rounds(10'000, 20); ++seed) {
+    for (std::uint64_t seed = 1; seed <= fluxnet::test::rounds(10'000, 60); ++seed) {
         CAPTURE(seed);
         arrivals one(seed);
         for (int i = 0; i != 400; ++i) { one.step(); }

@@ -246,7 +246,7 @@ private:
 }  // namespace
 
 TEST_CASE("a send queue counts every octet as a list of single octets does, whatever is done in whatever order") {
-    for (std::uint64_t seed = 1; seed <= fluxnet::test::rounds(3000, 20); ++seed) {
+    for (std::uint64_t seed = 1; seed <= fluxnet::test::rounds(3000, 60); ++seed) {
         CAPTURE(seed);
         walk one(seed);
         for (int i = 0; i != 400; ++i) { one.step(); }
