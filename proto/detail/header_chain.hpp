@@ -4,14 +4,13 @@
 // A function of its arguments, which allocates nothing. Used on any thread that may read the bytes.
 #pragma once
 
+#include "fluxnet/proto/ipv6_upper_layer.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 namespace fluxnet::proto::detail {
-
-/// The longest chain of extension headers that is followed.
-inline constexpr int most_extension_headers = 8;
 
 /// Tells whether a transport header of that protocol is whole. Protocols that are not known here have no header to miss.
 [[nodiscard]] inline bool has_whole_transport_header(std::uint8_t protocol, std::span<const std::byte> bytes) noexcept {
@@ -33,9 +32,9 @@ inline constexpr int most_extension_headers = 8;
 
 /// Tells whether the first fragment of an IPv6 datagram has the whole header chain (RFC 7112 section 5): `protocol` is the
 /// next header field that leads to `bytes`. False as well for a fragment header within, which would make a fragment of a
-/// fragment, and for a chain of more than most_extension_headers.
+/// fragment, and for a chain of more than max_ipv6_extensions.
 [[nodiscard]] inline bool has_whole_header_chain(std::uint8_t protocol, std::span<const std::byte> bytes) noexcept {
-    for (int headers = 0; headers != most_extension_headers; ++headers) {
+    for (std::size_t headers = 0; headers != max_ipv6_extensions; ++headers) {
         const bool options = protocol == 0 || protocol == 43 || protocol == 60 || protocol == 135;
         const bool authentication = protocol == 51;
         if (protocol == 44) { return false; }

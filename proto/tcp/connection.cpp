@@ -8,12 +8,6 @@
 
 namespace fluxnet::proto::tcp {
 
-namespace {
-
-constexpr std::uint8_t most_scale = 14;  // RFC 7323 section 2.3
-
-}  // namespace
-
 connection::connection(memory& of, const connection_options& options, connection_secrets secrets) noexcept
     : options_(options),
       queue_(of),
@@ -64,10 +58,9 @@ void connection::accept_cookie(const segment& ack, const tcp_options& agreed, ti
     received_.begin(ack.sequence);
     advertised_ = last_acknowledged_ = received_.next();
     adopt_options(agreed, ack.window);
-    window_sequence_ = ack.sequence - 1U;  // so that the window of the ACK, which is scaled, is taken
     window_acknowledgment_ = ack.acknowledgment;
     // The SYN-ACK that is not kept has told this window.
-    advertised_ += std::min<std::uint32_t>(options_.receive_limit, 0xffff);
+    advertised_ += options_.syn_window();
     establish(now);
 }
 
@@ -76,7 +69,7 @@ void connection::adopt_options(const tcp_options& options, std::uint16_t window)
     // segment_: what the path has room for.
     set_segment(std::min<std::uint32_t>(std::max(asked, options_.least_segment), segment_));
     scaling_ = options_.window_scaling && options.window_scale != tcp_options::no_scale;
-    send_scale_ = scaling_ ? std::min(options.window_scale, most_scale) : std::uint8_t{0};
+    send_scale_ = scaling_ ? std::min(options.window_scale, most_window_scale) : std::uint8_t{0};
     receive_scale_ = scaling_ ? own_scale() : std::uint8_t{0};
     timestamps_ = options_.timestamps && options.timestamps;
     sack_ = options_.sack && options.sack_permitted;
@@ -144,19 +137,21 @@ std::size_t connection::writable() const noexcept {
 
 std::size_t connection::write(std::span<const std::byte> octets, time_point now) noexcept {
     if (ended() || shut_ || octets.empty()) { return 0; }
-    if (synchronized() && queue_.size() == 0 && last_sent_ != time_point{}) {
-        congestion_.on_idle(now - last_sent_, rtt_.rto());
-    }
+    end_pause(now);
     const std::size_t taken = queue_.append(octets, congestion_.mss(), options_.send_limit);
     arm(now);
     return taken;
 }
 
-bool connection::write_buffer(const buffer& from, std::uint32_t length, time_point now) noexcept {
-    if (ended() || shut_ || length == 0 || writable() < length) { return false; }
+void connection::end_pause(time_point now) noexcept {
     if (synchronized() && queue_.size() == 0 && last_sent_ != time_point{}) {
         congestion_.on_idle(now - last_sent_, rtt_.rto());
     }
+}
+
+bool connection::write_buffer(const buffer& from, std::uint32_t length, time_point now) noexcept {
+    if (ended() || shut_ || length == 0 || writable() < length) { return false; }
+    end_pause(now);
     const bool taken = queue_.append_buffer(from, length);
     arm(now);
     return taken;
@@ -266,7 +261,7 @@ std::uint8_t connection::offered_scale(const connection_options& options) noexce
     // With it the whole receive limit can be told, and its eighth is not rounded to nothing.
     const auto needed = static_cast<int>(std::bit_width(options.receive_limit >> 16U));
     const int sensible = std::max(0, static_cast<int>(std::bit_width(options.receive_limit)) - 3);
-    return static_cast<std::uint8_t>(std::min({int{most_scale}, std::max<int>(options.window_scale, needed), sensible}));
+    return static_cast<std::uint8_t>(std::min({int{most_window_scale}, std::max<int>(options.window_scale, needed), sensible}));
 }
 
 connection_info connection::info() const noexcept {

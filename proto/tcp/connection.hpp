@@ -54,6 +54,9 @@ public:
     using time_point = std::chrono::steady_clock::time_point;
     using nanoseconds = std::chrono::nanoseconds;
 
+    /// A peer that asks for a larger window scale gets this one (RFC 7323 section 2.3).
+    static constexpr std::uint8_t most_window_scale = 14;
+
     /// Both outlive the connection.
     connection(memory& of, const connection_options& options, connection_secrets secrets) noexcept;
     connection(const connection&) = delete;
@@ -183,6 +186,7 @@ private:
     void finish(tcp::ending how) noexcept;
     void enter_time_wait(time_point now) noexcept;
     void set_segment(std::uint32_t octets) noexcept;
+    void end_pause(time_point now) noexcept;
 
     // connection_receive.cpp: segment arrives (RFC 9293 section 3.10.7).
     [[nodiscard]] bool receive_in_syn_sent(const segment& received, std::uint64_t token, time_point now) noexcept;
@@ -192,7 +196,7 @@ private:
     [[nodiscard]] bool take_data(const segment& received, std::uint64_t token, time_point now) noexcept;
     void answer_unacceptable(const segment& received, time_point now) noexcept;
     void challenge(time_point now) noexcept;
-    void reset_received(time_point now) noexcept;
+    void reset_received() noexcept;
     void reject(const segment& received) noexcept;
     void note_timestamp(const segment& received, time_point now) noexcept;
     void take_fin(time_point now) noexcept;
@@ -207,7 +211,7 @@ private:
                                                 const delivery& told) noexcept;
     void detect_losses(time_point now) noexcept;
     void enter_recovery(time_point now) noexcept;
-    void leave_recovery(const segment& received, time_point now) noexcept;
+    void leave_recovery() noexcept;
     [[nodiscard]] bool was_spurious(const segment& received) const noexcept;
     void take_progress(sequence_number number, delivery& told) noexcept;
     void take_back() noexcept;
@@ -217,7 +221,7 @@ private:
     void after_fin_acknowledged(time_point now) noexcept;
 
     // connection_send.cpp: what is sent when.
-    [[nodiscard]] range* next_range(time_point now) noexcept;
+    [[nodiscard]] range* next_range() noexcept;
     [[nodiscard]] range* fit(range& one) noexcept;
     [[nodiscard]] range* cut(range& one, std::uint32_t octets) noexcept;
     [[nodiscard]] bool holds_back(const range& one) const noexcept;

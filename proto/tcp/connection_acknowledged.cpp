@@ -56,7 +56,7 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
         tell_congestion(told, in_flight, now);
     }
     if (probe_.outstanding()) { end_tail_probe(received, before, send_window_ != window_before, now); }
-    if (recovering_ != recovering::no && number >= recovery_point_) { leave_recovery(received, now); }
+    if (recovering_ != recovering::no && number >= recovery_point_) { leave_recovery(); }
     if (advanced) {
         if (queue_.has_fin() && queue_.empty() && !fin_acknowledged_) {
             fin_acknowledged_ = true;
@@ -249,7 +249,7 @@ void connection::enter_recovery(time_point now) noexcept {
     trace(trace_point::recovery_began, congestion_.window());
 }
 
-void connection::leave_recovery(const segment& /*received*/, time_point /*now*/) noexcept {
+void connection::leave_recovery() noexcept {
     if (recovering_ == recovering::loss_episode) { congestion_.on_recovered(); }
     recovering_ = recovering::no;
     duplicate_acks_ = 0;

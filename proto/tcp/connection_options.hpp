@@ -57,6 +57,11 @@ struct connection_options {
     std::uint32_t copy_below = 256;     ///< Received segments of at most so many octets are copied together.
     /// Received ranges beyond gaps, at most; but a window of full segments always has room.
     std::uint32_t most_ranges = 4096;
+
+    /// The window that a SYN or its answer tells, which is never scaled (RFC 7323 section 2.2).
+    [[nodiscard]] constexpr std::uint16_t syn_window() const noexcept {
+        return receive_limit < 0xffff ? static_cast<std::uint16_t>(receive_limit) : std::uint16_t{0xffff};
+    }
 };
 
 }  // namespace fluxnet::proto::tcp

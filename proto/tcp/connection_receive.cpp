@@ -56,7 +56,7 @@ bool connection::receive_in_syn_sent(const segment& received, std::uint64_t toke
     last_heard_ = now;
     initial_receive_ = received.sequence;
     received_.begin(initial_receive_ + 1);
-    advertised_ = received_.next() + std::min<std::uint32_t>(options_.receive_limit, 0xffff);  // what our SYN has told
+    advertised_ = received_.next() + options_.syn_window();  // what our SYN has told
     last_acknowledged_ = received_.next();
     adopt_options(received.options, received.window);
     window_sequence_ = received.sequence;
@@ -110,7 +110,7 @@ bool connection::receive_synchronized(const segment& received, std::uint64_t tok
     }
     if (received.has(tcp_flag::rst)) {
         if (received.sequence == received_.next()) {
-            reset_received(now);
+            reset_received();
         } else {
             challenge(now);  // RFC 5961 section 3.2
         }
@@ -216,7 +216,7 @@ void connection::challenge(time_point now) noexcept {
     acknowledge_ = acknowledging::now;
 }
 
-void connection::reset_received(time_point /*now*/) noexcept {
+void connection::reset_received() noexcept {
     switch (state_) {
         case state::time_wait: return;  // RFC 1337: it must not be ended by an old reset
         case state::closing:

@@ -24,7 +24,7 @@ bool connection::next_segment(outgoing& out, time_point now) noexcept {
         return true;
     }
     if (synchronized() && state_ != state::time_wait) {
-        if (range* const one = next_range(now)) {
+        if (range* const one = next_range()) {
             emit_range(*one, out, now);
             return true;
         }
@@ -56,7 +56,7 @@ sequence_number connection::acceptable_number() const noexcept {
     return next - edge >= std::int32_t{1} << send_scale_ ? edge : next;
 }
 
-range* connection::next_range(time_point /*now*/) noexcept {
+range* connection::next_range() noexcept {
     if (tail_due_) {
         tail_due_ = false;
         range* one = queue_.unsent();
@@ -153,7 +153,7 @@ void connection::emit_syn(outgoing& out, time_point now) noexcept {
     out = outgoing{};
     out.sequence = initial_send_;
     out.flags = tcp_flag::syn;
-    out.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(options_.receive_limit, 0xffff));
+    out.window = options_.syn_window();
     out.options.mss = options_.maximum_segment;
     if (answer ? scaling_ : options_.window_scaling) { out.options.window_scale = own_scale(); }
     out.options.sack_permitted = answer ? sack_ : options_.sack;

@@ -262,10 +262,7 @@ void stack::advance(time_point now) noexcept {
 
 stack_result<connection_handle> stack::connect(const ip_address& local, const ip_endpoint& remote, time_point now,
                                                const connect_options& wanted) noexcept {
-    const auto is_host = [](const ip_address& address) {
-        return !address.is_unspecified() && !address.is_multicast() && !(address.is_v4() && address.v4().is_broadcast());
-    };
-    if (!is_host(local) || !is_host(remote.address) || local.is_v4() != remote.address.is_v4() || remote.port == 0) {
+    if (!is_one_host(local) || !is_one_host(remote.address) || local.is_v4() != remote.address.is_v4() || remote.port == 0) {
         return refusal::bad_address;
     }
     const auto name_with = [&](std::uint16_t port) { return four_tuple(local, port, remote.address, remote.port); };

@@ -202,6 +202,7 @@ private:
     }
 
     // stack_receive.cpp
+    [[nodiscard]] static bool is_one_host(const ip_address& address) noexcept;
     arrival deliver(slot& one, segment& came, std::uint64_t token, time_point now) noexcept;
     arrival receive_unknown(const four_tuple& name, segment& came, std::uint64_t token, time_point now) noexcept;
     void receive_waiting(const four_tuple& name, const segment& came, const time_wait_table::answer& told,

@@ -8,17 +8,9 @@
 
 namespace fluxnet::proto::tcp {
 
-namespace {
-
-bool may_be_sender(const ip_address& address) noexcept {
+bool stack::is_one_host(const ip_address& address) noexcept {
     return !address.is_unspecified() && !address.is_multicast() && !(address.is_v4() && address.v4().is_broadcast());
 }
-
-bool is_for_many(const ip_address& address) noexcept {
-    return address.is_multicast() || address.is_unspecified() || (address.is_v4() && address.v4().is_broadcast());
-}
-
-}  // namespace
 
 arrival stack::receive(const ip_address& source, const ip_address& destination, std::span<const std::byte> octets,
                        std::uint64_t token, time_point now, checksum_state checked) noexcept {
@@ -36,12 +28,12 @@ arrival stack::receive(const ip_address& source, const ip_address& destination, 
     }
     segment came = segment::of(*view);
     if (const std::uint32_t* const found = table_.find(name)) { return deliver(slots_[*found], came, token, now); }
-    if (is_for_many(destination)) {
+    if (!is_one_host(destination)) {
         drop(reason::tcp_broadcast);
         return {};
     }
     const bool from_itself = source == destination && view->source_port() == view->destination_port();
-    if (!may_be_sender(source) || view->source_port() == 0 || from_itself) {
+    if (!is_one_host(source) || view->source_port() == 0 || from_itself) {
         drop(reason::tcp_bad_source);
         return {};
     }
@@ -172,12 +164,12 @@ void stack::send_cookie(const four_tuple& name, const segment& syn, time_point n
     out.sequence = (times ? cookies_with_times_ : cookies_).make(name, syn.sequence, asked, now);
     out.acknowledgment = syn.sequence + 1;
     out.flags = tcp_flag::syn | tcp_flag::ack;
-    out.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(options.receive_limit, 0xffff));
+    out.window = options.syn_window();
     out.options.mss = options.maximum_segment;
     if (times) {
         syn_cookie::options offered;
         if (options.window_scaling && syn.options.window_scale != tcp_options::no_scale) {
-            offered.window_scale = std::min<std::uint8_t>(syn.options.window_scale, 14);  // RFC 7323 section 2.3
+            offered.window_scale = std::min(syn.options.window_scale, connection::most_window_scale);
             out.options.window_scale = connection::offered_scale(options);
         }
         offered.sack_permitted = out.options.sack_permitted = options.sack && syn.options.sack_permitted;
