@@ -13,6 +13,7 @@
 
 #include "fluxnet/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
+#include "fluxnet/runtime/core/detail/placed_operation.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/stream.hpp"
 #include "fluxnet/runtime/simulation/detail/memory_mailbox.hpp"
@@ -52,7 +53,7 @@ private:
     std::unique_ptr<detail::memory_mailbox> box_;
 };
 
-class [[nodiscard]] memory_datagram_socket::recv_awaiter final : private detail::memory_await {
+class [[nodiscard]] memory_datagram_socket::recv_awaiter final : private detail::placed_operation {
 public:
     recv_awaiter(detail::memory_mailbox* box, std::span<std::byte> into) noexcept : box_(box), into_(into) {}
 

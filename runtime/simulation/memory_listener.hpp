@@ -10,6 +10,7 @@
 
 #include "fluxnet/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
+#include "fluxnet/runtime/core/detail/placed_operation.hpp"
 #include "fluxnet/runtime/core/stream.hpp"
 #include "fluxnet/runtime/simulation/detail/memory_door.hpp"
 #include "fluxnet/runtime/simulation/memory_stream.hpp"
@@ -43,7 +44,7 @@ private:
     std::unique_ptr<detail::memory_door> door_;
 };
 
-class [[nodiscard]] memory_listener::accept_awaiter final : private detail::memory_await {
+class [[nodiscard]] memory_listener::accept_awaiter final : private detail::placed_operation {
 public:
     explicit accept_awaiter(detail::memory_door* door) noexcept : door_(door) {}
 

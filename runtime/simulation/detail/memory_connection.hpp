@@ -13,6 +13,7 @@
 
 #include "fluxnet/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
+#include "fluxnet/runtime/core/detail/placed_operation.hpp"
 #include "fluxnet/runtime/simulation/detail/memory_hub.hpp"
 #include "fluxnet/runtime/simulation/memory_buffer.hpp"
 
@@ -63,8 +64,8 @@ public:
     /// Forgets what was not read.
     void drop() noexcept;
 
-    memory_await* reader = nullptr;
-    memory_await* writer = nullptr;
+    placed_operation* reader = nullptr;
+    placed_operation* writer = nullptr;
 
 private:
     /// Bytes up to `position` arrive then.
@@ -144,7 +145,7 @@ private:
 };
 
 /// An await at one end of a connection.
-class memory_transfer : public memory_await {
+class memory_transfer : public placed_operation {
 protected:
     /// `of` is null for a stream that was closed or moved away.
     memory_transfer(memory_connection* of, unsigned end) noexcept : of_(of), end_(end) {}

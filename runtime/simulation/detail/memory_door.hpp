@@ -5,6 +5,7 @@
 #pragma once
 
 #include "fluxnet/proto/ip_endpoint.hpp"
+#include "fluxnet/runtime/core/detail/placed_operation.hpp"
 #include "fluxnet/runtime/simulation/detail/memory_connection.hpp"
 #include "fluxnet/runtime/simulation/detail/memory_hub.hpp"
 
@@ -48,7 +49,7 @@ public:
         return next;
     }
 
-    memory_await* acceptor = nullptr;
+    placed_operation* acceptor = nullptr;
 
 private:
     const std::shared_ptr<memory_hub> hub_;

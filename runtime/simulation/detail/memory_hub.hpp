@@ -8,7 +8,6 @@
 #include "fluxnet/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
-#include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/simulation/memory_options.hpp"
 
 #include <array>
@@ -56,46 +55,6 @@ struct FLUXNET_EXPORT memory_datagram final : timer_node {
     std::vector<std::byte> bytes;
     proto::ip_endpoint from;
     proto::ip_endpoint to;
-};
-
-/// An await at a handle of the network. It holds one of the handle's places, of which each is for one coroutine at a time.
-class memory_await : public operation {
-public:
-    /// Looks whether what is awaited is there, and completes then. Does nothing once it has completed.
-    virtual void look() noexcept = 0;
-
-    /// The handle is going away.
-    void abandon() noexcept {
-        place_ = nullptr;
-        complete(errc::closed);
-    }
-
-protected:
-    memory_await() = default;
-    ~memory_await() { leave(); }
-
-    /// Takes a place; says why not.
-    [[nodiscard]] std::error_code occupy(memory_await*& place) noexcept {
-        if (place != nullptr) { return errc::handle_in_use; }
-        place = this;
-        place_ = &place;
-        return no_error;
-    }
-
-    /// Gives the place back. Returns false when there is none: the handle has gone.
-    bool leave() noexcept {
-        if (place_ == nullptr) { return false; }
-        *place_ = nullptr;
-        place_ = nullptr;
-        return true;
-    }
-
-    [[nodiscard]] bool holds_place() const noexcept { return place_ != nullptr; }
-
-    void cancel() noexcept override { complete(errc::operation_canceled); }
-
-private:
-    memory_await** place_ = nullptr;
 };
 
 class FLUXNET_EXPORT memory_hub : public std::enable_shared_from_this<memory_hub> {

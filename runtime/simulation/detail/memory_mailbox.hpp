@@ -5,6 +5,7 @@
 #pragma once
 
 #include "fluxnet/proto/ip_endpoint.hpp"
+#include "fluxnet/runtime/core/detail/placed_operation.hpp"
 #include "fluxnet/runtime/simulation/detail/memory_hub.hpp"
 
 #include <cstddef>
@@ -48,7 +49,7 @@ public:
         return next;
     }
 
-    memory_await* receiver = nullptr;
+    placed_operation* receiver = nullptr;
     memory_pace pace;  // of what is sent from here
 
 private:
