@@ -148,6 +148,8 @@ public:
     [[nodiscard]] bool owes_duplicate() const noexcept {
         return acknowledge_ == acknowledging::now && (duplicate_ || received_.has_gap());
     }
+    /// Whether there are octets, or a FIN, that the peer has not acknowledged.
+    [[nodiscard]] bool has_unacknowledged() const noexcept { return !queue_.empty(); }
     /// Whether next_segment() would surely give nothing: nothing that it looks at is due. Told without looking at windows.
     [[nodiscard]] bool is_quiet() const noexcept {
         return acknowledge_ != acknowledging::now && queue_.unsent() == nullptr && queue_.lost_octets() == 0 && !tail_due_ &&

@@ -333,6 +333,21 @@ void stack::abort(slot& one, time_point now) noexcept {
     settle(one);
 }
 
+bool stack::has_unsettled_orphans() const noexcept {
+    for (const slot* one = orphans_.front(); one != nullptr; one = orphans_.after(*one)) {
+        if (one->c.has_unacknowledged()) { return true; }
+    }
+    return false;
+}
+
+void stack::abort_all(time_point now) noexcept {
+    for (std::size_t i = 0; i != options_.connections; ++i) {
+        slot& one = slots_[i];
+        const bool leaves = one.role == slot_role::orphan && one.c.is_quiet();
+        if (one.role != slot_role::free && !leaves) { abort(one, now); }
+    }
+}
+
 bool stack::next_event(connection_event& what) noexcept {
     slot* const one = news_.front();
     if (one == nullptr) { return false; }

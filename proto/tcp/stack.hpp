@@ -88,6 +88,8 @@ public:
     /// Gives the next segment that is to be sent; false when there is none. Connections take turns, one segment each. The
     /// payload stays in place until the next call for its connection; the connection keeps it until it is acknowledged.
     [[nodiscard]] bool next(stack_segment& out, time_point now) noexcept;
+    /// Whether next() may have something to give.
+    [[nodiscard]] bool may_have_next() const noexcept { return answer_count_ != 0 || !ready_.empty(); }
     /// Gives the acknowledgment that the last segment received needs at once, because it told a gap or a duplicate (RFC 5681
     /// section 4.2): peers count these, so that the caller takes it before it hands the next segment in.
     [[nodiscard]] bool next_immediate(stack_segment& out, time_point now) noexcept;
@@ -119,6 +121,8 @@ public:
     /// Gives the next connection to which something has happened; false when there is none. Only connections with events
     /// cost anything.
     [[nodiscard]] bool next_event(connection_event& what) noexcept;
+    /// Whether next_event() or next_acceptable() has something to give.
+    [[nodiscard]] bool has_news() const noexcept { return !news_.empty() || !acceptable_.empty(); }
     /// Sets what events of a connection give back.
     void set_user(connection_handle which, std::uint64_t user) noexcept;
 
@@ -138,6 +142,9 @@ public:
     void shutdown_write(connection_handle which, time_point now) noexcept;
     /// Ends the connection at once, with a reset.
     void abort(connection_handle which, time_point now) noexcept;
+    /// Ends all connections at once, with resets: also those that wait to be accepted. Of those that the user has released in
+    /// order, the ones stay that have sent all that was written.
+    void abort_all(time_point now) noexcept;
     /// Sends every segment at once, or not: Nagle's algorithm.
     void set_no_delay(connection_handle which, bool on, time_point now) noexcept;
     /// Switches the probes of an idle connection on or off.
@@ -159,6 +166,8 @@ public:
     [[nodiscard]] std::size_t embryonic() const noexcept { return embryonic_.size(); }
     /// Connections that the user has released and that are not over yet.
     [[nodiscard]] std::size_t orphans() const noexcept { return orphans_.size(); }
+    /// Whether such a connection has something that its peer has not acknowledged yet.
+    [[nodiscard]] bool has_unsettled_orphans() const noexcept;
     /// Connections in TIME-WAIT.
     [[nodiscard]] std::size_t waiting() const noexcept { return time_wait_.size(); }
     /// Listeners that are open.

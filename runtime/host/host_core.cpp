@@ -24,6 +24,12 @@ proto::own_addresses::options room_for(std::size_t addresses) noexcept {
     return chosen;
 }
 
+std::array<std::byte, 32> secrets_of(secret_numbers& random) noexcept {
+    std::array<std::byte, 32> secrets;
+    for (std::size_t half = 0; half != 2; ++half) { std::ranges::copy(random.secret(), secrets.begin() + 16 * half); }
+    return secrets;
+}
+
 }  // namespace
 
 host_core::host_core(executor& on, async_rx rx, async_tx tx, const host_options& options, proto::mac_address hardware,
@@ -34,7 +40,8 @@ host_core::host_core(executor& on, async_rx rx, async_tx tx, const host_options&
       paths_(options.paths, random_.secret()), mtu_(mtu),
       scope_(static_cast<std::uint32_t>(rx_->socket().interface().index)), trust_checksums_(options.trust_checksums),
       most_queued_(rx_->socket().home().frame_count() / 2),
-      held_(std::min<std::size_t>(most_held, tx_->socket().home().frame_count() / 4)) {
+      held_(std::min<std::size_t>(most_held, tx_->socket().home().frame_count() / 4)),
+      tcp_(*this, options, secrets_of(random_)) {
     for (const host_address& one : options.addresses) {
         if (options.probe_addresses) {
             static_cast<void>(own_.add(one.address, options.defence, now(), random_.next32()));
@@ -59,6 +66,7 @@ host_core::~host_core() {
 
 void host_core::close() noexcept {
     if (!is_open()) { return; }
+    if (tcp_.close()) { tx_->socket().flush(); }
     end(errc::closed);
     clear_timer();
     if (fluxnet::detail::turn_handler::is_linked()) { fluxnet::detail::turn_handler::unlink(); }
@@ -88,6 +96,7 @@ void host_core::end(std::error_code why) noexcept {
     for (udp_port* chain : ports_) {
         for (; chain != nullptr; chain = chain->next_with_port) { chain->wake(); }
     }
+    tcp_.end();
 }
 
 // The end of a turn, and time
@@ -98,9 +107,23 @@ void host_core::end_turn() noexcept {
     if (std::exchange(dirty_, false)) {
         do_due();
         if (news_) { serve(); }
+        serve_tcp();
         arm();
     }
     now_.reset();
+}
+
+/// Sends what TCP has. Frames that the kernel is done with at once serve for more; the others for the next turn.
+void host_core::serve_tcp() noexcept {
+    constexpr int most_rounds = 16;  // then others have their turn
+    for (int round = 0; round != most_rounds; ++round) {
+        tcp_.tell();
+        const bool queued = tcp_.send();
+        if (queued) { tx_->socket().flush(); }
+        const bool goes_on = queued && tcp_.has_more() && tx_->socket().reap() != 0;
+        if (!goes_on && !tcp_.has_news()) { break; }  // what the host sends to itself makes news
+    }
+    dirty_ = dirty_ || tcp_.has_more() || tcp_.has_news();
 }
 
 void host_core::on_address(const std::array<std::uint8_t, 6>& address) noexcept {
@@ -149,6 +172,7 @@ void host_core::do_due() noexcept {
         ++counters_.neighbours_failed;
         fail_waiting(*gone);
     }
+    tcp_.advance();
     const auto due = next_deadline();
     if (!due || *due > now()) { return; }
     while (has_spare()) {
@@ -178,14 +202,14 @@ void host_core::do_due() noexcept {
 
 std::optional<host_core::time_point> host_core::next_deadline() const noexcept {
     std::optional<time_point> first;
-    for (const auto& one : {own_.deadline(), neighbours_.deadline(), fragments_.deadline()}) {
+    for (const auto& one : {own_.deadline(), neighbours_.deadline(), fragments_.deadline(), tcp_.deadline()}) {
         if (one && (!first || *one < *first)) { first = one; }
     }
     return first;
 }
 
 void host_core::arm() noexcept {
-    auto due = next_deadline();
+    auto due = tcp_.has_news() ? now() : next_deadline();
     // What is overdue found no frame.
     if (due && *due <= now()) { due = now() + retry_wait; }
     if (fluxnet::detail::timer_node::is_linked() && due == set_to_) { return; }
@@ -225,6 +249,7 @@ void host_core::count(const received& what) noexcept {
         case outcome::ndp: ++counters_.ndp; return;
         case outcome::echo: ++counters_.echoes; return;
         case outcome::datagram: ++counters_.datagrams; return;
+        case outcome::segment: ++counters_.segments; return;
         case outcome::queue_full: ++counters_.queue_full; return;
         case outcome::fragment: ++counters_.fragments; return;
         case outcome::error: ++counters_.errors; return;

@@ -19,21 +19,23 @@ struct host_counters {
     std::uint64_t ndp = 0;         ///< Likewise.
     std::uint64_t echoes = 0;      ///< Echo requests.
     std::uint64_t datagrams = 0;   ///< UDP, put into the queue of an endpoint.
-    std::uint64_t queue_full = 0;  ///< UDP, dropped because the endpoint's queue was full or too many frames were queued.
+    std::uint64_t segments = 0;    ///< TCP, given to its stack, whose counters tell what became of them.
+    std::uint64_t queue_full = 0;  ///< Dropped because the endpoint's queue was full, too many frames or no memory was left.
     std::uint64_t fragments = 0;   ///< Kept; the one that completes a packet counts as what it carries.
     std::uint64_t errors = 0;      ///< ICMP errors about a packet that the host has sent.
     std::array<std::uint64_t, proto::reason_count> dropped{};  ///< Indexed by `proto::reason`.
 
     // What was sent.
     std::uint64_t sent = 0;             ///< Datagrams of endpoints, those to the host itself included.
+    std::uint64_t segments_sent = 0;    ///< Of TCP, those to the host itself included.
     std::uint64_t pieces_sent = 0;      ///< Frames with fragments.
     std::uint64_t answers_sent = 0;     ///< Echo replies, ARP replies, neighbour advertisements.
     std::uint64_t questions_sent = 0;   ///< ARP requests and neighbour solicitations about others.
     std::uint64_t claims_sent = 0;      ///< Probes, announcements and defences of own addresses.
     std::uint64_t errors_sent = 0;      ///< ICMP errors.
     std::uint64_t errors_withheld = 0;  ///< ICMP errors above the limit.
-    std::uint64_t held_sent = 0;        ///< Errors that had waited for a neighbour.
-    std::uint64_t undeliverable = 0;    ///< Errors given up: the neighbour did not answer, or too many waited.
+    std::uint64_t held_sent = 0;        ///< Errors and segments that had waited for a neighbour.
+    std::uint64_t undeliverable = 0;    ///< Those given up: no way leads there, the neighbour did not answer, or too many waited.
     std::uint64_t no_room = 0;  ///< Answers, errors and questions not sent: no frame was free, or no room in the ring.
     std::uint64_t neighbours_failed = 0;  ///< Neighbours that were asked and did not answer.
     std::uint64_t addresses_lost = 0;     ///< Own addresses that another station has.
@@ -46,7 +48,7 @@ struct host_counters {
     /// What the received frames became, in all.
     [[nodiscard]] std::uint64_t accounted() const noexcept {
         return std::accumulate(dropped.begin(), dropped.end(),
-                               arp + ndp + echoes + datagrams + queue_full + fragments + errors);
+                               arp + ndp + echoes + datagrams + segments + queue_full + fragments + errors);
     }
 
     friend bool operator==(const host_counters&, const host_counters&) = default;

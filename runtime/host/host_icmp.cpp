@@ -280,21 +280,31 @@ host_core::received host_core::receive_error(const ip_payload& got) noexcept {
     return receive_error(got, *quoted, what, too_big);
 }
 
-/// Believes an error about a datagram that an endpoint has sent a short time ago, and no other.
+/// Believes an error about a datagram that an endpoint has sent a short time ago, or about a segment that is on its way, and
+/// no other.
 host_core::received host_core::receive_error(const ip_payload& got, const proto::quoted_packet& quoted, std::error_code what,
                                              const std::optional<proto::path_mtu::too_big>& too_big) noexcept {
-    if (!own_.owns(quoted.source) || quoted.protocol != proto::ip_protocol::udp) { return reason::quoted_foreign; }
+    if (!own_.owns(quoted.source)) { return reason::quoted_foreign; }
     // That nobody listens on a port is told by the host that has the port, not by a router.
     if (what == std::errc::connection_refused && got.source != quoted.destination) { return reason::quoted_foreign; }
+    const bool believed = quoted.protocol == proto::ip_protocol::udp   ? receive_udp_error(quoted, what, too_big)
+                          : quoted.protocol == proto::ip_protocol::tcp ? tcp_.receive_error(quoted, what, too_big)
+                                                                       : false;
+    if (!believed) { return reason::quoted_foreign; }
+    return outcome::error;
+}
+
+bool host_core::receive_udp_error(const proto::quoted_packet& quoted, std::error_code what,
+                                  const std::optional<proto::path_mtu::too_big>& too_big) noexcept {
     const proto::ip_endpoint to{quoted.destination, quoted.destination_port(), 0};
     udp_port* const port = find_port(quoted.source, quoted.source_port(), to);
-    if (port == nullptr || !port->has_sent(to)) { return reason::quoted_foreign; }
+    if (port == nullptr || !port->has_sent(to)) { return false; }
     if (too_big) {
         paths_.lower(*too_big, mtu_, now());
     } else if (what) {
         port->tell(to, what);
     }
-    return outcome::error;
+    return true;
 }
 
 }  // namespace fluxnet::host::detail

@@ -11,6 +11,7 @@
 #include "fluxnet/proto/neighbour/own_addresses.hpp"
 #include "fluxnet/proto/path_mtu.hpp"
 #include "fluxnet/proto/reassembly.hpp"
+#include "fluxnet/proto/tcp/stack_options.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -47,7 +48,7 @@ struct host_options {
     /// frame holds if that is less.
     std::optional<std::uint32_t> mtu;
 
-    /// The checksums of UDP in received frames were checked by somebody else, or were never filled in, as by the kernel at
+    /// The checksums of UDP and TCP in received frames were checked by somebody else, or were never filled in, as by the kernel at
     /// the other end of a veth pair: they are not looked at.
     bool trust_checksums = false;
 
@@ -58,7 +59,10 @@ struct host_options {
     /// What becomes of an address that another station claims.
     proto::own_addresses::defence defence = proto::own_addresses::defence::always;
 
-    /// The bounds of the engines.
+    /// TCP: how much it has room for, and what its connections are like. The MTU sets `maximum_segment`.
+    proto::tcp::stack_options tcp = {};
+
+    /// The bounds of the other engines.
     proto::neighbour_table::options neighbour_table = {};
     proto::reassembly::options reassembly = {};
     proto::icmp_limiter::options icmp_errors = {};

@@ -140,6 +140,9 @@ host_core::received host_core::deliver(const ip_payload& got) noexcept {
     const bool v4 = got.source.is_v4();
     switch (got.protocol) {
         case proto::ip_protocol::udp: return receive_udp(got);
+        case proto::ip_protocol::tcp:
+            if (got.broadcast || got.destination.is_multicast()) { return reason::tcp_broadcast; }
+            return tcp_.receive(got) ? outcome::segment : outcome::queue_full;
         case proto::ip_protocol::icmp:
             if (v4) { return receive_icmp(got); }
             break;

@@ -15,8 +15,7 @@ using proto::ethertype;
 using proto::mac_address;
 
 bool host_core::has_spare() noexcept {
-    if (spares_ == 0) { spares_ = tx_->try_allocate(spare_); }
-    if (spares_ == 0) { ++counters_.no_room; }
+    if (!has_frame()) { ++counters_.no_room; }
     return spares_ != 0;
 }
 
@@ -43,8 +42,17 @@ void host_core::transmit_to(const proto::ip_address& hop, packet frame, ethertyp
         answer(frame, found.hardware, type, counter);
         return;
     }
-    const bool waits = found.what == verdict::waiting;
-    if (!waits || !held_.hold(std::move(frame), hop, type)) { ++counters_.undeliverable; }
+    if (found.what != verdict::waiting) {
+        give_up(frame);
+    } else if (!held_.hold(std::move(frame), hop, type)) {
+        ++counters_.undeliverable;
+    }
+}
+
+/// Does without a packet whose neighbour does not answer.
+void host_core::give_up(const packet& frame) noexcept {
+    ++counters_.undeliverable;
+    tcp_.undeliverable(frame.data().subspan(proto::ethernet_header_length));
 }
 
 void host_core::release_held() noexcept {
@@ -54,7 +62,7 @@ void host_core::release_held() noexcept {
         switch (found.state) {
             case proto::neighbour_state::incomplete: return held_packets::fate::waits;
             case proto::neighbour_state::none:
-            case proto::neighbour_state::failed: ++counters_.undeliverable; return held_packets::fate::over;
+            case proto::neighbour_state::failed: give_up(one.frame); return held_packets::fate::over;
             default: break;
         }
         answer(one.frame, found.hardware, one.type, counters_.held_sent);

@@ -17,7 +17,6 @@ using proto::ethertype;
 using proto::ip_address;
 using proto::reason;
 
-constexpr std::uint16_t first_ephemeral_port = 49152;  // RFC 6335 section 6
 constexpr std::size_t longest_over_ipv4 = 65'507;
 constexpr std::size_t longest_over_ipv6 = 65'527;
 
@@ -58,13 +57,11 @@ std::error_code host_core::bind(proto::ip_endpoint& local) noexcept {
         return false;
     };
     if (local.port != 0) { return is_taken(local.port) ? failure(std::errc::address_in_use) : std::error_code(); }
-    constexpr std::uint32_t ports = 65536 - first_ephemeral_port;
-    const std::uint32_t begin = random_.next32();
-    for (std::uint32_t i = 0; i != ports; ++i) {
-        local.port = static_cast<std::uint16_t>(first_ephemeral_port + (begin + i) % ports);
-        if (!is_taken(local.port)) { return {}; }
-    }
-    return failure(std::errc::address_in_use);
+    const bool found = choose_port([&](std::uint16_t number) {
+        local.port = number;
+        return !is_taken(number);
+    });
+    return found ? std::error_code() : failure(std::errc::address_in_use);
 }
 
 void host_core::add(udp_port& port) noexcept {
@@ -196,7 +193,7 @@ std::error_code host_core::prepare(udp_send& send) noexcept {
     if (local.is_v4() != to.address.is_v4() && !(any && local.is_v6())) {
         return failure(std::errc::address_family_not_supported);
     }
-    if (to.scope != 0 && scope_ != 0 && to.scope != scope_) { return failure(std::errc::invalid_argument); }
+    if (!is_on_scope(to)) { return failure(std::errc::invalid_argument); }
     const auto source = any ? routes_.source_for(to.address, own_) : std::optional(local);
     if (!source) { return failure(std::errc::network_unreachable); }
     const bool v4 = to.address.is_v4();

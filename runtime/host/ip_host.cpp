@@ -121,6 +121,59 @@ result<udp_endpoint> ip_host::open_udp(proto::ip_endpoint local, const udp_endpo
     return udp_endpoint(std::make_unique<detail::udp_port>(core_, local, options));
 }
 
+tcp_stream::connect_awaiter ip_host::connect(const proto::ip_endpoint& peer, const tcp_options& options) noexcept {
+    return {core_, peer, options};
+}
+
+result<tcp_listener> ip_host::listen(proto::ip_endpoint local, const tcp_options& options) {
+    const std::string step = "listen at " + local.to_string();
+    if (core_ == nullptr) { return make_error(errc::closed, step, "the host was moved from", "use the other handle"); }
+    proto::tcp::listener_handle made;
+    if (const std::error_code why = core_->tcp().listen(local, options, made)) {
+        return error{why, step, why.message(), "choose one of the host's addresses, and a free port or 0"};
+    }
+    return tcp_listener(std::make_unique<detail::tcp_door>(core_, made, local, options));
+}
+
+ip_host::settle_awaiter ip_host::settle() noexcept {
+    return settle_awaiter(core_);
+}
+
+ip_host::settle_awaiter::settle_awaiter(owned_core core) noexcept : core_(std::move(core)) {}
+ip_host::settle_awaiter::~settle_awaiter() = default;
+
+void ip_host::settle_awaiter::start() noexcept {
+    if (core_ == nullptr) { return complete(errc::closed); }
+    if (&home_executor() != &core_->loop()) { return complete(errc::wrong_executor); }
+    core_->start();
+    core_->tcp().wait_in_turns(*this);
+    core_->tcp().touch();  // the end of this turn looks
+}
+
+void ip_host::settle_awaiter::look() noexcept {
+    if (!waiting()) { return; }
+    const auto* const stack = core_->tcp().stack();
+    if (core_->ended()) {
+        complete(core_->ended());
+    } else if (stack == nullptr || !stack->has_unsettled_orphans()) {
+        complete(stack == nullptr ? make_error_code(errc::closed) : no_error);
+    }
+}
+
+void ip_host::settle_awaiter::cancel() noexcept {
+    leave_line();
+    complete(errc::operation_canceled);
+}
+
+wait_result ip_host::settle_awaiter::await_resume() noexcept {
+    leave_line();
+    return finish();
+}
+
+const proto::tcp::stack* ip_host::tcp() const noexcept {
+    return core_->tcp().stack();
+}
+
 bool ip_host::owns(const proto::ip_address& address) const noexcept {
     return core_->own().owns(address);
 }

@@ -8,7 +8,8 @@
 //     host::udp_endpoint socket = here.open_udp({proto::ipv4_address(), 7}).value();
 //
 // It answers ARP, Neighbor Discovery and echo requests, finds its neighbours, defends its addresses, puts fragments
-// together, sends ICMP errors and believes those that quote what it has sent. Its endpoints send and receive datagrams.
+// together, sends ICMP errors and believes those that quote what it has sent. Its endpoints send and receive datagrams, its
+// listeners and streams are TCP's: a segment that no connection of the host's is meant by is answered by a reset.
 //
 // A task in the background of the executor receives; the host works whenever the executor runs. When the tasks of the
 // executor are cancelled (executor::run(task) does that at its end) the host rests, and the next await at one of its
@@ -29,15 +30,22 @@
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/proto/mac_address.hpp"
 #include "fluxnet/proto/neighbour/neighbour_table.hpp"
+#include "fluxnet/proto/tcp/stack.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/wait_result.hpp"
+#include "fluxnet/runtime/host/detail/tcp_end.hpp"
 #include "fluxnet/runtime/host/host_counters.hpp"
 #include "fluxnet/runtime/host/host_options.hpp"
+#include "fluxnet/runtime/host/tcp_listener.hpp"
+#include "fluxnet/runtime/host/tcp_options.hpp"
+#include "fluxnet/runtime/host/tcp_stream.hpp"
 #include "fluxnet/runtime/host/udp_endpoint.hpp"
 #include "fluxnet/runtime/packets/async_rx.hpp"
 #include "fluxnet/runtime/packets/async_tx.hpp"
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 
+#include <coroutine>
 #include <cstdint>
 #include <system_error>
 
@@ -45,6 +53,8 @@ namespace fluxnet::host {
 
 class FLUXNET_EXPORT ip_host {
 public:
+    class [[nodiscard]] settle_awaiter;
+
     /// Makes a host of the two halves of a socket, which are bound to `on`, and starts its task. Allocates, by default some
     /// 7 MB. Errors: invalid_option (addresses, prefixes and gateways that cannot be; an MTU that no frame holds; a tx
     /// without frames of its own, 8 at least).
@@ -53,13 +63,35 @@ public:
     ip_host(ip_host&&) noexcept;
     ip_host& operator=(ip_host&&) noexcept;
 
-    /// Ends what waits at its endpoints with `closed`, drops what they have not received, and closes the socket.
+    /// Ends what waits at its endpoints, listeners and streams with `closed`, drops what they have not received, and closes
+    /// the socket. Peers of streams are told by resets, as far as there are frames to tell them; those of streams that were
+    /// closed in order and have sent all are told no more: see settle().
     ~ip_host();
 
     /// Opens an endpoint for datagrams. The unspecified address stands for all addresses of the host, [::] for those of both
     /// versions; port 0 has one chosen. Allocates. Errors: address_in_use, address_not_available (std::errc: none of the
     /// host's, or taken by another station); closed, of a host that was moved from; how the host has ended.
     [[nodiscard]] result<udp_endpoint> open_udp(proto::ip_endpoint local, const udp_endpoint_options& options = {});
+
+    /// Connects to a peer by TCP. Completes with the stream when the peer has answered. Waits for an own address that is being
+    /// probed. Cancelled, it resets what has begun. Allocates. Errors, with the peer's name: connection_refused (std::errc),
+    /// timed_out (no answer for proto::tcp::connection_options::give_up_connecting; use timeout() for less), host_unreachable
+    /// (the next hop does not answer, or a router says so), network_unreachable, address_not_available and
+    /// address_family_not_supported (tcp_options::from), address_in_use, no_buffer_space (host_options::tcp.connections),
+    /// invalid_argument (no address of one host, port 0, another interface's scope); operation_canceled; wrong_executor;
+    /// out_of_memory; closed, of a host that was moved from or goes meanwhile; how the host has ended.
+    [[nodiscard]] tcp_stream::connect_awaiter connect(const proto::ip_endpoint& peer,
+                                                      const tcp_options& options = {}) noexcept;
+
+    /// Listens. The unspecified address stands for all addresses of the host, [::] for those of both versions; port 0 has one
+    /// chosen. Allocates. Errors: address_in_use, address_not_available (std::errc: none of the host's, or taken by another
+    /// station), no_buffer_space (host_options::tcp.listeners); closed, of a host that was moved from; how the host has ended.
+    [[nodiscard]] result<tcp_listener> listen(proto::ip_endpoint local, const tcp_options& options = {});
+
+    /// Completes when the peers of all streams that were closed in order have acknowledged what was written and the end. Await
+    /// it before the host goes: nobody sends for it then. Use timeout() for peers that do not answer. Errors:
+    /// operation_canceled; wrong_executor; closed, of a host that was moved from or goes meanwhile; how the host has ended.
+    [[nodiscard]] settle_awaiter settle() noexcept;
 
     // The observers; not of a host that was moved from.
 
@@ -71,6 +103,8 @@ public:
     /// The longest packet that it sends in one piece, unless a path has less room.
     [[nodiscard]] std::uint32_t mtu() const noexcept;
     [[nodiscard]] const host_counters& counters() const noexcept;
+    /// What its TCP has counted, and how many connections there are. Null once the host was closed.
+    [[nodiscard]] const proto::tcp::stack* tcp() const noexcept;
     /// How it has ended; no error while it works.
     [[nodiscard]] std::error_code failure() const noexcept;
 
@@ -78,6 +112,30 @@ private:
     explicit ip_host(boost::intrusive_ptr<detail::host_core> core) noexcept;
 
     boost::intrusive_ptr<detail::host_core> core_;
+};
+
+class [[nodiscard]] FLUXNET_EXPORT ip_host::settle_awaiter final : private detail::tcp_waiter {
+public:
+    /// `core` is null for a host that was moved from.
+    explicit settle_awaiter(boost::intrusive_ptr<detail::host_core> core) noexcept;
+    ~settle_awaiter();
+
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> waiting) {
+        return suspend(waiting, [this] { start(); });
+    }
+
+    wait_result await_resume() noexcept;
+
+private:
+    [[nodiscard]] const char* name() const noexcept override { return "host::ip_host::settle"; }
+    void start() noexcept;
+    void look() noexcept override;
+    void cancel() noexcept override;
+
+    const boost::intrusive_ptr<detail::host_core> core_;
 };
 
 }  // namespace fluxnet::host

@@ -12,8 +12,8 @@
 // Nothing here waits: what finds no free frame or no room in the ring is left out and counted (answers, errors), or made up
 // for by the timer (questions, claims), or waits in a line as an operation (datagrams of endpoints).
 //
-// Another protocol above IP joins in three places: deliver() gives it what a packet carries, with the packet that it lies
-// in; transmit() sends its packets; next_deadline() and do_due() give it time.
+// TCP (host_tcp.hpp) joins in four places: deliver() gives it what a packet carries, with the packet that it lies in;
+// receive_error() gives it ICMP errors; transmit_to() sends its packets; end_turn() and the timer give it time.
 #pragma once
 
 #include "fluxnet/proto/ethernet.hpp"
@@ -26,6 +26,7 @@
 #include "fluxnet/proto/reason.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/host/detail/held_packets.hpp"
+#include "fluxnet/runtime/host/detail/host_tcp.hpp"
 #include "fluxnet/runtime/host/detail/ip_message.hpp"
 #include "fluxnet/runtime/host/detail/routes.hpp"
 #include "fluxnet/runtime/host/detail/secret_numbers.hpp"
@@ -79,7 +80,7 @@ public:
     using time_point = std::chrono::steady_clock::time_point;
 
     /// What became of a received frame that was of use.
-    enum class outcome : std::uint8_t { arp, ndp, echo, datagram, queue_full, fragment, error };
+    enum class outcome : std::uint8_t { arp, ndp, echo, datagram, segment, queue_full, fragment, error };
     using received = proto::result<outcome>;
 
     /// The options have been checked. Follows the interface to another link address unless the options name one. Allocates.
@@ -120,8 +121,33 @@ public:
 
     /// Why an endpoint cannot be bound there; chooses the port if that is 0.
     [[nodiscard]] std::error_code bind(proto::ip_endpoint& local) noexcept;
+    /// Calls `take(port)` with ports of the ephemeral ones (RFC 6335 section 6), from a random one on, until that returns
+    /// true. Returns whether it has.
+    template <class F>
+    [[nodiscard]] bool choose_port(F take) noexcept {
+        constexpr std::uint32_t first = 49152;
+        constexpr std::uint32_t count = 65536 - first;
+        const std::uint32_t begin = random_.next32();
+        for (std::uint32_t i = 0; i != count; ++i) {
+            if (take(static_cast<std::uint16_t>(first + (begin + i) % count))) { return true; }
+        }
+        return false;
+    }
     [[nodiscard]] std::optional<proto::ip_address> source_for(const proto::ip_address& destination) const noexcept {
         return routes_.source_for(destination, own_);
+    }
+    /// Whether it is the address of one host.
+    [[nodiscard]] bool is_unicast(const proto::ip_address& address) const noexcept {
+        return !address.is_unspecified() && !address.is_multicast() && !routes_.is_broadcast(address);
+    }
+    /// Whether a way leads there.
+    [[nodiscard]] bool reaches(const proto::ip_address& address) const noexcept {
+        return own_.state_of(address) != proto::own_addresses::state::none ||
+               (!address.is_loopback() && routes_.next_hop(address));
+    }
+    /// Whether it lies behind the host's interface, as far as it says behind which.
+    [[nodiscard]] bool is_on_scope(const proto::ip_endpoint& to) const noexcept {
+        return to.scope == 0 || scope_ == 0 || to.scope == scope_;
     }
     void add(udp_port& port) noexcept;
     void remove(udp_port& port) noexcept;
@@ -136,13 +162,20 @@ public:
     [[nodiscard]] bool begin(udp_send& send) noexcept { return starved_.empty() && advance(send); }
     void wait(udp_send& send) noexcept;
 
-    /// Datagrams in the queues of endpoints: no more than half of the frames that the host receives into.
-    [[nodiscard]] bool may_queue() const noexcept { return queued_ < most_queued_; }
+    /// Datagrams in the queues of endpoints, and segments that TCP keeps: no more than half of the frames that the host
+    /// receives into.
+    [[nodiscard]] bool may_queue() const noexcept { return queued_ + tcp_.kept() < most_queued_; }
     void count_queued(std::ptrdiff_t change) noexcept {
         queued_ = static_cast<std::size_t>(static_cast<std::ptrdiff_t>(queued_) + change);
     }
 
+    // TCP (host_tcp.hpp).
+
+    [[nodiscard]] host_tcp& tcp() noexcept { return tcp_; }
+
 private:
+    friend host_tcp;
+
     using line = boost::intrusive::list<udp_send, boost::intrusive::base_hook<send_line_hook>,
                                         boost::intrusive::constant_time_size<false>>;
 
@@ -171,6 +204,7 @@ private:
     // host_core.cpp
     void count(const received& what) noexcept;
     void serve() noexcept;
+    void serve_tcp() noexcept;
     void do_due() noexcept;
     void arm() noexcept;
     [[nodiscard]] std::optional<time_point> next_deadline() const noexcept;
@@ -179,6 +213,11 @@ private:
     // Sending (host_send.cpp).
 
     /// Whether a frame is there for a packet of the host's own.
+    [[nodiscard]] bool has_frame() noexcept {
+        if (spares_ == 0) { spares_ = tx_->try_allocate(spare_); }
+        return spares_ != 0;
+    }
+    /// The same, and counts what is not sent for want of one.
     [[nodiscard]] bool has_spare() noexcept;
     [[nodiscard]] packet take_spare() noexcept;
     /// Writes the Ethernet header, and queues the frame. False: there was no room, and the frame is still the caller's.
@@ -190,6 +229,7 @@ private:
     void transmit_to(const proto::ip_address& hop, packet frame, proto::ethertype type, std::uint64_t& counter) noexcept;
     /// Sends what is held for neighbours that are known now, and gives up what is for those that have not answered.
     void release_held() noexcept;
+    void give_up(const packet& frame) noexcept;
     /// Sends all pieces of an answer, or what there are frames for.
     void answer(const ip_message& message, proto::mac_address to) noexcept;
     void send_question(const proto::neighbour_table::probe& question) noexcept;
@@ -221,6 +261,8 @@ private:
     [[nodiscard]] received echo(const ip_payload& got) noexcept;
     [[nodiscard]] received receive_error(const ip_payload& got) noexcept;
     [[nodiscard]] received receive_error(const ip_payload& got, const proto::quoted_packet& quoted, std::error_code what,
+                                         const std::optional<proto::path_mtu::too_big>& too_big) noexcept;
+    [[nodiscard]] bool receive_udp_error(const proto::quoted_packet& quoted, std::error_code what,
                                          const std::optional<proto::path_mtu::too_big>& too_big) noexcept;
     /// Tells the sender of a packet what is wrong with it, where that is allowed.
     void refuse(const ip_payload& got, const icmp_error& error) noexcept;
@@ -270,6 +312,8 @@ private:
     bool running_ = false;  // the task
     bool dirty_ = true;     // deadlines may have changed
     bool news_ = false;     // for sends in searching_
+
+    host_tcp tcp_;  // last: it uses the others
 };
 
 }  // namespace fluxnet::host::detail
