@@ -249,7 +249,7 @@ inline void add_ipv4_fields(frame_list& list, const endpoints& who) {
     add_ipv4(list, "IPv4 with time to live zero", ipv4_ttl_zero, good,
              [](mutable_ipv4_view packet) { packet.set_time_to_live(0); });
     add_ipv4(list, "IPv4 with an unknown protocol", ipv4_unknown_protocol, good,
-             [](mutable_ipv4_view packet) { packet.set_protocol(ip_protocol::tcp); });
+             [](mutable_ipv4_view packet) { packet.set_protocol(ip_protocol{132}); });  // SCTP
 }
 
 /// Makes an echo request whose ICMP header `change` spoils; the checksum is right again afterwards.

@@ -74,6 +74,7 @@ std::span<const fault_entry> fluxnet::test::fault_registry() {
                  file_faults(),
                  transport_faults(),
                  host_faults(),
+                 host_stream_faults(),
 #ifdef FLUXNET_TEST_TLS
                  tls_faults(),
 #endif

@@ -94,6 +94,7 @@ struct fault_entry {
     std::unique_ptr<fault_world> (*make)(fault_place& place);
     bool cancellable = true;                ///< While it is suspended.
     bool completes_by_itself = false;       ///< Soon, without complete(), if it may complete at all.
+    bool has_own_time = false;              ///< Completes at a time of its own, which a busy machine may be late for.
     bool needs_descriptor = false;          ///< Is refused in virtual time.
     bool never_suspends = false;            ///< And so completes though a stop was requested before.
     std::string why_not_in_virtual_time{};  ///< Why there is no such row there; empty when there is.
@@ -113,6 +114,7 @@ struct fault_entry {
 [[nodiscard]] std::span<const fault_entry> file_faults();            ///< Files and pipes.
 [[nodiscard]] std::span<const fault_entry> transport_faults();       ///< Datagrams by whatever means.
 [[nodiscard]] std::span<const fault_entry> host_faults();            ///< Endpoints of a host in user space.
+[[nodiscard]] std::span<const fault_entry> host_stream_faults();     ///< TCP of a host in user space.
 [[nodiscard]] std::span<const fault_entry> tls_faults();             ///< TLS, where it is built.
 
 }  // namespace fluxnet::test

@@ -12,6 +12,7 @@
 #include "fluxnet/proto/ipv6.hpp"
 #include "fluxnet/proto/link_group.hpp"
 #include "fluxnet/proto/ndp_repr.hpp"
+#include "fluxnet/proto/tcp.hpp"
 #include "fluxnet/proto/udp.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/host/ip_host.hpp"
@@ -177,6 +178,25 @@ inline const proto::test::endpoints station_to_host{
     std::ranges::copy(proto::test::counting(payload), message.begin() + proto::icmpv6_header_length);
     proto::icmpv6_echo_repr{proto::icmpv6_type::echo_request, 7, 9}.emit(message, v6_of(2), v6_of(1));
     return ipv6_frame(mac_of(1), mac_of(2), {v6_of(2), v6_of(1), proto::ip_protocol::icmpv6}, message);
+}
+
+/// A segment of the station to the host.
+[[nodiscard]] inline frame_bytes tcp_frame(const proto::test::endpoints& who, const proto::tcp_repr& head,
+                                           std::span<const std::byte> payload = {}) {
+    proto::tcp_repr filled = head;
+    filled.payload_length = payload.size();
+    frame_bytes segment(filled.header_length() + payload.size());
+    auto view = filled.emit(segment);
+    std::ranges::copy(payload, view.payload().begin());
+    view.fill_checksum(who.client_ip, who.host_ip);
+    return proto::test::ipv4_frame(who, proto::ip_protocol::tcp, segment);
+}
+
+/// The segment in a frame over IPv4 that a host has sent.
+[[nodiscard]] inline proto::tcp_view tcp_in(const frame_bytes& frame) {
+    const auto packet = proto::ipv4_view::parse(std::span(frame).subspan(proto::ethernet_header_length)).value();
+    REQUIRE(packet.protocol() == proto::ip_protocol::tcp);
+    return proto::tcp_view::parse(packet.payload(), packet.source(), packet.destination()).value();
 }
 
 /// An Ethernet frame as it is read.

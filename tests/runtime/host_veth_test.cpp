@@ -5,10 +5,9 @@
 #include "fluxnet/runtime/core/scope.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
-#include "fluxnet/runtime/packets/open_async.hpp"
 #include "fluxnet/runtime/sockets/udp_socket.hpp"
+#include "tests/runtime/host_testbed.hpp"
 #include "tests/support/skip.hpp"
-#include "tests/support/testbed.hpp"
 
 #include <doctest/doctest.h>
 
@@ -28,66 +27,6 @@ using namespace fluxnet::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-proto::ip_address ip(const char* text) {
-    return proto::ip_address::parse(text).value();
-}
-
-/// The addresses of the host, and of the kernel at the other end.
-const char* host_text(bool v4) {
-    return v4 ? "10.77.0.1" : "fd77::1";
-}
-const char* peer_text(bool v4) {
-    return v4 ? "10.77.0.2" : "fd77::2";
-}
-
-/// A host on the host side of a testbed whose peer speaks IPv6 too.
-struct host_testbed {
-    explicit host_testbed(host::host_options options = {}, xdp_mode mode = xdp_mode::automatic) {
-        shell(side::peer,
-              "echo 0 >/proc/sys/net/ipv6/conf/peer0/disable_ipv6; ip -6 address add fd77::2/64 dev peer0 nodad");
-        options.addresses = {{ip("10.77.0.1"), 24}, {ip("fd77::1"), 64}};
-        options.probe_addresses = false;
-        const builder sockets = builder(bed.name(side::host)).mode(mode).frames(1024).tx_frames(256);
-        auto opened = open_async(loop, sockets).value();
-        here.emplace(host::ip_host::open(loop, std::move(opened.rx), std::move(opened.tx), options).value());
-    }
-
-    void shell(side where, const std::string& line) {
-        const finished done = bed.run(where, {"sh", "-e", "-c", line}, 10s);
-        REQUIRE_MESSAGE(done.success(), done.output);
-    }
-
-    /// Runs a program at the peer while the host works, and returns what it wrote.
-    std::string run_at_peer(const std::vector<std::string>& argv) {
-        process child = bed.spawn(side::peer, argv);
-        loop.spawn([](process& running) -> task<void> {
-            const fluxnet::test::deadline limit = 60s;
-            while (running.running() && !limit.passed()) { static_cast<void>(co_await sleep_for(2ms)); }
-        }(child));
-        loop.run();
-        const auto ended = child.wait(1s);
-        const std::string output = child.output();
-        CHECK_MESSAGE((ended && ended->success()), output);
-        return output;
-    }
-
-    void ping(bool v4, const char* count, const char* size) {
-        const std::string output =
-            run_at_peer({"ping", v4 ? "-4" : "-6", "-c", count, "-i", "0.005", "-w", "40", "-q", "-s", size, host_text(v4)});
-        const bool all = output.find(std::string(count) + " received, 0% packet loss") != std::string::npos;
-        CHECK_MESSAGE(all, output);
-    }
-
-    [[nodiscard]] udp_socket kernel_socket(bool v4) {
-        return bed.peer().call([v4] { return udp_socket::bind({ip(peer_text(v4)), 0}).value(); });
-    }
-
-    testbed bed;
-    network_namespace::scoped_enter inside{bed.host()};
-    executor loop;
-    std::optional<host::ip_host> here;
-};
 
 std::vector<std::byte> bytes_of(std::size_t size) {
     std::vector<std::byte> bytes(size);
@@ -162,10 +101,10 @@ TEST_CASE("the kernel pings a host over both versions and loses nothing") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     for (const xdp_mode mode : {xdp_mode::native_copy, xdp_mode::generic}) {
         host_testbed bed({}, mode);
-        bed.ping(true, "100", "56");
-        bed.ping(false, "100", "56");
+        bed.ping(true, 100, "56");
+        bed.ping(false, 100, "56");
         const auto& counts = bed.here->counters();
-        CHECK(counts.echoes == 200);
+        CHECK(counts.echoes >= 200);  // ping sends more while it waits for the last answers
         CHECK(counts.accounted() == counts.frames);
     }
 }
@@ -174,9 +113,9 @@ TEST_CASE("the kernel pings a host with packets that take many fragments") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     host_testbed bed;
     for (const bool v4 : {true, false}) {
-        for (const char* const size : {"1472", "1473", "4000", "20000", "60000"}) { bed.ping(v4, "10", size); }
+        for (const char* const size : {"1472", "1473", "4000", "20000", "60000"}) { bed.ping(v4, 10, size); }
     }
-    CHECK(bed.here->counters().echoes == 100);
+    CHECK(bed.here->counters().echoes >= 100);
     CHECK(bed.here->counters().no_room == 0);
 }
 
@@ -248,7 +187,7 @@ TEST_CASE("a host and the kernel find each other again after either has forgotte
         }(bed, ours, theirs, v4));
         bed.loop.run();
         bed.shell(side::peer, "ip neigh flush all");
-        bed.ping(v4, "5", "56");
+        bed.ping(v4, 5, "56");
     }
     CHECK(bed.here->counters().neighbours_failed == 0);
 }
@@ -278,7 +217,7 @@ TEST_CASE("a host takes the new link address of its interface, and says so to it
     FLUXNET_SKIP_IF(testbed::why_not_available());
     host_testbed bed;
     const proto::mac_address moved({0x02, 0, 0, 0x99, 0, 0x43});
-    for (const bool v4 : {true, false}) { bed.ping(v4, "5", "56"); }
+    for (const bool v4 : {true, false}) { bed.ping(v4, 5, "56"); }
     bed.shell(side::host, "ip link set flux0 address " + moved.to_string());
     bed.loop.spawn([](host_testbed& at, proto::mac_address to) -> task<void> {
         const fluxnet::test::deadline limit = 10s;
@@ -286,7 +225,7 @@ TEST_CASE("a host takes the new link address of its interface, and says so to it
         CHECK(at.here->hardware() == to);
     }(bed, moved));
     bed.loop.run();
-    for (const bool v4 : {true, false}) { bed.ping(v4, "5", "56"); }
+    for (const bool v4 : {true, false}) { bed.ping(v4, 5, "56"); }
     const std::string known = bed.run_at_peer({"ip", "neigh", "show", "dev", "peer0"});
     CHECK_MESSAGE(known.find("10.77.0.1 lladdr " + moved.to_string()) != std::string::npos, known);
     CHECK_MESSAGE(known.find("fd77::1 lladdr " + moved.to_string()) != std::string::npos, known);

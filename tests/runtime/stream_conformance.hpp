@@ -274,7 +274,7 @@ task<void> slow_reader(Model& model) {
 template <class Model>
 task<void> lent_bytes_stay(Model& model) {
     auto both = co_await connected(model);
-    using lent_type = decltype(detail::awaiter_of(both.far.read_borrowed()).await_resume().buffer);
+    using lent_type = decltype(fluxnet::detail::awaiter_of(both.far.read_borrowed()).await_resume().buffer);
     std::vector<lent_type> kept;
     const std::vector<std::byte> all = bytes_between(0, 3000);
     std::size_t there = 0;

@@ -25,7 +25,7 @@ task<void> read_with_limit(Model& model) {
     CHECK(late.expired);
     CHECK(late.value.ec == errc::operation_canceled);
     CHECK(late.value.n == 0);
-    const timed<io_result> passed = co_await deadline(model.loop().now() - a_little, both.far.read(room));
+    const timed<io_result> passed = co_await fluxnet::deadline(model.loop().now() - a_little, both.far.read(room));
     CHECK(passed.expired);
     CHECK(passed.value.n == 0);
     co_await send_between(both.near, 0, 1000);
