@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// An HTTP/1.1 server of a folder, a TCP echo service, and a client of the first: over TCP in user space, or over the kernel's
+// by the same templates. Ends at SIGINT or SIGTERM, and says what it has done.
+// Usage: tcp_stack_async --interface NAME --address IP[/BITS] [--gateway IP] [--mode auto|native|generic] [--skip-probe]
+//                        [--port N] [--echo-port N] [--root FOLDER] [--get IP:PORT/PATH] [--quiet]
+//        tcp_stack_async --kernel [--address IP] [--port N] [--echo-port N] [--root FOLDER] [--get IP:PORT/PATH] [--quiet]
+//        tcp_stack_async --sim
+// The interface is the program's own while it runs. /bytes/N is a page of N octets. With --get it asks for one page, and
+// serves nothing. --sim has a server and a client at the two ends of a simulated wire.
+#include "examples/command_line.hpp"
+#include "examples/opening_report.hpp"
+#include "examples/tcp_stack/web_client.hpp"
+#include "examples/tcp_stack/web_server.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/signal_set.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/host/ip_host.hpp"
+#include "fluxnet/runtime/packets/open_async.hpp"
+#include "fluxnet/runtime/simulation/wire_pump.hpp"
+#include "fluxnet/runtime/sockets/tcp_listener.hpp"
+#include "fluxnet/runtime/sockets/tcp_stream.hpp"
+#include "fluxnet/xsk/simulation/simulated_wire.hpp"
+
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+using namespace fluxnet;
+using namespace tcp_example;
+
+struct choices {
+    std::string interface;
+    std::string address;
+    std::string gateway;
+    std::string root = ".";
+    std::string get;
+    std::uint16_t port = 80;
+    std::uint16_t echo_port = 0;
+    xdp_mode mode = xdp_mode::automatic;
+    bool skip_probe = false;
+    bool kernel = false;
+    bool sim = false;
+    bool quiet = false;
+};
+
+static choices read_choices(int argc, char** argv) {
+    choices made;
+    command_line options("Serves a folder over HTTP, by TCP in user space");
+    options.optional("--interface", made.interface, "interface that is the program's own");
+    options.flag("--kernel", made.kernel, "the kernel's TCP instead");
+    options.flag("--sim", made.sim, "a server and a client on a simulated wire");
+    options.exactly_one_of({"--interface", "--kernel", "--sim"});
+    options.optional("--address", made.address, "the server's address; with --interface IP or IP/BITS, of this host");
+    options.optional("--gateway", made.gateway, "router to other networks");
+    options.mode(made.mode);
+    options.flag("--skip-probe", made.skip_probe, "use the address at once, whether or not another station has it");
+    options.optional("--port", made.port, "port of the HTTP server");
+    options.optional("--echo-port", made.echo_port, "port of the echo service; without it there is none");
+    options.optional("--root", made.root, "folder that is served");
+    options.optional("--get", made.get, "get a page, IP:PORT/PATH, and end");
+    options.flag("--quiet", made.quiet, "no line every second");
+    options.parse(argc, argv);
+    return made;
+}
+
+/// A wrong argument. The text names it and says what it should be.
+static proto::ip_address address_in(const std::string& text, const char* option) {
+    const auto address = proto::ip_address::parse(text);
+    if (!address) {
+        throw std::invalid_argument(std::string("check ") + option + " '" + text +
+                                    "': not an IP address; use one like 192.0.2.1 or 2001:db8::1");
+    }
+    return *address;
+}
+
+/// IP, or IP/BITS; else such a prefix as most links have.
+static host::host_address host_address_in(const std::string& text) {
+    const std::size_t slash = text.find('/');
+    const proto::ip_address address = address_in(text.substr(0, slash), "--address");
+    unsigned bits = address.is_v4() ? 24 : 64;
+    if (slash != std::string::npos) {
+        const char* const end = text.data() + text.size();
+        const auto [at, failed] = std::from_chars(text.data() + slash + 1, end, bits);
+        if (failed != std::errc() || at != end || bits > (address.is_v4() ? 32U : 128U)) {
+            throw std::invalid_argument("check --address '" + text + "': the prefix length is not a number from 0 to 32 or 128");
+        }
+    }
+    return {address, bits};
+}
+
+static void print_fetched(const fetched& got, std::chrono::steady_clock::duration took) {
+    const double seconds = std::chrono::duration<double>(took).count();
+    std::printf("status %u, %llu octets in %.3f s, %.1f Mbit/s\n", got.status, 0ULL + got.octets, seconds,
+                seconds > 0 ? 8e-6 * static_cast<double>(got.octets) / seconds : 0.0);
+    if (got.ec) { std::printf("the connection ended: %s\n", got.ec.message().c_str()); }
+}
+
+static void print_connection(const host::tcp_stream& stream) {
+    const proto::tcp::connection_info known = stream.info();
+    const auto us = [](std::chrono::nanoseconds time) { return std::chrono::duration<double, std::micro>(time).count(); };
+    std::printf("round trips: %.0f us, at least %.0f us; congestion window %llu octets; %u segments sent again\n",
+                us(known.smoothed_rtt), us(known.least_rtt), 0ULL + known.congestion_window, known.resent);
+}
+static void print_connection(const tcp_stream&) {}
+
+static void print_host(const host::ip_host& here) {
+    const host::host_counters& counts = here.counters();
+    std::printf("%llu frames received: %llu segments, %llu datagrams, %llu echo requests, %llu ARP, %llu neighbour discovery\n",
+                0ULL + counts.frames, 0ULL + counts.segments, 0ULL + counts.datagrams, 0ULL + counts.echoes,
+                0ULL + counts.arp, 0ULL + counts.ndp);
+    for (std::size_t i = 0; i != proto::reason_count; ++i) {
+        const std::uint64_t by_tcp = here.tcp() == nullptr ? 0 : here.tcp()->count().dropped[i];
+        if (counts.dropped[i] + by_tcp == 0) { continue; }
+        std::printf("dropped, %s: %llu\n", std::string(name(static_cast<proto::reason>(i))).c_str(),
+                    0ULL + counts.dropped[i] + by_tcp);
+    }
+    std::printf("%llu segments sent\n", 0ULL + counts.segments_sent);
+}
+
+static task<void> print_every_second(const site& at, const host::ip_host* here) {
+    for (;;) {
+        const wait_result canceled = co_await sleep_for(std::chrono::seconds(1));
+        if (canceled) { co_return; }
+        std::printf("%llu connections, %llu requests, %.1f MB", 0ULL + at.connections, 0ULL + at.requests,
+                    1e-6 * static_cast<double>(at.octets));
+        if (here != nullptr && here->tcp() != nullptr) {
+            std::printf("; %zu open, %llu segments received, %llu sent", here->tcp()->connections(),
+                        0ULL + here->counters().segments, 0ULL + here->counters().segments_sent);
+        }
+        std::printf("\n");
+        std::fflush(stdout);
+    }
+}
+
+/// Until what is closed has sent all that was written to it, or a peer takes too long.
+static task<void> let_end(host::ip_host& here) {
+    static_cast<void>(co_await timeout(std::chrono::seconds(5), here.settle()));
+}
+
+/// Serves until a signal comes. `listen(port)` gives a listener, or says why not.
+template <class Listen>
+static int serve(executor& loop, const choices& made, Listen listen, host::ip_host* here) {
+    site at{.root = made.root};
+    auto door = listen(made.port);
+    if (!door) { return std::fprintf(stderr, "%s\n", door.error().message().c_str()), 1; }
+    decltype(door) echo_door = error{};
+    if (made.echo_port != 0) {
+        echo_door = listen(made.echo_port);
+        if (!echo_door) { return std::fprintf(stderr, "%s\n", echo_door.error().message().c_str()), 1; }
+        loop.spawn(serve_echo(*echo_door, at));
+    }
+    std::printf("listening on %u\n", unsigned{door->local_endpoint().port});
+    std::fflush(stdout);
+    if (!made.quiet) { loop.spawn_background(print_every_second(at, here)); }
+    loop.spawn_background(stop_on({SIGINT, SIGTERM}));
+    loop.spawn(serve_web(*door, at));
+    loop.run();
+    if (here != nullptr) { loop.run(let_end(*here)); }
+    std::printf("%llu connections, %llu requests, %llu octets\n", 0ULL + at.connections, 0ULL + at.requests,
+                0ULL + at.octets);
+    return 0;
+}
+
+/// Gets a page. `connect(endpoint)` gives what can be awaited for a stream.
+template <class Connect>
+static task<int> get(executor& loop, const std::string& what, Connect connect) {
+    const std::size_t slash = std::min(what.find('/'), what.size());
+    const auto to = proto::ip_endpoint::parse(what.substr(0, slash));
+    if (!to) {
+        std::fprintf(stderr, "check --get '%s': not like 192.0.2.1:80/path\n", what.c_str());
+        co_return 2;
+    }
+    const auto begun = loop.now();
+    auto made = co_await connect(*to);
+    if (!made) {
+        std::fprintf(stderr, "%s\n", made.error().message().c_str());
+        co_return 1;
+    }
+    const std::string path = slash == what.size() ? "/" : what.substr(slash);
+    const fetched got = co_await fetch(*made, to->to_string(), path);
+    print_fetched(got, loop.now() - begun);
+    print_connection(*made);
+    co_return got.status == 200 ? 0 : 1;
+}
+
+static int run_on_kernel(const choices& made) {
+    executor loop;
+    if (!made.get.empty()) {
+        return loop.run(get(loop, made.get, [](const proto::ip_endpoint& to) { return tcp_stream::connect(to); }));
+    }
+    const proto::ip_address address = address_in(made.address.empty() ? "127.0.0.1" : made.address, "--address");
+    const auto listen = [&](std::uint16_t port) { return tcp_listener::listen({address, port}); };
+    return serve(loop, made, listen, nullptr);
+}
+
+static int run_on_interface(const choices& made) {
+    host::host_options options;
+    options.addresses = {host_address_in(made.address)};
+    options.probe_addresses = !made.skip_probe;
+    options.tcp.connections = 4096;
+    if (!made.gateway.empty()) { options.gateways = {address_in(made.gateway, "--gateway")}; }
+    executor loop;
+    auto sockets = open_async(loop, builder(made.interface).mode(made.mode).frames(4096).tx_frames(1024));
+    if (!sockets) { return std::fprintf(stderr, "%s\n", sockets.error().message().c_str()), 1; }
+    print_opening_report(sockets->refusals, sockets->notes);
+    auto here = host::ip_host::open(loop, std::move(sockets->rx), std::move(sockets->tx), options);
+    if (!here) { return std::fprintf(stderr, "%s\n", here.error().message().c_str()), 1; }
+    int status = 0;
+    if (made.get.empty()) {
+        const proto::ip_address own = options.addresses[0].address;
+        host::tcp_options wanted;
+        wanted.backlog = 1024;
+        status = serve(loop, made, [&](std::uint16_t port) { return here->listen({own, port}, wanted); }, &*here);
+    } else {
+        status = loop.run(get(loop, made.get, [&](const proto::ip_endpoint& to) { return here->connect(to); }));
+        loop.run(let_end(*here));
+    }
+    print_host(*here);
+    if (here->failure()) {
+        std::fprintf(stderr, "stopped on %s: %s\n", made.interface.c_str(), here->failure().message().c_str());
+        return 1;
+    }
+    return status;
+}
+
+static int run_on_wire(const choices& made) {
+    simulated_wire wire;
+    executor loop;
+    wire_pump pump(loop, wire);
+    const auto open = [&](simulated_wire::end which, std::uint8_t number) {
+        auto sockets = open_async(loop, wire.socket_on(which).frames(512).tx_frames(128)).value();
+        host::host_options options;
+        options.addresses = {{proto::ipv4_address(192, 0, 2, number), 24}};
+        options.hardware = proto::mac_address({0x02, 0, 0, 0, 0, number});
+        options.probe_addresses = false;
+        return host::ip_host::open(loop, std::move(sockets.rx), std::move(sockets.tx), options).value();
+    };
+    host::ip_host server = open(simulated_wire::end::left, 1);
+    host::ip_host client = open(simulated_wire::end::right, 2);
+    site at{.root = made.root};
+    auto door = server.listen({proto::ipv4_address(192, 0, 2, 1), made.port}).value();
+    loop.spawn_background(serve_web(door, at));
+    const std::string what = made.get.empty() ? "192.0.2.1:" + std::to_string(made.port) + "/bytes/100000000" : made.get;
+    const int status = loop.run(get(loop, what, [&](const proto::ip_endpoint& to) { return client.connect(to); }));
+    print_host(server);
+    return status;
+}
+
+int main(int argc, char** argv) try {
+    const choices made = read_choices(argc, argv);
+    if (made.sim) { return run_on_wire(made); }
+    return made.kernel ? run_on_kernel(made) : run_on_interface(made);
+} catch (const std::invalid_argument& wrong) {
+    std::fprintf(stderr, "%s\n", wrong.what());
+    return 2;
+} catch (const std::exception& failure) {
+    std::fprintf(stderr, "%s\n", failure.what());
+    return 1;
+}
