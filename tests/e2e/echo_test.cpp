@@ -5,6 +5,7 @@
 #include "fluxnet/proto/echo_host.hpp"
 #include "tests/proto/frames.hpp"
 #include "tests/support/packet_socket.hpp"
+#include "tests/support/ping.hpp"
 #include "tests/support/skip.hpp"
 
 #include <doctest/doctest.h>
@@ -19,11 +20,11 @@ namespace proto = fluxnet::proto;
 static void ping_2000_times(const char* mode) {
     testbed bed;
     process echo = start_echo(bed, {"--quiet", "--mode", mode});
-    const finished ping = bed.run(side::peer, {"ping", "-c", "2000", "-i", "0.002", "-w", "40", "-q", "10.77.0.1"}, 60s);
+    const finished ping = bed.run(side::peer, {"ping", "-c", "2000", "-i", "0.002", "-w", "40", "10.77.0.1"}, 60s);
     CHECK_MESSAGE(ping.success(), ping.output);
-    CHECK_MESSAGE(ping.output.find("2000 received, 0% packet loss") != std::string::npos, ping.output);
+    CHECK_MESSAGE(ping_answers(ping.output).are_the_first(2000), ping.output);
     const echo_summary summary = stop_echo(echo);
-    CHECK(summary.of("summary", "icmp") == 2000);
+    CHECK(summary.of("summary", "icmp") >= 2000);
     CHECK(summary.frames_are_whole());
     CHECK(bed.is_free_of_xdp(side::host));
 }

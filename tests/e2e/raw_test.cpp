@@ -3,6 +3,7 @@
 #include "tests/e2e/echo_process.hpp"
 #include "tests/support/foreign_program.hpp"
 #include "tests/support/packet_socket.hpp"
+#include "tests/support/ping.hpp"
 #include "tests/support/skip.hpp"
 
 #include <doctest/doctest.h>
@@ -126,10 +127,10 @@ TEST_CASE("manual_packet_pump answers 2000 pings of the kernel and loses none") 
     for (const char* mode : modes) {
         testbed bed;
         process pump = start_echo(bed, {"--mode", mode}, {FLUXNET_MANUAL_PACKET_PUMP});
-        const finished ping = bed.run(side::peer, {"ping", "-c", "2000", "-i", "0.002", "-w", "40", "-q", "10.77.0.1"}, 60s);
-        CHECK_MESSAGE(ping.output.find("2000 received, 0% packet loss") != std::string::npos, ping.output);
+        const finished ping = bed.run(side::peer, {"ping", "-c", "2000", "-i", "0.002", "-w", "40", "10.77.0.1"}, 60s);
+        CHECK_MESSAGE(ping_answers(ping.output).are_the_first(2000), ping.output);
         const echo_summary summary = stop_echo(pump);
-        CHECK(summary.of("summary", "icmp") == 2000);
+        CHECK(summary.of("summary", "icmp") >= 2000);
         CHECK(summary.of("summary", "arp") >= 1);
         CHECK(summary.frames_are_whole());
         CHECK(bed.is_free_of_xdp(side::host));

@@ -18,6 +18,13 @@
 
 namespace fluxnet::test {
 
+/// Whether the program runs under a sanitizer: what a test says of rates and sizes it says without one, too.
+#if defined(FLUXNET_TEST_SANITIZED)
+inline constexpr bool sanitized = true;
+#else
+inline constexpr bool sanitized = false;
+#endif
+
 /// Tells whether everything is asked for.
 [[nodiscard]] inline bool full_scale() {
     const char* const scale = std::getenv("FLUXNET_TEST_SCALE");

@@ -3,6 +3,7 @@
 #include "fluxnet/proto/tcp/connection.hpp"
 
 #include "tests/proto/tcp/script.hpp"
+#include "tests/xsk/scale.hpp"
 
 #include <doctest/doctest.h>
 
@@ -126,7 +127,7 @@ private:
 
 TEST_CASE("tcp 13: whatever a peer sends, what is read is what it sent, what is sent is what was written, and nothing is left") {
     std::size_t lived = 0;
-    for (std::uint64_t seed = 1; seed != 101; ++seed) {
+    for (std::uint64_t seed = 1; seed <= fluxnet::test::rounds(100, 1); ++seed) {
         CAPTURE(seed);
         std::mt19937_64 dice(seed);
         tcp::connection_options options;

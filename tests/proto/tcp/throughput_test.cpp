@@ -50,6 +50,7 @@ struct bulk {
 
 TEST_CASE("tcp 8: one connection fills a line of 1 Gbit/s to 0.9, or as far as its buffers allow, at 1, 10 and 100 ms") {
     for (const std::chrono::nanoseconds rtt : {1ms, 10ms, 100ms}) {
+        if (rtt == 100ms && fluxnet::test::sanitized) { continue; }
         double best = 0;
         for (const std::uint32_t buffer : {16U << 10, 64U << 10, 256U << 10, 1U << 20, 4U << 20, 16U << 20}) {
             const bool between = buffer == 64U << 10 || buffer == 1U << 20 || buffer == 4U << 20;
