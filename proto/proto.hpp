@@ -27,6 +27,7 @@
 #include "fluxnet/proto/neighbour/neighbour_table.hpp"
 #include "fluxnet/proto/neighbour/own_addresses.hpp"
 #include "fluxnet/proto/path_mtu.hpp"
+#include "fluxnet/proto/pcapng.hpp"
 #include "fluxnet/proto/quoted_packet.hpp"
 #include "fluxnet/proto/reason.hpp"
 #include "fluxnet/proto/reassembly.hpp"
