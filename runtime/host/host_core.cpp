@@ -61,12 +61,14 @@ host_core::host_core(executor& on, async_rx rx, async_tx tx, const host_options&
 }
 
 host_core::~host_core() {
+    capture_to(nullptr);
     clear_timer();
 }
 
 void host_core::close() noexcept {
     if (!is_open()) { return; }
     if (tcp_.close()) { tx_->socket().flush(); }
+    capture_to(nullptr);
     end(errc::closed);
     clear_timer();
     if (fluxnet::detail::turn_handler::is_linked()) { fluxnet::detail::turn_handler::unlink(); }
@@ -259,9 +261,26 @@ void host_core::count(const received& what) noexcept {
 void host_core::receive(std::size_t count_received) noexcept {
     for (packet& one : std::span(batch_).first(count_received)) {
         ++counters_.frames;
-        count(receive_frame(one));
+        count(sink_ == nullptr ? receive_frame(one) : receive_captured(one));
         one.reset();
     }
+}
+
+host_core::received host_core::receive_captured(packet& frame) noexcept {
+    sink_->on_received(frame.data(), now());
+    const received what = receive_frame(frame);
+    // Nothing that a frame sets off runs code of the program's before the turn's end, but the sink's own.
+    if (sink_ != nullptr) { sink_->on_verdict(what); }
+    return what;
+}
+
+void host_core::capture_to(frame_sink* sink) noexcept {
+    if (sink == sink_) { return; }
+    if (sink_ != nullptr) { sink_->leave(); }
+    if (sink == nullptr) { return; }
+    sink->leave();
+    sink->told_by_ = &sink_;
+    sink_ = sink;
 }
 
 }  // namespace fluxnet::host::detail

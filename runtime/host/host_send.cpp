@@ -26,7 +26,14 @@ packet host_core::take_spare() noexcept {
 
 bool host_core::transmit(packet& frame, mac_address to, ethertype type) noexcept {
     proto::ethernet_repr{to, own_.hardware(), type}.emit(frame.data());
-    return tx_->socket().try_send(frame);
+    return sink_ == nullptr ? tx_->socket().try_send(frame) : transmit_captured(frame);
+}
+
+bool host_core::transmit_captured(packet& frame) noexcept {
+    tx& socket = tx_->socket();
+    // Once it is in the ring the frame is the kernel's: the sink is told before that, of what will be taken.
+    if (socket.credit() != 0 && !socket.refusal(frame)) { sink_->on_sent(frame.data(), now()); }
+    return socket.try_send(frame);
 }
 
 void host_core::answer(packet& frame, mac_address to, ethertype type, std::uint64_t& counter) noexcept {

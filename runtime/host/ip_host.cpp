@@ -170,6 +170,10 @@ wait_result ip_host::settle_awaiter::await_resume() noexcept {
     return finish();
 }
 
+void ip_host::capture_to(frame_sink* sink) noexcept {
+    if (core_ != nullptr && core_->is_open()) { core_->capture_to(sink); }
+}
+
 const proto::tcp::stack* ip_host::tcp() const noexcept {
     return core_->tcp().stack();
 }

@@ -34,6 +34,7 @@
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/wait_result.hpp"
 #include "fluxnet/runtime/host/detail/tcp_end.hpp"
+#include "fluxnet/runtime/host/frame_sink.hpp"
 #include "fluxnet/runtime/host/host_counters.hpp"
 #include "fluxnet/runtime/host/host_options.hpp"
 #include "fluxnet/runtime/host/tcp_listener.hpp"
@@ -92,6 +93,10 @@ public:
     /// it before the host goes: nobody sends for it then. Use timeout() for peers that do not answer. Errors:
     /// operation_canceled; wrong_executor; closed, of a host that was moved from or goes meanwhile; how the host has ended.
     [[nodiscard]] settle_awaiter settle() noexcept;
+
+    /// Tells `sink` of each frame from now on, in place of the sink before; null: none is told. The sink leaves the host that
+    /// it had. See frame_sink. Without effect on a host that was moved from or has been closed.
+    void capture_to(frame_sink* sink) noexcept;
 
     // The observers; not of a host that was moved from.
 

@@ -31,6 +31,7 @@
 #include "fluxnet/runtime/host/detail/routes.hpp"
 #include "fluxnet/runtime/host/detail/secret_numbers.hpp"
 #include "fluxnet/runtime/host/detail/udp_port.hpp"
+#include "fluxnet/runtime/host/frame_sink.hpp"
 #include "fluxnet/runtime/host/host_counters.hpp"
 #include "fluxnet/runtime/host/host_options.hpp"
 #include "fluxnet/runtime/packets/async_rx.hpp"
@@ -79,9 +80,8 @@ class host_core final : private fluxnet::detail::turn_handler,
 public:
     using time_point = std::chrono::steady_clock::time_point;
 
-    /// What became of a received frame that was of use.
-    enum class outcome : std::uint8_t { arp, ndp, echo, datagram, segment, queue_full, fragment, error };
-    using received = proto::result<outcome>;
+    using outcome = frame_outcome;
+    using received = frame_verdict;
 
     /// The options have been checked. Follows the interface to another link address unless the options name one. Allocates.
     /// Throws std::system_error when no rtnetlink socket can be had.
@@ -107,6 +107,8 @@ public:
     [[nodiscard]] proto::neighbour_table::entry neighbour(const proto::ip_address& address) noexcept {
         return neighbours_.lookup(address, now());
     }
+    /// Tells the sink of frames, in place of the one before; null: none.
+    void capture_to(frame_sink* sink) noexcept;
 
     // The task (ip_host.cpp).
 
@@ -222,6 +224,8 @@ private:
     [[nodiscard]] packet take_spare() noexcept;
     /// Writes the Ethernet header, and queues the frame. False: there was no room, and the frame is still the caller's.
     [[nodiscard]] bool transmit(packet& frame, proto::mac_address to, proto::ethertype type) noexcept;
+    /// The same of a frame that is whole, and tells the sink.
+    [[nodiscard]] bool transmit_captured(packet& frame) noexcept;
     /// The same for an answer, which is dropped when there is no room. Counts.
     void answer(packet& frame, proto::mac_address to, proto::ethertype type, std::uint64_t& counter) noexcept;
     /// Sends a packet of the host's own, whole but for the Ethernet header, to a neighbour; holds it while that is asked
@@ -243,6 +247,8 @@ private:
     // Frames (host_receive.cpp, host_receive_ipv6.cpp).
 
     [[nodiscard]] received receive_frame(packet& frame) noexcept;
+    /// The same, and tells the sink.
+    [[nodiscard]] received receive_captured(packet& frame) noexcept;
     [[nodiscard]] received receive_arp(packet& frame, proto::mac_address station) noexcept;
     [[nodiscard]] received receive_ipv4(packet& frame, proto::mac_address station, bool link_group) noexcept;
     [[nodiscard]] received receive_ipv6(packet& frame, proto::mac_address station, bool link_group) noexcept;
@@ -297,6 +303,7 @@ private:
     const std::size_t most_queued_;
     std::size_t queued_ = 0;
     host_counters counters_;
+    frame_sink* sink_ = nullptr;
 
     std::array<packet, 64> batch_;
     std::array<packet, 4> spare_;  // for packets of the host's own; those below spares_ hold a frame
