@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/host/pcapng_file.hpp"
 
-#include "fluxnet/runtime/core/executor.hpp"
-#include "fluxnet/runtime/sockets/file.hpp"
-#include "fluxnet/runtime/sync/event.hpp"
+#include "fluxnet/runtime/core/task.hpp"
 
 #include <new>
 #include <optional>
@@ -11,67 +9,71 @@
 
 namespace fluxnet::host {
 
-/// What the handle, the task and a close() under way share. Half of the memory is filled while the other half is written:
-/// that is `spare_`, of which `left_` is not in the file yet.
+/// What the handle and the task share. Half of the memory is filled while the other half is written: that is `spare_`, of
+/// which `left_` is not in the file yet.
 class pcapng_file::state final : public pcapng_capture, public std::enable_shared_from_this<state> {
 public:
     state(executor& on, file into, const pcapng_options& options)
         : pcapng_capture(on, options), on_(on), file_(std::move(into)),
           spare_(std::make_unique_for_overwrite<std::byte[]>(memory_size())) {}
 
-    /// Starts the task that writes, unless it runs or close() does its work. While the executor's tasks are being cancelled
-    /// it would end at once.
-    void start() noexcept;
-
-    /// Goes on to the end: the task writes the rest and the statistics.
+    /// Has everything written that there is, and will be.
     void end() noexcept {
         leave();
         ending_ = true;
-        if (running_) { news_.set(); }
+        start();
+        news_.set();
+    }
+
+    [[nodiscard]] event::wait_awaiter wait() noexcept { return over_.wait(); }
+    [[nodiscard]] std::uint64_t written() const noexcept { return written_; }
+    [[nodiscard]] std::error_code failure() const noexcept { return failure_; }
+
+private:
+    class hold;
+
+    [[nodiscard]] static task<void> write_blocks(hold of);
+    [[nodiscard]] task<wait_result> drain();
+
+    /// Starts the task that writes, unless it runs or has done all. While the executor's tasks are being cancelled it would
+    /// end at once.
+    void start() noexcept;
+
+    /// The task has no more to do.
+    void finish(std::error_code why) noexcept {
+        failure_ = why;
+        file_.reset();
+        over_.set();
+    }
+
+    void on_blocks() noexcept override {
+        start();
+        if (!news_.is_set()) { news_.set(); }
     }
 
     executor& on_;
-    std::optional<file> file_;  // until close() has ended
+    std::optional<file> file_;  // until all is over
     std::unique_ptr<std::byte[]> spare_;
     std::span<const std::byte> left_;
     std::uint64_t written_ = 0;
     std::error_code failure_;
-    event news_;        // there are blocks, or it ends
-    event idle_{true};  // the task does not run
+    event news_;  // there are blocks, or it ends
+    event over_;  // the file has everything, or there is a failure
     bool running_ = false;
-    bool closing_ = false;  // a close() is under way
     bool ending_ = false;
-    bool summed_ = false;    // the statistics are there
-    bool finished_ = false;  // the file has everything
-
-    [[nodiscard]] std::span<const std::byte> next() noexcept {
-        if (left_.empty()) { left_ = take(spare_); }
-        return left_;
-    }
-
-private:
-    void on_blocks() noexcept override {
-        if (!running_) { start(); }
-        if (!news_.is_set()) { news_.set(); }
-    }
+    bool summed_ = false;  // the statistics were added
 };
 
 /// Keeps the state alive for the task, and says that the task runs, from its making on until its frame is destroyed.
-class pcapng_file::writing {
+class pcapng_file::state::hold {
 public:
-    explicit writing(std::shared_ptr<state> of) noexcept : state_(std::move(of)) {
-        state_->running_ = true;
-        state_->idle_.reset();
-    }
-    writing(writing&&) noexcept = default;
-    writing& operator=(writing&&) = delete;
-    ~writing() {
-        if (state_ == nullptr) { return; }
-        state_->running_ = false;
-        state_->idle_.set();
+    explicit hold(std::shared_ptr<state> of) noexcept : state_(std::move(of)) { state_->running_ = true; }
+    hold(hold&&) noexcept = default;
+    hold& operator=(hold&&) = delete;
+    ~hold() {
+        if (state_ != nullptr) { state_->running_ = false; }
     }
 
-    [[nodiscard]] const std::shared_ptr<state>& operator*() const noexcept { return state_; }
     state* operator->() const noexcept { return state_.get(); }
 
 private:
@@ -79,75 +81,48 @@ private:
 };
 
 void pcapng_file::state::start() noexcept {
-    if (running_ || closing_ || failure_ || finished_ || on_.stop_token().stop_requested()) { return; }
+    if (running_ || over_.is_set() || on_.stop_token().stop_requested()) { return; }
     try {
-        on_.spawn_background(write_blocks(writing(shared_from_this())));
-    } catch (const std::bad_alloc&) { failure_ = errc::out_of_memory; }
+        on_.spawn_background(write_blocks(hold(shared_from_this())));
+    } catch (const std::bad_alloc&) { finish(errc::out_of_memory); }
 }
 
-/// Writes all that there is. What a write that was broken off has written all the same is written again, at the same place.
-task<wait_result> pcapng_file::drain(std::shared_ptr<state> of) {
-    while (!of->failure_ && !of->next().empty()) {
-        const io_result put = co_await of->file_->write_at(of->left_, of->written_);
-        of->left_ = of->left_.subspan(put.n);
-        of->written_ += put.n;
-        if (put.ec == errc::operation_canceled) { co_return put.ec; }
-        if (put.ec) { of->failure_ = put.ec; }
+/// Writes all that there is. What a write that was destroyed has written all the same is written again, at the same place.
+task<wait_result> pcapng_file::state::drain() {
+    for (;;) {
+        if (left_.empty()) { left_ = take(spare_); }
+        if (left_.empty()) { co_return no_error; }
+        const io_result put = co_await file_->write_at(left_, written_);
+        left_ = left_.subspan(put.n);
+        written_ += put.n;
+        if (put.ec) { co_return put.ec; }
     }
-    co_return of->failure_;
 }
 
-/// Writes what is left, and the statistics, for which there is room then.
-task<wait_result> pcapng_file::finish(std::shared_ptr<state> of) {
-    wait_result ended = co_await drain(of);
-    if (ended) { co_return ended; }
-    if (!std::exchange(of->summed_, true)) { of->add_statistics(); }
-    ended = co_await drain(of);
-    if (!ended) { of->finished_ = true; }
-    co_return ended;
-}
-
-task<void> pcapng_file::write_blocks(writing of) {
+task<void> pcapng_file::state::write_blocks(hold of) {
     for (;;) {
         const wait_result waited = co_await of->news_.wait();
         if (waited) { co_return; }
         of->news_.reset();
-        if (of->ending_) {
-            static_cast<void>(co_await finish(*of));  // how that ended, the state knows
+        const wait_result ended = co_await of->drain();
+        if (ended == errc::operation_canceled) {
+            of->news_.set();  // for the task that comes after this one
             co_return;
         }
-        const wait_result ended = co_await drain(*of);
-        if (ended) { co_return; }
+        if (ended || of->summed_) {
+            of->finish(ended);
+            co_return;
+        }
+        if (!of->ending_) { continue; }
+        // There is room for them, as all has been written; that they are there is news.
+        of->summed_ = true;
+        of->add_statistics();
+        of->news_.set();
     }
 }
 
-task<wait_result> pcapng_file::close(std::shared_ptr<state> of) {
-    if (of == nullptr || !of->file_) { co_return errc::closed; }
-    if (executor::current() != &of->on_) { co_return errc::wrong_executor; }
-    if (of->closing_) { co_return errc::handle_in_use; }
-    const struct closing {
-        explicit closing(state& one) noexcept : of(one) { of.closing_ = true; }
-        closing(const closing&) = delete;
-        ~closing() { of.closing_ = false; }
-        state& of;
-    } here(*of);
-    of->end();
-    const wait_result idle = co_await of->idle_.wait();
-    if (idle) { co_return idle; }
-    // The task may have been cancelled before it had written everything.
-    const wait_result ended = co_await finish(of);
-    if (ended != errc::operation_canceled) { of->file_.reset(); }
-    co_return ended;
-}
-
-task<result<pcapng_file>> pcapng_file::open(std::string path, pcapng_options options) {
-    const file_options fresh{.read = false, .write = true, .create = true, .truncate = true};
-    result<file> into = co_await file::open(std::move(path), fresh);
-    if (!into) { co_return into.error(); }
-    co_return pcapng_file(std::make_shared<state>(*executor::current(), std::move(*into), options));
-}
-
-pcapng_file::pcapng_file(std::shared_ptr<state> of) noexcept : state_(std::move(of)) {}
+pcapng_file::pcapng_file(executor& on, file into, const pcapng_options& options)
+    : state_(std::make_shared<state>(on, std::move(into), options)) {}
 pcapng_file::pcapng_file(pcapng_file&&) noexcept = default;
 
 pcapng_file& pcapng_file::operator=(pcapng_file&& other) noexcept {
@@ -162,20 +137,17 @@ pcapng_file::~pcapng_file() {
     abandon();
 }
 
-/// The task writes the rest, if the executor runs.
 void pcapng_file::abandon() noexcept {
-    if (state_ == nullptr) { return; }
-    state_->leave();
-    if (!state_->finished_) { state_->start(); }
-    state_->end();
+    if (state_ != nullptr) { state_->end(); }
 }
 
 frame_sink& pcapng_file::interface(std::string name) {
     return state_->interface(std::move(name));
 }
 
-task<wait_result> pcapng_file::close() {
-    return close(state_);
+event::wait_awaiter pcapng_file::close() noexcept {
+    state_->end();
+    return state_->wait();
 }
 
 std::uint64_t pcapng_file::seen() const noexcept {
@@ -187,11 +159,11 @@ std::uint64_t pcapng_file::missed() const noexcept {
 }
 
 std::uint64_t pcapng_file::written() const noexcept {
-    return state_->written_;
+    return state_->written();
 }
 
 std::error_code pcapng_file::failure() const noexcept {
-    return state_->failure_;
+    return state_->failure();
 }
 
 }  // namespace fluxnet::host
