@@ -57,6 +57,7 @@ inline constexpr std::size_t pcapng_end_of_options = 4;
 struct FLUXNET_EXPORT pcapng_section_repr {
     std::string_view application;  ///< Which program writes the file (shb_userappl), UTF-8; empty: not told.
 
+    /// What emit() writes, in octets.
     [[nodiscard]] constexpr std::size_t length() const noexcept {
         return detail::pcapng_frame_length + 16 + detail::pcapng_options_length(detail::pcapng_text_length(application));
     }
@@ -70,6 +71,7 @@ struct FLUXNET_EXPORT pcapng_interface_repr {
     std::string_view name;          ///< if_name, UTF-8; empty: not told.
     std::uint32_t snap_length = 0;  ///< How many octets of a frame are kept at most; 0: all.
 
+    /// What emit() writes, in octets.
     [[nodiscard]] constexpr std::size_t length() const noexcept {
         return detail::pcapng_frame_length + 8 +
                detail::pcapng_options_length(detail::pcapng_text_length(name) + detail::pcapng_option_length(1));
@@ -94,6 +96,7 @@ struct FLUXNET_EXPORT pcapng_packet_repr {
     pcapng_direction direction = pcapng_direction::unknown;
     std::string_view comment;  ///< opt_comment, UTF-8; empty: none.
 
+    /// What emit() writes, in octets.
     [[nodiscard]] constexpr std::size_t length() const noexcept {
         const std::size_t flags = direction == pcapng_direction::unknown ? 0 : detail::pcapng_option_length(4);
         return detail::pcapng_frame_length + 20 + detail::pcapng_padded(octets.size()) +
@@ -112,6 +115,7 @@ struct FLUXNET_EXPORT pcapng_statistics_repr {
     std::optional<std::uint64_t> received;  ///< Frames that there were (isb_ifrecv).
     std::optional<std::uint64_t> missed;    ///< Those of them that are not in the file for want of memory (isb_ifdrop).
 
+    /// What emit() writes, in octets.
     [[nodiscard]] constexpr std::size_t length() const noexcept {
         const std::size_t counts = (received ? 1U : 0U) + (missed ? 1U : 0U);
         return detail::pcapng_frame_length + 12 + detail::pcapng_options_length(counts * detail::pcapng_option_length(8));

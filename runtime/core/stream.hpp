@@ -12,8 +12,8 @@
 //         }
 //     }
 //
-// Models: the kernel's sockets (runtime/sockets), and pairs inside the process in virtual time (runtime/simulation). A test
-// runs every model through the same conformance cases.
+// Models: the kernel's sockets (runtime/sockets), those of a host in user space (runtime/host), and pairs inside the process
+// in virtual time (runtime/simulation). A test runs every model through the same conformance cases.
 //
 // What all models promise:
 // - An await is cancelled by its task's stop token and says operation_canceled then. What had been transferred counts in n.

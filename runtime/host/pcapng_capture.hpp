@@ -37,6 +37,7 @@
 
 namespace fluxnet::host {
 
+/// How much a capture keeps, and what it says of itself.
 struct pcapng_options {
     /// How many octets of blocks are kept, at least 65536. A pcapng_file allocates that twice: one half is written to the
     /// disk while the other one is filled.

@@ -169,7 +169,8 @@ TEST_CASE("a connect waits for the own address that is being probed") {
     for (const bool v4 : {true, false}) {
         bool connected = false;
         bed.loop.spawn([&]() -> task<void> {
-            auto made = co_await bed.left.connect({address_of(v4, 2), 80});
+            const proto::ip_endpoint to(address_of(v4, 2), 80);
+            auto made = co_await bed.left.connect(to);
             connected = made.has_value();
         });
         bed.loop.run();
@@ -242,7 +243,8 @@ TEST_CASE("a listener at [::] takes connections of both versions, one at 0.0.0.0
         tcp_listener door = bed.right.listen({any, 80}).value();
         bed.loop.spawn([&]() -> task<void> {
             for (const bool v4 : {true, false}) {
-                auto made = co_await bed.left.connect({address_of(v4, 2), 80});
+                const proto::ip_endpoint to(address_of(v4, 2), 80);
+                auto made = co_await bed.left.connect(to);
                 CHECK(made.has_value() == (v4 || both));
                 if (!made) { continue; }
                 auto called = co_await door.accept();
@@ -265,7 +267,8 @@ TEST_CASE("connections beyond the backlog wait at their peers, and come in when 
         std::array<tcp_stream, count> calling;
         for (tcp_stream& each : calling) {
             const auto dial = [&each, &bed]() -> task<void> {
-                auto made = co_await bed.left.connect({v4_of(2), 80});
+                const proto::ip_endpoint to(v4_of(2), 80);
+                auto made = co_await bed.left.connect(to);
                 REQUIRE(made.has_value());
                 each = std::move(*made);
             };
