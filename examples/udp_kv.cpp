@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A key-value service over UDP, and its client: on a host in user space, or on the kernel's sockets by the same templates. Ends
-// at SIGINT or SIGTERM, and says what it has done.
-// Usage: udp_kv --interface NAME --address IP[/BITS] [--gateway IP] [--mode auto|native|generic] [--port N] [--clients N]
+// A key-value service over UDP, and its client: on a host in user space, or on the kernel's sockets by the same templates.
+// Ends at SIGINT or SIGTERM, and says what it has done. Usage: udp_kv --interface NAME --address IP[/BITS] [--gateway IP]
+// [--mode auto|native|generic] [--port N] [--clients N]
 //               [--idle SECONDS] [--ask "SET KEY VALUE"|"GET KEY"|"DEL KEY"... --to IP:PORT]
 //        udp_kv --kernel [--address IP] [--port N] [--clients N] [--idle SECONDS] [--ask ... --to IP:PORT]
 //        udp_kv --sim [--loss PART] [--ask ...]

@@ -49,7 +49,8 @@ proto::ip_endpoint endpoint_in(const std::string& text, const char* option) {
     return *endpoint;
 }
 
-result<host::ip_host> open_host(executor& on, const std::string& interface, xdp_mode mode, const host::host_options& options) {
+result<host::ip_host> open_host(executor& on, const std::string& interface, xdp_mode mode,
+                                const host::host_options& options) {
     auto sockets = open_async(on, builder(interface).mode(mode).frames(4096).tx_frames(1024));
     if (!sockets) { return sockets.error(); }
     print_opening_report(sockets->refusals, sockets->notes);
@@ -58,9 +59,10 @@ result<host::ip_host> open_host(executor& on, const std::string& interface, xdp_
 
 void print_host(const host::ip_host& here) {
     const host::host_counters& counts = here.counters();
-    std::printf("%llu frames received: %llu segments, %llu datagrams, %llu echo requests, %llu ARP, %llu neighbour discovery\n",
-                0ULL + counts.frames, 0ULL + counts.segments, 0ULL + counts.datagrams, 0ULL + counts.echoes,
-                0ULL + counts.arp, 0ULL + counts.ndp);
+    std::printf(
+        "%llu frames received: %llu segments, %llu datagrams, %llu echo requests, %llu ARP, %llu neighbour discovery\n",
+        0ULL + counts.frames, 0ULL + counts.segments, 0ULL + counts.datagrams, 0ULL + counts.echoes, 0ULL + counts.arp,
+        0ULL + counts.ndp);
     for (std::size_t i = 0; i != proto::reason_count; ++i) {
         const std::uint64_t by_tcp = here.tcp() == nullptr ? 0 : here.tcp()->count().dropped[i];
         if (counts.dropped[i] + by_tcp == 0) { continue; }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What examples that run on a host in user space share: addresses out of their options, a host on an interface, two hosts on a
-// simulated wire, and what a host has counted.
+// What examples that run on a host in user space share: addresses out of their options, a host on an interface, two hosts on
+// a simulated wire, and what a host has counted.
 //
 //     auto here = open_host(loop, interface, mode, {.addresses = {host_address_in(text)}});
 //     ...

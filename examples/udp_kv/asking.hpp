@@ -29,7 +29,8 @@
 namespace kv_example {
 
 struct ask_options {
-    std::chrono::nanoseconds first_wait = std::chrono::milliseconds(200);  ///< Each try waits twice as long as the one before.
+    std::chrono::nanoseconds first_wait =
+        std::chrono::milliseconds(200);  ///< Each try waits twice as long as the one before.
     unsigned tries = 6;
 };
 
@@ -42,7 +43,8 @@ struct asked {
 
 /// Waits for the answer to `id`.
 template <fluxnet::datagram_socket S>
-fluxnet::task<std::error_code> await_answer(S& socket, const fluxnet::proto::ip_endpoint& from, std::uint64_t id, asked& into) {
+fluxnet::task<std::error_code> await_answer(S& socket, const fluxnet::proto::ip_endpoint& from, std::uint64_t id,
+                                            asked& into) {
     std::array<std::byte, max_datagram> room;
     for (;;) {
         const fluxnet::datagram_result got = co_await socket.recv_from(room);
@@ -57,7 +59,8 @@ fluxnet::task<std::error_code> await_answer(S& socket, const fluxnet::proto::ip_
 }
 
 template <fluxnet::datagram_socket S>
-fluxnet::task<asked> ask(S& socket, fluxnet::proto::ip_endpoint to, std::uint64_t id, std::string what, ask_options options = {}) {
+fluxnet::task<asked> ask(S& socket, fluxnet::proto::ip_endpoint to, std::uint64_t id, std::string what,
+                         ask_options options = {}) {
     const std::string request = std::to_string(id) + " " + what;
     asked told;
     std::chrono::nanoseconds wait = options.first_wait;

@@ -2,9 +2,9 @@
 // `client_table`: what udp_kv knows of those that have asked: how often, and the answer to the last request, which a client
 // whose answer was lost asks for again. No I/O, no clock.
 //
-// Has so many clients at most: the one that was silent for longest makes room for a new one. It is forgotten, too, when it was
-// silent for a time. Allocates nothing for a new client once it is full. A source address proves nothing: whoever can forge
-// many has all clients forgotten, after which a repeated request is done twice.
+// Has so many clients at most: the one that was silent for longest makes room for a new one. It is forgotten, too, when it
+// was silent for a time. Allocates nothing for a new client once it is full. A source address proves nothing: whoever can
+// forge many has all clients forgotten, after which a repeated request is done twice.
 //
 // Owns all. One thread at a time.
 #pragma once
@@ -24,7 +24,7 @@ namespace kv_example {
 struct client {
     fluxnet::proto::ip_endpoint at;
     std::chrono::steady_clock::time_point last_seen{};
-    std::uint64_t requests = 0;             ///< With those that were repeated.
+    std::uint64_t requests = 0;                 ///< With those that were repeated.
     std::optional<std::uint64_t> last_id = {};  ///< Of the request that `answer` is to.
     std::string answer = {};
 };
@@ -61,7 +61,7 @@ private:
 
     const std::size_t most_;
     const std::chrono::nanoseconds idle_;
-    order order_;  // the one that was silent for longest is in front
+    order order_;                                                         // the one that was silent for longest is in front
     std::map<fluxnet::proto::ip_endpoint, order::iterator> by_endpoint_;  // a tree: strangers choose the keys
     std::uint64_t displaced_ = 0;
 };

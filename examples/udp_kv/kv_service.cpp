@@ -34,7 +34,9 @@ reply kv_service::perform(const request& asked, time_point now) {
             if (const std::string* const value = store_.find(asked.key, now)) { return {outcome::ok, asked.id, *value}; }
             return {outcome::none, asked.id, {}};
         case verb::set:
-            if (store_.set(asked.key, asked.value, store_example::bounded_store::never, now)) { return {outcome::ok, asked.id, {}}; }
+            if (store_.set(asked.key, asked.value, store_example::bounded_store::never, now)) {
+                return {outcome::ok, asked.id, {}};
+            }
             return {outcome::error, asked.id, "the store is full"};
         case verb::erase: break;
     }

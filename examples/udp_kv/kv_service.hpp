@@ -22,28 +22,30 @@
 namespace kv_example {
 
 struct service_options {
-    std::size_t clients = 1024;                           ///< Remembered at a time, at least 1.
+    std::size_t clients = 1024;                               ///< Remembered at a time, at least 1.
     std::chrono::nanoseconds idle = std::chrono::minutes(1);  ///< After which a silent client is forgotten.
     store_example::store_limits store = {};
 };
 
 struct service_counts {
-    std::uint64_t requests = 0;  ///< That were done, or were wrong.
-    std::uint64_t repeated = 0;  ///< Answered again.
-    std::uint64_t late = 0;      ///< Refused: older than the client's last one.
-    std::uint64_t ignored = 0;   ///< Datagrams that were no requests.
-    std::uint64_t unsent = 0;    ///< Answers that could not be sent.
-    std::uint64_t forgotten = 0; ///< Clients that were silent for too long.
+    std::uint64_t requests = 0;   ///< That were done, or were wrong.
+    std::uint64_t repeated = 0;   ///< Answered again.
+    std::uint64_t late = 0;       ///< Refused: older than the client's last one.
+    std::uint64_t ignored = 0;    ///< Datagrams that were no requests.
+    std::uint64_t unsent = 0;     ///< Answers that could not be sent.
+    std::uint64_t forgotten = 0;  ///< Clients that were silent for too long.
 };
 
 class kv_service {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 
-    explicit kv_service(const service_options& options = {}) : clients_(options.clients, options.idle), store_(options.store) {}
+    explicit kv_service(const service_options& options = {})
+        : clients_(options.clients, options.idle), store_(options.store) {}
 
     /// The answer to a datagram, valid until the next call; empty when there is to be none. Throws std::bad_alloc.
-    [[nodiscard]] std::string_view answer(std::string_view datagram, const fluxnet::proto::ip_endpoint& from, time_point now);
+    [[nodiscard]] std::string_view answer(std::string_view datagram, const fluxnet::proto::ip_endpoint& from,
+                                          time_point now);
 
     /// Forgets clients that have been silent for too long.
     void expire(time_point now) { counts_.forgotten += clients_.expire(now); }

@@ -4,8 +4,8 @@
 //     kv_service store;
 //     const std::error_code ended = co_await serve(socket, store);  // until the task is cancelled, or the socket fails
 //
-// A few coroutines take turns to receive, and each sends its own answer: sending to a neighbour that does not exist takes time,
-// in which the others go on. Nothing is allocated for a datagram but what the service keeps, and the limit of a send.
+// A few coroutines take turns to receive, and each sends its own answer: sending to a neighbour that does not exist takes
+// time, in which the others go on. Nothing is allocated for a datagram but what the service keeps, and the limit of a send.
 //
 // Threads: that of the executor. The socket and the service outlive the task.
 #pragma once
@@ -66,7 +66,8 @@ fluxnet::task<void> work(S& socket, kv_service& of, receiving& shared) {
             continue;
         }
         if (answer.empty()) { continue; }
-        const auto sent = co_await fluxnet::timeout(longest_send, socket.send_to(std::as_bytes(std::span(answer)), got.from));
+        const auto sent =
+            co_await fluxnet::timeout(longest_send, socket.send_to(std::as_bytes(std::span(answer)), got.from));
         if (sent.value.ec) { of.note_unsent(); }
     }
 }
