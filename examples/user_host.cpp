@@ -2,9 +2,11 @@
 #include "examples/user_host.hpp"
 
 #include "examples/opening_report.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/packets/open_async.hpp"
 
 #include <charconv>
+#include <chrono>
 #include <cstddef>
 #include <cstdio>
 #include <stdexcept>
@@ -68,6 +70,12 @@ void print_host(const host::ip_host& here) {
         if (counts.dropped[i] + by_tcp == 0) { continue; }
         std::printf("dropped, %s: %llu\n", std::string(name(static_cast<proto::reason>(i))).c_str(),
                     0ULL + counts.dropped[i] + by_tcp);
+    }
+}
+
+task<void> let_streams_end(const host::ip_host& here) {
+    for (int i = 0; i != 500 && here.tcp() != nullptr && here.tcp()->orphans() != 0; ++i) {
+        static_cast<void>(co_await sleep_for(std::chrono::milliseconds(10)));
     }
 }
 

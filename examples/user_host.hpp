@@ -10,6 +10,7 @@
 #pragma once
 
 #include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/host/ip_host.hpp"
 #include "fluxnet/runtime/simulation/wire_pump.hpp"
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
@@ -35,6 +36,9 @@ namespace user_host {
 
 /// Prints what came and what was dropped for which reason.
 void print_host(const fluxnet::host::ip_host& here);
+
+/// Waits until all streams that were closed have sent what was written to them, for some seconds at most.
+[[nodiscard]] fluxnet::task<void> let_streams_end(const fluxnet::host::ip_host& here);
 
 /// The hosts 192.0.2.1 and 192.0.2.2 at the two ends of a wire, in real time.
 class hosts_on_a_wire {
