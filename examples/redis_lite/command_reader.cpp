@@ -19,7 +19,7 @@ constexpr std::size_t piece_bytes = 1024;
 /// A length is never longer than this, with its line end.
 constexpr std::size_t longest_number = 24;
 
-constexpr const char* bad_length = "invalid bulk length";
+constexpr const char* bad_length = "expected '$' and a length that is allowed";
 constexpr const char* bad_count = "invalid multibulk length";
 constexpr const char* not_a_string = "expected '$'";
 
@@ -170,7 +170,7 @@ bool command_reader::parse() {
     void* whole = nullptr;
     if (redisReaderGetReply(reader_.get(), &whole) != REDIS_OK) {
         if (refusal_ == nullptr && reader_->err == REDIS_ERR_OOM) { throw std::bad_alloc(); }
-        if (refusal_ == nullptr) { refusal_ = has_begun_ ? "expected '$' and a length" : bad_count; }
+        if (refusal_ == nullptr) { refusal_ = has_begun_ ? bad_length : bad_count; }
         return false;
     }
     if (whole == nullptr) {
