@@ -95,17 +95,24 @@ private:
 class redis_server::slot {
 public:
     /// Takes over a unit of the semaphore.
-    explicit slot(redis_server& of) noexcept : of_(&of) { ++of.counts_.open; }
-    slot(slot&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+    explicit slot(redis_server& of) noexcept : of_(&of) {}
+    slot(slot&& other) noexcept : of_(std::exchange(other.of_, nullptr)), is_taken_(other.is_taken_) {}
     slot& operator=(slot&&) = delete;
     ~slot() {
         if (of_ == nullptr) { return; }
-        --of_->counts_.open;
+        if (is_taken_) { --of_->counts_.open; }
         of_->slots_.release();
+    }
+
+    void take() noexcept {
+        is_taken_ = true;
+        ++of_->counts_.open;
+        ++of_->counts_.connections;
     }
 
 private:
     redis_server* of_;
+    bool is_taken_ = false;  // there is a connection
 };
 
 template <fluxnet::listener L>
@@ -123,11 +130,11 @@ fluxnet::task<std::error_code> redis_server::accept_all(L& door, fluxnet::scope&
     for (;;) {
         const fluxnet::wait_result free = co_await slots_.acquire();
         if (free) { co_return free; }
-        slot taken(*this);
+        slot place(*this);
         auto next = co_await door.accept();
         if (next) {
-            ++counts_.connections;
-            connections.spawn(attend(std::move(*next), std::move(taken)));
+            place.take();
+            connections.spawn(attend(std::move(*next), std::move(place)));
             continue;
         }
         const std::error_code why = next.error().code;
