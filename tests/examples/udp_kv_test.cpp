@@ -104,7 +104,7 @@ TEST_CASE("udp_kv does every request once over a network that loses, doubles and
     bad.reordering = 0.2;
     bad.latency = 1ms;
     bad.reordering_delay = 30ms;
-    for (const std::uint64_t seed : {1, 2, 3}) {
+    for (const std::uint64_t seed : {1U, 2U, 3U}) {
         CAPTURE(seed);
         bad.seed = seed;
         kv_service of;
