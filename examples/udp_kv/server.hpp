@@ -40,20 +40,16 @@ struct receiving {
 };
 
 template <fluxnet::datagram_socket S>
-fluxnet::task<fluxnet::datagram_result> receive(S& socket, receiving& shared, std::span<std::byte> into) {
-    const auto mine = co_await shared.turn.lock();
-    fluxnet::datagram_result got;
-    got.ec = mine.error();
-    if (mine) { got = co_await socket.recv_from(into); }
-    co_return got;
-}
-
-template <fluxnet::datagram_socket S>
 fluxnet::task<void> work(S& socket, kv_service& of, receiving& shared) {
     std::array<std::byte, max_datagram> room;
     std::string answer;
     for (;;) {
-        const fluxnet::datagram_result got = co_await receive(socket, shared, room);
+        fluxnet::datagram_result got;
+        {
+            const auto mine = co_await shared.turn.lock();
+            got.ec = mine.error();
+            if (mine) { got = co_await socket.recv_from(room); }
+        }
         if (got.ec && got.ec != std::errc::message_size) {
             if (!shared.ended) { shared.ended = got.ec; }
             co_return;

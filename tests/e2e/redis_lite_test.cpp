@@ -183,6 +183,25 @@ TEST_CASE("redis_lite has an interface for its own, and ends with it") {
     CHECK_MESSAGE(server.output().find("stopped on " + bed.name(side::host)) != std::string::npos, server.output());
 }
 
+TEST_CASE("redis_lite on an interface is ended by a signal, and its client is told") {
+    FLUXNET_SKIP_IF(why_no_redis());
+    testbed bed;
+    const char* const addresses =
+        "echo 0 >/proc/sys/net/ipv6/conf/peer0/disable_ipv6; ip -6 address add fd77::2/64 dev peer0 nodad";
+    REQUIRE(bed.run(side::peer, {"sh", "-e", "-c", addresses}, 10s).success());
+    std::string port;
+    process server = start_redis(bed.host(), {"--interface", bed.name(side::host), "--address", "fd77::1"}, port);
+    const char* const until_it_answers =
+        "until [ \"$(redis-cli -h fd77::1 ping)\" = PONG ]; do sleep 0.1; done; "
+        "exec redis-cli -h fd77::1 -r -1 -i 0.05 ping";
+    process client = bed.spawn(side::peer, {"sh", "-c", until_it_answers});
+    CHECK_MESSAGE(client.read_until("PONG\nPONG\n", 60s), client.output());
+    server.signal(15);
+    const auto ended = server.wait(20s);
+    CHECK_MESSAGE((ended && ended->success()), server.output());
+    CHECK_MESSAGE(client.read_until("closed the connection", 20s), client.output());
+}
+
 TEST_CASE("redis_lite says what is wrong with how it was started, and talks to itself on a simulated wire") {
     const auto ended_as = [](std::vector<std::string> arguments, int code, const std::string& said) {
         arguments.insert(arguments.begin(), FLUXNET_REDIS_LITE);
