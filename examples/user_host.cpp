@@ -74,7 +74,7 @@ void print_host(const host::ip_host& here) {
 }
 
 task<void> let_streams_end(const host::ip_host& here) {
-    for (int i = 0; i != 500 && here.tcp() != nullptr && here.tcp()->orphans() != 0; ++i) {
+    for (int i = 0; i != 500 && !here.failure() && here.tcp() != nullptr && here.tcp()->orphans() != 0; ++i) {
         static_cast<void>(co_await sleep_for(std::chrono::milliseconds(10)));
     }
 }

@@ -146,6 +146,47 @@ TEST_CASE("redis_lite on a host tells the kernel's client of a protocol error, t
     CHECK(bed.server.counts().refused == 2);
 }
 
+TEST_CASE("redis_lite on a host waits for a client that does not read, and has all its answers for it") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    redis_host bed;
+    bed.loop.spawn([](redis_host& in) -> task<void> {
+        auto dialling = [&] {
+            const network_namespace::scoped_enter there(in.bed.peer());
+            return tcp_stream::connect({ip(host_text(true)), 6379});
+        }();
+        auto made = co_await dialling;
+        tcp_stream peer = std::move(made).value();
+        std::string value(60'000, ' ');
+        for (std::size_t i = 0; i != value.size(); ++i) { value[i] = static_cast<char>('a' + i % 23); }
+        std::string asks = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$60000\r\n" + value + "\r\n";
+        std::string expected = "+OK\r\n";
+        constexpr std::uint64_t gets = 300;
+        for (std::uint64_t i = 0; i != gets; ++i) {
+            asks += "GET a\r\n";
+            expected += "$60000\r\n" + value + "\r\n";
+        }
+        const io_result sent = co_await peer.write(std::as_bytes(std::span(asks)));
+        CHECK_FALSE(sent.ec);
+        std::uint64_t seen = 0;
+        do {
+            seen = in.server.counts().commands;
+            static_cast<void>(co_await sleep_for(100ms));
+        } while (in.server.counts().commands != seen || seen == 0);
+        CHECK(seen < gets);
+        std::string came;
+        std::vector<std::byte> room(65'536);
+        while (came.size() < expected.size()) {
+            const io_result got = co_await peer.read(room);
+            REQUIRE_FALSE(got.ec);
+            came.append(reinterpret_cast<const char*>(room.data()), got.n);
+        }
+        const bool is_whole = came == expected;
+        CHECK(is_whole);
+    }(bed));
+    bed.loop.run();
+    CHECK(bed.server.counts().late == 0);
+}
+
 TEST_CASE("redis_lite serves the clients of Redis over the kernel's TCP, and says what it has done") {
     FLUXNET_SKIP_IF(why_no_redis());
     const network_namespace place;
@@ -163,43 +204,35 @@ TEST_CASE("redis_lite serves the clients of Redis over the kernel's TCP, and say
     CHECK_MESSAGE(server.output().find(" 0 refused, 0 late; 2 keys\n") != std::string::npos, server.output());
 }
 
-TEST_CASE("redis_lite has an interface for its own, and ends with it") {
+TEST_CASE("redis_lite on an interface is ended by a signal and by the interface's end, and its client is told") {
     FLUXNET_SKIP_IF(why_no_redis());
-    testbed bed;
-    std::string port;
-    process server = start_redis(bed.host(), {"--interface", bed.name(side::host), "--address", "10.77.0.1/24"}, port);
-    CHECK(port == "6379");
-    std::string said;
-    const fluxnet::test::deadline limit = 60s;  // the host asks for its address on the link first
-    while (said != "PONG\n" && !limit.passed()) {
-        said = bed.run(side::peer, {"redis-cli", "-h", "10.77.0.1", "ping"}, 20s).output;
-        if (said != "PONG\n") { std::this_thread::sleep_for(100ms); }
+    for (const bool by_signal : {true, false}) {
+        CAPTURE(by_signal);
+        testbed bed;
+        const char* const addresses =
+            "echo 0 >/proc/sys/net/ipv6/conf/peer0/disable_ipv6; ip -6 address add fd77::2/64 dev peer0 nodad";
+        REQUIRE(bed.run(side::peer, {"sh", "-e", "-c", addresses}, 10s).success());
+        std::string port;
+        process server = start_redis(bed.host(), {"--interface", bed.name(side::host), "--address", "fd77::1"}, port);
+        CHECK(port == "6379");
+        // The host asks for its address on the link first.
+        const char* const until_it_answers =
+            "until [ \"$(redis-cli -h fd77::1 ping)\" = PONG ]; do sleep 0.1; done; "
+            "exec redis-cli -h fd77::1 -r -1 -i 0.05 ping";
+        process client = bed.spawn(side::peer, {"sh", "-c", until_it_answers});
+        CHECK_MESSAGE(client.read_until("PONG\nPONG\n", 60s), client.output());
+        if (by_signal) {
+            server.signal(15);
+        } else {
+            bed.delete_link();
+        }
+        const auto ended = server.wait(20s);
+        REQUIRE_MESSAGE(ended.has_value(), server.output());
+        CHECK_MESSAGE(ended->exit_code == (by_signal ? 0 : 1), server.output());
+        const bool is_named = server.output().find("stopped on " + bed.name(side::host)) != std::string::npos;
+        CHECK_MESSAGE(is_named == !by_signal, server.output());
+        if (by_signal) { CHECK_MESSAGE(client.read_until("closed the connection", 20s), client.output()); }
     }
-    CHECK_MESSAGE(said == "PONG\n", said);
-    bed.delete_link();
-    const auto ended = server.wait(20s);
-    REQUIRE_MESSAGE(ended.has_value(), server.output());
-    CHECK(ended->exit_code == 1);
-    CHECK_MESSAGE(server.output().find("stopped on " + bed.name(side::host)) != std::string::npos, server.output());
-}
-
-TEST_CASE("redis_lite on an interface is ended by a signal, and its client is told") {
-    FLUXNET_SKIP_IF(why_no_redis());
-    testbed bed;
-    const char* const addresses =
-        "echo 0 >/proc/sys/net/ipv6/conf/peer0/disable_ipv6; ip -6 address add fd77::2/64 dev peer0 nodad";
-    REQUIRE(bed.run(side::peer, {"sh", "-e", "-c", addresses}, 10s).success());
-    std::string port;
-    process server = start_redis(bed.host(), {"--interface", bed.name(side::host), "--address", "fd77::1"}, port);
-    const char* const until_it_answers =
-        "until [ \"$(redis-cli -h fd77::1 ping)\" = PONG ]; do sleep 0.1; done; "
-        "exec redis-cli -h fd77::1 -r -1 -i 0.05 ping";
-    process client = bed.spawn(side::peer, {"sh", "-c", until_it_answers});
-    CHECK_MESSAGE(client.read_until("PONG\nPONG\n", 60s), client.output());
-    server.signal(15);
-    const auto ended = server.wait(20s);
-    CHECK_MESSAGE((ended && ended->success()), server.output());
-    CHECK_MESSAGE(client.read_until("closed the connection", 20s), client.output());
 }
 
 TEST_CASE("redis_lite says what is wrong with how it was started, and talks to itself on a simulated wire") {

@@ -108,9 +108,12 @@ TEST_CASE("the program udp_kv serves on an interface of its own, and asks there"
         CHECK_MESSAGE(asking.output == three_answers, asking.output);
         check_kv_end(service, "3 requests, ");
     }
-    process service = start_kv(bed.peer(), {"--kernel", "--address", "10.77.0.2"});
-    const finished asking = bed.run(
-        side::host, asking_at({"--interface", bed.name(side::host), "--address", "10.77.0.1/24"}, "10.77.0.2:7777"), 60s);
+    const char* const addresses =
+        "echo 0 >/proc/sys/net/ipv6/conf/peer0/disable_ipv6; ip -6 address add fd77::2/64 dev peer0 nodad";
+    REQUIRE(bed.run(side::peer, {"sh", "-e", "-c", addresses}, 10s).success());
+    process service = start_kv(bed.peer(), {"--kernel", "--address", "fd77::2"});
+    const finished asking =
+        bed.run(side::host, asking_at({"--interface", bed.name(side::host), "--address", "fd77::1"}, "[fd77::2]:7777"), 60s);
     CHECK_MESSAGE((asking.success() && asking.output.find(three_answers) != std::string::npos), asking.output);
     check_kv_end(service, "3 requests, ");
 }

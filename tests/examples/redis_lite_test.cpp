@@ -308,3 +308,44 @@ TEST_CASE("redis_lite tells a host of a protocol error, though more of its octet
     };
     static_cast<void>(redis_while(bed.loop, door, server, client(bed)));
 }
+
+TEST_CASE("redis_lite loses nothing of its own by clients that break their connections at any moment") {
+    wire_options bad;
+    bad.to_left.loss = bad.to_right.loss = 0.01;
+    bad.to_left.delay = bad.to_right.delay = 100us;
+    redis_server server;
+    virtual_wire bed(bad);
+    {
+        host::ip_host left = bed.open(virtual_wire::end::left, host_number(1));
+        host::ip_host right = bed.open(virtual_wire::end::right, host_number(2));
+        auto door = left.listen({v4_of(1), 6379}).value();
+        const auto client = [](host::ip_host& from, std::uint64_t seed) -> task<void> {
+            std::mt19937_64 draw(seed);
+            const proto::ip_endpoint to{v4_of(1), 6379};
+            for (int round = 0; round != 20; ++round) {
+                auto made = co_await from.connect(to);
+                host::tcp_stream peer = std::move(made).value();
+                std::string asks = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$60000\r\n" + std::string(60'000, 'x') + "\r\n";
+                for (std::uint64_t gets = draw() % 9; gets != 0; --gets) { asks += "GET a\r\n"; }
+                asks.resize(draw() % 3 == 0 ? draw() % asks.size() : asks.size());
+                static_cast<void>(co_await peer.write(std::as_bytes(std::span(asks))));
+                static_cast<void>(co_await sleep_for(std::chrono::microseconds(draw() % 3000)));
+                if (draw() % 2 == 0) { peer.abort(); }
+            }
+        };
+        const auto clients = [client](host::ip_host& from, const redis_server& of) -> task<void> {
+            scope all;
+            for (std::uint64_t seed = 1; seed != 6; ++seed) { all.spawn(client(from, seed)); }
+            static_cast<void>(co_await all.join());
+            static_cast<void>(co_await sleep_for(10min));
+            CHECK(of.counts().open == 0);
+            CHECK(of.counts().connections == 100);
+        };
+        static_cast<void>(redis_while(bed.loop, door, server, clients(right, server)));
+        CHECK(left.tcp()->connections() == 0);
+        CHECK(right.tcp()->connections() == 0);
+    }
+    bed.pass(1s);
+    CHECK(bed.frames_are_home(virtual_wire::end::left));
+    CHECK(bed.frames_are_home(virtual_wire::end::right));
+}
