@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A server of a part of Redis: PING, ECHO, SET with EX and PX, GET, DEL, EXISTS and INCR, in RESP2 by hiredis' parser and as
 // inline commands; over TCP of a host in user space, or over the kernel's by the same templates. redis-cli and
-// redis-benchmark talk to it. Ends at SIGINT or SIGTERM, and says what it has done. Usage: redis_lite --interface NAME
-// --address IP[/BITS] [--gateway IP] [--mode auto|native|generic] [--port N]
-//                   [--connections N] [--megabytes N]
+// redis-benchmark talk to it. Ends at SIGINT or SIGTERM, and says what it has done.
+// Usage: redis_lite --interface NAME --address IP[/BITS] [--gateway IP] [--mode auto|native|generic] [--skip-probe]
+//                   [--port N] [--connections N] [--megabytes N]
 //        redis_lite --kernel [--address IP] [--port N] [--connections N] [--megabytes N]
 //        redis_lite --sim [--ask COMMAND...]
 // The interface is the program's own while it runs. --sim has a server and a client at the two ends of a simulated wire; the
@@ -40,6 +40,7 @@ struct choices {
     std::uint32_t megabytes = 64;
     std::uint16_t port = 6379;
     xdp_mode mode = xdp_mode::automatic;
+    bool skip_probe = false;
     bool kernel = false;
     bool sim = false;
 };
@@ -54,6 +55,7 @@ static choices read_choices(int argc, char** argv) {
     options.optional("--address", made.address, "the server's address; with --interface IP or IP/BITS, of this host");
     options.optional("--gateway", made.gateway, "router to other networks");
     options.mode(made.mode);
+    options.flag("--skip-probe", made.skip_probe, "use the address at once, whether or not another station has it");
     options.optional("--port", made.port, "port to listen on");
     options.optional("--connections", made.connections, "connections at the same time", {1, 60'000});
     options.optional("--megabytes", made.megabytes, "memory for keys and values", {1, 1e6});
@@ -105,6 +107,7 @@ static int run_on_kernel(const choices& made) {
 static int run_on_interface(const choices& made) {
     host::host_options options;
     options.addresses = {user_host::host_address_in(made.address)};
+    options.probe_addresses = !made.skip_probe;
     if (!made.gateway.empty()) { options.gateways = {user_host::address_in(made.gateway, "--gateway")}; }
     redis_server server(options_of(made));
     executor loop;

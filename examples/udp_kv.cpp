@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A key-value service over UDP, and its client: on a host in user space, or on the kernel's sockets by the same templates.
-// Ends at SIGINT or SIGTERM, and says what it has done. Usage: udp_kv --interface NAME --address IP[/BITS] [--gateway IP]
-// [--mode auto|native|generic] [--port N] [--clients N]
-//               [--idle SECONDS] [--ask "SET KEY VALUE"|"GET KEY"|"DEL KEY"... --to IP:PORT]
+// Ends at SIGINT or SIGTERM, and says what it has done.
+// Usage: udp_kv --interface NAME --address IP[/BITS] [--gateway IP] [--mode auto|native|generic] [--skip-probe]
+//               [--port N] [--clients N] [--idle SECONDS] [--ask "SET KEY VALUE"|"GET KEY"|"DEL KEY"... --to IP:PORT]
 //        udp_kv --kernel [--address IP] [--port N] [--clients N] [--idle SECONDS] [--ask ... --to IP:PORT]
 //        udp_kv --sim [--loss PART] [--ask ...]
 // The interface is the program's own while it runs. With --ask it asks what is given, in that order, and serves nothing; it
@@ -40,6 +40,7 @@ struct choices {
     double loss = 0.1;
     std::uint16_t port = 7777;
     xdp_mode mode = xdp_mode::automatic;
+    bool skip_probe = false;
     bool kernel = false;
     bool sim = false;
 };
@@ -54,6 +55,7 @@ static choices read_choices(int argc, char** argv) {
     options.optional("--address", made.address, "own address; with --interface IP or IP/BITS");
     options.optional("--gateway", made.gateway, "router to other networks");
     options.mode(made.mode);
+    options.flag("--skip-probe", made.skip_probe, "use the address at once, whether or not another station has it");
     options.optional("--port", made.port, "port of the service");
     options.optional("--clients", made.clients, "clients that are remembered", {1, 1e6});
     options.optional("--idle", made.idle, "seconds after which a silent client is forgotten", {0.001, 1e6});
@@ -147,6 +149,7 @@ static int run_on_kernel(const choices& made) {
 static int run_on_interface(const choices& made) {
     host::host_options options;
     options.addresses = {user_host::host_address_in(made.address)};
+    options.probe_addresses = !made.skip_probe;
     if (!made.gateway.empty()) { options.gateways = {user_host::address_in(made.gateway, "--gateway")}; }
     executor loop;
     auto here = user_host::open_host(loop, made.interface, made.mode, options);

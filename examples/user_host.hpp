@@ -6,7 +6,7 @@
 //     ...
 //     print_host(*here);
 //
-// Functions without state, for the thread of the executor.
+// Functions without state, and a wire that owns its executor and both hosts; for the thread of the executor.
 #pragma once
 
 #include "fluxnet/runtime/core/executor.hpp"

@@ -6,7 +6,8 @@
 //
 // One coroutine for each connection. It answers all commands that have come, in one write unless that is long, and only then
 // reads on: a client that sends much and reads nothing takes no more memory than its reader's and `flush_bytes` and an
-// answer. Every wait for a client has a limit. When all connections are taken, the next waits to be accepted.
+// answer. Every wait for a client has a limit. When all connections are taken, the next waits to be accepted, and silent
+// ones are closed sooner.
 //
 // Threads: that of the executor where serve() runs. Must outlive that coroutine: make it before the executor.
 #pragma once
@@ -22,6 +23,7 @@
 #include "fluxnet/runtime/core/timeout.hpp"
 #include "fluxnet/runtime/sync/semaphore.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -35,11 +37,12 @@
 namespace redis_example {
 
 struct server_options {
-    std::uint32_t connections = 512;                             ///< At the same time, at least 1.
-    std::chrono::nanoseconds idle = std::chrono::minutes(5);     ///< For the next bytes of a client.
-    std::chrono::nanoseconds answer = std::chrono::seconds(30);  ///< For a client to take what is written to it.
-    std::chrono::nanoseconds linger = std::chrono::seconds(1);   ///< For a client to end its side after a protocol error.
-    std::chrono::nanoseconds sweep = std::chrono::seconds(1);    ///< How often keys are freed whose time has come.
+    std::uint32_t connections = 512;                              ///< At the same time, at least 1.
+    std::chrono::nanoseconds idle = std::chrono::minutes(5);      ///< For the next bytes of a client.
+    std::chrono::nanoseconds crowded = std::chrono::seconds(10);  ///< The same while all connections are taken.
+    std::chrono::nanoseconds answer = std::chrono::seconds(30);   ///< For a client to take what is written to it.
+    std::chrono::nanoseconds linger = std::chrono::seconds(1);    ///< For a client to end its side after a protocol error.
+    std::chrono::nanoseconds sweep = std::chrono::seconds(1);     ///< How often keys are freed whose time has come.
     reader_limits limits = {};
     store_example::store_limits store = {};
 };
@@ -77,6 +80,9 @@ private:
     /// Answers commands until the connection ends. Returns whether the client may still be sending.
     template <fluxnet::stream S>
     fluxnet::task<bool> answer_all(S& peer);
+    /// Waits for the next bytes. Returns whether there are any.
+    template <fluxnet::stream S>
+    fluxnet::task<bool> hear(S& peer, command_reader& reader);
     /// Writes what is there, and empties it. Returns whether all of it went.
     template <fluxnet::stream S>
     fluxnet::task<bool> write(S& peer, std::string& out);
@@ -171,12 +177,26 @@ fluxnet::task<bool> redis_server::answer_all(S& peer) {
         const bool went = co_await write(peer, out);
         if (!went) { co_return false; }
         if (reader.refusal() != nullptr) { co_return true; }
-        const auto got = co_await fluxnet::timeout(options_.idle, peer.read(reader.room()));
-        if (got.value.ec) {
-            if (got.expired) { ++counts_.late; }
+        const bool came = co_await hear(peer, reader);
+        if (!came) { co_return false; }
+    }
+}
+
+template <fluxnet::stream S>
+fluxnet::task<bool> redis_server::hear(S& peer, command_reader& reader) {
+    const auto until = fluxnet::executor::current()->now() + options_.idle;
+    for (;;) {
+        const std::chrono::nanoseconds rest = until - fluxnet::executor::current()->now();
+        const auto got = co_await fluxnet::timeout(std::min(rest, options_.crowded), peer.read(reader.room()));
+        if (!got.value.ec) {
+            reader.received(got.value.n);
+            co_return true;
+        }
+        if (!got.expired) { co_return false; }
+        if (counts_.open == options_.connections || fluxnet::executor::current()->now() >= until) {
+            ++counts_.late;
             co_return false;
         }
-        reader.received(got.value.n);
     }
 }
 

@@ -223,6 +223,29 @@ TEST_CASE("redis_lite serves no more connections than it may, and the next when 
     }(here));
 }
 
+TEST_CASE("redis_lite ends silent connections sooner while all places are taken") {
+    server_options options = strict_redis();
+    options.connections = 2;
+    options.crowded = 5ms;
+    redis_world here(options);
+    here.play([](redis_world& in) -> task<void> {
+        memory_stream first = co_await in.connect();
+        memory_stream second = co_await in.connect();
+        static_cast<void>(co_await sleep_for(3ms));
+        co_await exchange(second, "PING\r\n", "+PONG\r\n");
+        memory_stream third = co_await in.connect();
+        co_await exchange(third, "PING\r\n", "+PONG\r\n");
+        CHECK(in.now() == 5ms);  // has the place of the first
+        co_await expect_end(first);
+        CHECK(in.now() == 5ms);
+        co_await expect_end(second);
+        CHECK(in.now() == 8ms);
+        co_await expect_end(third);
+        CHECK(in.now() == 55ms);
+        CHECK(in.server.counts().late == 3);
+    }(here));
+}
+
 TEST_CASE("redis_lite ends all connections when it is cancelled") {
     redis_world here;
     std::vector<memory_stream> peers;
