@@ -5,6 +5,7 @@
 #include "fluxnet/xsk/detail/holders.hpp"
 
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -12,6 +13,28 @@
 #include <linux/if_arp.h>
 
 namespace fluxnet::detail {
+
+result<void> check_filter(const socket_options& options) {
+    if (!options.only) { return {}; }
+    if (auto valid = options.only->validate(); !valid) { return valid.error(); }
+    const std::string step = "filter the packets of " + options.interface;
+    if (options.mode == xdp_mode::packet_ring) {
+        return make_error(errc::invalid_option, step, "a packet ring sees copies of all packets",
+                          "leave only() out, or use a mode of XDP");
+    }
+    if (!options.attach) {
+        return make_error(errc::invalid_option, step,
+                          "with attach(false), as on a simulated wire, no XDP program of ours is there to do it",
+                          "leave only() out");
+    }
+    if (options.shared_program == nullptr) { return {}; }
+    const std::optional<packet_filter> theirs = options.shared_program->filter();
+    if (theirs == options.only) { return {}; }
+    return make_error(errc::invalid_option, step,
+                      theirs ? "the shared XDP program has another filter" : "the shared XDP program has no filter",
+                      theirs ? "leave only() out, or call set_filter() of the program"
+                             : "open its first socket with only(), too");
+}
 
 error explain_interface(const std::string& interface, int number) {
     const std::string step = "look up interface '" + interface + "'";

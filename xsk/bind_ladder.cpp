@@ -89,7 +89,8 @@ public:
         if (auto known = look_up(); !known) { return known.error(); }
         if (options_.mode == xdp_mode::packet_ring) { return open_packet_ring(); }
         auto opened = climb_xdp();
-        if (opened || !options_.packet_ring_last) { return opened; }
+        // A packet ring sees everything: it does not stand in for a socket that is to see some packets only.
+        if (opened || !options_.packet_ring_last || options_.only) { return opened; }
         if (!packet_ring_may_do(opened.error())) { return opened; }
         auto last = open_packet_ring();
         if (last) { return last; }
@@ -145,6 +146,7 @@ private:
     }
 
     result<void> look_up() {
+        if (auto fits = check_filter(options_); !fits) { return fits.error(); }
         for (const auto& [what, size] : {std::pair{"RX ring size", options_.rx_ring}, {"TX ring size", options_.tx_ring}}) {
             if (!std::has_single_bit(size)) {
                 return make_error(errc::invalid_option, "check " + std::string(what) + " " + std::to_string(size),
@@ -253,7 +255,7 @@ private:
             if (auto fits = check_program(options_.shared_program->interface()); !fits) { return fits.error(); }
             program_ = options_.shared_program;
         } else if (program_ == nullptr) {
-            auto loaded = program::load(interface_);
+            auto loaded = program::load(interface_, options_.only);
             if (!loaded) { return loaded.error(); }
             program_ = *loaded;
         }

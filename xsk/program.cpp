@@ -2,6 +2,7 @@
 #include "fluxnet/xsk/program.hpp"
 
 #include "fluxnet/xsk/detail/capabilities.hpp"
+#include "fluxnet/xsk/detail/filter_maps.hpp"
 #include "fluxnet/xsk/detail/holders.hpp"
 
 #include <algorithm>
@@ -169,6 +170,11 @@ struct program::loaded {
     void* verdicts = MAP_FAILED;
     std::size_t verdicts_length = 0;
     std::uint32_t cpus = 0;
+    std::unique_ptr<detail::filter_maps> filter;  // null: loaded without one
+
+    [[nodiscard]] bpf_program* entry() const noexcept {
+        return filter != nullptr ? skeleton->progs.flux_filter : skeleton->progs.flux_redirect;
+    }
 
     loaded() = default;
     loaded(const loaded&) = delete;
@@ -179,7 +185,10 @@ struct program::loaded {
     }
 };
 
-result<std::shared_ptr<program>> program::load(const interface_info& interface) {
+result<std::shared_ptr<program>> program::load(const interface_info& interface, const std::optional<packet_filter>& filter) {
+    if (filter) {
+        if (auto valid = filter->validate(); !valid) { return valid.error(); }
+    }
     const quiet_libraries quiet;
     auto objects = std::make_unique<loaded>();
     objects->skeleton = flux_redirect_bpf__open();
@@ -191,6 +200,11 @@ result<std::shared_ptr<program>> program::load(const interface_info& interface) 
     const std::uint32_t queues = std::max(interface.queues, 64U);
     bpf_map__set_max_entries(objects->skeleton->maps.xsks, queues);
     bpf_map__set_max_entries(objects->skeleton->maps.verdicts, objects->cpus);
+    bpf_map__set_max_entries(objects->skeleton->maps.rule_hits, objects->cpus);
+    bpf_map__set_autocreate(objects->skeleton->maps.rule_hits, filter.has_value());
+    bpf_map__set_autocreate(objects->skeleton->maps.filter, filter.has_value());
+    bpf_program__set_autoload(objects->skeleton->progs.flux_filter, filter.has_value());
+    bpf_program__set_autoload(objects->skeleton->progs.flux_redirect, !filter.has_value());
     if (const int r = flux_redirect_bpf__load(objects->skeleton); r < 0) {
         return load_failure(interface, -r, quiet.said());
     }
@@ -198,6 +212,13 @@ result<std::shared_ptr<program>> program::load(const interface_info& interface) 
     objects->verdicts =
         ::mmap(nullptr, objects->verdicts_length, PROT_READ, MAP_SHARED, bpf_map__fd(objects->skeleton->maps.verdicts), 0);
     if (objects->verdicts == MAP_FAILED) { return load_failure(interface, errno, "mmap of the verdict counters"); }
+    if (filter) {
+        objects->filter = std::make_unique<detail::filter_maps>();
+        int r = objects->filter->open(bpf_map__fd(objects->skeleton->maps.filter),
+                                      bpf_map__fd(objects->skeleton->maps.rule_hits), objects->cpus);
+        if (r == 0) { r = objects->filter->put(*filter); }
+        if (r < 0) { return load_failure(interface, -r, "the rules of the filter"); }
+    }
     return std::shared_ptr<program>(new program(std::move(objects), interface));
 }
 
@@ -277,7 +298,7 @@ std::vector<std::uint32_t> program::queues() const {
 }
 
 int program::fd() const noexcept {
-    return bpf_program__fd(loaded_->skeleton->progs.flux_redirect);
+    return bpf_program__fd(loaded_->entry());
 }
 
 verdict_counts program::count() const noexcept {
@@ -286,8 +307,38 @@ verdict_counts program::count() const noexcept {
     for (std::uint32_t cpu = 0; cpu < loaded_->cpus; ++cpu) {
         sum.redirected += slots[cpu].redirected;
         sum.passed += slots[cpu].passed;
+        sum.dropped += slots[cpu].dropped;
+        sum.unmatched += slots[cpu].unmatched;
+        sum.fragment += slots[cpu].fragment;
+        sum.tagged += slots[cpu].tagged;
+        sum.unreadable += slots[cpu].unreadable;
     }
     return sum;
+}
+
+result<void> program::set_filter(const packet_filter& filter) {
+    const std::string step = "change the filter of " + interface_.name;
+    if (loaded_->filter == nullptr) {
+        return make_error(errc::invalid_option, step, "its XDP program was loaded without one",
+                          "open the interface with builder::only(packet_filter::everything()), or a narrower one");
+    }
+    if (auto valid = filter.validate(); !valid) { return valid.error(); }
+    if (const int r = loaded_->filter->put(filter); r < 0) {
+        return make_error(errc::system_failure, step, "bpf answered " + errno_text(-r), "the former filter stays in force");
+    }
+    return {};
+}
+
+std::optional<packet_filter> program::filter() const {
+    if (loaded_->filter == nullptr) { return std::nullopt; }
+    return loaded_->filter->current();
+}
+
+std::vector<rule_count> program::count_rules() const {
+    std::vector<rule_count> counts;
+    if (loaded_->filter == nullptr) { return counts; }
+    for (const auto& [rule, packets] : loaded_->filter->count()) { counts.push_back({rule, packets}); }
+    return counts;
 }
 
 std::string describe_programs(int interface_index) {

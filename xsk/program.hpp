@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `program`: our XDP program (bpf/redirect.bpf.c), loaded for one interface and attached to it by a bpf_link.
 //
+// Loaded without a filter it redirects every packet of the queues that have a socket, and looks at none. Loaded with one it
+// redirects what the filter selects; the filter is the program's, for all queues, and can be changed while packets come.
+//
 // Sockets on the same interface share one program; it is attached for as long as one of them, or the user, keeps it. The
 // link lives in a file descriptor, so a process that is killed leaves nothing on the interface.
 // load(), attach(), insert() and remove() make bpf(2) calls and are for set-up; count() makes none. One thread at a time,
-// but for count(), displaced() and queues(). A child of fork() shares the attachment until the process that loaded the program
+// but for count(), displaced(), queues(), and all that is about the filter. A child of fork() shares the attachment until the process that loaded the program
 // takes it off, or until both have ended.
 // Source: Linux Documentation/networking/af_xdp.rst (XSKMAP), bpf(2), libbpf's bpf_link_create.
 #pragma once
 
 #include "fluxnet/export.hpp"
 #include "fluxnet/xsk/base/error.hpp"
+#include "fluxnet/xsk/filter.hpp"
 #include "fluxnet/xsk/interface.hpp"
 
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,14 +38,28 @@ enum class attach_mode { native, generic };
 /// What the XDP program decided, since it was loaded. Snapshots of counters that are still moving.
 struct verdict_counts {
     std::uint64_t redirected = 0;  ///< Handed to a socket, which may still have dropped it.
-    std::uint64_t passed = 0;      ///< Left to the kernel, for want of a socket on that queue.
+    std::uint64_t passed = 0;      ///< Left to the kernel, by the filter or for want of a socket on that queue.
+    std::uint64_t dropped = 0;     ///< By the filter.
+
+    // Those of `passed` that no rule of the filter has decided, by the reason (see filter_reason); 0 without a filter.
+    std::uint64_t unmatched = 0;
+    std::uint64_t fragment = 0;
+    std::uint64_t tagged = 0;
+    std::uint64_t unreadable = 0;
+};
+
+/// How many packets a rule has decided since it has been in the filter.
+struct rule_count {
+    filter_rule rule;
+    std::uint64_t packets = 0;
 };
 
 class FLUXNET_EXPORT program {
 public:
-    /// Loads the program for `interface`, with room for as many sockets as it has queues.
-    /// Errors: permission_denied, kernel_not_supported, system_failure.
-    [[nodiscard]] static result<std::shared_ptr<program>> load(const interface_info& interface);
+    /// Loads the program for `interface`, with room for as many sockets as it has queues. With a filter when there is one.
+    /// Errors: permission_denied, kernel_not_supported, system_failure; invalid_option (see packet_filter::validate()).
+    [[nodiscard]] static result<std::shared_ptr<program>> load(const interface_info& interface,
+                                                               const std::optional<packet_filter>& filter = {});
 
     program(const program&) = delete;
     program& operator=(const program&) = delete;
@@ -63,6 +82,20 @@ public:
     /// what another socket has put there since stays. In a process that was forked off the one that loaded the program it
     /// changes nothing for the kernel.
     void remove(std::uint32_t queue, int fd) noexcept;
+
+    /// Puts another filter in force, for all sockets of the program. Each packet is judged by one filter from beginning to
+    /// end, and none by the former one after this returns. Rules that stand in both keep their counts. Any thread. Three bpf
+    /// calls, of which one waits until each processor has come by, which takes milliseconds.
+    /// Errors: invalid_option (the program was loaded without a filter, and packet_filter::validate()), system_failure; the
+    /// former filter stays in force then.
+    [[nodiscard]] result<void> set_filter(const packet_filter& filter);
+
+    /// The filter in force; none when the program was loaded without one. Any thread.
+    [[nodiscard]] std::optional<packet_filter> filter() const;
+
+    /// Counts of the rules in force, in their order; none without a filter. A rule that was in the filter before the last
+    /// set_filter() goes on counting. Any thread. Reads shared memory: no system call.
+    [[nodiscard]] std::vector<rule_count> count_rules() const;
 
     /// The queues that are directed to a socket now, in order. Any thread.
     [[nodiscard]] std::vector<std::uint32_t> queues() const;

@@ -93,6 +93,12 @@ std::error_code classify_kick(int answer) noexcept {
 
 namespace detail {
 
+result<void> set_filter(const socket_core& core, const packet_filter& filter) {
+    if (core.redirect != nullptr) { return core.redirect->set_filter(filter); }
+    return make_error(errc::invalid_option, "change the filter of " + core.interface.name,
+                      "no XDP program of ours directs packets to this socket", "open it with builder::only()");
+}
+
 socket_statistics read_statistics(const socket_core& core) noexcept {
     xdp_statistics answer{};
     std::uint32_t size = sizeof answer;

@@ -26,6 +26,7 @@
 #include "fluxnet/export.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 #include "fluxnet/xsk/detail/socket_core.hpp"
+#include "fluxnet/xsk/filter.hpp"
 #include "fluxnet/xsk/kernel.hpp"
 #include "fluxnet/xsk/memory/ring.hpp"
 #include "fluxnet/xsk/memory/umem.hpp"
@@ -35,6 +36,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <system_error>
@@ -59,6 +61,7 @@ struct socket_options {
     bool need_wakeup = true;        ///< XDP_USE_NEED_WAKEUP: the kernel says when it wants a system call.
     bool attach = true;             ///< Attach our XDP program. Without it another program directs packets here, or none.
     std::shared_ptr<fluxnet::program> shared_program;  ///< Use this one, for several sockets on one interface.
+    std::optional<packet_filter> only;  ///< What our XDP program redirects; without one, everything.
     /// How long a queue is waited for that is still being closed.
     std::chrono::milliseconds busy_deadline{1000};
     fluxnet::kernel* calls = nullptr;  ///< Null: system_kernel().
@@ -73,6 +76,10 @@ struct socket_statistics {
     std::uint64_t fill_ring_empty = 0;   ///< The program gives frames back too slowly.
     std::uint64_t tx_ring_empty = 0;     ///< The kernel looked and found nothing to send.
 };
+
+namespace detail {
+[[nodiscard]] FLUXNET_EXPORT result<void> set_filter(const socket_core& core, const packet_filter& filter);
+}  // namespace detail
 
 class FLUXNET_EXPORT raw_socket {
 public:
@@ -126,6 +133,10 @@ public:
 
     /// The XDP program that directs packets here; null when none of ours does.
     [[nodiscard]] const std::shared_ptr<fluxnet::program>& redirect() const noexcept { return core_->redirect; }
+
+    /// Changes what comes here. See program::set_filter(), whose errors it has; invalid_option also when no program of ours
+    /// directs packets here.
+    [[nodiscard]] result<void> set_filter(const packet_filter& filter) { return detail::set_filter(*core_, filter); }
 
     /// The steps of the bind ladder that were refused before one succeeded, with the reasons.
     [[nodiscard]] const std::vector<error>& refusals() const noexcept { return refusals_; }

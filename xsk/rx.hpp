@@ -122,6 +122,11 @@ public:
     [[nodiscard]] frame_pool& pool() const noexcept { return core_->memory.pool(); }
     [[nodiscard]] const std::shared_ptr<program>& redirect() const noexcept { return core_->redirect; }
 
+    /// Changes which packets come here, of all that the queue receives; the rest goes on to the kernel. Any thread may call
+    /// it, through redirect(). See program::set_filter(), whose errors it has; invalid_option also when no program of ours
+    /// directs packets here. Not where packets flow: it takes milliseconds.
+    [[nodiscard]] result<void> set_filter(const packet_filter& filter) { return detail::set_filter(*core_, filter); }
+
     /// Asks the kernel for its counters (one getsockopt).
     [[nodiscard]] socket_statistics statistics() const noexcept { return detail::read_statistics(*core_); }
 

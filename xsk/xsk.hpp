@@ -4,6 +4,7 @@
 
 #include "fluxnet/xsk/base/error.hpp"
 #include "fluxnet/xsk/builder.hpp"
+#include "fluxnet/xsk/filter.hpp"
 #include "fluxnet/xsk/interface.hpp"
 #include "fluxnet/xsk/kernel.hpp"
 #include "fluxnet/xsk/memory/descriptor.hpp"

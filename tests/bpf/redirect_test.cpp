@@ -2,6 +2,7 @@
 #include "fluxnet/xsk/program.hpp"
 
 #include "fluxnet/xsk/builder.hpp"
+#include "tests/bpf/test_run.hpp"
 #include "tests/support/foreign_program.hpp"
 #include "tests/support/packet_socket.hpp"
 #include "tests/support/skip.hpp"
@@ -37,37 +38,6 @@ static_assert(!std::is_copy_constructible_v<program> && !std::is_move_constructi
 
 namespace {
 
-/// What a test run of the program answered.
-struct verdict {
-    int error = 0;
-    std::uint32_t action = ~0U;
-    std::vector<std::byte> packet;  // as the program left it
-};
-
-/// Runs the program once over `bytes`, as if they came in on a queue of an interface of this network namespace.
-verdict run_over(const program& under_test, const std::vector<std::byte>& bytes, int interface_index, std::uint32_t queue) {
-    verdict result;
-    result.packet.resize(bytes.size() + 64);
-    xdp_md context{};
-    context.data_end = static_cast<std::uint32_t>(bytes.size());
-    context.ingress_ifindex = static_cast<std::uint32_t>(interface_index);
-    context.rx_queue_index = queue;
-    bpf_test_run_opts options{};
-    options.sz = sizeof options;
-    options.data_in = bytes.data();
-    options.data_size_in = static_cast<std::uint32_t>(bytes.size());
-    options.data_out = result.packet.data();
-    options.data_size_out = static_cast<std::uint32_t>(result.packet.size());
-    options.ctx_in = &context;
-    options.ctx_size_in = sizeof context;
-    result.error = -::bpf_prog_test_run_opts(under_test.fd(), &options);
-    if (result.error == 0) {
-        result.action = options.retval;
-        result.packet.resize(options.data_size_out);
-    }
-    return result;
-}
-
 std::vector<std::byte> frame_of(std::size_t size) {
     std::vector<std::byte> bytes(size);
     for (std::size_t i = 0; i < size; ++i) { bytes[i] = static_cast<std::byte>(i * 7); }
@@ -101,7 +71,7 @@ TEST_CASE("without a socket every packet passes unchanged and is counted") {
     std::uint64_t runs = 0;
     for (const std::size_t size : sizes) {
         const auto bytes = frame_of(size);
-        const verdict seen = run_over(*port.loaded, bytes, port.index, 0);
+        const test_verdict seen = run_over(*port.loaded, bytes, port.index, 0);
         REQUIRE(seen.error == 0);
         CHECK(seen.action == XDP_PASS);
         CHECK(seen.packet == bytes);
@@ -119,12 +89,12 @@ TEST_CASE("packets of a queue with a socket are redirected and those of other qu
     verdict_counts expected;
     for (const std::size_t size : sizes) {
         const auto bytes = frame_of(size);
-        const verdict taken = run_over(*port.loaded, bytes, port.index, 1);
+        const test_verdict taken = run_over(*port.loaded, bytes, port.index, 1);
         REQUIRE(taken.error == 0);
         CHECK(taken.action == XDP_REDIRECT);
         CHECK(taken.packet == bytes);
         ++expected.redirected;
-        const verdict left = run_over(*port.loaded, bytes, port.index, 0);
+        const test_verdict left = run_over(*port.loaded, bytes, port.index, 0);
         REQUIRE(left.error == 0);
         CHECK(left.action == XDP_PASS);
         ++expected.passed;

@@ -7,6 +7,7 @@
 #include "fluxnet/xsk/detail/socket_core.hpp"
 #include "fluxnet/xsk/interface.hpp"
 #include "fluxnet/xsk/memory/umem.hpp"
+#include "fluxnet/xsk/raw_socket.hpp"
 
 #include <cstdint>
 #include <string>
@@ -26,6 +27,9 @@ namespace fluxnet::detail {
 
 /// What fits the interface's packets into frames, from its MTU and the frames that were asked for.
 [[nodiscard]] error mtu_error(const interface_info& interface, const umem_config& config);
+
+/// Refuses a filter that is not valid, or that no XDP program of ours could apply.
+[[nodiscard]] result<void> check_filter(const socket_options& options);
 
 /// Refuses interfaces whose packets begin without an Ethernet header.
 [[nodiscard]] result<void> check_link_type(const interface_info& interface);
