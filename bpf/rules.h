@@ -49,7 +49,8 @@ struct flux_rule {
 struct flux_rules {
 	__u32 count;
 	__u32 padding[15];
-	struct flux_rule rule[FLUX_MOST_RULES];
+	/* One more than there can be: a pointer behind the last one has to stay inside, without CAP_PERFMON. */
+	struct flux_rule rule[FLUX_MOST_RULES + 1];
 };
 
 /* One for each CPU: only its CPU writes it, anyone may read it. */

@@ -190,7 +190,7 @@ FLUXNET_VETH_TEST("hostile frames pass to the kernel whole and are counted by th
                                               cut(ipv6(17, from_to(9, 7)), 57),
                                               ipv6(43, chain)};
     const std::vector<frame_bytes> tags{tagged(ours), tagged(tagged(ours), 0x88a8), tagged(tagged(tagged(tagged(ours)))),
-                                        cut(tagged(ours), 16)};
+                                        cut(tagged(ours), 20)};  // shorter ones the kernel drops itself
     const std::vector<frame_bytes> fragments{ipv4({.fragment = 0x2000}, from_to(9, 7, 40)), ipv4({.fragment = 5}, from_to(9, 7, 40)),
                                              ipv6(44, fragment_header(17, 1, from_to(9, 7))),
                                              ipv6(44, fragment_header(60, 0x801, extension(17, from_to(9, 7))))};
@@ -248,15 +248,15 @@ FLUXNET_VETH_TEST("a filter that changes all the time under traffic directs no p
     filters.push_back(packet_filter(full).add(nobodys).add(ours));
     system_sockets host = pair.open(side::host, pair.at(side::host, mode).only(filters[0]));
 
-    constexpr std::uint64_t rounds = 4000;
-    std::atomic<bool> done = false;
+    std::atomic<bool> enough = false;
+    std::uint64_t rounds = 0;
     std::thread sending([&] {
         const std::array frames{addressed(ipv4({}, from_to(1, 7, 40))), addressed(ipv4({}, from_to(1, 8, 40))),
                                 addressed(ipv4({}, from_to(1, 9, 40)))};
-        for (std::uint64_t i = 0; i < rounds; ++i) {
+        for (; !enough; ++rounds) {
             for (const frame_bytes& frame : frames) { peer.send(frame); }
+            if (rounds % 16 == 0) { std::this_thread::sleep_for(100us); }  // others have work to do, too
         }
-        done = true;
     });
     unsigned changes = 0;
     std::array<packet, 64> burst;
@@ -265,16 +265,16 @@ FLUXNET_VETH_TEST("a filter that changes all the time under traffic directs no p
         const std::uint32_t got = host.rx.try_recv(burst);
         for (std::uint32_t i = 0; i < got; ++i) { strangers += std::to_integer<unsigned>(burst[i].data()[37]) != 7; }
     };
-    while (!done) {
-        CHECK(host.rx.set_filter(filters[++changes % filters.size()]).has_value());
+    for (; changes < 60; ++changes) {
+        CHECK(host.rx.set_filter(filters[(changes + 1) % filters.size()]).has_value());
         receive();
         static_cast<void>(kernel.drain());
     }
+    enough = true;
     sending.join();
     REQUIRE(has_seen(*host.rx.redirect(), 3 * rounds));
     while (host.rx.available() != 0) { receive(); }
-    MESSAGE(changes << " changes while " << 3 * rounds << " packets came");
-    CHECK(changes > 2);
+    CHECK(rounds > changes);
     CHECK(strangers == 0);
     const verdict_counts counted = host.rx.redirect()->count();
     CHECK(counted.redirected == rounds);
