@@ -57,7 +57,19 @@ struct flux_ipv6 {
 	__be32 destination[4];
 };
 
-#define FLUX_IP_AT sizeof(struct flux_ethernet)
+/* RFC 826, of Ethernet and IPv4. */
+struct flux_arp {
+	__be16 hardware;
+	__be16 protocol;
+	__u8 sizes[2];
+	__be16 operation;
+	__u8 sender[6];
+	__u8 sender_ip[4];
+	__u8 target[6];
+	__u8 target_ip[4];
+};
+
+#define FLUX_IP_AT sizeof(struct flux_ethernet) /* ARP, too */
 
 /* Copies bytes of the packet; 0 when they are there. For a constant `offset` the usual case is a plain load. */
 static __always_inline long flux_load(struct xdp_md *ctx, __u32 offset, void *to, __u32 size)
@@ -104,6 +116,19 @@ static __always_inline void flux_read_ports(struct xdp_md *ctx, struct flux_fact
 	facts->ports[1] = bpf_ntohs(ports[1]);
 }
 
+static __always_inline void flux_read_arp(struct xdp_md *ctx, struct flux_facts *facts)
+{
+	struct flux_arp arp;
+
+	if (flux_load(ctx, FLUX_IP_AT, &arp, sizeof arp) || arp.hardware != bpf_htons(1) || arp.protocol != bpf_htons(0x0800) ||
+	    arp.sizes[0] != 6 || arp.sizes[1] != 4) {
+		flux_hide(facts, FLUX_KEY_ADDRESSES, FLUX_UNREADABLE);
+		return;
+	}
+	__builtin_memcpy(&facts->source[0], arp.sender_ip, sizeof arp.sender_ip);
+	__builtin_memcpy(&facts->destination[0], arp.target_ip, sizeof arp.target_ip);
+}
+
 static __always_inline void flux_read_ipv4(struct xdp_md *ctx, struct flux_facts *facts)
 {
 	struct flux_ipv4 ip;
@@ -118,8 +143,6 @@ static __always_inline void flux_read_ipv4(struct xdp_md *ctx, struct flux_facts
 	if (ip.version_and_words >> 4 != 4 || size < sizeof ip || left < 0)
 		goto unreadable;
 	facts->key |= FLUX_KEY_PROTOCOL(ip.protocol);
-	facts->source[0] = 0;
-	facts->destination[0] = 0;
 	__builtin_memcpy(&facts->source[0], &ip.source, sizeof ip.source);
 	__builtin_memcpy(&facts->destination[0], &ip.destination, sizeof ip.destination);
 	if (!flux_has_ports(ip.protocol))
@@ -207,6 +230,8 @@ static __always_inline long flux_read_facts(struct xdp_md *ctx, struct flux_fact
 		flux_read_ipv4(ctx, facts);
 	else if (type == 0x86dd)
 		flux_read_ipv6(ctx, facts);
+	else if (type == 0x0806)
+		flux_read_arp(ctx, facts);
 	else if (type == 0x8100 || type == 0x88a8)
 		flux_hide(facts, FLUX_WHOLE_VERSION | FLUX_WHOLE_PROTOCOL | FLUX_KEY_ADDRESSES | FLUX_KEY_PORTS, FLUX_TAGGED);
 	return 0;

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::uint16_t type_ipv4 = 0x0800;
 constexpr std::uint16_t type_ipv6 = 0x86dd;
+constexpr std::uint16_t type_arp = 0x0806;
 constexpr std::uint8_t next_fragment = 44;
 constexpr std::uint8_t next_authentication = 51;
 
@@ -50,7 +51,7 @@ private:
 /// What a frame shows of itself. What has no value is not there, unless `hidden` says that nobody can tell.
 struct shown {
     std::uint16_t ether_type = 0;
-    std::optional<unsigned> version;
+    std::optional<unsigned> version = 0;  // of IP; 0: it is not IP
     std::optional<std::uint8_t> protocol;
     std::optional<std::pair<std::uint16_t, std::uint16_t>> ports;  // source and destination
     std::span<const std::byte> source;
@@ -64,6 +65,15 @@ void show_ports(const reader& frame, std::size_t offset, std::size_t end, shown&
         return;
     }
     what.ports = {frame.word(offset), frame.word(offset + 2)};
+}
+
+void show_arp(const reader& frame, shown& what) noexcept {
+    constexpr std::size_t at = 14;
+    what.hidden = filter_reason::unreadable;
+    if (!frame.has(at, 28) || frame.word(at) != 1 || frame.word(at + 2) != type_ipv4 || frame.word(at + 4) != 0x0604) { return; }
+    what.hidden = filter_reason::unmatched;
+    what.source = frame.bytes(at + 14, 4);
+    what.destination = frame.bytes(at + 24, 4);
 }
 
 void show_ipv4(const reader& frame, shown& what) noexcept {
@@ -126,8 +136,12 @@ shown look_at(const reader& frame) noexcept {
     switch (what.ether_type) {
         case type_ipv4: show_ipv4(frame, what); break;
         case type_ipv6: show_ipv6(frame, what); break;
+        case type_arp: show_arp(frame, what); break;
         case 0x8100:
-        case 0x88a8: what.hidden = filter_reason::tagged; break;
+        case 0x88a8:
+            what.version.reset();
+            what.hidden = filter_reason::tagged;
+            break;
         default: break;
     }
     return what;
@@ -150,10 +164,12 @@ answer ask_all(const filter_rule& rule, const shown& what) noexcept {
     };
     const auto begins_with = [&](const std::optional<ip_prefix>& prefix, std::span<const std::byte> address) {
         return ask(prefix.has_value(), !address.empty(), hides,
-                   [&] { return what.version == prefix->version && prefix->contains(address); });
+                   [&] { return prefix->version == (address.size() == 4 ? 4U : 6U) && prefix->contains(address); });
     };
+    const bool of_arp = rule.ether_type == type_arp;
     const auto of_version = [&](const std::optional<ip_prefix>& prefix) {
-        return ask(prefix.has_value(), what.version.has_value(), hides, [&] { return what.version == prefix->version; });
+        return ask(prefix.has_value() && !of_arp, what.version.has_value(), hides,
+                   [&] { return what.version == prefix->version; });
     };
     const std::array answers{
         ask(rule.ether_type.has_value(), true, false, [&] { return *rule.ether_type == what.ether_type; }),
@@ -161,6 +177,7 @@ answer ask_all(const filter_rule& rule, const shown& what) noexcept {
             [&] { return what.version == unsigned{*rule.ip_version}; }),
         of_version(rule.destination),
         of_version(rule.source),
+        ask(rule.protocol.has_value(), what.version.has_value(), hides, [&] { return what.version != 0U; }),
         ask(rule.protocol.has_value(), what.protocol.has_value(), hides, [&] { return *rule.protocol == *what.protocol; }),
         ask(rule.destination_ports || rule.source_ports, what.ports.has_value(), hides,
             [&] {
@@ -238,6 +255,10 @@ std::optional<contradiction> check_version(const filter_rule& rule, std::optiona
                              "use the EtherType of a protocol"};
     }
     if (!asks_about_ip(rule)) { return std::nullopt; }
+    if (*rule.ether_type == type_arp && !rule.ip_version && !rule.protocol) {
+        version = 4;
+        return std::nullopt;
+    }
     if (*rule.ether_type != type_ipv4 && *rule.ether_type != type_ipv6) {
         return contradiction{"it asks for something of IP behind an EtherType that is not IP's",
                              "leave the EtherType out: behind a VLAN tag nothing is looked at"};

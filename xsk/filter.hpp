@@ -17,7 +17,7 @@
 //    pieces meets a rule with ports, all meet one without.
 //  - tagged: behind a VLAN tag nothing is looked at. Only rules about the EtherType (0x8100, 0x88a8) alone match. A driver that
 //    takes tags off (`ethtool -k`: rx-vlan-offload) shows the packet without, and so it is matched.
-//  - unreadable: a header is cut short or has an impossible length or version, or there are more than four IPv6 extension
+//  - unreadable: a header is cut short or has an impossible length or version, ARP is not that of Ethernet and IPv4, or there are more than four IPv6 extension
 //    headers, which are walked to find the protocol.
 // Checksums are not looked at, and no length beyond those of the headers: they are up to the receiver.
 //
@@ -90,8 +90,10 @@ struct filter_rule {
     std::optional<std::uint8_t> protocol{};      ///< What follows the IP header and its extensions: 6 is TCP, 17 UDP.
     std::optional<port_range> destination_ports{};  ///< Of TCP, UDP, DCCP, SCTP or UDP-Lite, which `protocol` has to name.
     std::optional<port_range> source_ports{};       ///< Likewise.
-    std::optional<ip_prefix> destination{};         ///< The address that the packet is sent to.
-    std::optional<ip_prefix> source{};              ///< The address that it comes from.
+    /// The addresses that an IP packet is sent to and comes from. With EtherType 0x0806, and only then: those of the target and
+    /// of the sender in an ARP packet, which are of version 4.
+    std::optional<ip_prefix> destination{};
+    std::optional<ip_prefix> source{};
 
     /// Redirects UDP, or TCP, of both IP versions that is sent to these ports.
     [[nodiscard]] static constexpr filter_rule udp_to(port_range ports) noexcept {

@@ -61,7 +61,8 @@ flux_rule compile(const filter_rule& rule) noexcept {
     }
     for (const auto* prefix : {&rule.destination, &rule.source}) {
         if (!*prefix) { continue; }
-        ask(FLUX_KEY_VERSION(0xff), FLUX_KEY_VERSION((*prefix)->version));
+        // ARP's addresses are IPv4's, but it is no IP.
+        if (rule.ether_type != 0x0806) { ask(FLUX_KEY_VERSION(0xff), FLUX_KEY_VERSION((*prefix)->version)); }
         ask(FLUX_KEY_ADDRESSES, 0);
     }
     if (rule.destination) { write_prefix(*rule.destination, made.destination, made.destination_mask); }

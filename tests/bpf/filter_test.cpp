@@ -64,7 +64,8 @@ private:
     frame_bytes ports() { return from_to(port(), port(), below(12)); }
 
     frame_bytes whole_frame() {
-        switch (below(8)) {
+        switch (below(9)) {
+            case 8: return arp(below(3), below(3), one_in(4) ? 6 : 1);
             case 0: return ethernet(any_of(std::array{0x0806U, 0x88b5U, 0x0800U, 0x86ddU, 46U}), frame_bytes(below(60)));
             case 1:
             case 2:

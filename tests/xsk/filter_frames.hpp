@@ -74,6 +74,12 @@ struct ipv4_fields {
                                    payload));
 }
 
+/// An ARP packet of Ethernet and IPv4, between 10.77.0.x addresses. `hardware`: of which type it says that it is.
+[[nodiscard]] inline frame_bytes arp(unsigned last_sender, unsigned last_target, unsigned hardware = 1) {
+    return ethernet(0x0806, bytes_of({0, hardware, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 9, 10, 77, 0, last_sender, 0, 0, 0, 0, 0, 0,
+                                      10, 77, 0, last_target}));
+}
+
 /// Puts a VLAN tag in front of a frame's EtherType.
 [[nodiscard]] inline frame_bytes tagged(frame_bytes frame, unsigned type = 0x8100) {
     const frame_bytes tag = bytes_of({type >> 8, type & 255, 0, 5});

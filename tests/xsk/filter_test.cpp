@@ -177,6 +177,24 @@ TEST_CASE("four extension headers are walked and a fifth hides the protocol but 
     CHECK(udp_7.judge(ipv6(51, joined(bytes_of({17, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1}), from_to(9, 7)))) == by_rule(0));
 }
 
+TEST_CASE("a rule about addresses in ARP matches those and no addresses of IP") {
+    const packet_filter filter{{.ether_type = std::uint16_t{0x0806}, .destination = ip_prefix::v4({10, 77, 0, 1})},
+                               {.ether_type = std::uint16_t{0x0806}, .source = ip_prefix::v4({10, 77, 0, 1})}};
+    REQUIRE(filter.validate().has_value());
+    CHECK(filter.judge(arp(2, 1)) == by_rule(0));
+    CHECK(filter.judge(arp(1, 2)) == by_rule(1));
+    CHECK(filter.judge(arp(2, 3)) == none_matches);
+    CHECK(filter.judge(ipv4({}, from_to(9, 7))) == none_matches);
+    CHECK(filter.judge(tagged(arp(2, 1))) == none_matches);
+    for (std::size_t size = 14; size < 42; ++size) {
+        CHECK(filter.judge(cut(arp(2, 1), size)) == nobody_knows(filter_reason::unreadable));
+    }
+    CHECK(filter.judge(arp(2, 1, 6)) == nobody_knows(filter_reason::unreadable));
+    const packet_filter of_ip{{.destination = ip_prefix::v4({10, 77, 0, 1})}};
+    CHECK(of_ip.judge(arp(2, 1)) == none_matches);
+    CHECK(of_ip.judge(cut(arp(2, 1), 20)) == none_matches);
+}
+
 TEST_CASE("a rule that contradicts itself is refused by its number and its contradiction") {
     const std::uint8_t udp = 17;
     CHECK(refusal({.destination_ports = port_range(7)}) == "it asks for ports and names no protocol");
@@ -187,6 +205,8 @@ TEST_CASE("a rule that contradicts itself is refused by its number and its contr
     CHECK(refusal({.ether_type = std::uint16_t{0x5ff}}) == "its EtherType 1535 is below 0x600: such a number is a length");
     CHECK(refusal({.ether_type = std::uint16_t{0x0806}, .protocol = udp}) ==
           "it asks for something of IP behind an EtherType that is not IP's");
+    CHECK(refusal({.ether_type = std::uint16_t{0x0806}, .source = ip_prefix::v6({0x20, 1}, 16)}) ==
+          "its source prefix is of IP version 6, the rule is about version 4");
     CHECK(refusal({.ether_type = std::uint16_t{0x8100}, .destination = ip_prefix::v4({10}, 8)}) ==
           "it asks for something of IP behind an EtherType that is not IP's");
     CHECK(refusal({.ether_type = std::uint16_t{0x0800}, .ip_version = std::uint8_t{6}}) ==
