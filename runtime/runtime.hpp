@@ -28,6 +28,7 @@
 #include "fluxnet/runtime/core/writable.hpp"
 #include "fluxnet/runtime/host/frame_sink.hpp"
 #include "fluxnet/runtime/host/host_counters.hpp"
+#include "fluxnet/runtime/host/host_filter.hpp"
 #include "fluxnet/runtime/host/host_options.hpp"
 #include "fluxnet/runtime/host/ip_host.hpp"
 #include "fluxnet/runtime/host/pcapng_capture.hpp"

@@ -7,6 +7,7 @@
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/core/task.hpp"
+#include "fluxnet/runtime/host/host_filter.hpp"
 #include "fluxnet/runtime/host/ip_host.hpp"
 #include "fluxnet/runtime/packets/open_async.hpp"
 #include "fluxnet/runtime/sockets/udp_socket.hpp"
@@ -20,6 +21,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -41,13 +43,22 @@ namespace fluxnet::test {
 
 /// A host on the host side of a testbed whose peer speaks IPv6 too.
 struct host_testbed {
-    explicit host_testbed(host::host_options options = {}, xdp_mode mode = xdp_mode::automatic) {
+    /// `beside_kernel`: the kernel has addresses of its own on the host's interface, 10.77.0.5 and fd77::5, and all that is
+    /// not for the host.
+    explicit host_testbed(host::host_options options = {}, xdp_mode mode = xdp_mode::automatic, bool beside_kernel = false) {
         shell(side::peer,
               "echo 0 >/proc/sys/net/ipv6/conf/peer0/disable_ipv6; ip -6 address add fd77::2/64 dev peer0 nodad");
         options.addresses = {{ip("10.77.0.1"), 24}, {ip("fd77::1"), 64}};
         options.probe_addresses = false;
-        const builder sockets = builder(bed.name(side::host)).mode(mode).frames(1024).tx_frames(256);
+        builder sockets = builder(bed.name(side::host)).mode(mode).frames(1024).tx_frames(256);
+        if (beside_kernel) {
+            shell(side::host,
+                  "echo 0 >/proc/sys/net/ipv6/conf/flux0/disable_ipv6; ip address add 10.77.0.5/24 dev flux0; "
+                  "ip -6 address add fd77::5/64 dev flux0 nodad");
+            sockets.only(host::filter_for(options));
+        }
         auto opened = open_async(loop, sockets).value();
+        redirect = opened.rx.socket().redirect();
         here.emplace(host::ip_host::open(loop, std::move(opened.rx), std::move(opened.tx), options).value());
     }
 
@@ -70,9 +81,10 @@ struct host_testbed {
         return output;
     }
 
-    void ping(bool v4, std::size_t count, const char* size) {
-        const std::string output = run_at_peer({"ping", v4 ? "-4" : "-6", "-c", std::to_string(count), "-i", "0.005", "-w",
-                                                "40", "-s", size, host_text(v4)});
+    void ping(bool v4, std::size_t count, const char* size) { ping(host_text(v4), count, size); }
+    void ping(const char* address, std::size_t count, const char* size) {
+        const std::string output =
+            run_at_peer({"ping", "-c", std::to_string(count), "-i", "0.005", "-w", "40", "-s", size, address});
         CHECK_MESSAGE(ping_answers(output).are_the_first(count), output);
     }
 
@@ -83,6 +95,7 @@ struct host_testbed {
     testbed bed;
     network_namespace::scoped_enter inside{bed.host()};
     executor loop;
+    std::shared_ptr<program> redirect;
     std::optional<host::ip_host> here;
 };
 

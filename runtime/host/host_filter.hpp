@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `filter_for`: what an ip_host has to see of an interface that it shares with the kernel's stack.
+//
+//     host::host_options options;
+//     options.addresses = {{proto::ipv4_address(192, 0, 2, 9), 24}};  // none of the kernel's
+//     auto sockets = open_async(loop, builder("eth0").only(host::filter_for(options))).value();
+//     auto here = host::ip_host::open(loop, std::move(sockets.rx), std::move(sockets.tx), options).value();
+//
+// The host then lives beside the kernel, as a second machine at the same port of the switch: the kernel's addresses, its ARP, its
+// Neighbor Discovery and its sockets are as they were. Whatever concerns the host's addresses is the host's, and so the kernel
+// answers nothing of it: no echo request, no port that nobody listens on. The two do not reach each other through the interface,
+// which hears nothing that the machine itself sends.
+//
+// Not redirected, and so not heard by the host: broadcasts and multicasts of IPv4, router advertisements, and advertisements that
+// neighbours send to all nodes unasked (another link address of a neighbour is found out by the next probe). VLANs: see
+// packet_filter. An IPv6 address of the host's that ends in the same 24 bits as one of the kernel's has the same group of
+// Neighbor Discovery: the kernel would not be asked for its own any more. Choose another.
+//
+// A function without state; any thread.
+#pragma once
+
+#include "fluxnet/export.hpp"
+#include "fluxnet/proto/ip_address.hpp"
+#include "fluxnet/runtime/host/host_options.hpp"
+#include "fluxnet/xsk/filter.hpp"
+
+#include <optional>
+
+namespace fluxnet::host {
+
+/// Redirects what is sent to the addresses of the host, what asks for them or claims them, and nothing else. Three rules for
+/// each address, so that those of the options, of which there are at most 16, have room.
+[[nodiscard]] FLUXNET_EXPORT packet_filter filter_for(const host_options& options);
+
+/// The prefix of all addresses that begin with the first `length` bits of `address`; of itself alone when none is given.
+[[nodiscard]] FLUXNET_EXPORT ip_prefix prefix_of(const proto::ip_address& address, std::optional<unsigned> length = {});
+
+}  // namespace fluxnet::host
