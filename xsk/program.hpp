@@ -85,7 +85,7 @@ public:
 
     /// Puts another filter in force, for all sockets of the program. Each packet is judged by one filter from beginning to
     /// end, and none by the former one after this returns. Rules that stand in both keep their counts. Any thread. Three bpf
-    /// calls, of which one waits until each processor has come by, which takes milliseconds.
+    /// calls, of which one waits until each processor has come by, which takes milliseconds: on an executor, offload() it.
     /// Errors: invalid_option (the program was loaded without a filter, and packet_filter::validate()), system_failure; the
     /// former filter stays in force then.
     [[nodiscard]] result<void> set_filter(const packet_filter& filter);

@@ -18,6 +18,9 @@
 // What comes from the network costs no allocation and no system call of its own, except for datagrams of endpoints that come
 // in fragments and do not stay where they are put together: their octets are copied into memory of their own.
 //
+// It takes what its socket receives, which is all of the queue's unless the builder says otherwise: host_filter.hpp has what
+// leaves the rest of the interface to the kernel.
+//
 // Not here: VLANs (tagged frames are dropped), multicast groups but those of Neighbor Discovery, which are not reported to
 // routers either (RFC 3810), addresses that routers advertise (RFC 4862), redirects, IPv6 options inside of what comes in
 // fragments. Answers to echo requests go to the station that the request came from.

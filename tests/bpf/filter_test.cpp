@@ -267,6 +267,21 @@ TEST_CASE("rules that stay in the filter keep their counts and others begin at z
     }
 }
 
+TEST_CASE("a packet that spans several buffers is decided by its headers") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    filtered_port port;
+    REQUIRE(port.loaded->set_filter({filter_rule::udp_to(7)}).has_value());
+    for (const std::size_t size : {3000U, 9014U}) {
+        for (const unsigned to : {7U, 8U}) {
+            const frame_bytes frame = ipv6(60, extension(17, from_to(9, to, size), 2));
+            const test_verdict seen = run_over(*port.loaded, frame, port.interface.index, 0);
+            REQUIRE(seen.error == 0);
+            CHECK(seen.action == (to == 7 ? XDP_REDIRECT : XDP_PASS));
+            CHECK(seen.packet == frame);
+        }
+    }
+}
+
 TEST_CASE("a filter that is refused leaves the former one in force") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     filtered_port port;

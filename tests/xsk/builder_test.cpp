@@ -38,6 +38,19 @@ TEST_CASE("the defaults are those of the documentation") {
     CHECK_FALSE(options.memory().lock_memory);
 }
 
+TEST_CASE("a socket without an XDP program of ours refuses a filter before it opens anything") {
+    fake_kernel fake;
+    const auto refused = builder("fake0").calls(fake).attach(false).only({filter_rule::udp_to(7)}).build_system();
+    REQUIRE(refused.has_error());
+    CHECK(refused.error().code == errc::invalid_option);
+    CHECK(refused.error().step == "filter the packets of fake0");
+    const auto invalid = builder("fake0").calls(fake).only({{.ip_version = std::uint8_t{5}}}).build_raw();
+    REQUIRE(invalid.has_error());
+    CHECK(invalid.error().cause == "it is about IP version 5");
+    CHECK(fake.calls(fake_call::open_socket) == 0);
+    CHECK(fake.calls(fake_call::find_interface) == 0);
+}
+
 TEST_CASE("every option reaches the socket") {
     fake_kernel fake;
     fake.interface.queues = fake.real_queues = 8;
