@@ -23,6 +23,7 @@
 #include <linux/capability.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 using namespace fluxnet;
@@ -353,6 +354,42 @@ TEST_CASE("a packet ring does not stand in for a socket with a filter") {
                                                        .only({filter_rule::udp_to(7)}));
     REQUIRE(refused.has_error());
     CHECK(refused.error().code == errc::interface_not_supported);
+}
+
+FLUXNET_VETH_TEST("a child of fork changes the filter that it has from its parent") {
+    veth_pair pair;
+    packet_socket peer = pair.plain(side::peer);
+    system_sockets host = pair.open(side::host, pair.at(side::host, mode).only({filter_rule::udp_to(8)}));
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        const bool had = host.rx.redirect()->filter() == packet_filter{filter_rule::udp_to(8)};
+        ::_exit(had && host.rx.set_filter({{.ether_type = std::uint16_t{0x88b5}}}) ? 0 : 1);
+    }
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+    peer.send(numbered(1, 64, side::peer));
+    CHECK(receive_numbered(host.rx, 1, 1, side::peer) == 1);
+    check_all_home(host);
+}
+
+FLUXNET_VETH_TEST("a program that was taken off the interface comes back with its filter") {
+    veth_pair pair;
+    packet_socket peer = pair.plain(side::peer);
+    packet_socket kernel = pair.plain(side::host);
+    system_sockets host = pair.open(side::host, pair.at(side::host, mode).only({{.ether_type = std::uint16_t{0x88b5}}}));
+    const auto redirect = host.rx.redirect();
+    const network_namespace::scoped_enter inside(pair.bed.host());
+    redirect->detach();
+    peer.send(numbered(1, 64, side::peer));
+    CHECK(receive_numbered(kernel, 1, 1, side::peer) == 1);
+    REQUIRE(redirect->set_filter({filter_rule::udp_to(7), {.ether_type = std::uint16_t{0x88b5}}}).has_value());
+    REQUIRE(redirect->attach(mode == xdp_mode::native ? attach_mode::native : attach_mode::generic).has_value());
+    peer.send(numbered(2, 64, side::peer));
+    CHECK(receive_numbered(host.rx, 2, 1, side::peer) == 1);
+    CHECK(redirect->count_rules()[1].packets == 1);
+    check_all_home(host);
 }
 
 TEST_CASE("raw sockets have filters too") {
