@@ -114,3 +114,24 @@ TEST_CASE("a host beside the kernel on one interface has its own addresses and t
         CHECK(by_rules == counted.redirected);
     }
 }
+
+TEST_CASE("a host beside the kernel hears that another station has an address that it probes") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    host::host_options options;
+    options.addresses = {{ip(peer_text(true)), 24}, {ip(peer_text(false)), 64}};
+    host_testbed bed(options, xdp_mode::native_copy, true);
+    const auto& lost = bed.here->counters().addresses_lost;
+    bed.loop.spawn([](const std::uint64_t& so_far) -> task<void> {
+        const fluxnet::test::deadline limit = 60s;
+        while (so_far < 2 && !limit.passed()) { static_cast<void>(co_await sleep_for(2ms)); }
+    }(lost));
+    bed.loop.run();
+    CHECK(lost == 2);
+    // What told it went to no address of the host's.
+    const std::vector<rule_count> rules = bed.redirect->count_rules();
+    REQUIRE(rules.size() == 6);
+    CHECK(rules[2].packets > 0);
+    CHECK(rules[5].packets > 0);
+    CHECK_FALSE(bed.here->owns(ip(peer_text(true))));
+    CHECK_FALSE(bed.here->owns(ip(peer_text(false))));
+}

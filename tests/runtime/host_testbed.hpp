@@ -43,13 +43,15 @@ namespace fluxnet::test {
 
 /// A host on the host side of a testbed whose peer speaks IPv6 too.
 struct host_testbed {
-    /// `beside_kernel`: the kernel has addresses of its own on the host's interface, 10.77.0.5 and fd77::5, and all that is
-    /// not for the host.
+    /// The host's addresses are those of host_text(), used at once, unless `options` has others. `beside_kernel`: the kernel
+    /// has addresses of its own on the host's interface, 10.77.0.5 and fd77::5, and all that is not for the host.
     explicit host_testbed(host::host_options options = {}, xdp_mode mode = xdp_mode::automatic, bool beside_kernel = false) {
         shell(side::peer,
               "echo 0 >/proc/sys/net/ipv6/conf/peer0/disable_ipv6; ip -6 address add fd77::2/64 dev peer0 nodad");
-        options.addresses = {{ip("10.77.0.1"), 24}, {ip("fd77::1"), 64}};
-        options.probe_addresses = false;
+        if (options.addresses.empty()) {
+            options.addresses = {{ip("10.77.0.1"), 24}, {ip("fd77::1"), 64}};
+            options.probe_addresses = false;
+        }
         builder sockets = builder(bed.name(side::host)).mode(mode).frames(1024).tx_frames(256);
         if (beside_kernel) {
             shell(side::host,
