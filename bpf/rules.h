@@ -3,12 +3,12 @@
  * The rules of a filter as the XDP program reads them; shared between the program and user space, which are compiled
  * together: nobody else reads this layout.
  *
- * One `flux_rules` is one generation of a filter, the only element of an array map of its own. It is written before the program
- * can see it and never afterwards: a change puts another map into the slot `filter` (an array of maps), by one pointer, so that
- * a packet is judged by one generation from beginning to end. The update of such a slot returns when no run of the program is
- * under way that began with the former map.
- * Counters outlive generations: a rule names its slot in flux_rule_hits. Twice as many slots as rules: those of a new generation
- * are not those that runs under way still count in.
+ * One `flux_rules` is one generation of a filter, the only element of an array map of its own. It is written before the
+ * program can see it and never afterwards: a change puts another map into the slot `filter` (an array of maps), by one
+ * pointer, so that a packet is judged by one generation from beginning to end. The update of such a slot returns when no run
+ * of the program is under way that began with the former map.
+ * Counters outlive generations: a rule names its slot in flux_rule_hits. Twice as many slots as rules: those of a new
+ * generation are not those that runs under way still count in.
  */
 #ifndef FLUXNET_BPF_RULES_H
 #define FLUXNET_BPF_RULES_H

@@ -23,17 +23,17 @@ result<void> check_filter(const socket_options& options) {
                           "leave only() out, or use a mode of XDP");
     }
     if (!options.attach) {
-        return make_error(errc::invalid_option, step,
-                          "with attach(false), as on a simulated wire, no XDP program of ours is there to do it",
+        if (options.calls != nullptr && options.calls->filters()) { return {}; }
+        return make_error(errc::invalid_option, step, "with attach(false) no XDP program of ours is there to do it",
                           "leave only() out");
     }
     if (options.shared_program == nullptr) { return {}; }
     const std::optional<packet_filter> theirs = options.shared_program->filter();
     if (theirs == options.only) { return {}; }
-    return make_error(errc::invalid_option, step,
-                      theirs ? "the shared XDP program has another filter" : "the shared XDP program has no filter",
-                      theirs ? "leave only() out, or call set_filter() of the program"
-                             : "open its first socket with only(), too");
+    return make_error(
+        errc::invalid_option, step,
+        theirs ? "the shared XDP program has another filter" : "the shared XDP program has no filter",
+        theirs ? "leave only() out, or call set_filter() of the program" : "open its first socket with only(), too");
 }
 
 error explain_interface(const std::string& interface, int number) {

@@ -189,6 +189,9 @@ private:
     }
 
     int bind(const socket_core& core, const rung& step) const {
+        if (options_.only && !options_.attach) {  // a model of the kernel's side, which has no program
+            if (const int r = calls_.set_filter(core.fd, *options_.only); r < 0) { return r; }
+        }
         bind_request where{interface_.index, options_.queue, 0};
         if (!step.share) {
             where.flags = static_cast<std::uint16_t>((step.zero_copy ? XDP_ZEROCOPY : XDP_COPY) |

@@ -71,9 +71,10 @@ public:
     /// Shares a program with the other sockets on the interface (see rx::redirect()).
     builder& use_program(std::shared_ptr<program> shared) { return socket_.shared_program = std::move(shared), *this; }
     /// Has only these packets redirected; the interface's others stay the kernel's: its addresses, ARP, ping, ssh. Without
-    /// it, everything that comes in on the queue is taken. rx::set_filter() changes it later. With use_program() it must be the
-    /// filter that the program has. Where no XDP program of ours can be, opening it is refused with invalid_option: with
-    /// attach(false), so on a simulated wire too, and on a packet ring, which packet_ring_last() does not come to then.
+    /// it, everything that comes in on the queue is taken. rx::set_filter() changes it later. With use_program() it must be
+    /// the filter that the program has. Where no XDP program of ours can be, opening it is refused with invalid_option: with
+    /// attach(false), and on a packet ring, which packet_ring_last() does not come to then. A simulated wire has no program
+    /// and applies the filter itself.
     builder& only(packet_filter filter) { return socket_.only = std::move(filter), *this; }
     /// Replaces the system calls; `calls` must outlive what is built.
     builder& calls(kernel& calls) { return socket_.calls = &calls, *this; }

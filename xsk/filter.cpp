@@ -70,7 +70,9 @@ void show_ports(const reader& frame, std::size_t offset, std::size_t end, shown&
 void show_arp(const reader& frame, shown& what) noexcept {
     constexpr std::size_t at = 14;
     what.hidden = filter_reason::unreadable;
-    if (!frame.has(at, 28) || frame.word(at) != 1 || frame.word(at + 2) != type_ipv4 || frame.word(at + 4) != 0x0604) { return; }
+    if (!frame.has(at, 28) || frame.word(at) != 1 || frame.word(at + 2) != type_ipv4 || frame.word(at + 4) != 0x0604) {
+        return;
+    }
     what.hidden = filter_reason::unmatched;
     what.source = frame.bytes(at + 14, 4);
     what.destination = frame.bytes(at + 24, 4);
@@ -228,14 +230,15 @@ std::optional<contradiction> check_ports(const filter_rule& rule) {
         return contradiction{"it asks for ports and names no protocol", "set protocol, to 6 for TCP or 17 for UDP"};
     }
     if (!has_ports(*rule.protocol)) {
-        return contradiction{"it asks for ports, which protocol " + std::to_string(*rule.protocol) + " does not have",
-                             "leave the ports out, or set protocol to 6 (TCP), 17 (UDP), 33 (DCCP), 132 (SCTP) or 136 (UDP-Lite)"};
+        return contradiction{
+            "it asks for ports, which protocol " + std::to_string(*rule.protocol) + " does not have",
+            "leave the ports out, or set protocol to 6 (TCP), 17 (UDP), 33 (DCCP), 132 (SCTP) or 136 (UDP-Lite)"};
     }
     for (const auto& range : {rule.destination_ports, rule.source_ports}) {
         if (range && range->first > range->last) {
-            return contradiction{"its ports from " + std::to_string(range->first) + " to " + std::to_string(range->last) +
-                                     " are none",
-                                 "put the lower port first"};
+            return contradiction{
+                "its ports from " + std::to_string(range->first) + " to " + std::to_string(range->last) + " are none",
+                "put the lower port first"};
         }
     }
     return std::nullopt;
@@ -251,8 +254,9 @@ std::optional<contradiction> check_version(const filter_rule& rule, std::optiona
     }
     if (!rule.ether_type) { return std::nullopt; }
     if (*rule.ether_type < 0x600) {
-        return contradiction{"its EtherType " + std::to_string(*rule.ether_type) + " is below 0x600: such a number is a length",
-                             "use the EtherType of a protocol"};
+        return contradiction{
+            "its EtherType " + std::to_string(*rule.ether_type) + " is below 0x600: such a number is a length",
+            "use the EtherType of a protocol"};
     }
     if (!asks_about_ip(rule)) { return std::nullopt; }
     if (*rule.ether_type == type_arp && !rule.ip_version && !rule.protocol) {
@@ -265,8 +269,8 @@ std::optional<contradiction> check_version(const filter_rule& rule, std::optiona
     }
     const unsigned of_type = *rule.ether_type == type_ipv4 ? 4 : 6;
     if (version.value_or(of_type) != of_type) {
-        return contradiction{"its EtherType is that of IP version " + std::to_string(of_type) + ", the rule is about version " +
-                                 std::to_string(*version),
+        return contradiction{"its EtherType is that of IP version " + std::to_string(of_type) +
+                                 ", the rule is about version " + std::to_string(*version),
                              "leave one of the two out"};
     }
     version = of_type;

@@ -11,14 +11,16 @@
 // matches when all conditions hold that it has; one without a condition matches every packet. A filter without rules
 // redirects nothing.
 //
-// A condition may be about what the packet does not show. Then nobody knows whether the rule matches. If its other conditions
-// hold, such a packet passes to the kernel, uncompared with later rules, and is counted by the reason:
+// A condition may be about what the packet does not show. Then nobody knows whether the rule matches. If its other
+// conditions hold, such a packet passes to the kernel, uncompared with later rules, and is counted by the reason:
 //  - fragment: a packet in pieces has no ports, not even its first piece. A datagram so goes one way as a whole: none of its
 //    pieces meets a rule with ports, all meet one without.
-//  - tagged: behind a VLAN tag nothing is looked at. Only rules about the EtherType (0x8100, 0x88a8) alone match. A driver that
+//  - tagged: behind a VLAN tag nothing is looked at. Only rules about the EtherType (0x8100, 0x88a8) alone match. A driver
+//  that
 //    takes tags off (`ethtool -k`: rx-vlan-offload) shows the packet without, and so it is matched.
-//  - unreadable: a header is cut short or has an impossible length or version, ARP is not that of Ethernet and IPv4, or there are more than four IPv6 extension
-//    headers, which are walked to find the protocol.
+//  - unreadable: a header is cut short or has an impossible length or version, ARP is not that of Ethernet and IPv4, or
+//  there
+//    are more than four IPv6 extension headers, which are walked to find the protocol.
 // Checksums are not looked at, and no length beyond those of the headers: they are up to the receiver.
 //
 // The filter belongs to the XDP program and so to the interface: all sockets that share the program share it. The program
@@ -68,7 +70,8 @@ struct ip_prefix {
         return {4, length, {address[0], address[1], address[2], address[3]}};
     }
     /// 2001:db8::/32 is v6({0x20, 0x01, 0x0d, 0xb8}, 32).
-    [[nodiscard]] static constexpr ip_prefix v6(const std::array<std::uint8_t, 16>& address, unsigned length = 128) noexcept {
+    [[nodiscard]] static constexpr ip_prefix v6(const std::array<std::uint8_t, 16>& address,
+                                                unsigned length = 128) noexcept {
         return {6, length, address};
     }
 
@@ -76,7 +79,7 @@ struct ip_prefix {
     [[nodiscard]] FLUXNET_EXPORT bool contains(std::span<const std::byte> address) const noexcept;
 
     unsigned version = 4;
-    unsigned length = 0;  ///< Bits.
+    unsigned length = 0;                     ///< Bits.
     std::array<std::uint8_t, 16> address{};  ///< In the order of the wire; the rest of an IPv4 address is 0.
 
     [[nodiscard]] friend constexpr bool operator==(const ip_prefix&, const ip_prefix&) noexcept = default;
@@ -85,13 +88,13 @@ struct ip_prefix {
 /// Conditions, all of which must hold, and what becomes of the packet then.
 struct filter_rule {
     filter_verdict verdict = filter_verdict::redirect;
-    std::optional<std::uint16_t> ether_type{};   ///< Of the Ethernet header itself: 0x0806 is ARP, 0x8100 a VLAN tag.
-    std::optional<std::uint8_t> ip_version{};    ///< 4 or 6.
-    std::optional<std::uint8_t> protocol{};      ///< What follows the IP header and its extensions: 6 is TCP, 17 UDP.
+    std::optional<std::uint16_t> ether_type{};      ///< Of the Ethernet header itself: 0x0806 is ARP, 0x8100 a VLAN tag.
+    std::optional<std::uint8_t> ip_version{};       ///< 4 or 6.
+    std::optional<std::uint8_t> protocol{};         ///< What follows the IP header and its extensions: 6 is TCP, 17 UDP.
     std::optional<port_range> destination_ports{};  ///< Of TCP, UDP, DCCP, SCTP or UDP-Lite, which `protocol` has to name.
     std::optional<port_range> source_ports{};       ///< Likewise.
-    /// The addresses that an IP packet is sent to and comes from. With EtherType 0x0806, and only then: those of the target and
-    /// of the sender in an ARP packet, which are of version 4.
+    /// The addresses that an IP packet is sent to and comes from. With EtherType 0x0806, and only then: those of the target
+    /// and of the sender in an ARP packet, which are of version 4.
     std::optional<ip_prefix> destination{};
     std::optional<ip_prefix> source{};
 

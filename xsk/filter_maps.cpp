@@ -126,7 +126,8 @@ int filter_maps::put(const packet_filter& next) {
         rules->rule[i] = compile(next.rules()[i]);
         rules->rule[i].slot = counters[i].slot;
     }
-    const int made = above_streams(::bpf_map_create(BPF_MAP_TYPE_ARRAY, "flux_generation", sizeof(__u32), sizeof(flux_rules), 1, nullptr));
+    const int made = above_streams(
+        ::bpf_map_create(BPF_MAP_TYPE_ARRAY, "flux_generation", sizeof(__u32), sizeof(flux_rules), 1, nullptr));
     if (made < 0) { return -errno; }
     const __u32 only = 0;
     int r = ::bpf_map_update_elem(made, &only, rules.get(), BPF_ANY);

@@ -156,6 +156,10 @@ int kernel::wait_input(int fd, int wake_fd, std::int64_t timeout_ns) {
     return bits;
 }
 
+int kernel::set_filter(int, const packet_filter&) {
+    return -EOPNOTSUPP;
+}
+
 std::unique_ptr<kernel> kernel::make_packet_ring(bool) {
     return nullptr;
 }

@@ -18,6 +18,8 @@
 
 namespace fluxnet {
 
+class packet_filter;
+
 /// Where a socket is to be bound. Source: struct sockaddr_xdp.
 struct bind_request {
     int interface_index = 0;
@@ -58,6 +60,11 @@ public:
     virtual int wait_input(int fd, int wake_fd, std::int64_t timeout_ns);
     /// close(2), of what open_socket() and the like have opened.
     virtual int close(int fd) = 0;
+    /// For models of the kernel, which run no XDP program: whether set_filter() does what one does.
+    [[nodiscard]] virtual bool filters() const noexcept { return false; }
+    /// Has the interface of `fd`, or the one that it will be bound to, receive what a valid filter redirects, and nothing
+    /// else. Returns 0 or a negated errno.
+    virtual int set_filter(int fd, const packet_filter& filter);
     /// Tells whether the system knows the interfaces that find_interface() finds, and so tells of their end (rtnetlink).
     [[nodiscard]] virtual bool announces_links() const noexcept { return true; }
     /// Looks an interface up by its name, or by an alternative name of any length (ip link property add), in the caller's

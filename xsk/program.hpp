@@ -7,9 +7,9 @@
 // Sockets on the same interface share one program; it is attached for as long as one of them, or the user, keeps it. The
 // link lives in a file descriptor, so a process that is killed leaves nothing on the interface.
 // load(), attach(), insert() and remove() make bpf(2) calls and are for set-up; count() makes none. One thread at a time,
-// but for count(), displaced(), queues(), and all that is about the filter. A child of fork() shares the attachment until the process that loaded the program
-// takes it off, or until both have ended.
-// Source: Linux Documentation/networking/af_xdp.rst (XSKMAP), bpf(2), libbpf's bpf_link_create.
+// but for count(), displaced(), queues(), and all that is about the filter. A child of fork() shares the attachment until
+// the process that loaded the program takes it off, or until both have ended. Source: Linux
+// Documentation/networking/af_xdp.rst (XSKMAP), bpf(2), libbpf's bpf_link_create.
 #pragma once
 
 #include "fluxnet/export.hpp"
@@ -71,8 +71,8 @@ public:
     /// permission_denied, mtu_too_large, system_failure.
     [[nodiscard]] result<void> attach(attach_mode mode);
 
-    /// Takes it off the interface, whoever else has its link open: somebody who lists links has, for a moment. A program that
-    /// another process has put in its place stays for as long as that process keeps the link.
+    /// Takes it off the interface, whoever else has its link open: somebody who lists links has, for a moment. A program
+    /// that another process has put in its place stays for as long as that process keeps the link.
     void detach() noexcept;
 
     /// Directs the packets of `queue` to the AF_XDP socket `fd`, which must be bound.

@@ -95,8 +95,15 @@ namespace detail {
 
 result<void> set_filter(const socket_core& core, const packet_filter& filter) {
     if (core.redirect != nullptr) { return core.redirect->set_filter(filter); }
-    return make_error(errc::invalid_option, "change the filter of " + core.interface.name,
-                      "no XDP program of ours directs packets to this socket", "open it with builder::only()");
+    const std::string step = "change the filter of " + core.interface.name;
+    if (!core.calls.filters()) {
+        return make_error(errc::invalid_option, step, "no XDP program of ours directs packets to this socket",
+                          "open it with builder::only()");
+    }
+    if (auto valid = filter.validate(); !valid) { return valid.error(); }
+    const int r = core.calls.set_filter(core.fd, filter);
+    if (r < 0) { return make_error(errc::system_failure, step, "the model answered " + errno_text(-r), "open it anew"); }
+    return {};
 }
 
 socket_statistics read_statistics(const socket_core& core) noexcept {

@@ -61,7 +61,7 @@ struct socket_options {
     bool need_wakeup = true;        ///< XDP_USE_NEED_WAKEUP: the kernel says when it wants a system call.
     bool attach = true;             ///< Attach our XDP program. Without it another program directs packets here, or none.
     std::shared_ptr<fluxnet::program> shared_program;  ///< Use this one, for several sockets on one interface.
-    std::optional<packet_filter> only;  ///< What our XDP program redirects; without one, everything.
+    std::optional<packet_filter> only;                 ///< What our XDP program redirects; without one, everything.
     /// How long a queue is waited for that is still being closed.
     std::chrono::milliseconds busy_deadline{1000};
     fluxnet::kernel* calls = nullptr;  ///< Null: system_kernel().
@@ -134,8 +134,8 @@ public:
     /// The XDP program that directs packets here; null when none of ours does.
     [[nodiscard]] const std::shared_ptr<fluxnet::program>& redirect() const noexcept { return core_->redirect; }
 
-    /// Changes what comes here. See program::set_filter(), whose errors it has; invalid_option also when no program of ours
-    /// directs packets here.
+    /// Changes what comes here. See program::set_filter(), whose errors it has; invalid_option also when neither a program
+    /// of ours nor a simulated wire directs packets here.
     [[nodiscard]] result<void> set_filter(const packet_filter& filter) { return detail::set_filter(*core_, filter); }
 
     /// The steps of the bind ladder that were refused before one succeeded, with the reasons.

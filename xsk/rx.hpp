@@ -123,8 +123,8 @@ public:
     [[nodiscard]] const std::shared_ptr<program>& redirect() const noexcept { return core_->redirect; }
 
     /// Changes which packets come here, of all that the queue receives; the rest goes on to the kernel. Any thread may call
-    /// it, through redirect(). See program::set_filter(), whose errors it has; invalid_option also when no program of ours
-    /// directs packets here. Not where packets flow: it waits for milliseconds.
+    /// it, through redirect(). See program::set_filter(), whose errors it has; invalid_option also when neither a program of
+    /// ours nor a simulated wire directs packets here. Not where packets flow: it waits for milliseconds.
     [[nodiscard]] result<void> set_filter(const packet_filter& filter) { return detail::set_filter(*core_, filter); }
 
     /// Asks the kernel for its counters (one getsockopt).

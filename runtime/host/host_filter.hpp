@@ -6,13 +6,13 @@
 //     auto sockets = open_async(loop, builder("eth0").only(host::filter_for(options))).value();
 //     auto here = host::ip_host::open(loop, std::move(sockets.rx), std::move(sockets.tx), options).value();
 //
-// The host then lives beside the kernel, as a second machine at the same port of the switch: the kernel's addresses, its ARP, its
-// Neighbor Discovery and its sockets are as they were. Whatever concerns the host's addresses is the host's, and so the kernel
-// answers nothing of it: no echo request, no port that nobody listens on. The two do not reach each other through the interface,
-// which hears nothing that the machine itself sends.
+// The host then lives beside the kernel, as a second machine at the same port of the switch: the kernel's addresses, its
+// ARP, its Neighbor Discovery and its sockets are as they were. Whatever concerns the host's addresses is the host's, and so
+// the kernel answers nothing of it: no echo request, no port that nobody listens on. The two do not reach each other through
+// the interface, which hears nothing that the machine itself sends.
 //
-// Not redirected, and so not heard by the host: broadcasts and multicasts of IPv4, router advertisements, and advertisements that
-// neighbours send to all nodes unasked (another link address of a neighbour is found out by the next probe). VLANs: see
+// Not redirected, and so not heard by the host: broadcasts and multicasts of IPv4, router advertisements, and advertisements
+// that neighbours send to all nodes unasked (another link address of a neighbour is found out by the next probe). VLANs: see
 // packet_filter. An IPv6 address of the host's that ends in the same 24 bits as one of the kernel's has the same group of
 // Neighbor Discovery: the kernel would not be asked for its own any more. Choose another.
 //

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The XDP program with a filter against packet_filter::judge(): two implementations that share no code, over frames and rules
-// drawn at random from what makes them meet.
+// The XDP program with a filter against packet_filter::judge(): two implementations that share no code, over frames and
+// rules drawn at random from what makes them meet.
 #include "fluxnet/xsk/program.hpp"
 
 #include "fluxnet/xsk/builder.hpp"
@@ -82,8 +82,9 @@ private:
         unsigned next = protocol();
         for (unsigned headers = one_in(2) ? below(7) : 0; headers != 0; --headers) {
             const unsigned kind = any_of(std::array{0U, 43U, 44U, 51U, 60U, 135U, 139U, 140U});
-            chain = kind == 44 ? fragment_header(next, one_in(2) ? 0 : any_of(std::array{1U, 2U, 6U, 8U, 9U, 0xfff8U}), chain)
-                               : extension(next, chain, below(3));
+            chain = kind == 44
+                        ? fragment_header(next, one_in(2) ? 0 : any_of(std::array{1U, 2U, 6U, 8U, 9U, 0xfff8U}), chain)
+                        : extension(next, chain, below(3));
             next = kind;
         }
         return ipv6(next, chain, below(3));
@@ -213,9 +214,9 @@ TEST_CASE("a frame of every length from the shortest is decided as judge() does"
     REQUIRE(port.loaded->set_filter(filter).has_value());
     frame_bytes chain = from_to(9, 7);
     for (const unsigned next : {17U, 60U, 43U, 0U}) { chain = extension(next, chain, 1); }
-    for (const frame_bytes& whole : {ipv4({}, from_to(9, 7)), ipv4({.options = 10}, from_to(9, 7)), ipv6(17, from_to(9, 7)),
-                                     ipv6(60, chain), tagged(tagged(ipv4({}, from_to(9, 7)), 0x88a8)),
-                                     ipv6(44, fragment_header(17, 0, from_to(9, 7)))}) {
+    for (const frame_bytes& whole :
+         {ipv4({}, from_to(9, 7)), ipv4({.options = 10}, from_to(9, 7)), ipv6(17, from_to(9, 7)), ipv6(60, chain),
+          tagged(tagged(ipv4({}, from_to(9, 7)), 0x88a8)), ipv6(44, fragment_header(17, 0, from_to(9, 7)))}) {
         for (std::size_t size = 14; size <= whole.size(); ++size) {
             const frame_bytes frame = cut(whole, size);
             const test_verdict seen = run_over(*port.loaded, frame, port.interface.index, 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Fuzzes packet_filter::judge(), beside the parsers of proto: where those find a UDP datagram, the filter finds its port. An input
-// is four octets for a rule, one that says what of the frame is put right first, and the frame.
+// Fuzzes packet_filter::judge(), beside the parsers of proto: where those find a UDP datagram, the filter finds its port. An
+// input is four octets for a rule, one that says what of the frame is put right first, and the frame.
 #include "fluxnet/xsk/filter.hpp"
 
 #include "fluxnet/proto/ethernet.hpp"
@@ -80,7 +80,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
 
     const bool runt = frame.size() < ip_at;
     const filter_decision all = packet_filter::everything().judge(frame);
-    fuzz::check(runt ? all.reason == filter_reason::unreadable : all == filter_decision{filter_verdict::redirect, filter_reason::rule});
+    fuzz::check(runt ? all.reason == filter_reason::unreadable
+                     : all == filter_decision{filter_verdict::redirect, filter_reason::rule});
     fuzz::check(runt || packet_filter().judge(frame) == filter_decision());
 
     const packet_filter filter{make_rule(parts, protocol, port, bits)};
@@ -95,7 +96,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (const auto found = udp_port_of(frame)) {
         const filter_reason reason = packet_filter{filter_rule::udp_to(*found)}.judge(frame).reason;
         // The parser walks more extension headers than a filter.
-        fuzz::check(reason == filter_reason::rule || (reason == filter_reason::unreadable && frame.size() > ip_at + 40 + 5 * 8));
+        fuzz::check(reason == filter_reason::rule ||
+                    (reason == filter_reason::unreadable && frame.size() > ip_at + 40 + 5 * 8));
         const auto other = static_cast<std::uint16_t>(*found + 1U);
         fuzz::check(packet_filter{filter_rule::udp_to(other)}.judge(frame).reason != filter_reason::rule);
     }

@@ -12,6 +12,9 @@ namespace fluxnet::test {
 
 using frame_bytes = std::vector<std::byte>;
 
+// The octets stand in the lines of the headers.
+// clang-format off
+
 [[nodiscard]] inline frame_bytes bytes_of(std::initializer_list<unsigned> values) {
     frame_bytes made;
     for (const unsigned value : values) { made.push_back(static_cast<std::byte>(value)); }
@@ -91,5 +94,7 @@ struct ipv4_fields {
     frame.resize(size);
     return frame;
 }
+
+// clang-format on
 
 }  // namespace fluxnet::test

@@ -40,8 +40,8 @@ std::string refusal(const filter_rule& rule) {
 }  // namespace
 
 TEST_CASE("a filter without rules matches nothing and one with an empty rule everything") {
-    for (const frame_bytes& frame : {ethernet(0x0806, frame_bytes(28)), ipv4({}, from_to(1, 7)), tagged(ipv4({}, from_to(1, 7))),
-                                     cut(ipv4({}, {}), 20), cut(ethernet(0, {}), 14)}) {
+    for (const frame_bytes& frame : {ethernet(0x0806, frame_bytes(28)), ipv4({}, from_to(1, 7)),
+                                     tagged(ipv4({}, from_to(1, 7))), cut(ipv4({}, {}), 20), cut(ethernet(0, {}), 14)}) {
         CHECK(packet_filter().judge(frame) == none_matches);
         CHECK(packet_filter::everything().judge(frame) == by_rule(0));
     }
@@ -61,10 +61,11 @@ TEST_CASE("a rule for a UDP port matches that port in both IP versions and nothi
 }
 
 TEST_CASE("the first rule that matches decides") {
-    const packet_filter filter{{.verdict = filter_verdict::drop, .source = ip_prefix::v4({10, 77, 0, 9})},
-                               {.verdict = filter_verdict::pass, .protocol = std::uint8_t{17}, .source_ports = port_range(53)},
-                               filter_rule::udp_to({7, 9}),
-                               {.protocol = std::uint8_t{17}, .destination_ports = port_range(8)}};
+    const packet_filter filter{
+        {.verdict = filter_verdict::drop, .source = ip_prefix::v4({10, 77, 0, 9})},
+        {.verdict = filter_verdict::pass, .protocol = std::uint8_t{17}, .source_ports = port_range(53)},
+        filter_rule::udp_to({7, 9}),
+        {.protocol = std::uint8_t{17}, .destination_ports = port_range(8)}};
     REQUIRE(filter.validate().has_value());
     CHECK(filter.judge(ipv4({.last_source = 9}, from_to(53, 8))) == by_rule(0, filter_verdict::drop));
     CHECK(filter.judge(ipv4({}, from_to(53, 8))) == by_rule(1, filter_verdict::pass));
@@ -130,8 +131,9 @@ TEST_CASE("what nobody knows passes before later rules are looked at") {
 TEST_CASE("behind a VLAN tag only the EtherType is looked at") {
     const packet_filter tags{{.verdict = filter_verdict::drop, .ether_type = std::uint16_t{0x8100}}};
     for (const unsigned type : {0x8100U, 0x88a8U}) {
-        for (const frame_bytes& frame : {tagged(ipv4({}, from_to(9, 7)), type), tagged(tagged(ipv4({}, from_to(9, 7))), type),
-                                         cut(tagged(ipv4({}, from_to(9, 7)), type), 16)}) {
+        for (const frame_bytes& frame :
+             {tagged(ipv4({}, from_to(9, 7)), type), tagged(tagged(ipv4({}, from_to(9, 7))), type),
+              cut(tagged(ipv4({}, from_to(9, 7)), type), 16)}) {
             CHECK(udp_7.judge(frame) == nobody_knows(filter_reason::tagged));
             CHECK(tags.judge(frame) == (type == 0x8100 ? by_rule(0, filter_verdict::drop) : none_matches));
         }
@@ -218,8 +220,11 @@ TEST_CASE("a rule that contradicts itself is refused by its number and its contr
     CHECK(refusal({.source = ip_prefix::v4({10}, 33)}) == "its source prefix has 33 bits");
     CHECK(refusal({.source = ip_prefix::v4({10, 1}, 8)}) == "its source prefix has bits behind its length of 8");
     CHECK(refusal({.source = ip_prefix{5, 0, {}}}) == "its source prefix is of IP version 5");
-    CHECK(refusal({.ether_type = std::uint16_t{0x86dd}, .ip_version = std::uint8_t{6}, .protocol = udp,
-                   .destination_ports = port_range(), .destination = ip_prefix::v6({}, 0)}) == "none");
+    CHECK(refusal({.ether_type = std::uint16_t{0x86dd},
+                   .ip_version = std::uint8_t{6},
+                   .protocol = udp,
+                   .destination_ports = port_range(),
+                   .destination = ip_prefix::v6({}, 0)}) == "none");
 }
 
 TEST_CASE("a filter with more rules than the program has room for is refused") {

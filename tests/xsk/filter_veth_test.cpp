@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A socket with a filter beside the kernel's own addresses on one interface: what is ours and what stays the kernel's, on the
-// running kernel.
+// A socket with a filter beside the kernel's own addresses on one interface: what is ours and what stays the kernel's, on
+// the running kernel.
 #include "fluxnet/xsk/filter.hpp"
 
 #include "fluxnet/xsk/builder.hpp"
@@ -37,7 +37,8 @@ constexpr const char* own_address = "10.77.0.1";  // the kernel's, at the host's
 /// A pair whose host's end has an address of the kernel's.
 struct shared_interface {
     shared_interface() {
-        const finished done = pair.bed.run(side::host, {"ip", "addr", "add", std::string(own_address) + "/24", "dev", "flux0"}, 5s);
+        const finished done =
+            pair.bed.run(side::host, {"ip", "addr", "add", std::string(own_address) + "/24", "dev", "flux0"}, 5s);
         REQUIRE_MESSAGE(done.success(), done.output);
     }
 
@@ -192,9 +193,9 @@ FLUXNET_VETH_TEST("hostile frames pass to the kernel whole and are counted by th
                                               ipv6(43, chain)};
     const std::vector<frame_bytes> tags{tagged(ours), tagged(tagged(ours), 0x88a8), tagged(tagged(tagged(tagged(ours)))),
                                         cut(tagged(ours), 20)};  // shorter ones the kernel drops itself
-    const std::vector<frame_bytes> fragments{ipv4({.fragment = 0x2000}, from_to(9, 7, 40)), ipv4({.fragment = 5}, from_to(9, 7, 40)),
-                                             ipv6(44, fragment_header(17, 1, from_to(9, 7))),
-                                             ipv6(44, fragment_header(60, 0x801, extension(17, from_to(9, 7))))};
+    const std::vector<frame_bytes> fragments{
+        ipv4({.fragment = 0x2000}, from_to(9, 7, 40)), ipv4({.fragment = 5}, from_to(9, 7, 40)),
+        ipv6(44, fragment_header(17, 1, from_to(9, 7))), ipv6(44, fragment_header(60, 0x801, extension(17, from_to(9, 7))))};
     const std::vector<frame_bytes> others{ethernet(0x88b5, from_to(9, 7, 40)), ipv4({.protocol = 6}, from_to(9, 7, 40)),
                                           ethernet(7, frame_bytes(46)), ipv6(58, from_to(9, 7))};
     std::uint64_t sent = 0;
@@ -237,7 +238,8 @@ FLUXNET_VETH_TEST("a filter that changes all the time under traffic directs no p
     packet_socket peer = pair.plain(side::peer);
     // Every one of them redirects port 7, drops port 9 and says nothing of port 8; what stands in their places differs.
     const filter_rule ours = filter_rule::udp_to(7);
-    const filter_rule nobodys{.verdict = filter_verdict::drop, .protocol = std::uint8_t{17}, .destination_ports = port_range(9)};
+    const filter_rule nobodys{
+        .verdict = filter_verdict::drop, .protocol = std::uint8_t{17}, .destination_ports = port_range(9)};
     std::vector<packet_filter> filters{{ours, nobodys}, {nobodys, ours}};
     packet_filter full;
     for (std::size_t i = 0; i + 2 < packet_filter::most_rules; ++i) {
@@ -325,10 +327,11 @@ TEST_CASE("a filter that nobody could apply is refused when the socket is opened
     veth_pair pair;
     const packet_filter wanted{filter_rule::udp_to(7)};
     const auto at = [&](xdp_mode mode = xdp_mode::native) { return pair.at(side::host, mode); };
-    CHECK(opening_refused(pair, at().only({{.destination_ports = port_range(7)}})) == "it asks for ports and names no protocol");
+    CHECK(opening_refused(pair, at().only({{.destination_ports = port_range(7)}})) ==
+          "it asks for ports and names no protocol");
     CHECK(opening_refused(pair, at(xdp_mode::packet_ring).only(wanted)) == "a packet ring sees copies of all packets");
     CHECK(opening_refused(pair, at().attach(false).only(wanted)) ==
-          "with attach(false), as on a simulated wire, no XDP program of ours is there to do it");
+          "with attach(false) no XDP program of ours is there to do it");
     std::shared_ptr<program> plain;
     {
         system_sockets host = pair.open(side::host, at());
@@ -349,9 +352,8 @@ TEST_CASE("a filter that nobody could apply is refused when the socket is opened
 TEST_CASE("a packet ring does not stand in for a socket with a filter") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     veth_pair pair;
-    const auto refused = pair.try_open(side::host, pair.at(side::host, xdp_mode::native_zero_copy)
-                                                       .packet_ring_last(true)
-                                                       .only({filter_rule::udp_to(7)}));
+    const auto refused = pair.try_open(
+        side::host, pair.at(side::host, xdp_mode::native_zero_copy).packet_ring_last(true).only({filter_rule::udp_to(7)}));
     REQUIRE(refused.has_error());
     CHECK(refused.error().code == errc::interface_not_supported);
 }

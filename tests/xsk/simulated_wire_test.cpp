@@ -2,6 +2,7 @@
 #include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
 #include "tests/xsk/bare_pair.hpp"
+#include "tests/xsk/filter_frames.hpp"
 #include "tests/xsk/sim.hpp"
 #include "tests/xsk/wire_line.hpp"
 
@@ -31,6 +32,47 @@ TEST_CASE("a packet crosses the wire as it is before the kick returns") {
     CHECK(pair.wire.counts(end::right).offered == 0);
     check_census(pair.left->rx.pool());
     check_census(pair.right->rx.pool());
+}
+
+TEST_CASE("a wire delivers what the filter of its interface redirects, through changes, and nothing else") {
+    for (const bool zero_copy : {false, true}) {
+        simulated_wire wire({.queues = 2, .zero_copy = zero_copy});
+        const packet_filter wanted{filter_rule::udp_to(7)};
+        auto receivers = wire.socket_on(end::right).frames(64).only(wanted).build_queues(2).value();
+        auto sender = wire.socket_on(end::left).frames(64).build_system().value();
+        const auto send = [&](const frame_bytes& frame) {
+            packet one;
+            REQUIRE(sender.tx.allocate(std::span(&one, 1)) == 1);
+            REQUIRE(one.assign(frame));
+            REQUIRE(sender.tx.try_send(one));
+            REQUIRE_FALSE(sender.tx.flush());
+            for (int i = 0; i < 4; ++i) { wire.advance_to(wire.now() + 1us); }
+        };
+        const auto received = [&] {
+            std::array<packet, 8> burst;
+            return receivers[0].rx.try_recv(burst) + receivers[1].rx.try_recv(burst);
+        };
+        const auto filtered = [&] { return wire.counts(end::left).filtered; };
+        for (unsigned from = 0; from < 8; ++from) {  // flows of both queues
+            send(ipv4({}, from_to(from, 7)));
+            send(ipv4({}, from_to(from, 8)));
+        }
+        CHECK(received() == 8);
+        CHECK(filtered() == 8);
+        REQUIRE(receivers[1].rx.set_filter({filter_rule::udp_to(8)}).has_value());
+        send(ipv4({}, from_to(1, 7)));
+        send(ipv4({}, from_to(2, 8)));
+        CHECK(received() == 1);
+        CHECK(filtered() == 9);
+        CHECK(receivers[0].rx.set_filter({{.destination_ports = port_range(7)}}).error().code == errc::invalid_option);
+        CHECK(adds_up(wire.counts(end::left)));
+        // With its last socket the interface loses its filter.
+        receivers.clear();
+        auto all = wire.socket_on(end::right).frames(64).build_system().value();
+        send(ethernet(0x88b5, frame_bytes(46)));
+        CHECK(all.rx.available() == 1);
+        CHECK(sender.rx.set_filter(packet_filter()).has_value());
+    }
 }
 
 TEST_CASE("what a wire does to packets is counted and adds up") {

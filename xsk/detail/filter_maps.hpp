@@ -5,7 +5,8 @@
 // rule keeps for as long as the rule stands in the filter (bpf/rules.h says why that is so). Slots that no rule has are not
 // counted in: a run of the program that began with a former generation has ended when put() returns. So the number that a
 // free slot shows when a rule gets it is that rule's zero.
-// Threads: any, one at a time (a mutex). In a child of fork() the maps are those of its parent: of the two, one may call put().
+// Threads: any, one at a time (a mutex). In a child of fork() the maps are those of its parent: of the two, one may call
+// put().
 #pragma once
 
 #include "fluxnet/xsk/filter.hpp"
@@ -31,12 +32,12 @@ public:
     filter_maps& operator=(const filter_maps&) = delete;
     ~filter_maps();
 
-    /// Takes the descriptors, which stay the caller's, of the maps `filter` and `rule_hits`, and maps the latter. Returns 0 or a
-    /// negated errno. Called once, first.
+    /// Takes the descriptors, which stay the caller's, of the maps `filter` and `rule_hits`, and maps the latter. Returns 0
+    /// or a negated errno. Called once, first.
     [[nodiscard]] int open(int filter, int hits, std::uint32_t cpus) noexcept;
 
-    /// Puts a valid filter in force. When it returns 0, no packet is judged by the former one any more. Otherwise it returns a
-    /// negated errno, and nothing has changed. Three bpf calls, of which the last waits until all processors have come by
+    /// Puts a valid filter in force. When it returns 0, no packet is judged by the former one any more. Otherwise it returns
+    /// a negated errno, and nothing has changed. Three bpf calls, of which the last waits until all processors have come by
     /// (RCU): milliseconds.
     [[nodiscard]] int put(const packet_filter& next);
 

@@ -62,6 +62,7 @@ void simulated_device::take(simulated_socket& self, std::uint32_t queue) {
     self.bound_to = this;
     self.queue = queue;
     by_queue_[queue] = &self;
+    if (self.filter) { filter_ = std::exchange(self.filter, std::nullopt); }
     self.late.reserve(self.comp.writable());
     if (self.zero_copy) { driver_.start(self); }
 }
@@ -69,6 +70,7 @@ void simulated_device::take(simulated_socket& self, std::uint32_t queue) {
 void simulated_device::unbind(simulated_socket& self) noexcept {
     by_queue_[self.queue] = nullptr;
     self.bound_to = nullptr;
+    if (std::ranges::count(by_queue_, nullptr) == std::ssize(by_queue_)) { filter_.reset(); }
 }
 
 /// Tells whether a queue can be had, as 0 or a negated errno.
@@ -156,6 +158,7 @@ int simulated_device::kick_rx(simulated_socket& self) {
 arrival simulated_device::receive(std::uint32_t queue, std::span<const std::byte> bytes, xdp_desc& placed) noexcept {
     simulated_socket* const self = queue < by_queue_.size() ? by_queue_[queue] : nullptr;
     if (self == nullptr || link_ != wire_link::up) { return arrival::no_socket; }
+    if (filter_ && filter_->judge(bytes).verdict != filter_verdict::redirect) { return arrival::filtered; }
     const std::uint32_t start = xdp_packet_headroom + self->umem.headroom;
     if (bytes.size() > self->umem.chunk_size - start) {
         ++self->statistics.rx_dropped;

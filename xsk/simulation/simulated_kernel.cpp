@@ -229,6 +229,18 @@ int simulated_kernel::close(int fd) {
     return ::close(fd) < 0 ? -errno : 0;
 }
 
+int simulated_kernel::set_filter(int fd, const packet_filter& filter) {
+    const auto guard = lock();
+    simulated_socket* const self = find(fd);
+    if (self == nullptr) { return -EBADF; }
+    if (self->bound()) {
+        self->bound_to->set_filter(filter);
+    } else {
+        self->filter = filter;
+    }
+    return 0;
+}
+
 int simulated_kernel::find_interface(const char* name, interface_info& found) {
     const auto guard = lock();
     for (const simulated_device* device : devices_) {

@@ -202,6 +202,7 @@ private:
             case detail::arrival::rx_ring_full: ++way.counts.rx_ring_full; break;
             case detail::arrival::fill_ring_empty: ++way.counts.fill_ring_empty; break;
             case detail::arrival::too_large: ++way.counts.too_large; break;
+            case detail::arrival::filtered: ++way.counts.filtered; break;
         }
     }
 

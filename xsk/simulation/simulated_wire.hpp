@@ -87,7 +87,7 @@ struct wire_options {
 
 /// What became of the packets of one direction. At any time
 /// offered + duplicated == delivered + lost + oversized + transit_full + no_socket + rx_ring_full + fill_ring_empty
-///                         + too_large + in_transit.
+///                         + too_large + filtered + in_transit.
 struct wire_counts {
     std::uint64_t offered = 0;  ///< Taken from TX rings.
     std::uint64_t duplicated = 0;
@@ -100,13 +100,14 @@ struct wire_counts {
     std::uint64_t rx_ring_full = 0;
     std::uint64_t fill_ring_empty = 0;
     std::uint64_t too_large = 0;  ///< Did not fit into a frame.
+    std::uint64_t filtered = 0;   ///< Not for the sockets, by builder::only(); a wire has no kernel that would take them.
     std::uint64_t corrupted = 0;  ///< Among the rest: delivered or dropped later.
     std::uint64_t reordered = 0;  ///< Likewise.
 
     /// The right-hand side of the equation above.
     [[nodiscard]] std::uint64_t accounted() const noexcept {
         return delivered + in_transit + lost + oversized + transit_full + no_socket + rx_ring_full + fill_ring_empty +
-               too_large;
+               too_large + filtered;
     }
 };
 

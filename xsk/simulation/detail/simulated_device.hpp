@@ -7,6 +7,7 @@
 // after prepare_wait(). Everything is called with the kernel's lock held.
 #pragma once
 
+#include "fluxnet/xsk/filter.hpp"
 #include "fluxnet/xsk/interface.hpp"
 #include "fluxnet/xsk/kernel.hpp"
 #include "fluxnet/xsk/memory/descriptor.hpp"
@@ -26,7 +27,7 @@
 namespace fluxnet::detail {
 
 /// What became of a packet that arrived.
-enum class arrival { delivered, no_socket, rx_ring_full, fill_ring_empty, too_large };
+enum class arrival { delivered, no_socket, rx_ring_full, fill_ring_empty, too_large, filtered };
 
 struct simulated_interface {
     interface_info info;
@@ -60,6 +61,9 @@ public:
     int bind(simulated_socket& self, const bind_request& where);
     int bind_shared(simulated_socket& self, std::uint32_t queue, const simulated_socket& other);
     void unbind(simulated_socket& self) noexcept;
+
+    /// Lets nothing in but what a valid filter redirects, until the last socket is unbound.
+    void set_filter(const packet_filter& filter) { filter_ = filter; }
 
     int kick_tx(simulated_socket& self);
     int kick_rx(simulated_socket& self);
@@ -105,7 +109,8 @@ private:
     simulated_driver::waker awake_;
     simulated_driver driver_;
     std::vector<simulated_socket*> by_queue_;  // null where nobody is bound
-    std::vector<std::byte> staging_;           // one packet on its way out
+    std::optional<packet_filter> filter_;
+    std::vector<std::byte> staging_;  // one packet on its way out
 };
 
 }  // namespace fluxnet::detail

@@ -50,6 +50,8 @@ public:
     void prepare_wait(int fd) override;
     int close(int fd) override;
     [[nodiscard]] bool announces_links() const noexcept override { return false; }
+    [[nodiscard]] bool filters() const noexcept override { return true; }
+    int set_filter(int fd, const packet_filter& filter) override;
     int find_interface(const char* name, interface_info& found) override;
     void pause_ms(int milliseconds) override;
 

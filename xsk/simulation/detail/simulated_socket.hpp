@@ -7,6 +7,7 @@
 
 #include "fluxnet/xsk/detail/if_xdp.hpp"
 #include "fluxnet/xsk/detail/kernel_ring.hpp"
+#include "fluxnet/xsk/filter.hpp"
 #include "fluxnet/xsk/memory/descriptor.hpp"
 
 #include <algorithm>
@@ -48,10 +49,11 @@ struct simulated_socket {
     std::uint32_t tx_budget = 0;           // descriptors that a kick sends in copy mode; 0: as many as Linux does by itself
     simulated_device* bound_to = nullptr;  // the interface whose `queue` it holds
     std::uint32_t queue = 0;
-    bool spoilt = false;          // a bind failed, and took the rings of the UMEM with it
-    bool need_wakeup = false;     // bound with XDP_USE_NEED_WAKEUP, or shares with one that is
-    bool zero_copy = false;       // likewise
-    bool wait_announced = false;  // the next arrival signals the descriptor
+    std::optional<packet_filter> filter;  // to be the interface's when it is bound
+    bool spoilt = false;                  // a bind failed, and took the rings of the UMEM with it
+    bool need_wakeup = false;             // bound with XDP_USE_NEED_WAKEUP, or shares with one that is
+    bool zero_copy = false;               // likewise
+    bool wait_announced = false;          // the next arrival signals the descriptor
 
     std::optional<frame_addr> spare;    // taken from the fill ring for a packet that found the RX ring full
     std::vector<late_completion> late;  // in their order; a place in `comp` is kept for each
