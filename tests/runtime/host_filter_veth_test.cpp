@@ -82,14 +82,14 @@ TEST_CASE("a host beside the kernel on one interface has its own addresses and t
         host_testbed bed({}, mode, true);
         tcp_listener kernels = tcp_listener::listen({ip("10.77.0.5"), 80}).value();
         // Whoever is asked first, both are found: the kernel's ARP and the host's do not hide each other.
-        for (const char* const of_kernel : {"10.77.0.5", "fd77::5"}) { bed.ping(of_kernel, "20", "56"); }
+        for (const char* const of_kernel : {"10.77.0.5", "fd77::5"}) { bed.ping(of_kernel, 20, "56"); }
         CHECK(bed.here->counters().echoes == 0);
         for (const bool v4 : {true, false}) {
-            bed.ping(v4, "20", "56");
-            bed.ping(v4, "5", "4000");
+            bed.ping(v4, 20, "56");
+            bed.ping(v4, 5, "4000");
         }
         CHECK(bed.here->counters().echoes == 50);
-        for (const char* const of_kernel : {"10.77.0.5", "fd77::5"}) { bed.ping(of_kernel, "5", "4000"); }
+        for (const char* const of_kernel : {"10.77.0.5", "fd77::5"}) { bed.ping(of_kernel, 5, "4000"); }
         CHECK(bed.here->counters().echoes == 50);
         bed.run_at_peer({"bash", "-c", "exec 3<>/dev/tcp/10.77.0.5/80"});
 
