@@ -15,6 +15,7 @@
 #include "fluxnet/proto/reason.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -92,6 +93,18 @@ private:
     bool malformed_ = false;
 };
 
+namespace detail {
+
+/// The sum of a header without options, its checksum included.
+[[nodiscard]] inline std::uint16_t sum_of_header(const std::byte* header) noexcept {
+    std::uint64_t sum = load_word<std::uint64_t>(header);
+    const unsigned char carry = add_word(sum, load_word<std::uint64_t>(header + 8), 0);
+    sum += add_word(sum, load_word<std::uint32_t>(header + 16), carry);
+    return fold_to_16(sum);
+}
+
+}  // namespace detail
+
 /// A datagram: header, options and payload.
 template <octet Byte>
 class basic_ipv4_view {
@@ -109,8 +122,12 @@ public:
         const std::size_t total_length = whole.total_length();
         if (total_length < header_length) { return reason::ipv4_short_total_length; }
         if (total_length > packet.size()) { return reason::ipv4_long_total_length; }
-        if (internet_checksum::of(packet.first(header_length)) != 0) { return reason::ipv4_bad_checksum; }
         const basic_ipv4_view view(packet.first(total_length));
+        if (header_length == ipv4_header_length) [[likely]] {  // a length that the compiler knows
+            if (detail::sum_of_header(packet.data()) != 0xffff) { return reason::ipv4_bad_checksum; }
+            return view;
+        }
+        if (internet_checksum::of(packet.first(header_length)) != 0) { return reason::ipv4_bad_checksum; }
         ipv4_option_reader options = view.options();
         while (options.next()) {}
         if (options.malformed()) { return reason::ipv4_bad_options; }
@@ -267,18 +284,17 @@ struct ipv4_repr {
     mutable_ipv4_view emit(std::span<std::byte> packet) const noexcept {
         const std::size_t total_length = ipv4_header_length + payload_length;
         assert(total_length <= 0xffff && packet.size() >= total_length);
-        mutable_ipv4_view view = mutable_ipv4_view::unchecked(packet.first(total_length));
-        view.set_header_length(ipv4_header_length);
-        view.set_type_of_service(0);
-        view.set_total_length(static_cast<std::uint16_t>(total_length));
-        view.set_identification(identification);
-        view.set_fragment(dont_fragment, false, 0);
-        view.set_time_to_live(time_to_live);
-        view.set_protocol(protocol);
-        view.set_source(source);
-        view.set_destination(destination);
-        view.fill_checksum();
-        return view;
+        std::array<std::uint32_t, ipv4_header_length / 4> words{
+            0x45000000U | static_cast<std::uint32_t>(total_length),
+            std::uint32_t{identification} << 16 | (dont_fragment ? 0x4000U : 0U),
+            std::uint32_t{time_to_live} << 24 | std::uint32_t{static_cast<std::uint8_t>(protocol)} << 16,
+            source.to_host_order(), destination.to_host_order()};
+        // The sum is made of the values as they are written: reading them back would cost more.
+        std::uint64_t sum = 0;
+        for (const std::uint32_t word : words) { sum += word; }
+        words[2] |= static_cast<std::uint16_t>(~detail::fold_to_16(sum));
+        for (std::size_t i = 0; i != words.size(); ++i) { store_be32(packet.data() + 4 * i, words[i]); }
+        return mutable_ipv4_view::unchecked(packet.first(total_length));
     }
 };
 

@@ -9,13 +9,16 @@
 #include "fluxnet/proto/detail/value_traits.hpp"
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace fluxnet::proto {
 
@@ -40,7 +43,10 @@ public:
 
     /// Reads four octets from a header; they must be there.
     [[nodiscard]] static constexpr ipv4_address load(const std::byte* from) noexcept {
-        return from_host_order(load_be32(from));
+        if (std::is_constant_evaluated()) { return from_host_order(load_be32(from)); }
+        ipv4_address address;
+        std::memcpy(address.octets_.data(), from, size);
+        return address;
     }
 
     /// Reads "192.0.2.1": four decimal numbers of at most 255 between dots, and nothing else. A number has no leading
@@ -101,6 +107,10 @@ public:
     }
 
     [[nodiscard]] friend constexpr auto operator<=>(const ipv4_address&, const ipv4_address&) noexcept = default;
+    /// In one step: each packet has its addresses compared.
+    [[nodiscard]] friend constexpr bool operator==(const ipv4_address& left, const ipv4_address& right) noexcept {
+        return std::bit_cast<std::uint32_t>(left.octets_) == std::bit_cast<std::uint32_t>(right.octets_);
+    }
 
 private:
     std::array<std::uint8_t, size> octets_{};
