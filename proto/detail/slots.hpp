@@ -110,6 +110,8 @@ public:
 
     /// The slot that has been in the list for longest, or no_slot.
     [[nodiscard]] slot_number front() const noexcept { return first_; }
+    /// The slot that came last, or no_slot.
+    [[nodiscard]] slot_number back() const noexcept { return last_; }
     [[nodiscard]] bool empty() const noexcept { return first_ == no_slot; }
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
 

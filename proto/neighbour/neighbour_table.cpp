@@ -53,7 +53,7 @@ bool neighbour_table::add_permanent(const ip_address& address, mac_address hardw
     return true;
 }
 
-neighbour_table::hop neighbour_table::resolve(const ip_address& address, time_point now) noexcept {
+neighbour_table::hop neighbour_table::find_hop(const ip_address& address, time_point now) noexcept {
     hop told;
     slot at = find(address);
     if (at == detail::no_slot) {
@@ -62,6 +62,7 @@ neighbour_table::hop neighbour_table::resolve(const ip_address& address, time_po
         at = insert(address, now);
         begin(at, now, told);
     }
+    last_resolved_ = at;
     record& what = records_[at];
     what.used = now;
     switch (state_of(what, now)) {
@@ -342,6 +343,7 @@ void neighbour_table::begin(slot at, time_point now, hop& told) noexcept {
 
 void neighbour_table::erase(slot at) noexcept {
     if (order_of(records_[at].state) == &known_ || records_[at].state == neighbour_state::permanent) { ++version_; }
+    if (last_resolved_ == at) { last_resolved_ = detail::no_slot; }
     set_state(at, neighbour_state::none);
     enqueue(at, queue::none, {});
     index_.erase(records_[at].hash, at);

@@ -128,7 +128,16 @@ public:
 
     /// Finds where a packet goes on the link; asks for it, from the next next_probe() on, if that is not known or has not
     /// been confirmed for long. A packet for a `known` hop goes out even while its entry is probed.
-    [[nodiscard]] hop resolve(const ip_address& address, time_point now) noexcept;
+    [[nodiscard]] hop resolve(const ip_address& address, time_point now) noexcept {
+        // Packets that follow each other mostly go to one neighbour: often the only one, a router.
+        if (last_resolved_ == detail::no_slot || records_[last_resolved_].address != address) { return find_hop(address, now); }
+        record& what = records_[last_resolved_];
+        const bool fresh = what.state == neighbour_state::reachable && now - what.confirmed < options_.reachable_time &&
+                           known_.back() == last_resolved_;
+        if (!fresh && what.state != neighbour_state::permanent) { return find_hop(address, now); }
+        what.used = now;
+        return {hop::known, what.hardware, {}};
+    }
 
     /// Looks without any effect.
     [[nodiscard]] entry lookup(const ip_address& address, time_point now) const noexcept;
@@ -197,6 +206,7 @@ private:
         bool router = false;
     };
 
+    [[nodiscard]] hop find_hop(const ip_address& address, time_point now) noexcept;
     [[nodiscard]] slot find(const ip_address& address) const noexcept;
     [[nodiscard]] slot insert(const ip_address& address, time_point now) noexcept;
     [[nodiscard]] slot spare(time_point now) const noexcept;
@@ -239,6 +249,7 @@ private:
     detail::token_bucket bucket_;
     std::uint32_t reserve_;  // tokens that only known neighbours may take
     std::uint64_t version_ = 0;
+    slot last_resolved_ = detail::no_slot;  // an entry that there is
 };
 
 }  // namespace fluxnet::proto

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <type_traits>
+#include <utility>
 
 namespace fluxnet::proto::test::neighbours {
 
@@ -295,6 +296,21 @@ TEST_CASE("a neighbour given for good is not changed, asked for or displaced") {
     table.forget(v4(1));
     CHECK(state(table, v4(1), at(1000)) == neighbour_state::none);
     CHECK(table.version() == 2);
+}
+
+TEST_CASE("an address that is forgotten right after it was resolved is asked for anew, whoever has its place") {
+    for (const auto& [address, other] : {std::pair(v4(2), v4(3)), std::pair(v6(2), v6(3))}) {
+        neighbour_table table({}, secret);
+        REQUIRE(table.add_permanent(address, mac(2), at(0)));
+        CHECK(table.resolve(address, at(0)).hardware == mac(2));
+        table.forget(address);
+        CHECK(table.resolve(address, at(0)).what == hop::waiting);
+        table.forget(address);
+        REQUIRE(table.add_permanent(other, mac(3), at(0)));
+        CHECK(table.resolve(other, at(0)).hardware == mac(3));
+        CHECK(table.resolve(address, at(0)).what == hop::waiting);
+        CHECK(table.resolve(other, at(0)).hardware == mac(3));
+    }
 }
 
 TEST_CASE("addresses of no neighbour are not asked for") {
