@@ -11,9 +11,11 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
 
@@ -47,9 +49,9 @@ struct tcp_options {
     std::uint8_t window_scale = no_scale;  ///< no_scale: none. As it was sent, which may be above 14.
     bool sack_permitted = false;
     bool timestamps = false;           ///< Whether the next two mean anything.
+    std::uint8_t sack_count = 0;       ///< How many of `sack` are there.
     std::uint32_t timestamp = 0;       ///< The sender's clock (TSval).
     std::uint32_t timestamp_echo = 0;  ///< What the sender last heard of the receiver's clock (TSecr).
-    std::uint8_t sack_count = 0;       ///< How many of `sack` are there.
     std::array<sack_block, 4> sack{};
 
     /// Reads options, any bytes of any length. Unknown ones are skipped by their length, and of a kind that comes twice the
@@ -71,6 +73,15 @@ struct tcp_options {
             octets = octets.subspan(*length);
         }
         return found;
+    }
+
+    /// Whether there are timestamps and nothing else. What belongs to a SYN is looked at in one go.
+    [[nodiscard]] bool only_timestamps() const noexcept {
+        static_assert(offsetof(tcp_options, sack_permitted) == 3 && sizeof(bool) == 1);
+        constexpr std::array<std::uint8_t, 4> nothing{0, 0, no_scale, 0};
+        std::uint32_t of_syn = 0;
+        std::memcpy(&of_syn, this, sizeof of_syn);
+        return of_syn == std::bit_cast<std::uint32_t>(nothing) && timestamps && sack_count == 0;
     }
 
     /// What emit() writes, in octets: a multiple of 4, at most max_length.
@@ -99,10 +110,6 @@ private:
     static constexpr std::uint32_t timestamps_head = 0x0101080a;  // NOP, NOP, kind, length
     static constexpr std::size_t sack_head_length = 4;            // NOP, NOP, kind, length
     static constexpr std::size_t sack_block_length = 8;
-
-    [[nodiscard]] bool only_timestamps() const noexcept {
-        return timestamps && sack_count == 0 && mss == 0 && !sack_permitted && window_scale == no_scale;
-    }
 
     /// Reads one option from the front of `rest`, which is not empty, and returns its length; nothing if the reading ends.
     [[nodiscard]] std::optional<std::size_t> read_one(std::span<const std::byte> rest) noexcept {

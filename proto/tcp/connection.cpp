@@ -135,20 +135,6 @@ std::size_t connection::writable() const noexcept {
     return options_.send_limit - std::min(options_.send_limit, queue_.size());
 }
 
-std::size_t connection::write(std::span<const std::byte> octets, time_point now) noexcept {
-    if (ended() || shut_ || octets.empty()) { return 0; }
-    end_pause(now);
-    const std::size_t taken = queue_.append(octets, congestion_.mss(), options_.send_limit);
-    arm(now);
-    return taken;
-}
-
-void connection::end_pause(time_point now) noexcept {
-    if (synchronized() && queue_.size() == 0 && last_sent_ != time_point{}) {
-        congestion_.on_idle(now - last_sent_, rtt_.rto());
-    }
-}
-
 bool connection::write_buffer(const buffer& from, std::uint32_t length, time_point now) noexcept {
     if (ended() || shut_ || length == 0 || writable() < length) { return false; }
     end_pause(now);
@@ -157,21 +143,9 @@ bool connection::write_buffer(const buffer& from, std::uint32_t length, time_poi
     return taken;
 }
 
-std::size_t connection::read(std::span<std::byte> into, time_point now) noexcept {
-    const std::size_t taken = received_.read(into);
-    if (taken != 0 && !ended()) {
-        announce_window();
-        arm(now);
-    }
-    return taken;
-}
-
-void connection::returned(std::uint32_t octets, time_point now) noexcept {
+void connection::returned(std::uint32_t octets, time_point /*now*/) noexcept {
     received_.returned(octets);
-    if (!ended()) {
-        announce_window();
-        arm(now);
-    }
+    if (!ended()) { announce_window(); }
 }
 
 void connection::shutdown_write(time_point now) noexcept {

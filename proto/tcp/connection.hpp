@@ -28,6 +28,7 @@
 #include "fluxnet/proto/tcp/sequence_number.hpp"
 #include "fluxnet/proto/tcp/tail_loss_probe.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -89,13 +90,24 @@ public:
 
     /// Takes octets to be sent and returns how many: fewer when the send limit is reached or no buffer is left. 0 after
     /// shutdown_write() and at the end.
-    [[nodiscard]] std::size_t write(std::span<const std::byte> octets, time_point now) noexcept;
+    [[nodiscard]] std::size_t write(std::span<const std::byte> octets, time_point now) noexcept {
+        if (ended() || shut_ || octets.empty()) { return 0; }
+        end_pause(now);
+        const std::size_t taken = queue_.append(octets, congestion_.mss(), options_.send_limit);
+        // What arm() does for the first octets in an empty queue; with others a timer runs.
+        if (timer_ == timer::none && taken != 0 && synchronized()) { restart(timer::persist, now + rtt_.rto()); }
+        return taken;
+    }
     /// Takes a buffer whose first `length` octets are to be sent, without copying. False: not taken, as with write().
     [[nodiscard]] bool write_buffer(const buffer& from, std::uint32_t length, time_point now) noexcept;
     /// How many octets write() would take if there were buffers.
     [[nodiscard]] std::size_t writable() const noexcept;
     /// Copies received octets out, and returns how many. Opens the window.
-    [[nodiscard]] std::size_t read(std::span<std::byte> into, time_point now) noexcept;
+    [[nodiscard]] std::size_t read(std::span<std::byte> into, time_point /*now*/) noexcept {
+        const std::size_t taken = received_.read(into);
+        if (taken != 0 && !ended()) { announce_window(); }
+        return taken;
+    }
     /// Lends received octets without copying: see receive_queue::lend(). The window opens when they are returned.
     [[nodiscard]] std::optional<lent_range> lend(std::span<std::byte, 8> into) noexcept { return received_.lend(into); }
     /// Notes that octets that were lent have been given back.
@@ -117,7 +129,9 @@ public:
     /// Gives the next segment to be sent now; false when there is none. It counts as sent at once.
     [[nodiscard]] bool next_segment(outgoing& out, time_point now) noexcept;
     /// When on_deadline() is due; time_point::max() when nothing waits for time.
-    [[nodiscard]] time_point deadline() const noexcept;
+    [[nodiscard]] time_point deadline() const noexcept {
+        return std::min(std::min(timer_at_, acknowledge_at_), std::min(keep_alive_at_, life_ends_));
+    }
     /// Does what is due. May be called early.
     void on_deadline(time_point now) noexcept;
     /// What has happened since the last call.
@@ -152,8 +166,8 @@ public:
     [[nodiscard]] bool has_unacknowledged() const noexcept { return !queue_.empty(); }
     /// Whether next_segment() would surely give nothing: nothing that it looks at is due. Told without looking at windows.
     [[nodiscard]] bool is_quiet() const noexcept {
-        return acknowledge_ != acknowledging::now && queue_.unsent() == nullptr && queue_.lost_octets() == 0 && !tail_due_ &&
-               !front_due_ && !syn_due_ && !reset_due_ && !probe_due_ && !rejected_;
+        const bool due = (tail_due_ | front_due_ | syn_due_ | reset_due_ | probe_due_ | rejected_.has_value()) != 0;
+        return acknowledge_ != acknowledging::now && queue_.unsent() == nullptr && queue_.lost_octets() == 0 && !due;
     }
     /// The window scale that a connection with these options offers.
     [[nodiscard]] static std::uint8_t offered_scale(const connection_options& options) noexcept;
@@ -188,10 +202,15 @@ private:
     void finish(tcp::ending how) noexcept;
     void enter_time_wait(time_point now) noexcept;
     void set_segment(std::uint32_t octets) noexcept;
-    void end_pause(time_point now) noexcept;
+    void end_pause(time_point now) noexcept {
+        if (synchronized() && queue_.size() == 0 && last_sent_ != time_point{}) {
+            congestion_.on_idle(now - last_sent_, rtt_.rto());
+        }
+    }
 
     // connection_receive.cpp: segment arrives (RFC 9293 section 3.10.7).
     [[nodiscard]] bool receive_in_syn_sent(const segment& received, std::uint64_t token, time_point now) noexcept;
+    [[nodiscard]] bool is_usual(const segment& received) const noexcept;
     [[nodiscard]] bool receive_synchronized(const segment& received, std::uint64_t token, time_point now) noexcept;
     [[nodiscard]] bool acceptable(const segment& received) const noexcept;
     [[nodiscard]] bool too_old(const segment& received, time_point now) const noexcept;
@@ -205,6 +224,7 @@ private:
 
     // connection_acknowledged.cpp: what an acknowledgment tells, and losses.
     [[nodiscard]] bool take_acknowledgment(const segment& received, time_point now) noexcept;
+    [[nodiscard]] bool take_usual_acknowledgment(const segment& received, time_point now) noexcept;
     void take_sacks(const segment& received, delivery& told) noexcept;
     void take_window(const segment& received) noexcept;
     void window_opened(bool advanced) noexcept;
@@ -219,12 +239,15 @@ private:
     void take_back() noexcept;
     void tell_congestion(const delivery& told, std::uint32_t in_flight, time_point now) noexcept;
     void end_tail_probe(const segment& received, sequence_number before, bool window_changed, time_point now) noexcept;
+    void note_delivery(const segment& received, const delivery& told, time_point now) noexcept;
     void tell_rack(const segment& received, const delivery& told, time_point now) noexcept;
     void after_fin_acknowledged(time_point now) noexcept;
 
     // connection_send.cpp: what is sent when.
+    [[nodiscard]] range* next_due() noexcept;
     [[nodiscard]] range* next_range() noexcept;
     [[nodiscard]] range* fit(range& one) noexcept;
+    [[nodiscard]] range* fit_part(range& one, std::int32_t room) noexcept;
     [[nodiscard]] range* cut(range& one, std::uint32_t octets) noexcept;
     [[nodiscard]] bool holds_back(const range& one) const noexcept;
     void emit_range(range& one, outgoing& out, time_point now) noexcept;
@@ -233,7 +256,10 @@ private:
     void emit_plain(outgoing& out, sequence_number sequence, time_point now) noexcept;
     void fill_header(outgoing& out, time_point now) noexcept;
     [[nodiscard]] std::uint16_t advertise() noexcept;
-    [[nodiscard]] std::uint32_t free_room() const noexcept;
+    [[nodiscard]] std::uint32_t free_room() const noexcept {
+        const std::uint32_t held = received_.readable() + received_.lent();
+        return options_.receive_limit - std::min(options_.receive_limit, held);
+    }
     [[nodiscard]] std::int32_t window_room(const range& one) const noexcept {
         return queue_.first() + send_window_ - one.first;
     }
@@ -242,10 +268,25 @@ private:
     }
     [[nodiscard]] std::uint32_t outstanding() const noexcept;
     [[nodiscard]] sequence_number acceptable_number() const noexcept;
-    void announce_window() noexcept;
+    void announce_window() noexcept {
+        const std::uint32_t free = std::min(free_room(), 0xffffU << receive_scale_);  // more cannot be told
+        const std::int32_t gain = received_.next() + free - advertised_;
+        const std::uint32_t worth = std::min(options_.receive_limit / 2, 2 * largest_received_);
+        if (gain >= static_cast<std::int32_t>(worth) && synchronized() && !received_.finished()) {
+            acknowledge_ = acknowledging::now;
+        }
+    }
 
     // connection_timers.cpp
-    void arm(time_point now) noexcept;
+    void arm(time_point now) noexcept {
+        // Mostly it runs, or there is nothing to wait for.
+        const bool persists = timer_ == timer::persist;
+        const bool rests = timer_ == timer::none;
+        const bool idle = queue_.next() == queue_.first();
+        if (idle ? (queue_.empty() ? rests : persists) : !rests && !persists) { return; }
+        arm_timer(now);
+    }
+    void arm_timer(time_point now) noexcept;
     void restart(timer what, time_point at) noexcept { timer_ = what; timer_at_ = at; }
     void on_retransmit_timeout(time_point now) noexcept;
     void on_tail_probe(time_point now) noexcept;

@@ -3,6 +3,7 @@
 #include "fluxnet/proto/tcp/connection.hpp"
 
 #include <algorithm>
+#include <cassert>
 
 namespace fluxnet::proto::tcp {
 
@@ -11,6 +12,102 @@ namespace {
 constexpr std::uint8_t duplicate_threshold = 3;  // RFC 5681 section 3.2
 
 }  // namespace
+
+inline void connection::take_progress(sequence_number number, delivery& told) noexcept {
+    queue_.acknowledge(number, told);
+    unanswered_since_ = {};
+    events_.writable = true;
+    trace(trace_point::acknowledged, told.acknowledged);
+    silent_timeouts_ = 0;
+    rtt_.limit_back_off();
+    restart(timer::none, time_point::max());  // begun anew by arm() (RFC 6298 (5.3)), or for reordered segments
+    if (number > recovery_point_) { timed_out_ = false; }
+}
+
+inline void connection::take_window(const segment& received) noexcept {
+    // RFC 9293 section 3.10.7.4: only from a segment that is not older than the last one that told it.
+    const bool newer = window_sequence_ < received.sequence ||
+                       (window_sequence_ == received.sequence && window_acknowledgment_ <= received.acknowledgment);
+    if (!newer) { return; }
+    // The window beside a SYN is never scaled (RFC 7323 section 2.2).
+    send_window_ = std::uint32_t{received.window} << (beside_syn_ ? 0 : send_scale_);
+    largest_send_window_ = std::max(largest_send_window_, send_window_);
+    if (queue_.first() + send_window_ > window_edge_) { window_edge_ = queue_.first() + send_window_; }
+    window_sequence_ = received.sequence;
+    window_acknowledgment_ = received.acknowledgment;
+}
+
+inline void connection::measure(const segment& received, const delivery& told, time_point now) noexcept {
+    if (told.octets == 0) { return; }
+    const unsigned gain = rtt_estimator::gain_shift(queue_.in_flight() + told.octets, congestion_.mss());
+    if (told.can_be_timed()) {
+        rtt_.sample(now - told.once_sent_at, now, gain);
+    } else if (told.any && timestamps_ && received.options.timestamp_echo == clock(told.latest_sent_at)) {
+        // Sent more than once, and the timestamp says that the last sending was answered. An older one says little: the
+        // acknowledgment may be the second one, after the first was lost (RFC 7323 section 4.1).
+        rtt_.sample(now - told.latest_sent_at, now, gain);
+    }
+}
+
+inline void connection::tell_congestion(const delivery& told, std::uint32_t in_flight, time_point now) noexcept {
+    congestion_.on_acked({.delivered = told.octets,
+                          .in_flight = in_flight,
+                          .window_limited = limited_,
+                          .now = now,
+                          .rtt = told.can_be_timed() ? now - told.once_sent_at : nanoseconds(0),
+                          .srtt = rtt_.srtt(),
+                          .unacknowledged = queue_.first(),
+                          .next = queue_.next()});
+    limited_ = false;
+}
+
+inline void connection::note_delivery(const segment& received, const delivery& told, time_point now) noexcept {
+    if (!told.any) { return; }
+    const bool earlier = stamped_ && timestamps_ && received.options.timestamp_echo != 0 &&
+                         static_cast<std::int32_t>(received.options.timestamp_echo - recovery_stamp_) < 0;
+    if (told.below_highest) {
+        rack_.on_delivered({.sent_at = told.once_sent_at, .end = told.lowest_once}, rtt_.minimum(), now);
+    }
+    rack_.on_delivered({.sent_at = told.latest_sent_at,
+                        .end = told.latest_end,
+                        .retransmitted = told.latest_resent,
+                        .answers_earlier = earlier},
+                       rtt_.minimum(), now);
+}
+
+/// Takes an acknowledgment while nothing is lost, repaired or doubted, and the peer's window is open: what take_acknowledgment()
+/// does then. Returns false when there is more to it, and has done nothing.
+inline bool connection::take_usual_acknowledgment(const segment& received, time_point now) noexcept {
+    if (received.acknowledgment == queue_.first()) {
+        // With nothing in the queue nothing is in flight, lost or repaired either.
+        if (!queue_.empty() || received.options.sack_count != 0 || probe_.outstanding()) { return false; }
+        assert(recovering_ == recovering::no && queue_.in_flight() == 0);
+        take_window(received);
+        return true;
+    }
+    const bool calm = sack_ && received.options.sack_count == 0 && recovering_ == recovering::no && queue_.lost_octets() == 0 &&
+                      queue_.sacked_octets() == 0 && !probe_.outstanding() && !rack_.in_dsack_round() &&
+                      timer_ != timer::reordering && !queue_.has_fin();
+    if (!calm || window_closed()) { return false; }
+    const std::uint32_t in_flight = queue_.in_flight();
+    delivery told;
+    take_progress(received.acknowledgment, told);
+    take_window(received);
+    if (window_closed()) { unanswered_since_ = {}; }
+    measure(received, told, now);
+    note_delivery(received, told, now);
+    const range* const oldest = queue_.oldest();
+    if (oldest != nullptr && rack_.remaining(oldest->sent_at, oldest->end(), now) != rack_state::not_overtaken) {
+        detect_losses(now);
+    }
+    if (queue_.lost_octets() == 0) [[likely]] {
+        tell_congestion(told, in_flight, now);
+    } else {
+        enter_recovery(now);
+        congestion_.on_recovery_ack(told.octets, outstanding(), false);
+    }
+    return true;
+}
 
 bool connection::take_acknowledgment(const segment& received, time_point now) noexcept {
     const sequence_number number = received.acknowledgment;
@@ -23,6 +120,7 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     }
     if (number < before) { return true; }  // an old one; its data may be new
 
+    if (take_usual_acknowledgment(received, now)) { return true; }
     const std::uint32_t in_flight = outstanding();
     const std::uint32_t lost_before = queue_.lost_octets();
     const std::uint32_t window_before = send_window_;
@@ -68,17 +166,6 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     return true;
 }
 
-void connection::take_progress(sequence_number number, delivery& told) noexcept {
-    queue_.acknowledge(number, told);
-    unanswered_since_ = {};
-    events_.writable = true;
-    trace(trace_point::acknowledged, told.acknowledged);
-    silent_timeouts_ = 0;
-    rtt_.limit_back_off();
-    restart(timer::none, time_point::max());  // begun anew by arm() (RFC 6298 (5.3)), or for reordered segments
-    if (number > recovery_point_) { timed_out_ = false; }
-}
-
 void connection::take_back() noexcept {
     ++spurious_;
     if (recovering_ == recovering::loss_episode) { rack_.on_spurious(); }
@@ -88,18 +175,6 @@ void connection::take_back() noexcept {
     stamped_ = false;
     duplicate_acks_ = 0;
     trace(trace_point::spurious, congestion_.window());
-}
-
-void connection::tell_congestion(const delivery& told, std::uint32_t in_flight, time_point now) noexcept {
-    congestion_.on_acked({.delivered = told.octets,
-                          .in_flight = in_flight,
-                          .window_limited = limited_,
-                          .now = now,
-                          .rtt = told.can_be_timed() ? now - told.once_sent_at : nanoseconds(0),
-                          .srtt = rtt_.srtt(),
-                          .unacknowledged = queue_.first(),
-                          .next = queue_.next()});
-    limited_ = false;
 }
 
 void connection::take_sacks(const segment& received, delivery& told) noexcept {
@@ -126,19 +201,6 @@ void connection::take_sacks(const segment& received, delivery& told) noexcept {
     }
 }
 
-void connection::take_window(const segment& received) noexcept {
-    // RFC 9293 section 3.10.7.4: only from a segment that is not older than the last one that told it.
-    const bool newer = window_sequence_ < received.sequence ||
-                       (window_sequence_ == received.sequence && window_acknowledgment_ <= received.acknowledgment);
-    if (!newer) { return; }
-    // The window beside a SYN is never scaled (RFC 7323 section 2.2).
-    send_window_ = std::uint32_t{received.window} << (beside_syn_ ? 0 : send_scale_);
-    largest_send_window_ = std::max(largest_send_window_, send_window_);
-    if (queue_.first() + send_window_ > window_edge_) { window_edge_ = queue_.first() + send_window_; }
-    window_sequence_ = received.sequence;
-    window_acknowledgment_ = received.acknowledgment;
-}
-
 void connection::window_opened(bool advanced) noexcept {
     // The waits between probes say nothing about the path. An octet that has probed the window was refused: the peer cannot
     // take what is behind it before it comes again.
@@ -146,18 +208,6 @@ void connection::window_opened(bool advanced) noexcept {
     if (timer_ == timer::retransmit || timer_ == timer::persist) { restart(timer::none, time_point::max()); }
     const range* const front = queue_.front();
     front_due_ = !advanced && front != nullptr && front->where == range::place::in_flight;
-}
-
-void connection::measure(const segment& received, const delivery& told, time_point now) noexcept {
-    if (told.octets == 0) { return; }
-    const unsigned gain = rtt_estimator::gain_shift(queue_.in_flight() + told.octets, congestion_.mss());
-    if (told.can_be_timed()) {
-        rtt_.sample(now - told.once_sent_at, now, gain);
-    } else if (told.any && timestamps_ && received.options.timestamp_echo == clock(told.latest_sent_at)) {
-        // Sent more than once, and the timestamp says that the last sending was answered. An older one says little: the
-        // acknowledgment may be the second one, after the first was lost (RFC 7323 section 4.1).
-        rtt_.sample(now - told.latest_sent_at, now, gain);
-    }
 }
 
 std::uint32_t connection::count_duplicate(const segment& received, sequence_number before, const delivery& told) noexcept {
@@ -187,18 +237,7 @@ std::uint32_t connection::count_duplicate(const segment& received, sequence_numb
 }
 
 void connection::tell_rack(const segment& received, const delivery& told, time_point now) noexcept {
-    if (told.any) {
-        const bool earlier = stamped_ && timestamps_ && received.options.timestamp_echo != 0 &&
-                             static_cast<std::int32_t>(received.options.timestamp_echo - recovery_stamp_) < 0;
-        if (told.below_highest) {
-            rack_.on_delivered({.sent_at = told.once_sent_at, .end = told.lowest_once}, rtt_.minimum(), now);
-        }
-        rack_.on_delivered({.sent_at = told.latest_sent_at,
-                            .end = told.latest_end,
-                            .retransmitted = told.latest_resent,
-                            .answers_earlier = earlier},
-                           rtt_.minimum(), now);
-    }
+    note_delivery(received, told, now);
     // Without timestamps D-SACK is all that tells; a tail probe draws one without that anything was late.
     if (!timestamps_ && duplicate_told_ && recovering_ == recovering::loss_episode && !probe_.outstanding()) {
         rack_.on_spurious();

@@ -9,6 +9,7 @@
 #include "fluxnet/proto/tcp/range.hpp"
 #include "fluxnet/proto/tcp/sequence_number.hpp"
 
+#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <string_view>
@@ -53,7 +54,11 @@ struct events {
     bool ended = false;      ///< ending() tells how. No segment goes in or out any more, but for a reset that is due.
 
     /// Whether anything has happened.
-    [[nodiscard]] bool any() const noexcept { return connected || readable || writable || ended; }
+    [[nodiscard]] bool any() const noexcept { return std::bit_cast<std::uint32_t>(*this) != 0; }
+    /// Adds what has happened since.
+    void add(const events& news) noexcept {
+        *this = std::bit_cast<events>(std::bit_cast<std::uint32_t>(*this) | std::bit_cast<std::uint32_t>(news));
+    }
 };
 
 /// What a connection knows, as a snapshot. Octets and host order.

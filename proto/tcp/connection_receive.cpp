@@ -12,8 +12,73 @@ constexpr auto timestamp_life = std::chrono::hours(24 * 24);  // RFC 7323 sectio
 
 }  // namespace
 
+/// Whether a segment is like nearly all of them: the next one of an established connection, within the window, with nothing to
+/// be said against it by the checks of receive_synchronized().
+inline bool connection::is_usual(const segment& received) const noexcept {
+    constexpr std::uint8_t telling = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst | tcp_flag::ack;
+    if (state_ != state::established || (received.flags & telling) != tcp_flag::ack) { return false; }
+    if (received.sequence != received_.next()) { return false; }
+    if (advertised_ - received.sequence < static_cast<std::int32_t>(received.payload.size())) { return false; }
+    if (!timestamps_) { return true; }
+    return received.options.timestamps && recent_valid_ &&
+           static_cast<std::int32_t>(received.options.timestamp - recent_timestamp_) >= 0;
+}
+
+void connection::note_timestamp(const segment& received, time_point now) noexcept {
+    if (!received.options.timestamps || received.sequence > last_acknowledged_) { return; }  // RFC 7323 section 4.3
+    if (recent_valid_ && static_cast<std::int32_t>(received.options.timestamp - recent_timestamp_) < 0) {
+        if (now - recent_since_ < timestamp_life) { return; }
+    }
+    recent_timestamp_ = received.options.timestamp;
+    recent_since_ = now;
+    recent_valid_ = true;
+}
+
+inline bool connection::take_data(const segment& received, std::uint64_t token, time_point now) noexcept {
+    std::span<const std::byte> octets = received.payload;
+    if (octets.empty()) { return false; }
+    const auto room = static_cast<std::size_t>(std::max(0, advertised_ - received.sequence));
+    octets = octets.first(std::min(octets.size(), room));
+    const sequence_number before = received_.next();
+    const receive_queue::outcome told = received_.insert(received.sequence, octets, token);
+    if (told.duplicate) {
+        ++duplicates_received_;
+        if (sack_) { duplicate_ = told.duplicate; }
+    }
+    if (told.refused) { trace(trace_point::refused_octets, received.sequence.value()); }
+    const auto length = static_cast<std::uint32_t>(received.payload.size());
+    if (length > largest_received_) { largest_received_ = std::min<std::uint32_t>(length, options_.maximum_segment); }
+    if (told.advanced) {
+        received_octets_ += static_cast<std::uint32_t>(received_.next() - before);
+        events_.readable = true;
+    }
+    // Every second full segment is acknowledged at once (RFC 9293 section 3.8.6.3). With a small window each is: a segment
+    // that waits for a second one would be missing from it for a round trip.
+    const std::uint32_t enough = std::min(2 * largest_received_, options_.receive_limit / 16);
+    const bool much = static_cast<std::uint32_t>(received_.next() - last_acknowledged_) >= enough;
+    if ((told.duplicate.has_value() | told.beyond_gap | told.refused | much | (quick_acks_ != 0)) != 0) {
+        if (quick_acks_ != 0) { --quick_acks_; }
+        acknowledge_ = acknowledging::now;
+    } else if (told.advanced && acknowledge_ == acknowledging::none) {
+        acknowledge_ = acknowledging::delayed;
+        acknowledge_at_ = now + options_.delayed_ack;
+    }
+    return told.kept;
+}
+
 bool connection::receive(const segment& received, std::uint64_t token, time_point now) noexcept {
     bool kept = false;
+    if (is_usual(received)) [[likely]] {
+        last_heard_ = now;
+        keep_alive_unanswered_ = 0;
+        if (take_acknowledgment(received, now)) {
+            note_timestamp(received, now);
+            kept = take_data(received, token, now);
+            if (received_.finished()) [[unlikely]] { take_fin(now); }  // the FIN came before what it ends
+        }
+        arm(now);
+        return kept;
+    }
     switch (state_) {
         case state::closed: return false;
         case state::syn_sent: kept = receive_in_syn_sent(received, token, now); break;
@@ -177,16 +242,6 @@ bool connection::too_old(const segment& received, time_point now) const noexcept
            now - recent_since_ < timestamp_life;
 }
 
-void connection::note_timestamp(const segment& received, time_point now) noexcept {
-    if (!received.options.timestamps || received.sequence > last_acknowledged_) { return; }  // RFC 7323 section 4.3
-    if (recent_valid_ && static_cast<std::int32_t>(received.options.timestamp - recent_timestamp_) < 0) {
-        if (now - recent_since_ < timestamp_life) { return; }
-    }
-    recent_timestamp_ = received.options.timestamp;
-    recent_since_ = now;
-    recent_valid_ = true;
-}
-
 void connection::answer_unacceptable(const segment& received, time_point now) noexcept {
     trace(trace_point::unacceptable, received.sequence.value());
     if (received.has(tcp_flag::rst)) { return; }
@@ -231,38 +286,6 @@ void connection::reset_received() noexcept {
 
 void connection::reject(const segment& received) noexcept {
     rejected_ = received.acknowledgment;
-}
-
-bool connection::take_data(const segment& received, std::uint64_t token, time_point now) noexcept {
-    std::span<const std::byte> octets = received.payload;
-    if (octets.empty()) { return false; }
-    const auto room = static_cast<std::size_t>(std::max(0, advertised_ - received.sequence));
-    octets = octets.first(std::min(octets.size(), room));
-    const sequence_number before = received_.next();
-    const receive_queue::outcome told = received_.insert(received.sequence, octets, token);
-    if (told.duplicate) {
-        ++duplicates_received_;
-        if (sack_) { duplicate_ = told.duplicate; }
-    }
-    if (told.refused) { trace(trace_point::refused_octets, received.sequence.value()); }
-    const auto length = static_cast<std::uint32_t>(received.payload.size());
-    if (length > largest_received_) { largest_received_ = std::min<std::uint32_t>(length, options_.maximum_segment); }
-    if (told.advanced) {
-        received_octets_ += static_cast<std::uint32_t>(received_.next() - before);
-        events_.readable = true;
-    }
-    // Every second full segment is acknowledged at once (RFC 9293 section 3.8.6.3). With a small window each is: a segment
-    // that waits for a second one would be missing from it for a round trip.
-    const std::uint32_t enough = std::min(2 * largest_received_, options_.receive_limit / 16);
-    const bool much = static_cast<std::uint32_t>(received_.next() - last_acknowledged_) >= enough;
-    if (told.duplicate || told.beyond_gap || told.refused || much || quick_acks_ != 0) {
-        if (quick_acks_ != 0) { --quick_acks_; }
-        acknowledge_ = acknowledging::now;
-    } else if (told.advanced && acknowledge_ == acknowledging::none) {
-        acknowledge_ = acknowledging::delayed;
-        acknowledge_at_ = now + options_.delayed_ack;
-    }
-    return told.kept;
 }
 
 void connection::take_fin(time_point now) noexcept {

@@ -6,41 +6,6 @@
 
 namespace fluxnet::proto::tcp {
 
-bool connection::next_segment(outgoing& out, time_point now) noexcept {
-    if (rejected_ || reset_due_) {
-        emit_reset(out);
-        return true;
-    }
-    if (ended()) { return false; }
-    if (syn_due_) {
-        emit_syn(out, now);
-        return true;
-    }
-    if (state_ == state::syn_sent) { return false; }
-    // What is beyond a gap is told by an ACK of its own, which has room for it.
-    const bool tells_gap = sack_ && (received_.beyond() != 0 || duplicate_);
-    if (acknowledge_ == acknowledging::now && tells_gap) {
-        emit_plain(out, acceptable_number(), now);
-        return true;
-    }
-    if (synchronized() && state_ != state::time_wait) {
-        if (range* const one = next_range()) {
-            emit_range(*one, out, now);
-            return true;
-        }
-    }
-    if (probe_due_) {
-        probe_due_ = false;
-        emit_plain(out, queue_.next() - 1U, now);
-        return true;
-    }
-    if (acknowledge_ == acknowledging::now) {
-        emit_plain(out, acceptable_number(), now);
-        return true;
-    }
-    return false;
-}
-
 std::uint32_t connection::outstanding() const noexcept {
     // Without SACK each duplicate ACK stands for a segment that has arrived (RFC 6582 section 3.2).
     const std::uint32_t arrived = sack_ ? 0 : duplicate_acks_ * congestion_.mss();
@@ -56,7 +21,8 @@ sequence_number connection::acceptable_number() const noexcept {
     return next - edge >= std::int32_t{1} << send_scale_ ? edge : next;
 }
 
-range* connection::next_range() noexcept {
+/// What the timers ask for: a probe, or the first octet once more.
+range* connection::next_due() noexcept {
     if (tail_due_) {
         tail_due_ = false;
         range* one = queue_.unsent();
@@ -78,21 +44,13 @@ range* connection::next_range() noexcept {
             return front;
         }
     }
-    range* const one = queue_.lost() != nullptr ? queue_.lost() : queue_.unsent();
-    if (one == nullptr || (!force_one_ && holds_back(*one))) { return nullptr; }
-    const std::uint32_t in_flight = outstanding();
-    const std::uint32_t extent = std::min(one->extent(), congestion_.mss());
-    if (!force_one_ && in_flight != 0 && in_flight + extent > congestion_.window()) {
-        limited_ = true;
-        return nullptr;
-    }
-    return fit(*one);
+    return nullptr;
 }
 
-bool connection::holds_back(const range& one) const noexcept {
+inline bool connection::holds_back(const range& one) const noexcept {
     // Nagle's algorithm (RFC 9293 section 3.7.4): less than a segment waits while anything is unacknowledged.
-    return !no_delay_ && one.where == range::place::unsent && &one == queue_.back() && !one.fin &&
-           one.length < congestion_.mss() && queue_.next() != queue_.first();
+    return one.length < congestion_.mss() && !no_delay_ && one.where == range::place::unsent && &one == queue_.back() &&
+           !one.fin && queue_.next() != queue_.first();
 }
 
 range* connection::cut(range& one, std::uint32_t octets) noexcept {
@@ -100,8 +58,13 @@ range* connection::cut(range& one, std::uint32_t octets) noexcept {
     return queue_.split(one, octets) ? one.previous : nullptr;
 }
 
-range* connection::fit(range& one) noexcept {
+inline range* connection::fit(range& one) noexcept {
     const std::int32_t room = window_room(one);
+    if (room > static_cast<std::int32_t>(one.length) && one.length <= congestion_.mss()) [[likely]] { return &one; }
+    return fit_part(one, room);
+}
+
+range* connection::fit_part(range& one, std::int32_t room) noexcept {
     if (one.length == 0) { return room > 0 || force_one_ ? &one : nullptr; }  // a FIN
     if (room >= static_cast<std::int32_t>(one.length)) {
         // A FIN takes room in the window like an octet. Without a range for it alone it goes out with the octets.
@@ -118,33 +81,6 @@ range* connection::fit(range& one) noexcept {
     const auto part = std::min(static_cast<std::uint32_t>(room), congestion_.mss());
     const bool worth = part == congestion_.mss() || part >= largest_send_window_ / 2 || one.where == range::place::lost;
     return worth || force_one_ ? cut(one, part) : nullptr;
-}
-
-void connection::emit_range(range& one, outgoing& out, time_point now) noexcept {
-    if (one.sendings != 0) {
-        ++resent_;
-        trace(trace_point::resent, one.first.value());
-        if (!stamped_) {
-            stamped_ = true;
-            recovery_stamp_ = clock(now);
-        }
-    } else {
-        trace(trace_point::sent, one.first.value());
-        if (timer_ == timer::tail_probe) { restart(timer::none, time_point::max()); }  // RFC 8985 section 7.2
-    }
-    queue_.sent(one, now);
-    congestion_.on_sent(one.extent());
-    force_one_ = false;
-    last_sent_ = now;
-    sent_octets_ += one.length;
-    out.sequence = one.first;
-    out.payload = one.octets();
-    out.token = one.shares ? 0 : one.token;
-    out.flags = tcp_flag::ack;
-    if (one.next == nullptr && one.length != 0) { out.flags |= tcp_flag::psh; }
-    if (one.fin) { out.flags |= tcp_flag::fin; }
-    fill_header(out, now);
-    arm(now);
 }
 
 void connection::emit_syn(outgoing& out, time_point now) noexcept {
@@ -188,16 +124,22 @@ void connection::emit_reset(outgoing& out) noexcept {
     out.acknowledgment = received_.next();
 }
 
-void connection::emit_plain(outgoing& out, sequence_number sequence, time_point now) noexcept {
-    out.sequence = sequence;
-    out.payload = {};
-    out.token = 0;
-    out.flags = tcp_flag::ack;
-    fill_header(out, now);
-    arm(now);
+inline std::uint16_t connection::advertise() noexcept {
+    // The right edge never moves back (RFC 9293 section 3.8.6), and forwards only by a step that is worth a segment
+    // (section 3.8.6.2.2).
+    const sequence_number next = received_.next();
+    const std::uint32_t free = free_room();
+    const std::int32_t gain = next + free - advertised_;
+    const auto step = static_cast<std::int32_t>(std::min(options_.receive_limit / 2, largest_received_));
+    const sequence_number edge = gain >= step ? next + free : advertised_;
+    const auto window = static_cast<std::uint32_t>(std::max(0, edge - next));
+    const std::uint32_t field = std::min<std::uint32_t>(window >> receive_scale_, 0xffff);
+    const sequence_number told = next + (field << receive_scale_);
+    if (told > advertised_) { advertised_ = told; }
+    return static_cast<std::uint16_t>(field);
 }
 
-void connection::fill_header(outgoing& out, time_point now) noexcept {
+inline void connection::fill_header(outgoing& out, time_point now) noexcept {
     out.acknowledgment = received_.next();
     out.window = advertise();
     out.options = tcp_options{};
@@ -223,33 +165,91 @@ void connection::fill_header(outgoing& out, time_point now) noexcept {
     last_acknowledged_ = received_.next();
 }
 
-std::uint16_t connection::advertise() noexcept {
-    // The right edge never moves back (RFC 9293 section 3.8.6), and forwards only by a step that is worth a segment
-    // (section 3.8.6.2.2).
-    const sequence_number next = received_.next();
-    const std::uint32_t free = free_room();
-    const std::int32_t gain = next + free - advertised_;
-    const auto step = static_cast<std::int32_t>(std::min(options_.receive_limit / 2, largest_received_));
-    const sequence_number edge = gain >= step ? next + free : advertised_;
-    const auto window = static_cast<std::uint32_t>(std::max(0, edge - next));
-    const std::uint32_t field = std::min<std::uint32_t>(window >> receive_scale_, 0xffff);
-    const sequence_number told = next + (field << receive_scale_);
-    if (told > advertised_) { advertised_ = told; }
-    return static_cast<std::uint16_t>(field);
-}
-
-std::uint32_t connection::free_room() const noexcept {
-    const std::uint32_t held = received_.readable() + received_.lent();
-    return options_.receive_limit - std::min(options_.receive_limit, held);
-}
-
-void connection::announce_window() noexcept {
-    const std::uint32_t free = std::min(free_room(), 0xffffU << receive_scale_);  // more cannot be told
-    const std::int32_t gain = received_.next() + free - advertised_;
-    const std::uint32_t worth = std::min(options_.receive_limit / 2, 2 * largest_received_);
-    if (gain >= static_cast<std::int32_t>(worth) && synchronized() && !received_.finished()) {
-        acknowledge_ = acknowledging::now;
+inline range* connection::next_range() noexcept {
+    if ((tail_due_ | front_due_) != 0) [[unlikely]] {
+        if (range* const due = next_due()) { return due; }
     }
+    range* const one = queue_.lost_octets() != 0 ? queue_.lost() : queue_.unsent();
+    if (one == nullptr || (!force_one_ && holds_back(*one))) { return nullptr; }
+    const std::uint32_t in_flight = outstanding();
+    const std::uint32_t extent = std::min(one->extent(), congestion_.mss());
+    if (!force_one_ && in_flight != 0 && in_flight + extent > congestion_.window()) {
+        limited_ = true;
+        return nullptr;
+    }
+    return fit(*one);
+}
+
+inline void connection::emit_range(range& one, outgoing& out, time_point now) noexcept {
+    if (one.sendings != 0) {
+        ++resent_;
+        trace(trace_point::resent, one.first.value());
+        if (!stamped_) {
+            stamped_ = true;
+            recovery_stamp_ = clock(now);
+        }
+    } else {
+        trace(trace_point::sent, one.first.value());
+        if (timer_ == timer::tail_probe) { restart(timer::none, time_point::max()); }  // RFC 8985 section 7.2
+    }
+    queue_.sent(one, now);
+    congestion_.on_sent(one.extent());
+    force_one_ = false;
+    last_sent_ = now;
+    sent_octets_ += one.length;
+    out.sequence = one.first;
+    out.payload = one.octets();
+    out.token = one.shares ? 0 : one.token;
+    out.flags = tcp_flag::ack;
+    if (one.next == nullptr && one.length != 0) { out.flags |= tcp_flag::psh; }
+    if (one.fin) { out.flags |= tcp_flag::fin; }
+    fill_header(out, now);
+    arm(now);
+}
+
+void connection::emit_plain(outgoing& out, sequence_number sequence, time_point now) noexcept {
+    out.sequence = sequence;
+    out.payload = {};
+    out.token = 0;
+    out.flags = tcp_flag::ack;
+    fill_header(out, now);
+    arm(now);
+}
+
+bool connection::next_segment(outgoing& out, time_point now) noexcept {
+    if (rejected_ || reset_due_) {
+        emit_reset(out);
+        return true;
+    }
+    if (!synchronized() || syn_due_) [[unlikely]] {
+        if (ended()) { return false; }
+        if (syn_due_) {
+            emit_syn(out, now);
+            return true;
+        }
+        if (state_ == state::syn_sent) { return false; }
+    }
+    // What is beyond a gap is told by an ACK of its own, which has room for it.
+    if (acknowledge_ == acknowledging::now && sack_ && (received_.beyond() != 0 || duplicate_)) {
+        emit_plain(out, acceptable_number(), now);
+        return true;
+    }
+    if (synchronized() && state_ != state::time_wait) {
+        if (range* const one = next_range()) {
+            emit_range(*one, out, now);
+            return true;
+        }
+    }
+    if (probe_due_) {
+        probe_due_ = false;
+        emit_plain(out, queue_.next() - 1U, now);
+        return true;
+    }
+    if (acknowledge_ == acknowledging::now) {
+        emit_plain(out, acceptable_number(), now);
+        return true;
+    }
+    return false;
 }
 
 }  // namespace fluxnet::proto::tcp

@@ -13,11 +13,7 @@ constexpr auto longest_ack_delay = std::chrono::milliseconds(200);  // of peers 
 
 }  // namespace
 
-connection::time_point connection::deadline() const noexcept {
-    return std::min({timer_at_, acknowledge_at_, keep_alive_at_, life_ends_});
-}
-
-void connection::arm(time_point now) noexcept {
+void connection::arm_timer(time_point now) noexcept {
     if (!synchronized() || state_ == state::time_wait) { return; }
     if (queue_.next() != queue_.first()) {
         if (timer_ != timer::none && timer_ != timer::persist) { return; }

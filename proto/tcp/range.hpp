@@ -58,7 +58,7 @@ struct range {
 class range_pool {
 public:
     /// Allocates `count` ranges.
-    explicit range_pool(std::size_t count) : ranges_(count) {
+    explicit range_pool(std::size_t count) : ranges_(count), plenty_(count - count / 16) {
         for (range& one : ranges_) { give(one); }
         in_use_ = 0;
     }
@@ -82,7 +82,7 @@ public:
 
     /// Takes a range for octets that may be refused: the last ones are kept for what cannot be, so that a queue that has taken
     /// all it could get can still be cut to what may be sent.
-    [[nodiscard]] range* take_if_plenty() noexcept { return in_use_ < ranges_.size() - reserve() ? take() : nullptr; }
+    [[nodiscard]] range* take_if_plenty() noexcept { return in_use_ < plenty_ ? take() : nullptr; }
 
     /// Takes a range back. Its buffer has been given back before.
     void give(range& one) noexcept {
@@ -92,7 +92,7 @@ public:
     }
 
     /// How many ranges take_if_plenty() leaves.
-    [[nodiscard]] std::size_t reserve() const noexcept { return ranges_.size() / 16; }
+    [[nodiscard]] std::size_t reserve() const noexcept { return ranges_.size() - plenty_; }
     /// How many ranges are taken.
     [[nodiscard]] std::size_t in_use() const noexcept { return in_use_; }
     /// How many ranges there are, taken or not.
@@ -100,6 +100,7 @@ public:
 
 private:
     std::vector<range> ranges_;
+    std::size_t plenty_;  // what take_if_plenty() gives at most
     range* free_ = nullptr;
     std::size_t in_use_ = 0;  // wraps below 0 in the constructor only
 };

@@ -34,14 +34,15 @@ void receive_queue::clear_beyond() noexcept {
     block_count_ = 0;
 }
 
-range* receive_queue::make(sequence_number first, std::span<const std::byte> octets, std::uint64_t token,
-                           outcome& told) noexcept {
+/// `kept`: whether the buffer of the segment has been kept, before and after.
+inline range* receive_queue::make(sequence_number first, std::span<const std::byte> octets, std::uint64_t token,
+                                  bool& kept) noexcept {
     range* const one = memory_.ranges.take_if_plenty();
     if (one == nullptr) { return nullptr; }
     one->first = first;
     one->length = static_cast<std::uint32_t>(octets.size());
     // The segment's own buffer is kept once at most; what else there is to keep is copied.
-    const bool copy = told.kept || octets.size() <= copy_below_;
+    const bool copy = kept || octets.size() <= copy_below_;
     if (copy && octets.size() <= one->little.size()) {
         one->data = one->little.data();
         std::memcpy(one->data, octets.data(), octets.size());
@@ -57,35 +58,31 @@ range* receive_queue::make(sequence_number first, std::span<const std::byte> oct
             return one;
         }
         if (fresh.data != nullptr) { memory_.buffers.release(fresh.token); }
-        if (told.kept) {
+        if (kept) {
             memory_.ranges.give(*one);
             return nullptr;
         }
     }
     one->data = const_cast<std::byte*>(octets.data());  // nothing writes there: room is 0
     one->token = token;
-    told.kept = true;
+    kept = true;
     return one;
 }
 
-bool receive_queue::append(std::span<const std::byte> octets, std::uint64_t token, outcome& told) noexcept {
+bool receive_queue::append(std::span<const std::byte> octets, std::uint64_t token, bool& kept) noexcept {
     const auto length = static_cast<std::uint32_t>(octets.size());
     if (back_ != nullptr && length <= copy_below_ && back_->room >= length) {
         std::memcpy(back_->data + back_->length, octets.data(), length);
         back_->length += length;
         back_->room -= length;
     } else {
-        range* const one = make(next_, octets, token, told);
-        if (one == nullptr) {
-            told.refused = true;
-            return false;
-        }
+        range* const one = make(next_, octets, token, kept);
+        if (one == nullptr) { return false; }
         (back_ == nullptr ? front_ : back_->next) = one;
         back_ = one;
     }
     next_ += length;
     readable_ += length;
-    told.advanced = true;
     return true;
 }
 
@@ -97,7 +94,7 @@ bool receive_queue::insert_beyond(range* behind, sequence_number first, std::spa
         behind->length += length;
         behind->room -= length;
     } else {
-        range* const one = beyond_ranges_ < most_beyond_ ? make(first, octets, token, told) : nullptr;
+        range* const one = beyond_ranges_ < most_beyond_ ? make(first, octets, token, told.kept) : nullptr;
         if (one == nullptr) {
             told.refused = true;
             return false;
@@ -167,8 +164,8 @@ void receive_queue::join() noexcept {
     }
 }
 
-receive_queue::outcome receive_queue::insert(sequence_number first, std::span<const std::byte> octets,
-                                             std::uint64_t token) noexcept {
+receive_queue::outcome receive_queue::insert_any(sequence_number first, std::span<const std::byte> octets,
+                                                 std::uint64_t token) noexcept {
     outcome told;
     if (octets.empty()) { return told; }
     if (first < next_) {
@@ -184,7 +181,9 @@ receive_queue::outcome receive_queue::insert(sequence_number first, std::span<co
         return told;
     }
     if (beyond_front_ == nullptr) {
-        if (append(octets, token, told)) { reach_fin(); }
+        told.advanced = append(octets, token, told.kept);
+        told.refused = !told.advanced;
+        if (told.advanced) { reach_fin(); }
         return told;
     }
     // A gap is filled. Octets that are there beyond it stay as they are; those of the segment fill only what is missing.
@@ -193,7 +192,11 @@ receive_queue::outcome receive_queue::insert(sequence_number first, std::span<co
     while (!octets.empty()) {
         std::size_t part = octets.size();
         if (beyond_front_ != nullptr) { part = std::min(part, static_cast<std::size_t>(beyond_front_->first - first)); }
-        if (!append(octets.first(part), token, told)) { break; }
+        if (!append(octets.first(part), token, told.kept)) {
+            told.refused = true;
+            break;
+        }
+        told.advanced = true;
         join();
         const auto known = std::min(octets.size(), static_cast<std::size_t>(next_ - first));
         if (known > part && !told.duplicate) {
@@ -223,15 +226,18 @@ void receive_queue::reach_fin() noexcept {
 }
 
 std::size_t receive_queue::read(std::span<std::byte> into) noexcept {
+    if (into.empty()) { return 0; }
     std::size_t taken = 0;
-    while (front_ != nullptr && taken != into.size()) {
+    while (front_ != nullptr) {
         range& one = *front_;
         const std::size_t part = std::min<std::size_t>(one.length, into.size() - taken);
         std::memcpy(into.data() + taken, one.data, part);
         taken += part;
-        one.data += part;
-        one.length -= static_cast<std::uint32_t>(part);
-        if (one.length != 0) { break; }
+        if (part != one.length) {
+            one.data += part;
+            one.length -= static_cast<std::uint32_t>(part);
+            break;
+        }
         front_ = one.next;
         if (front_ == nullptr) { back_ = nullptr; }
         drop(one);

@@ -63,7 +63,14 @@ public:
 
     /// Puts the octets of a segment in, which lie within the window: none at or behind its right edge. `token` is that of
     /// the buffer that they lie in. Never more than one step for each range that is beyond gaps.
-    [[nodiscard]] outcome insert(sequence_number first, std::span<const std::byte> octets, std::uint64_t token) noexcept;
+    [[nodiscard]] outcome insert(sequence_number first, std::span<const std::byte> octets, std::uint64_t token) noexcept {
+        if (first != next_ || beyond_front_ != nullptr || octets.empty()) { return insert_any(first, octets, token); }
+        outcome told;
+        told.advanced = append(octets, token, told.kept);
+        told.refused = !told.advanced;
+        if (fin_ && told.advanced) { reach_fin(); }
+        return told;
+    }
 
     /// Notes that the peer has sent a FIN behind `at`. Once everything before it is there, next() counts it.
     void finish(sequence_number at) noexcept;
@@ -96,11 +103,12 @@ public:
     [[nodiscard]] std::span<const sack_block> blocks() const noexcept { return {blocks_.data(), block_count_}; }
 
 private:
-    [[nodiscard]] bool append(std::span<const std::byte> octets, std::uint64_t token, outcome& told) noexcept;
+    [[nodiscard]] outcome insert_any(sequence_number first, std::span<const std::byte> octets, std::uint64_t token) noexcept;
+    [[nodiscard]] bool append(std::span<const std::byte> octets, std::uint64_t token, bool& kept) noexcept;
     [[nodiscard]] bool insert_beyond(range* behind, sequence_number first, std::span<const std::byte> octets,
                                      std::uint64_t token, outcome& told) noexcept;
     [[nodiscard]] range* make(sequence_number first, std::span<const std::byte> octets, std::uint64_t token,
-                              outcome& told) noexcept;
+                              bool& kept) noexcept;
     void fill(sequence_number first, std::span<const std::byte> octets, std::uint64_t token, outcome& told) noexcept;
     void join() noexcept;
     void drop(range& one) noexcept;

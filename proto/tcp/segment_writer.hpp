@@ -54,7 +54,8 @@ inline constexpr std::size_t usual_header = 32;
 /// no octets it is 0xffff. Returns the header's length; `to` has room for it.
 inline std::size_t emit_header(std::span<std::byte> to, const four_tuple& name, const outgoing& out,
                                std::uint16_t payload_checksum) noexcept {
-    const std::size_t length = header_length(out);
+    const bool usual = out.options.only_timestamps();
+    const std::size_t length = usual ? detail::usual_header : header_length(out);
     assert(to.size() >= length);
     const auto ports = static_cast<std::uint32_t>(name.words()[0]);  // the local one comes first here as there
     const std::uint32_t control = static_cast<std::uint32_t>(length / 4) << 28 | std::uint32_t{out.flags} << 16 | out.window;
@@ -68,7 +69,7 @@ inline std::size_t emit_header(std::span<std::byte> to, const four_tuple& name, 
                         out.acknowledgment.value() + control + static_cast<std::uint16_t>(~payload_checksum);
     if (length != tcp_header_length) {
         std::byte* const options = head + tcp_offset::options;
-        if (length == detail::usual_header && out.options.timestamps && !out.options.sack_permitted) {
+        if (usual) {
             const std::array<std::uint32_t, 3> words{0x0101080a, out.options.timestamp, out.options.timestamp_echo};
             for (std::size_t i = 0; i != words.size(); ++i) {
                 store_be32(options + 4 * i, words[i]);

@@ -88,15 +88,6 @@ bool send_queue::append_fin() noexcept {
     return true;
 }
 
-void send_queue::fly(range& one) noexcept {
-    one.where = range::place::in_flight;
-    in_flight_ += one.extent();
-    one.earlier = newest_;
-    one.later = nullptr;
-    (newest_ == nullptr ? oldest_ : newest_->later) = &one;
-    newest_ = &one;
-}
-
 void send_queue::land(range& one) noexcept {
     in_flight_ -= one.extent();
     (one.earlier == nullptr ? oldest_ : one.earlier->later) = one.later;
@@ -113,37 +104,26 @@ void send_queue::leave(range& one) noexcept {
     }
 }
 
-void send_queue::sent(range& one, time_point now) noexcept {
-    if (one.where == range::place::unsent) {
-        assert(&one == unsent_);
-        unsent_ = one.next;
-        next_ = one.end();
-    }
-    leave(one);
-    if (one.sendings != 255) { ++one.sendings; }
-    one.sent_at = now;
-    one.room = 0;
-    fly(one);
-}
-
-void send_queue::tell(const range& one, delivery& told) noexcept {
-    told.octets += one.extent();
+inline void send_queue::tell(const range& one, delivery& told) noexcept {
+    const std::uint32_t extent = one.extent();
+    const sequence_number end = one.first + extent;
     const bool resent = one.sendings > 1;
-    if (!told.any || one.sent_at > told.latest_sent_at ||
-        (one.sent_at == told.latest_sent_at && one.end() > told.latest_end)) {
+    told.octets += extent;
+    if (!told.any || one.sent_at > told.latest_sent_at || (one.sent_at == told.latest_sent_at && end > told.latest_end)) {
         told.any = true;
         told.latest_sent_at = one.sent_at;
-        told.latest_end = one.end();
+        told.latest_end = end;
         told.latest_resent = resent;
     }
-    told.resent = told.resent || resent;
-    if (!resent) {
+    if (resent) {
+        told.resent = true;
+    } else {
         if (!told.once || one.sent_at > told.once_sent_at) { told.once_sent_at = one.sent_at; }
-        if (!told.once || one.end() < told.lowest_once) { told.lowest_once = one.end(); }
+        if (!told.once || end < told.lowest_once) { told.lowest_once = end; }
         told.once = true;
-        if (one.end() < highest_told_) { told.below_highest = true; }
+        if (end < highest_told_) { told.below_highest = true; }
     }
-    if (one.end() > highest_told_) { highest_told_ = one.end(); }
+    if (end > highest_told_) { highest_told_ = end; }
 }
 
 void send_queue::drop_front() noexcept {

@@ -11,6 +11,7 @@
 #include "fluxnet/proto/tcp/range.hpp"
 #include "fluxnet/proto/tcp/sequence_number.hpp"
 
+#include <cassert>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -70,7 +71,19 @@ public:
     [[nodiscard]] bool append_fin() noexcept;
 
     /// Notes that a range was sent now, for the first time or again.
-    void sent(range& one, time_point now) noexcept;
+    void sent(range& one, time_point now) noexcept {
+        if (one.where == range::place::unsent) [[likely]] {
+            assert(&one == unsent_);
+            unsent_ = one.next;
+            next_ = one.end();
+        } else {
+            leave(one);
+        }
+        if (one.sendings != 255) { ++one.sendings; }
+        one.sent_at = now;
+        one.room = 0;
+        fly(one);
+    }
 
     /// Takes what lies before `to` off the queue. `to` is in it, or its end.
     void acknowledge(sequence_number to, delivery& told) noexcept;
@@ -137,7 +150,14 @@ public:
 private:
     range* append_range(range* one) noexcept;
     void drop_front() noexcept;
-    void fly(range& one) noexcept;
+    void fly(range& one) noexcept {
+        one.where = range::place::in_flight;
+        in_flight_ += one.extent();
+        one.earlier = newest_;
+        one.later = nullptr;
+        (newest_ == nullptr ? oldest_ : newest_->later) = &one;
+        newest_ = &one;
+    }
     void land(range& one) noexcept;
     void leave(range& one) noexcept;
     void tell(const range& one, delivery& told) noexcept;

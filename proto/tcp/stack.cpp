@@ -69,12 +69,6 @@ std::size_t stack::memory_octets() const noexcept {
 
 // Places.
 
-stack::slot* stack::held(connection_handle which) const noexcept {
-    if (which.index >= options_.connections) { return nullptr; }
-    slot& one = slots_[which.index];
-    return one.role == slot_role::held && one.generation == which.generation ? &one : nullptr;
-}
-
 stack::slot* stack::open(const four_tuple& name, sequence_number initial, slot_role role) noexcept {
     slot* const one = free_.front();
     if (one == nullptr) { return nullptr; }
@@ -142,19 +136,16 @@ void stack::arm(slot& one) noexcept {
 }
 
 void stack::note(slot& one, const events& news) noexcept {
-    one.pending.connected |= news.connected;
-    one.pending.readable |= news.readable;
-    one.pending.writable |= news.writable;
-    one.pending.ended |= news.ended;
-    if (one.role == slot_role::embryonic && news.connected) {
+    one.pending.add(news);
+    if (one.role == slot_role::held) [[likely]] {
+        if (!news_.holds(one)) { news_.push_back(one); }
+    } else if (one.role == slot_role::embryonic && news.connected) {
         listener& at = listeners_[one.listener];
         embryonic_.remove(one);
         --at.embryonic;
         one.role = slot_role::waiting;
         at.accepted.push_back(one);
         if (!acceptable_.holds(at)) { acceptable_.push_back(at); }
-    } else if (one.role == slot_role::held && !news_.holds(one)) {
-        news_.push_back(one);
     }
 }
 
@@ -178,7 +169,7 @@ void stack::drained(slot& one, time_point now) noexcept {
 
 // What goes out.
 
-bool stack::next(stack_segment& out, time_point now) noexcept {
+bool stack::next_of_some(stack_segment& out, time_point now) noexcept {
     // Neither answers nor connections hold the others up.
     if (answer_count_ != 0 && !answered_last_) {
         answered_last_ = true;
@@ -243,8 +234,8 @@ std::optional<stack::time_point> stack::deadline() const noexcept {
     return first;
 }
 
-void stack::advance(time_point now) noexcept {
-    wheel_.advance(now, [&](timer_node& node) {
+void stack::advance_wheel(time_point now) noexcept {
+    wheel_.run([&](timer_node& node) {
         slot& one = static_cast<slot&>(node);
         one.armed = time_point::max();
         if (one.c.deadline() > now) { return arm(one); }
@@ -252,7 +243,9 @@ void stack::advance(time_point now) noexcept {
         one.c.on_deadline(now);
         settle(one);
     });
-    time_wait_.expire(now);
+}
+
+void stack::end_orphans(time_point now) noexcept {
     while (!orphans_.empty() && orphans_.front()->released_at + options_.orphan_life <= now) {
         abort(*orphans_.front(), now);
     }
@@ -346,15 +339,6 @@ void stack::abort_all(time_point now) noexcept {
         const bool leaves = one.role == slot_role::orphan && one.c.is_quiet();
         if (one.role != slot_role::free && !leaves) { abort(one, now); }
     }
-}
-
-bool stack::next_event(connection_event& what) noexcept {
-    slot* const one = news_.front();
-    if (one == nullptr) { return false; }
-    news_.remove(*one);
-    what = {handle_of(*one), one->user, one->pending};
-    one->pending = {};
-    return true;
 }
 
 }  // namespace fluxnet::proto::tcp

@@ -54,6 +54,9 @@ enum class checksum_state : std::uint8_t { unchecked, right };
 /// answered by a reset. A connection that enters TIME-WAIT leaves its place at once: the user is told that it has ended, may
 /// read what is left, and release() frees the place.
 class FLUXNET_EXPORT stack {
+    using slot = detail::slot;
+    using slot_role = detail::slot_role;
+
 public:
     using time_point = std::chrono::steady_clock::time_point;
 
@@ -87,7 +90,9 @@ public:
 
     /// Gives the next segment that is to be sent; false when there is none. Connections take turns, one segment each. The
     /// payload stays in place until the next call for its connection; the connection keeps it until it is acknowledged.
-    [[nodiscard]] bool next(stack_segment& out, time_point now) noexcept;
+    [[nodiscard]] bool next(stack_segment& out, time_point now) noexcept {
+        return may_have_next() && next_of_some(out, now);
+    }
     /// Whether next() may have something to give.
     [[nodiscard]] bool may_have_next() const noexcept { return answer_count_ != 0 || !ready_.empty(); }
     /// Gives the acknowledgment that the last segment received needs at once, because it told a gap or a duplicate (RFC 5681
@@ -98,7 +103,11 @@ public:
     /// not count.
     [[nodiscard]] std::optional<time_point> deadline() const noexcept;
     /// Does what is due. May be called early.
-    void advance(time_point now) noexcept;
+    void advance(time_point now) noexcept {
+        if (wheel_.begin(now)) { advance_wheel(now); }
+        if (time_wait_.size() != 0) { time_wait_.expire(now); }
+        if (!orphans_.empty()) { end_orphans(now); }
+    }
 
     // Listeners.
 
@@ -109,7 +118,9 @@ public:
     /// Gives a connection that waits, the first one first; nothing when none does.
     [[nodiscard]] std::optional<connection_handle> accept(listener_handle from) noexcept;
     /// Gives a listener at which a connection has arrived since it was last given.
-    [[nodiscard]] bool next_acceptable(listener_handle& at) noexcept;
+    [[nodiscard]] bool next_acceptable(listener_handle& at) noexcept {
+        return !acceptable_.empty() && take_acceptable(at);
+    }
 
     // Connections.
 
@@ -120,7 +131,14 @@ public:
     void release(connection_handle which, leaving how, time_point now) noexcept;
     /// Gives the next connection to which something has happened; false when there is none. Only connections with events
     /// cost anything.
-    [[nodiscard]] bool next_event(connection_event& what) noexcept;
+    [[nodiscard]] bool next_event(connection_event& what) noexcept {
+        slot* const one = news_.front();
+        if (one == nullptr) { return false; }
+        news_.remove(*one);
+        what = {handle_of(*one), one->user, one->pending};
+        one->pending = {};
+        return true;
+    }
     /// Whether next_event() or next_acceptable() has something to give.
     [[nodiscard]] bool has_news() const noexcept { return !news_.empty() || !acceptable_.empty(); }
     /// Sets what events of a connection give back.
@@ -181,14 +199,16 @@ public:
     [[nodiscard]] std::size_t octets_per_connection() const noexcept;
 
 private:
-    using slot = detail::slot;
-    using slot_role = detail::slot_role;
     struct secret_keys;
 
     stack(const stack_options& options, buffer_source& buffers, const secret_keys& keys, time_point start);
 
     // stack.cpp
-    [[nodiscard]] slot* held(connection_handle which) const noexcept;
+    [[nodiscard]] slot* held(connection_handle which) const noexcept {
+        if (which.index >= options_.connections) { return nullptr; }
+        slot& one = slots_[which.index];
+        return one.role == slot_role::held && one.generation == which.generation ? &one : nullptr;
+    }
     [[nodiscard]] connection_handle handle_of(const slot& one) const noexcept {
         return {static_cast<std::uint32_t>(&one - slots_.get()), one.generation};
     }
@@ -202,7 +222,11 @@ private:
     void arm(slot& one) noexcept;
     void note(slot& one, const events& news) noexcept;
     void drained(slot& one, time_point now) noexcept;
+    [[nodiscard]] bool next_of_some(stack_segment& out, time_point now) noexcept;
     [[nodiscard]] bool take_answer(stack_segment& out) noexcept;
+    [[nodiscard]] bool take_acceptable(listener_handle& at) noexcept;
+    void advance_wheel(time_point now) noexcept;
+    void end_orphans(time_point now) noexcept;
     void orphan(slot& one, time_point now) noexcept;
     void abort(slot& one, time_point now) noexcept;
     [[nodiscard]] std::uint32_t timestamp_offset(const four_tuple& name) const noexcept;

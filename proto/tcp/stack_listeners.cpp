@@ -47,9 +47,8 @@ std::optional<connection_handle> stack::accept(listener_handle from) noexcept {
     return handle_of(one);
 }
 
-bool stack::next_acceptable(listener_handle& at) noexcept {
+bool stack::take_acceptable(listener_handle& at) noexcept {
     listener* const one = acceptable_.front();
-    if (one == nullptr) { return false; }
     acceptable_.remove(*one);
     at = listeners_.handle_of(*one);
     return true;

@@ -12,35 +12,7 @@ bool stack::is_one_host(const ip_address& address) noexcept {
     return !address.is_unspecified() && !address.is_multicast() && !(address.is_v4() && address.v4().is_broadcast());
 }
 
-arrival stack::receive(const ip_address& source, const ip_address& destination, std::span<const std::byte> octets,
-                       std::uint64_t token, time_point now, checksum_state checked) noexcept {
-    ++counters_.segments;
-    touched_ = nullptr;
-    const auto view = tcp_view::parse_unsummed(octets);
-    if (!view) {
-        drop(view.error());
-        return {};
-    }
-    const four_tuple name(destination, view->destination_port(), source, view->source_port());
-    if (checked == checksum_state::unchecked && !detail::has_right_checksum(name, octets)) {
-        drop(reason::tcp_bad_checksum);
-        return {};
-    }
-    segment came = segment::of(*view);
-    if (const std::uint32_t* const found = table_.find(name)) { return deliver(slots_[*found], came, token, now); }
-    if (!is_one_host(destination)) {
-        drop(reason::tcp_broadcast);
-        return {};
-    }
-    const bool from_itself = source == destination && view->source_port() == view->destination_port();
-    if (!is_one_host(source) || view->source_port() == 0 || from_itself) {
-        drop(reason::tcp_bad_source);
-        return {};
-    }
-    return receive_unknown(name, came, token, now);
-}
-
-arrival stack::deliver(slot& one, segment& came, std::uint64_t token, time_point now) noexcept {
+inline arrival stack::deliver(slot& one, segment& came, std::uint64_t token, time_point now) noexcept {
     if (one.role == slot_role::embryonic && came.has(tcp_flag::ack) && !came.has(tcp_flag::rst) &&
         listeners_[one.listener].is_full()) {
         // The handshake stays as it is: the SYN-ACK is sent again, and the client acknowledges it again.
@@ -62,6 +34,35 @@ arrival stack::deliver(slot& one, segment& came, std::uint64_t token, time_point
     touched_ = &one;
     settle(one);
     return told;
+}
+
+arrival stack::receive(const ip_address& source, const ip_address& destination, std::span<const std::byte> octets,
+                       std::uint64_t token, time_point now, checksum_state checked) noexcept {
+    ++counters_.segments;
+    touched_ = nullptr;
+    const auto parsed = tcp_view::parse_unsummed(octets);
+    if (!parsed) {
+        drop(parsed.error());
+        return {};
+    }
+    const tcp_view view = *parsed;
+    const four_tuple name(destination, view.destination_port(), source, view.source_port());
+    if (checked == checksum_state::unchecked && !detail::has_right_checksum(name, octets)) {
+        drop(reason::tcp_bad_checksum);
+        return {};
+    }
+    segment came = segment::of(view);
+    if (const std::uint32_t* const found = table_.find(name)) { return deliver(slots_[*found], came, token, now); }
+    if (!is_one_host(destination)) {
+        drop(reason::tcp_broadcast);
+        return {};
+    }
+    const bool from_itself = source == destination && view.source_port() == view.destination_port();
+    if (!is_one_host(source) || view.source_port() == 0 || from_itself) {
+        drop(reason::tcp_bad_source);
+        return {};
+    }
+    return receive_unknown(name, came, token, now);
 }
 
 arrival stack::receive_unknown(const four_tuple& name, segment& came, std::uint64_t token, time_point now) noexcept {

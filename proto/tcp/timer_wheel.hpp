@@ -83,7 +83,24 @@ public:
     /// earlier call counts as that. `due` must not call advance().
     template <class Due>
     void advance(time_point now, Due&& due) {
-        if (!begin(now)) { return; }
+        if (begin(now)) { run(due); }
+    }
+
+    /// The two halves of advance(): begin() sets the time that it goes to, and tells whether there is anything to be run.
+    /// Short, for it runs in every turn of a loop. After true run() comes, before anything else.
+    [[nodiscard]] bool begin(time_point now) noexcept {
+        const std::uint64_t reached = since_start(now) >> tick_bits;
+        target_ = reached > current_ ? reached : current_;
+        if (target_ < next_slot_) {
+            current_ = target_;
+            earliest_ = target_;
+            return false;
+        }
+        earliest_ = target_ + 1;
+        return true;
+    }
+    template <class Due>
+    void run(Due&& due) {
         while (timer_node* const node = take_due()) { due(*node); }
     }
 
@@ -120,19 +137,6 @@ private:
     [[nodiscard]] std::uint64_t start_of(unsigned level, unsigned slot) const noexcept;
     void place(timer_node& node) noexcept;
     void clear(unsigned level, unsigned slot) noexcept;
-    /// Sets the time that advance() goes to; tells whether a slot begins before it. Short, for it runs in every turn of a
-    /// loop.
-    [[nodiscard]] bool begin(time_point now) noexcept {
-        const std::uint64_t reached = since_start(now) >> tick_bits;
-        target_ = reached > current_ ? reached : current_;
-        if (target_ < next_slot_) {
-            current_ = target_;
-            earliest_ = target_;
-            return false;
-        }
-        earliest_ = target_ + 1;
-        return true;
-    }
     [[nodiscard]] timer_node* take_due() noexcept;
     void lower(unsigned level, unsigned slot) noexcept;
 

@@ -22,8 +22,7 @@ public:
     void serve(std::uint32_t& count) noexcept { count_ = &count; }
 
     [[nodiscard]] buffer allocate() noexcept override {
-        if (!has_room_to_send(*count_)) { return {}; }
-        const buffer made = source_.allocate();
+        const buffer made = has_room_to_send(*count_) ? source_.allocate() : buffer();
         if (made.data != nullptr) { came(); }
         return made;
     }
