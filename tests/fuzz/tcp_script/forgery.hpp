@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a TCP script does to segments and says in the name of others: `flip()` changes a segment under way, `forge()` makes one
+// by hand, `tell_icmp()` makes an ICMP error.
+//
+// Whatever is forged carries the octets that belong to its sequence numbers, so that the streams stay what they are.
+#pragma once
+
+#include "tests/fuzz/tcp_script/wire.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace tcp_script {
+
+/// A number at or beside one that matters: half of the choices lie close to it.
+[[nodiscard]] inline std::uint32_t beside(std::uint32_t number, std::uint8_t choice, std::uint32_t span) {
+    switch (choice % 16) {
+        case 0: case 1: case 2: return number;
+        case 3: return number + 1;
+        case 4: return number - 1;
+        case 5: return number + 100;
+        case 6: return number - 100;
+        case 7: return number + span;
+        case 8: return number + span - 1;
+        case 9: return number + span + 1;
+        case 10: return number - span;
+        case 11: return number + span / 2;
+        case 12: return number + 0x7fff'ffff;
+        case 13: return number + 0x8000'0000;
+        case 14: return number - 70'000;
+        default: return number + (std::uint32_t{choice} >> 4) * 64;
+    }
+}
+
+/// Writes the payload that belongs to the number of a segment, and its checksum.
+inline void repair(proto::mutable_tcp_view view, const proto::ip_address& source, const proto::ip_address& destination) {
+    const std::uint32_t key = std::uint32_t{view.source_port()} << 16 | view.destination_port();
+    // A SYN takes the number before that of the octets.
+    fill_octets(view.payload(), key, view.sequence() + ((view.flags() & flag::syn) != 0 ? 1U : 0U));
+    view.fill_checksum(source, destination);
+}
+
+/// Changes the first segment under way to a host.
+inline void flip(script_wire& wire, unsigned to, script_input& from) {
+    const std::uint8_t what = from.take8();
+    const std::uint8_t value = from.take8();
+    if (wire.flying[to].empty()) { return; }
+    std::vector<std::byte>& octets = wire.flying[to].front().octets;
+    if (what % 8 == 7) {  // noise, which the checksum tells
+        octets[value % octets.size()] ^= std::byte{0x20};
+        return;
+    }
+    auto parsed = proto::mutable_tcp_view::parse_unsummed(octets);
+    if (!parsed) { return; }
+    proto::mutable_tcp_view view = *parsed;
+    wire.tamper();
+    switch (what % 8) {
+        case 0: view.set_flags(view.flags() ^ static_cast<std::uint8_t>(1U << value % 8)); break;
+        case 1: view.set_sequence(beside(view.sequence(), value, 1460)); break;
+        case 2: view.set_acknowledgment(beside(view.acknowledgment(), value, 1460)); break;
+        case 3: view.set_window(static_cast<std::uint16_t>(value < 128 ? value : (value - 127) << 9)); break;
+        case 4:
+            if (const auto options = view.option_bytes(); !options.empty()) {
+                options[value % options.size()] ^= static_cast<std::byte>(1U << (value >> 5));
+            }
+            break;
+        case 5: octets.resize(std::max(view.header_length(), octets.size() - value % octets.size())); break;
+        default: octets[proto::tcp_offset::data_offset] ^= static_cast<std::byte>((value & 0xf0U)); break;
+    }
+    const auto changed = proto::mutable_tcp_view::parse_unsummed(octets);
+    if (!changed) { return; }
+    repair(*changed, wire.hosts[1 - to].profile.address, wire.hosts[to].profile.address);
+}
+
+/// What a segment made by hand pretends to belong to, as its receiver sees it.
+struct pretext {
+    tcp::four_tuple name;
+    std::uint32_t sequence = 0;
+    std::uint32_t acknowledgment = 0;
+    std::uint32_t timestamp = 0;
+    std::uint32_t timestamp_echo = 0;
+    std::uint32_t window = 1460;
+};
+
+[[nodiscard]] inline std::optional<pretext> pretext_of(const script_host& host, bool is_receiver, std::uint8_t which) {
+    if (host.held.empty()) { return std::nullopt; }
+    const held_connection& one = host.held[which % host.held.size()];
+    const tcp::connection& c = *host.stack.find(one.handle);
+    const std::uint32_t clock = tcp::connection::timestamp_clock(host.now) + c.timestamp_offset();
+    pretext made;
+    made.window = std::max<std::uint32_t>(c.info().receive_window, 1);
+    if (is_receiver) {
+        made = {one.name, c.receive_next().value(), c.send_next().value(), c.recent_timestamp(), clock, made.window};
+    } else {
+        made = {mirrored(one.name), c.send_next().value(), c.receive_next().value(), clock, c.recent_timestamp(), made.window};
+    }
+    return made;
+}
+
+[[nodiscard]] inline pretext choose_pretext(const script_wire& wire, unsigned to, std::uint8_t choice) {
+    const script_host& at = wire.hosts[to];
+    const auto which = static_cast<std::uint8_t>(choice >> 2);
+    std::optional<pretext> made;
+    switch (choice % 4) {
+        case 0: made = pretext_of(at, true, which); break;
+        case 1: made = pretext_of(wire.hosts[1 - to], false, which); break;
+        case 2:
+            if (wire.heard[to]) {
+                const overheard& said = *wire.heard[to];
+                made = {said.name, said.acknowledged.value(), said.next.value(), 1, 0, 1460};
+            }
+            break;
+        default: break;
+    }
+    if (made) { return *made; }
+    const auto port = static_cast<std::uint16_t>(2000 + which % 4);
+    return {{at.profile.address, server_port, wire.profile.stranger, port}, 0xffff'fff0, 0, 1, 0, 1460};
+}
+
+[[nodiscard]] inline proto::tcp_options forged_options(const pretext& as, std::uint8_t choice) {
+    proto::tcp_options made;
+    if ((choice & 1) != 0) {
+        made.timestamps = true;
+        made.timestamp = beside(as.timestamp, static_cast<std::uint8_t>(choice >> 5), 1000);
+        made.timestamp_echo = as.timestamp_echo;
+    }
+    if ((choice & 2) != 0) {
+        made.sack_count = 2;
+        made.sack[0] = {beside(as.acknowledgment, choice >> 4, 300), as.acknowledgment};
+        made.sack[1] = {as.acknowledgment - 1000, beside(as.acknowledgment, choice >> 3, 100)};
+    }
+    if ((choice & 4) != 0) { made.mss = static_cast<std::uint16_t>(1 + choice * 6); }
+    if ((choice & 8) != 0) { made.window_scale = static_cast<std::uint8_t>(choice >> 4); }
+    if ((choice & 16) != 0) { made.sack_permitted = true; }
+    return made;
+}
+
+/// Hands a segment to a host in that nobody has sent.
+inline void forge(script_wire& wire, unsigned to, script_input& from) {
+    const script_host& at = wire.hosts[to];
+    const pretext as = choose_pretext(wire, to, from.take8());
+    proto::tcp_repr made;
+    made.flags = from.take8();
+    made.sequence = beside(as.sequence, from.take8(), as.window);
+    made.acknowledgment = beside(as.acknowledgment, from.take8(), 1460);
+    made.options = forged_options(as, from.take8());
+    const std::uint8_t size = from.take8();
+    made.window = static_cast<std::uint16_t>((size & 3) == 0 ? 0xffff : (size & 3) == 1 ? 0 : (size & 3) == 2 ? 1 : size * 8);
+    made.payload_length = std::array<std::size_t, 8>{0, 0, 1, 9, 100, 300, 536, 1460}[size >> 2 & 7];
+    made.source_port = as.name.remote_port();
+    made.destination_port = as.name.local_port();
+    const proto::ip_address source = as.name.remote_address();
+    if (source != wire.profile.stranger) { wire.tamper(); }
+    std::array<std::byte, 1600> room{};
+    const auto view = made.emit(room);
+    repair(view, source, at.profile.address);
+    wire.hand_in(to, source, view.bytes());
+}
+
+/// Tells a host that something that it has sent, or not, has not arrived.
+inline void tell_icmp(script_wire& wire, unsigned to, script_input& from) {
+    const std::uint8_t what = from.take8();
+    const std::uint8_t choice = from.take8();
+    if (!wire.last_data[to]) { return; }
+    script_host& at = wire.hosts[to];
+    const auto& [name, number] = *wire.last_data[to];
+    const sequence_number quoted((what & 1) == 0 ? number.value() : beside(number.value(), choice, 1460));
+    bool taken = false;
+    if ((what & 2) == 0) {
+        taken = at.stack.on_icmp_error(name, quoted, (what & 4) != 0, at.now);
+    } else {
+        taken = at.stack.on_packet_too_big(name, quoted, std::uint32_t{choice} * ((what & 8) != 0 ? 8 : 300), at.now);
+    }
+    wire.sum.add(taken ? 1 : 0);
+}
+
+}  // namespace tcp_script

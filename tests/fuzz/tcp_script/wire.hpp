@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `script_wire`: two hosts and what lies between them, in virtual time: segments wait on it until the script says what
+// becomes of them.
+#pragma once
+
+#include "fluxnet/proto/tcp/segment_writer.hpp"
+#include "tests/fuzz/tcp_script/host.hpp"
+#include "tests/fuzz/tcp_script/narrator.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace tcp_script {
+
+/// A segment under way.
+struct flight {
+    std::vector<std::byte> octets;
+    time_point sent_at;
+};
+
+/// What a host has last said to the stranger.
+struct overheard {
+    tcp::four_tuple name;  ///< As the host sees it.
+    sequence_number next;  ///< Behind the segment.
+    sequence_number acknowledged;
+};
+
+class script_wire {
+public:
+    static constexpr auto delay = 1ms;                 ///< Of a wire that is left alone.
+    static constexpr auto segment_life = 25s;          ///< MSL: what is older is gone.
+    static constexpr std::size_t most_flights = 256;   ///< To one host.
+
+    explicit script_wire(const script_profile& wanted)
+        : profile(wanted), memory_(shared_memory()),
+          hosts{script_host(wanted.hosts[0], half(0), streams, sum), script_host(wanted.hosts[1], half(1), streams, sum)} {
+        streams.reserve(64);
+    }
+
+    /// Checks a host, takes what it has to send, and checks it again.
+    void flush() {
+        for (unsigned i = 0; i != 2; ++i) {
+            script_host& from = hosts[i];
+            if (!from.withholds) { send_all(i); }
+            from.check();
+        }
+        if (hosts[0].tampered || hosts[1].tampered) { tamper(); }
+    }
+
+    /// Hands the first segment under way to a host in.
+    void deliver(unsigned to) {
+        if (flying[to].empty()) { return; }
+        const flight came = std::move(flying[to].front());
+        flying[to].pop_front();
+        hand_in(to, hosts[1 - to].profile.address, came.octets);
+    }
+
+    /// Hands octets to a host in, as if they came from that address, and takes the answers that are due at once.
+    tcp::arrival hand_in(unsigned to, const proto::ip_address& source, std::span<const std::byte> octets) {
+        script_host& at = hosts[to];
+        const tcp::buffer into = at.buffers.take(static_cast<std::uint32_t>(octets.size()));
+        if (into.data == nullptr) { return {}; }  // as a card without buffers drops it
+        std::copy(octets.begin(), octets.end(), into.data);
+        narrator::tell_segment(now, to, "gets", octets);
+        const auto got = at.stack.receive(source, at.profile.address, {into.data, octets.size()}, into.token, at.now);
+        if (!got.kept) { at.buffers.release(into.token); }
+        sum.add((got.kept ? 1U : 0U) + (got.answer_now ? 2U : 0U));
+        if (got.answer_now && !at.withholds) {
+            std::size_t answers = 0;
+            for (tcp::stack_segment out; at.stack.next_immediate(out, at.now);) {
+                put_on_wire(to, out);
+                promise(++answers <= 4, "few answers are due at once");
+            }
+        }
+        return got;
+    }
+
+    /// Delivers what is under way, and what that leads to, until nothing is. Time stands still.
+    void exchange() {
+        std::size_t bound = 4 * (flying[0].size() + flying[1].size());
+        for (const script_host& one : hosts) { bound += 8 * one.segments_due(); }
+        for (unsigned turn = 0; !flying[0].empty() || !flying[1].empty(); ++turn) {
+            if (flying[turn % 2].empty()) { continue; }
+            promise(bound-- != 0, "segments that answer each other come to an end");
+            deliver(turn % 2);
+            flush();
+        }
+    }
+
+    /// Does the next thing that happens on a wire that is left alone; false when that is nothing, or not by `latest`.
+    bool step(time_point latest) {
+        time_point next = time_point::max();
+        std::optional<unsigned> arrival;
+        for (unsigned i = 0; i != 2; ++i) {
+            next = std::min(next, hosts[i].deadline().value_or(next));
+        }
+        for (unsigned i = 0; i != 2; ++i) {
+            if (flying[i].empty() || flying[i].front().sent_at + delay > next) { continue; }
+            next = flying[i].front().sent_at + delay;
+            arrival = i;
+        }
+        if (next == time_point::max() || next > latest) { return false; }
+        idle_turns_ = arrival || next > now ? 0 : idle_turns_ + 1;
+        promise(idle_turns_ < 64, "what is due is done");
+        go_to(std::max(now, next));
+        if (arrival) {
+            deliver(*arrival);
+        } else {
+            for (script_host& one : hosts) { one.stack.advance(one.now); }
+        }
+        flush();
+        return true;
+    }
+
+    /// Goes to a time. What is due by then is not done yet.
+    void go_to(time_point at) {
+        now = at;
+        for (script_host& one : hosts) { one.set_time(at); }
+        sum.add(static_cast<std::uint64_t>(at.time_since_epoch().count()));
+        for (auto& queue : flying) {
+            while (!queue.empty() && queue.front().sent_at + segment_life < at) { queue.pop_front(); }
+        }
+    }
+
+    /// Nobody can tell any more what the hosts may read.
+    void tamper() { hosts[0].tampered = hosts[1].tampered = true; }
+
+    script_profile profile;
+    stream_list streams;
+    script_digest sum;
+
+private:
+    std::span<std::byte> memory_;
+
+public:
+    std::array<script_host, 2> hosts;
+    time_point now = script_start;
+    std::array<std::deque<flight>, 2> flying;  ///< To each of the hosts.
+    std::array<std::optional<overheard>, 2> heard;  ///< By the stranger, from each of the hosts.
+    std::array<std::optional<std::pair<tcp::four_tuple, sequence_number>>, 2> last_data;  ///< Or SYN or FIN, of each host.
+    std::size_t frames = 0;  ///< That were sent.
+
+private:
+    static constexpr std::size_t half_size = script_buffers::count * script_buffers::size;
+
+    /// The same for all scripts, one after another: what it contains at first must not count.
+    [[nodiscard]] static std::span<std::byte> shared_memory() {
+        static const auto memory = std::make_unique<std::byte[]>(2 * half_size);
+        return {memory.get(), 2 * half_size};
+    }
+    [[nodiscard]] std::span<std::byte> half(std::size_t which) const { return memory_.subspan(which * half_size, half_size); }
+
+    void send_all(unsigned from) {
+        script_host& at = hosts[from];
+        const std::size_t bound = 4 * at.segments_due() + 2 * most_flights;
+        std::size_t count = 0;
+        for (tcp::stack_segment out; at.stack.next(out, at.now);) {
+            put_on_wire(from, out);
+            promise(++count <= bound, "a stack does not send without end");
+        }
+    }
+
+    void put_on_wire(unsigned from, const tcp::stack_segment& out) {
+        ++frames;
+        std::vector<std::byte> octets(tcp::header_length(out.segment) + out.segment.payload.size());
+        const std::size_t header = tcp::emit_header(octets, out.name, out.segment);
+        std::copy(out.segment.payload.begin(), out.segment.payload.end(),
+                  octets.begin() + static_cast<std::ptrdiff_t>(header));
+        narrator::tell_segment(now, from, "sends", octets);
+        sum.add(from);
+        sum.add(octets);
+        const script_host& at = hosts[from];
+        const proto::ip_address peer = out.name.remote_address();
+        promise(out.name.local_address() == at.profile.address, "a host sends from its address");
+        promise(out.segment.payload.size() <= at.profile.options.v4.maximum_segment, "no segment is too large");
+        promise(are_octets(out.segment.payload, key_of(out.name), out.segment.sequence.value()),
+                "what is sent is what was written there");
+        const auto extent = static_cast<std::uint32_t>(out.segment.payload.size()) +
+                            ((out.segment.flags & (flag::syn | flag::fin)) != 0 ? 1U : 0U);
+        if (extent != 0) { last_data[from] = {out.name, out.segment.sequence}; }
+        if (peer == profile.stranger) {
+            heard[from] = {out.name, out.segment.sequence + extent, out.segment.acknowledgment};
+            return;
+        }
+        if (peer != hosts[1 - from].profile.address) { return; }
+        std::deque<flight>& way = flying[1 - from];
+        if (way.size() == most_flights) { way.pop_front(); }
+        way.push_back({std::move(octets), now});
+    }
+
+    unsigned idle_turns_ = 0;
+};
+
+}  // namespace tcp_script
