@@ -345,7 +345,7 @@ private:
         }
         if (c.deadline() == time_point::max()) { return; }
         const auto first = stack.deadline();
-        promise(first && *first <= c.deadline() + 5us, "the stack's deadline is the first of all");
+promise(first && *first <= std::max(c.deadline(), now) + 5us, "the stack's deadline is the first of all");
     }
 
     void check_end(const held_connection& one, const tcp::connection& c) const {

@@ -64,6 +64,17 @@ enum class deed : std::uint8_t {
     return names[static_cast<std::size_t>(what)];
 }
 
+/// How many octets follow that of a step.
+[[nodiscard]] inline std::size_t octets_of(deed what) {
+    switch (what) {
+        case deed::accept: case deed::serve: case deed::deliver: case deed::drop: case deed::duplicate: case deed::put_last:
+        case deed::reach_deadline: case deed::exchange: case deed::abort_all: case deed::count: return 0;
+        case deed::write: case deed::write_buffer: case deed::read: case deed::flip: case deed::icmp: return 2;
+        case deed::forge: return 6;
+        default: return 1;
+    }
+}
+
 class script {
 public:
     explicit script(std::span<const std::uint8_t> octets) : input_(octets), wire_(script_profile::read(input_)) {}
