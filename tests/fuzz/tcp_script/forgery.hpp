@@ -56,7 +56,7 @@ inline void flip(script_wire& wire, unsigned to, script_input& from) {
     auto parsed = proto::mutable_tcp_view::parse_unsummed(octets);
     if (!parsed) { return; }
     proto::mutable_tcp_view view = *parsed;
-    wire.tamper();
+    wire.streams.uncertain = true;
     switch (what % 8) {
         case 0: view.set_flags(view.flags() ^ static_cast<std::uint8_t>(1U << value % 8)); break;
         case 1: view.set_sequence(beside(view.sequence(), value, 1460)); break;
@@ -153,7 +153,7 @@ inline void forge(script_wire& wire, unsigned to, script_input& from) {
     made.source_port = as.name.remote_port();
     made.destination_port = as.name.local_port();
     const proto::ip_address source = as.name.remote_address();
-    if (source != wire.profile.stranger) { wire.tamper(); }
+    if (source != wire.profile.stranger) { wire.streams.uncertain = true; }
     std::array<std::byte, 1600> room{};
     const auto view = made.emit(room);
     repair(view, source, at.profile.address);

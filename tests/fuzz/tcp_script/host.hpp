@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `script_host`: a TCP stack, what its user does with it, and what has to hold for it after each step. `stream_list`: what
-// was written, so that the other host knows what it may read.
+// was written, so that a host knows what it may read.
 //
 // Both hosts of a script share one stream_list and one digest, which outlive them.
 #pragma once
@@ -29,7 +29,10 @@ struct stream {
     sequence_number end;  ///< Behind what was written.
     bool shut = false;
 };
-using stream_list = std::vector<stream>;
+struct stream_list {
+    std::vector<stream> all;
+    bool uncertain = false;  ///< Not all segments were sent by a host: nobody can tell any more what may be read.
+};
 
 [[nodiscard]] inline tcp::four_tuple mirrored(const tcp::four_tuple& name) {
     return {name.remote_address(), name.remote_port(), name.local_address(), name.local_port()};
@@ -96,7 +99,7 @@ public:
     }
     void write(std::size_t which, std::size_t octets) {
         held_connection& one = held[which];
-        stream& to = streams_[one.writes];
+        stream& to = streams_.all[one.writes];
         std::array<std::byte, 4096> some;
         const auto part = std::span(some).first(std::min(octets, some.size()));
         fill_octets(part, key_of(one.name), to.end.value());
@@ -107,7 +110,7 @@ public:
     }
     void write_buffer(std::size_t which, std::uint32_t octets) {
         held_connection& one = held[which];
-        stream& to = streams_[one.writes];
+        stream& to = streams_.all[one.writes];
         const tcp::buffer made = buffers.allocate();
         if (made.data == nullptr) { return; }
         const std::uint32_t length = std::min(octets, made.size);
@@ -162,7 +165,7 @@ public:
         note_shut(which);
     }
     /// Nothing more is written to a connection.
-    void note_shut(std::size_t which) { streams_[held[which].writes].shut = true; }
+    void note_shut(std::size_t which) { streams_.all[held[which].writes].shut = true; }
     void release(std::size_t which, tcp::leaving how) {
         const auto one = held.begin() + static_cast<std::ptrdiff_t>(which);
         note_shut(which);
@@ -208,7 +211,7 @@ public:
         const stream* const from = source_of(one);
         if (from == nullptr || one.ending != tcp::ending::closed) { return; }
         for (const held_connection& other : peer.held) {
-            if (&streams_[other.writes] != from || other.ending != tcp::ending::closed) { continue; }
+            if (&streams_.all[other.writes] != from || other.ending != tcp::ending::closed) { continue; }
             const tcp::connection& c = *stack.find(one.handle);
             promise(c.readable() == 0 && c.receive_next() - 1U == from->end, "what was closed in order was read to its end");
         }
@@ -236,7 +239,6 @@ public:
     std::vector<held_connection> held;
     std::vector<tcp::listener_handle> listeners;
     bool withholds = false;  ///< Nothing can be sent, as where a device's queue is full.
-    bool tampered = false;   ///< Its peers' segments were not all sent by a peer.
 
 private:
     /// The number of the first octet that waits to be read.
@@ -248,15 +250,15 @@ private:
         held_connection one;
         one.handle = handle;
         one.name = stack.name_of(handle).value();
-        one.writes = streams_.size();
+        one.writes = streams_.all.size();
         const tcp::connection& c = *stack.find(handle);
         // An initial number moves on with the clock. Where more was written than that under the same name, and nobody has
         // waited, what is under way still may be taken for the new connection's.
-        for (const stream& old : streams_) {
-            if (old.name == one.name && c.send_next() <= old.end + 1) { tampered = true; }
+        for (const stream& old : streams_.all) {
+            if (old.name == one.name && c.send_next() <= old.end + 1) { streams_.uncertain = true; }
         }
         // Nobody has written yet. A FIN is no part of what is written.
-        streams_.push_back({one.name, c.send_next(), c.send_next(), false});
+        streams_.all.push_back({one.name, c.send_next(), c.send_next(), false});
         return held.emplace_back(std::move(one));
     }
 
@@ -270,11 +272,11 @@ private:
 
     /// The stream that a connection reads; null when its peer is no host of this script, or has heard something forged.
     [[nodiscard]] const stream* source_of(const held_connection& one) const {
-        if (tampered || !one.first_read) { return nullptr; }
+        if (streams_.uncertain || !one.first_read) { return nullptr; }
         const tcp::four_tuple name = mirrored(one.name);
         const auto is_it = [&](const stream& from) { return from.name == name && from.first == *one.first_read; };
-        const auto found = std::find_if(streams_.rbegin(), streams_.rend(), is_it);
-        return found == streams_.rend() ? nullptr : &*found;
+        const auto found = std::find_if(streams_.all.rbegin(), streams_.all.rend(), is_it);
+        return found == streams_.all.rend() ? nullptr : &*found;
     }
 
     void take(const tcp::connection_event& what) {

@@ -224,7 +224,7 @@ private:
             one.buffers.limit = script_buffers::count;
             one.withholds = false;
         }
-        const bool forged = wire_.hosts[0].tampered;
+        const bool forged = wire_.streams.uncertain;
         const time_point latest = wire_.now + 1000s;
         for (unsigned left = forged ? 100 : 5000; !is_over(); --left) {
             for (script_host& one : wire_.hosts) {

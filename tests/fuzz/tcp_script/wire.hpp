@@ -42,7 +42,7 @@ public:
     explicit script_wire(const script_profile& wanted)
         : profile(wanted), memory_(shared_memory()),
           hosts{script_host(wanted.hosts[0], half(0), streams, sum), script_host(wanted.hosts[1], half(1), streams, sum)} {
-        streams.reserve(64);
+        streams.all.reserve(64);
     }
 
     /// Checks a host, takes what it has to send, and checks it again.
@@ -52,7 +52,6 @@ public:
             if (!from.withholds) { send_all(i); }
             from.check();
         }
-        if (hosts[0].tampered || hosts[1].tampered) { tamper(); }
     }
 
     /// Hands the first segment under way to a host in.
@@ -129,9 +128,6 @@ public:
             while (!queue.empty() && queue.front().sent_at + segment_life < at) { queue.pop_front(); }
         }
     }
-
-    /// Nobody can tell any more what the hosts may read.
-    void tamper() { hosts[0].tampered = hosts[1].tampered = true; }
 
     script_profile profile;
     stream_list streams;
