@@ -78,25 +78,31 @@ inline void flip(script_wire& wire, unsigned to, script_input& from) {
 /// What a segment made by hand pretends to belong to, as its receiver sees it.
 struct pretext {
     tcp::four_tuple name;
-    std::uint32_t sequence = 0;
-    std::uint32_t acknowledgment = 0;
-    std::uint32_t timestamp = 0;
+    std::uint32_t sequence = 0xffff'fff0;  ///< What the receiver expects.
+    std::uint32_t acknowledgment = 0;      ///< What the receiver sends next.
+    std::uint32_t unacknowledged = 0;      ///< What the receiver has sent first and that is not acknowledged.
+    std::uint32_t timestamp = 1;
     std::uint32_t timestamp_echo = 0;
     std::uint32_t window = 1460;
+    std::uint32_t segment = 100;
 };
 
+/// Of a connection that the user of the receiver holds, or that of the sender.
 [[nodiscard]] inline std::optional<pretext> pretext_of(const script_host& host, bool is_receiver, std::uint8_t which) {
     if (host.held.empty()) { return std::nullopt; }
     const held_connection& one = host.held[which % host.held.size()];
     const tcp::connection& c = *host.stack.find(one.handle);
+    const tcp::connection_info info = c.info();
     const std::uint32_t clock = tcp::connection::timestamp_clock(host.now) + c.timestamp_offset();
     pretext made;
-    made.window = std::max<std::uint32_t>(c.info().receive_window, 1);
-    if (is_receiver) {
-        made = {one.name, c.receive_next().value(), c.send_next().value(), c.recent_timestamp(), clock, made.window};
-    } else {
-        made = {mirrored(one.name), c.send_next().value(), c.receive_next().value(), clock, c.recent_timestamp(), made.window};
-    }
+    made.window = std::max<std::uint32_t>(info.receive_window, 1);
+    made.segment = std::max<std::uint32_t>(info.segment, 1);
+    made.name = is_receiver ? one.name : mirrored(one.name);
+    made.sequence = (is_receiver ? c.receive_next() : c.send_next()).value();
+    made.acknowledgment = (is_receiver ? c.send_next() : c.receive_next()).value();
+    made.unacknowledged = made.acknowledgment - (is_receiver ? info.in_flight + info.lost + info.sacked : 0);
+    made.timestamp = is_receiver ? c.recent_timestamp() : clock;
+    made.timestamp_echo = is_receiver ? clock : c.recent_timestamp();
     return made;
 }
 
@@ -104,23 +110,27 @@ struct pretext {
     const script_host& at = wire.hosts[to];
     const auto which = static_cast<std::uint8_t>(choice >> 2);
     std::optional<pretext> made;
-    switch (choice % 4) {
-        case 0: made = pretext_of(at, true, which); break;
-        case 1: made = pretext_of(wire.hosts[1 - to], false, which); break;
-        case 2:
-            if (wire.heard[to]) {
-                const overheard& said = *wire.heard[to];
-                made = {said.name, said.acknowledged.value(), said.next.value(), 1, 0, 1460};
-            }
-            break;
-        default: break;
+    if (choice % 4 == 0) { made = pretext_of(at, true, which); }
+    if (choice % 4 == 1) { made = pretext_of(wire.hosts[1 - to], false, which); }
+    if (choice % 4 == 2 && wire.heard[to]) {
+        const overheard& said = *wire.heard[to];
+        made = pretext{.name = said.name,
+                       .sequence = said.acknowledged.value(),
+                       .acknowledgment = said.next.value(),
+                       .unacknowledged = said.next.value() - 100};
     }
     if (made) { return *made; }
-    const auto port = static_cast<std::uint16_t>(2000 + which % 4);
-    return {{at.profile.address, server_port, wire.profile.stranger, port}, 0xffff'fff0, 0, 1, 0, 1460};
+    // Nobody's: from the stranger, from the host itself, or from all.
+    const auto port = static_cast<std::uint16_t>(which % 8 == 7 ? 0 : 2000 + which % 4);
+    const proto::ip_address all = at.profile.address.is_v4() ? proto::ip_address(proto::ipv4_address::broadcast())
+                                                             : proto::ip_address(proto::ipv6_address());
+    const proto::ip_address from = which / 8 == 6 ? at.profile.address : which / 8 == 7 ? all : wire.profile.stranger;
+    pretext nobodys;
+    nobodys.name = {at.profile.address, server_port, from, which / 8 == 6 ? server_port : port};
+    return nobodys;
 }
 
-[[nodiscard]] inline proto::tcp_options forged_options(const pretext& as, std::uint8_t choice) {
+[[nodiscard]] inline proto::tcp_options forged_options(const pretext& as, std::uint8_t choice, std::uint8_t blocks) {
     proto::tcp_options made;
     if ((choice & 1) != 0) {
         made.timestamps = true;
@@ -128,9 +138,12 @@ struct pretext {
         made.timestamp_echo = as.timestamp_echo;
     }
     if ((choice & 2) != 0) {
-        made.sack_count = 2;
-        made.sack[0] = {beside(as.acknowledgment, choice >> 4, 300), as.acknowledgment};
-        made.sack[1] = {as.acknowledgment - 1000, beside(as.acknowledgment, choice >> 3, 100)};
+        made.sack_count = static_cast<std::uint8_t>(1 + blocks % 3);
+        for (std::uint8_t i = 0; i != made.sack_count; ++i) {
+            const std::uint32_t first = as.unacknowledged + (i + (blocks >> 2 & 1U)) * as.segment;
+            const std::uint32_t left = beside(first, static_cast<std::uint8_t>(blocks >> 4), as.segment);
+            made.sack[i] = {left, (blocks & 8) != 0 ? as.acknowledgment : left + as.segment};
+        }
     }
     if ((choice & 4) != 0) { made.mss = static_cast<std::uint16_t>(1 + choice * 6); }
     if ((choice & 8) != 0) { made.window_scale = static_cast<std::uint8_t>(choice >> 4); }
@@ -145,15 +158,16 @@ inline void forge(script_wire& wire, unsigned to, script_input& from) {
     proto::tcp_repr made;
     made.flags = from.take8();
     made.sequence = beside(as.sequence, from.take8(), as.window);
-    made.acknowledgment = beside(as.acknowledgment, from.take8(), 1460);
-    made.options = forged_options(as, from.take8());
+    made.acknowledgment = beside(as.acknowledgment, from.take8(), as.segment);
+    const std::uint8_t options = from.take8();
+    made.options = forged_options(as, options, from.take8());
     const std::uint8_t size = from.take8();
     made.window = static_cast<std::uint16_t>((size & 3) == 0 ? 0xffff : (size & 3) == 1 ? 0 : (size & 3) == 2 ? 1 : size * 8);
     made.payload_length = std::array<std::size_t, 8>{0, 0, 1, 9, 100, 300, 536, 1460}[size >> 2 & 7];
     made.source_port = as.name.remote_port();
     made.destination_port = as.name.local_port();
     const proto::ip_address source = as.name.remote_address();
-    if (source != wire.profile.stranger) { wire.streams.uncertain = true; }
+    if (source == wire.hosts[1 - to].profile.address) { wire.streams.uncertain = true; }
     std::array<std::byte, 1600> room{};
     const auto view = made.emit(room);
     repair(view, source, at.profile.address);

@@ -55,7 +55,8 @@ struct held_connection {
     tcp::four_tuple name;
     std::size_t writes = 0;                     ///< Which stream it writes.
     std::optional<sequence_number> first_read;  ///< Once the peer's numbers are known.
-    std::uint64_t received = 0;                 ///< When it was last looked at.
+    std::optional<sequence_number> edge;        ///< Of the window that the peer was told, when it was last looked at.
+    std::uint64_t received = 0;                 ///< Then, too.
     std::size_t writable = 1;                   ///< At first there is room, and nobody is told.
     tcp::ending ending = tcp::ending::none;
     tcp::events news;  ///< Since then; `connected` and `ended`: ever.
@@ -63,11 +64,15 @@ struct held_connection {
     bool winds_up = false;  ///< Its user has done what leads to its end.
 };
 
-class script_host {
+class script_host final : tcp::trace_sink {
 public:
-    script_host(const host_profile& wanted, std::span<std::byte> memory, stream_list& streams, script_digest& sum)
-        : profile(wanted), buffers(memory), streams_(streams), sum_(sum),
-          stack(profile.options, buffers, wanted.secrets, script_start + wanted.ahead), now(script_start + wanted.ahead) {}
+    script_host(const script_profile& all, unsigned which, std::span<std::byte> memory, stream_list& streams,
+                script_digest& sum)
+        : profile(all.hosts[which]), buffers(memory), traced_(all.traced), streams_(streams), sum_(sum),
+          stack(profile.options, buffers, profile.secrets, script_start + profile.ahead),
+          now(script_start + profile.ahead) {
+        if (all.narrow) { stack.use_limits(&limits_); }
+    }
 
     // What the user does. `which` is the place of a connection in `held`.
 
@@ -229,6 +234,12 @@ public:
     script_buffers buffers;
 
 private:
+    void told(const tcp::trace_entry& entry) noexcept override {
+        sum_.add(static_cast<std::uint64_t>(entry.what) << 32 ^ entry.value ^ entry.congestion_window);
+    }
+
+    narrow_paths limits_;
+    bool traced_;
     stream_list& streams_;
     script_digest& sum_;
     std::uint64_t users_ = 0;
@@ -251,6 +262,7 @@ private:
         one.handle = handle;
         one.name = stack.name_of(handle).value();
         one.writes = streams_.all.size();
+        if (traced_) { stack.trace_to(handle, this); }
         const tcp::connection& c = *stack.find(handle);
         // An initial number moves on with the clock. Where more was written than that under the same name, and nobody has
         // waited, what is under way still may be taken for the new connection's.
@@ -330,6 +342,11 @@ private:
         promise(one.writable != 0 || writable == 0 || one.news.writable, "that there is room again is told");
         if (!one.first_read && info.state >= tcp::state::established) { one.first_read = position(*c); }
         check_end(one, *c);
+        if (info.state >= tcp::state::established) {
+            const sequence_number edge = c->receive_next() + info.receive_window;
+            promise(!one.edge || edge >= *one.edge, "a window that the peer was told is not taken back");
+            one.edge = edge;
+        }
         one.received = info.received_octets;
         one.writable = info.state < tcp::state::established ? 1 : writable;
         one.ending = info.ending;

@@ -28,6 +28,11 @@ using time_point = std::chrono::steady_clock::time_point;
 inline constexpr std::uint16_t client_port = 1000;
 inline constexpr std::uint16_t server_port = 80;
 
+/// Says that the path to every host is narrower than the link.
+struct narrow_paths final : tcp::segment_limits {
+    std::uint16_t maximum_segment(const proto::ip_address&) noexcept override { return 600; }
+};
+
 /// Of one host.
 struct host_profile {
     proto::ip_address address;
@@ -39,7 +44,8 @@ struct host_profile {
 struct script_profile {
     std::array<host_profile, 2> hosts;
     proto::ip_address stranger;  ///< A third host, which is made by hand.
-    bool traced = false;
+    bool traced = false;  ///< The decisions of connections count as things that happen.
+    bool narrow = false;  ///< Both hosts know of narrow_paths.
 
     [[nodiscard]] static script_profile read(script_input& from);
 };
@@ -119,6 +125,7 @@ inline script_profile script_profile::read(script_input& from) {
     const unsigned more = from.take8();
     const bool v6 = (choices & 0x40) != 0;
     made.traced = (choices & 0x80) != 0;
+    made.narrow = (more & 0x20) != 0;
     for (unsigned i = 0; i != 2; ++i) {
         host_profile& one = made.hosts[i];
         detail::read_stack(choices, more, one.options);

@@ -43,7 +43,7 @@ enum class deed : std::uint8_t {
     duplicate,
     put_last,        ///< The next segment comes after all others.
     flip,            ///< what, value
-    forge,           ///< pretext, flags, sequence, acknowledgment, options, sizes
+    forge,           ///< pretext, flags, sequence, acknowledgment, options, SACK blocks, sizes
     icmp,            ///< what, value
     pass_time,       ///< how long; nothing is delivered
     reach_deadline,
@@ -70,7 +70,7 @@ enum class deed : std::uint8_t {
         case deed::accept: case deed::serve: case deed::deliver: case deed::drop: case deed::duplicate: case deed::put_last:
         case deed::reach_deadline: case deed::exchange: case deed::abort_all: case deed::count: return 0;
         case deed::write: case deed::write_buffer: case deed::read: case deed::flip: case deed::icmp: return 2;
-        case deed::forge: return 6;
+        case deed::forge: return 7;
         default: return 1;
     }
 }

@@ -41,7 +41,7 @@ public:
 
     explicit script_wire(const script_profile& wanted)
         : profile(wanted), memory_(shared_memory()),
-          hosts{script_host(wanted.hosts[0], half(0), streams, sum), script_host(wanted.hosts[1], half(1), streams, sum)} {
+          hosts{script_host(wanted, 0, half(0), streams, sum), script_host(wanted, 1, half(1), streams, sum)} {
         streams.all.reserve(64);
     }
 
