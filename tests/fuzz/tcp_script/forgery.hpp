@@ -49,8 +49,8 @@ inline void flip(script_wire& wire, unsigned to, script_input& from) {
     const std::uint8_t value = from.take8();
     if (wire.flying[to].empty()) { return; }
     std::vector<std::byte>& octets = wire.flying[to].front().octets;
-    if (what % 8 == 7) {  // noise, which the checksum tells
-        octets[value % octets.size()] ^= std::byte{0x20};
+    if (what % 8 == 7) {  // noise, in the checksum: of two changes elsewhere one may hide the other
+        octets[proto::tcp_offset::checksum + value % 2U] ^= static_cast<std::byte>(1U << (value >> 5));
         return;
     }
     auto parsed = proto::mutable_tcp_view::parse_unsummed(octets);

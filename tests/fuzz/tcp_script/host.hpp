@@ -346,6 +346,8 @@ private:
             const sequence_number edge = c->receive_next() + info.receive_window;
             promise(!one.edge || edge >= *one.edge, "a window that the peer was told is not taken back");
             one.edge = edge;
+            const bool all_read = info.readable + info.lent + info.beyond_gap == 0;
+            promise(!all_read || info.receive_window != 0 || c->peer_finished() || withholds, "a window that opens is told");
         }
         one.received = info.received_octets;
         one.writable = info.state < tcp::state::established ? 1 : writable;

@@ -77,11 +77,11 @@ inline void read_options(script_input& from, tcp::connection_options& to) {
     to.keep_alive_probes = 3;
 }
 
-inline void read_stack(unsigned choices, unsigned more, tcp::stack_options& to) {
+inline void read_stack(unsigned room, unsigned choices, unsigned more, tcp::stack_options& to) {
     to.connections = 6;
     to.listeners = 3;
-    to.ranges = 64;
-    to.buffers = 40;
+    to.ranges = one_of<std::size_t>({64, 40, 48, 42}, room);
+    to.buffers = one_of<std::uint32_t>({40, 24, 10, 16}, room >> 2);
     to.buffers_per_connection = one_of<std::uint32_t>({24, 8, 40, 16}, more >> 6);
     to.answers = 8;
     to.syn_cookies = (choices & 1) == 0;
@@ -128,7 +128,7 @@ inline script_profile script_profile::read(script_input& from) {
     made.narrow = (more & 0x20) != 0;
     for (unsigned i = 0; i != 2; ++i) {
         host_profile& one = made.hosts[i];
-        detail::read_stack(choices, more, one.options);
+        detail::read_stack(seed >> 4, choices, more, one.options);
         if (v6) {
             one.address = proto::ipv6_address({0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, static_cast<std::uint8_t>(i + 1)});
         } else {

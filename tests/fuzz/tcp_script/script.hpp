@@ -49,6 +49,7 @@ enum class deed : std::uint8_t {
     reach_deadline,
     exchange,        ///< All is delivered until nothing is under way.
     run,             ///< for how long, on a wire that is left alone
+    pour,            ///< which and how much at a time, four octets of mishaps: one writes, the other reads
     scarcity,        ///< how many buffers more can be had; the highest choices: all
     withhold,        ///< whether
     abort_all,
@@ -60,7 +61,7 @@ enum class deed : std::uint8_t {
     static constexpr std::array<const char*, static_cast<std::size_t>(deed::count)> names{
         "connect", "listen", "close_listener", "accept", "write", "write_buffer", "read", "lend", "give_back", "shutdown",
         "abort", "release", "no_delay", "keep_alive", "serve", "deliver", "deliver_burst", "drop", "duplicate", "put_last",
-        "flip", "forge", "icmp", "pass_time", "reach_deadline", "exchange", "run", "scarcity", "withhold", "abort_all"};
+        "flip", "forge", "icmp", "pass_time", "reach_deadline", "exchange", "run", "pour", "scarcity", "withhold", "abort_all"};
     return names[static_cast<std::size_t>(what)];
 }
 
@@ -70,6 +71,7 @@ enum class deed : std::uint8_t {
         case deed::accept: case deed::serve: case deed::deliver: case deed::drop: case deed::duplicate: case deed::put_last:
         case deed::reach_deadline: case deed::exchange: case deed::abort_all: case deed::count: return 0;
         case deed::write: case deed::write_buffer: case deed::read: case deed::flip: case deed::icmp: return 2;
+        case deed::pour: return 5;
         case deed::forge: return 7;
         default: return 1;
     }
@@ -184,6 +186,7 @@ private:
                 break;
             case deed::exchange: wire_.exchange(); break;
             case deed::run: run_for(lengths[input_.take8() % lengths.size()]); break;
+            case deed::pour: pour(which); break;
             case deed::scarcity: {
                 const std::uint8_t more = input_.take8();
                 at.buffers.limit = more > 127 ? script_buffers::count : at.buffers.out() + more % 8;
@@ -208,6 +211,21 @@ private:
         for (unsigned left = 200; left != 0; --left) {
             if (!wire_.step(stop)) { return pass(stop); }
         }
+    }
+
+    void pour(unsigned from) {
+        const std::uint8_t choice = input_.take8();
+        wire_.mishaps = input_.take32();
+        const std::uint32_t octets = amounts[choice >> 5];
+        const time_point stop = wire_.now + 10s;
+        for (unsigned left = 100; left != 0; --left) {
+            script_host& writer = wire_.hosts[from];
+            if (!writer.held.empty()) { writer.write(choice % writer.held.size(), octets); }
+            serve(wire_.hosts[1 - from]);
+            wire_.flush();
+            if (!wire_.step(stop)) { break; }
+        }
+        wire_.mishaps = 0;
     }
 
     static void serve(script_host& at) {

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -111,7 +112,7 @@ public:
         promise(idle_turns_ < 64, "what is due is done");
         go_to(std::max(now, next));
         if (arrival) {
-            deliver(*arrival);
+            if (!meets_mishap(*arrival)) { deliver(*arrival); }
         } else {
             for (script_host& one : hosts) { one.stack.advance(one.now); }
         }
@@ -143,6 +144,9 @@ public:
     std::array<std::optional<overheard>, 2> heard;  ///< By the stranger, from each of the hosts.
     std::array<std::optional<std::pair<tcp::four_tuple, sequence_number>>, 2> last_data;  ///< Or SYN or FIN, of each host.
     std::size_t frames = 0;  ///< That were sent.
+    /// What befalls the segments that arrive in step(), two bits for each, the lowest ones first, over and over: nothing, it
+    /// is lost, it comes after the next one, or it comes twice.
+    std::uint32_t mishaps = 0;
 
 private:
     static constexpr std::size_t half_size = script_buffers::count * script_buffers::size;
@@ -153,6 +157,17 @@ private:
         return {memory.get(), 2 * half_size};
     }
     [[nodiscard]] std::span<std::byte> half(std::size_t which) const { return memory_.subspan(which * half_size, half_size); }
+
+    /// Whether the first segment under way does not arrive now.
+    [[nodiscard]] bool meets_mishap(unsigned to) {
+        std::deque<flight>& way = flying[to];
+        const unsigned what = mishaps & 3;
+        mishaps = std::rotr(mishaps, 2);
+        if (what == 1) { way.pop_front(); }
+        if (what == 2 && way.size() > 1) { std::swap(way[0].octets, way[1].octets); }
+        if (what == 3 && way.size() < most_flights) { way.push_back({way.front().octets, now}); }
+        return what == 1;
+    }
 
     void send_all(unsigned from) {
         script_host& at = hosts[from];
