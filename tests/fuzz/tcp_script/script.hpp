@@ -192,7 +192,7 @@ private:
                 at.buffers.limit = more > 127 ? script_buffers::count : at.buffers.out() + more % 8;
                 break;
             }
-            case deed::withhold: at.withholds = (input_.take8() & 1) != 0; break;
+            case deed::withhold: wire_.withhold(which, (input_.take8() & 1) != 0); break;
             default:
                 at.stack.abort_all(at.now);
                 for (std::size_t i = 0; i != at.held.size(); ++i) { at.note_shut(i); }
@@ -200,9 +200,15 @@ private:
         }
     }
 
+    /// Lets time pass, in which nothing arrives and what falls due is done.
     void pass(time_point at) {
-        wire_.go_to(at);
-        for (script_host& one : wire_.hosts) { one.stack.advance(one.now); }
+        for (unsigned left = 100; left != 0; --left) {
+            const time_point next = std::min(wire_.next_deadline(), at);
+            wire_.go_to(std::max(wire_.now, next));
+            for (script_host& one : wire_.hosts) { one.stack.advance(one.now); }
+            if (next == at) { return; }
+            wire_.flush();
+        }
     }
 
     void run_for(nanoseconds length) {

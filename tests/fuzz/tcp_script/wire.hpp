@@ -38,6 +38,7 @@ class script_wire {
 public:
     static constexpr auto delay = 1ms;                 ///< Of a wire that is left alone.
     static constexpr auto segment_life = 25s;          ///< MSL: what is older is gone.
+    static constexpr auto longest_hold = 3s;           ///< A device's queue is not full for longer.
     static constexpr std::size_t most_flights = 256;   ///< To one host.
 
     explicit script_wire(const script_profile& wanted)
@@ -97,11 +98,8 @@ public:
 
     /// Does the next thing that happens on a wire that is left alone; false when that is nothing, or not by `latest`.
     bool step(time_point latest) {
-        time_point next = time_point::max();
+        time_point next = next_deadline();
         std::optional<unsigned> arrival;
-        for (unsigned i = 0; i != 2; ++i) {
-            next = std::min(next, hosts[i].deadline().value_or(next));
-        }
         for (unsigned i = 0; i != 2; ++i) {
             if (flying[i].empty() || flying[i].front().sent_at + delay > next) { continue; }
             next = flying[i].front().sent_at + delay;
@@ -120,9 +118,25 @@ public:
         return true;
     }
 
+    /// When something is due at a host; time_point::max(): nothing is.
+    [[nodiscard]] time_point next_deadline() const {
+        time_point next = time_point::max();
+        for (const script_host& one : hosts) { next = std::min(next, one.deadline().value_or(next)); }
+        return next;
+    }
+
+    /// Lets a host send nothing, or send again.
+    void withhold(unsigned which, bool on) {
+        hosts[which].withholds = on;
+        withheld_at_[which] = now;
+    }
+
     /// Goes to a time. What is due by then is not done yet.
     void go_to(time_point at) {
         now = at;
+        for (unsigned i = 0; i != 2; ++i) {
+            if (now - withheld_at_[i] > longest_hold) { hosts[i].withholds = false; }
+        }
         for (script_host& one : hosts) { one.set_time(at); }
         sum.add(static_cast<std::uint64_t>(at.time_since_epoch().count()));
         for (auto& queue : flying) {
@@ -207,6 +221,7 @@ private:
         way.push_back({std::move(octets), now});
     }
 
+    std::array<time_point, 2> withheld_at_{};
     unsigned idle_turns_ = 0;
 };
 
