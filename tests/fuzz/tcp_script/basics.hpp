@@ -6,6 +6,7 @@
 
 #include "fluxnet/proto/tcp/buffer.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -59,21 +60,50 @@ private:
     std::uint64_t sum_ = 1;
 };
 
-/// The octet of a stream at a sequence number. As it depends on nothing else, segments made by hand can carry octets that
+/// The octets of a stream by their sequence numbers. As they depend on nothing else, segments made by hand can carry octets that
 /// are right, and a segment that was sent can be judged without knowing who wrote it. `key` tells one stream from another.
-[[nodiscard]] inline std::byte octet_at(std::uint32_t key, std::uint32_t number) noexcept {
-    std::uint32_t mixed = (number + key) * 0x9e37'79b1U;
-    mixed ^= mixed >> 15;
-    return static_cast<std::byte>(mixed * 0x85eb'ca6bU >> 24);
-}
-inline void fill_octets(std::span<std::byte> octets, std::uint32_t key, std::uint32_t number) noexcept {
-    for (std::byte& one : octets) { one = octet_at(key, number++); }
-}
-[[nodiscard]] inline bool are_octets(std::span<const std::byte> octets, std::uint32_t key, std::uint32_t number) noexcept {
-    for (const std::byte one : octets) {
-        if (one != octet_at(key, number++)) { return false; }
+class stream_octets {
+public:
+    /// Calls `each(octets)` for pieces that follow each other, `count` octets in all.
+    template <class Each>
+    static void visit(std::uint32_t key, std::uint32_t number, std::size_t count, Each&& each) {
+        static const std::array<std::byte, period> all = make();
+        for (std::uint64_t place = number + key * 40'503U; count != 0; place &= 0xffff'ffff) {
+            const auto at = static_cast<std::size_t>(place % period);
+            const std::uint64_t most = std::min<std::uint64_t>(period - at, 0x1'0000'0000 - place);
+            const std::size_t part = std::min(count, static_cast<std::size_t>(most));
+            each(std::span(all).subspan(at, part));
+            count -= part;
+            place += part;
+        }
     }
-    return true;
+
+private:
+    static constexpr std::size_t period = 65'521;  // a prime: octets that are moved by a power of two differ
+
+    static std::array<std::byte, period> make() noexcept {
+        std::array<std::byte, period> made{};
+        std::uint32_t state = 1;
+        for (std::byte& one : made) {
+            state = state * 1'664'525U + 1'013'904'223U;
+            one = static_cast<std::byte>(state >> 24);
+        }
+        return made;
+    }
+};
+inline void fill_octets(std::span<std::byte> octets, std::uint32_t key, std::uint32_t number) {
+    stream_octets::visit(key, number, octets.size(), [&](std::span<const std::byte> part) {
+        std::copy(part.begin(), part.end(), octets.begin());
+        octets = octets.subspan(part.size());
+    });
+}
+[[nodiscard]] inline bool are_octets(std::span<const std::byte> octets, std::uint32_t key, std::uint32_t number) {
+    bool same = true;
+    stream_octets::visit(key, number, octets.size(), [&](std::span<const std::byte> part) {
+        same = same && std::equal(part.begin(), part.end(), octets.begin());
+        octets = octets.subspan(part.size());
+    });
+    return same;
 }
 
 /// Lends a few buffers, and notes when one is given back that was not lent. Under address-sanitizer nobody may touch a

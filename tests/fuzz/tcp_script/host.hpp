@@ -228,6 +228,10 @@ public:
         promise(stack.buffers() == 0 && buffers.out() == 0 && !buffers.broken, "no buffer is left");
         promise(stack.ranges() == 0, "no range is left");
         promise(!stack.deadline() && !stack.has_news(), "nothing is due");
+        const tcp::stack_counters& count = stack.count();
+        const std::uint64_t drops = std::accumulate(count.dropped.begin(), count.dropped.end(), std::uint64_t{0});
+        promise(count.segments == count.delivered + count.time_wait + count.opened + count.cookies_sent + drops,
+                "each segment counts once");
     }
 
     const host_profile profile;
@@ -318,10 +322,6 @@ private:
         promise(stack.embryonic() <= profile.options.connections, "handshakes take places");
         promise(stack.orphans() <= profile.options.orphans, "the stack has no more orphans than it may");
         promise(stack.waiting() <= profile.options.time_wait, "no more connections are in TIME-WAIT than may be");
-        const tcp::stack_counters& count = stack.count();
-        const std::uint64_t drops = std::accumulate(count.dropped.begin(), count.dropped.end(), std::uint64_t{0});
-        promise(count.segments == count.delivered + count.time_wait + count.opened + count.cookies_sent + drops,
-                "each segment counts once");
         if ((stack.embryonic() != 0 || stack.orphans() != 0) && !withholds) {
             promise(stack.deadline().has_value(), "a connection that nobody holds has a deadline");
         }

@@ -134,9 +134,7 @@ inline script_profile script_profile::read(script_input& from) {
         } else {
             one.address = proto::ipv4_address(192, 0, 2, static_cast<std::uint8_t>(i + 1));
         }
-        for (std::size_t at = 0; at != one.secrets.size(); ++at) {
-            one.secrets[at] = octet_at(seed % 16 * 2 + i, static_cast<std::uint32_t>(at));
-        }
+        fill_octets(one.secrets, 0, (seed % 16 * 2 + i) * 32);
     }
     if (v6) {
         made.stranger = proto::ipv6_address({0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3});
