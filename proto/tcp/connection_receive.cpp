@@ -189,7 +189,7 @@ bool connection::receive_synchronized(const segment& received, std::uint64_t tok
     last_heard_ = now;
     keep_alive_unanswered_ = 0;
     if (state_ == state::syn_received) {
-        if (received.acknowledgment != queue_.next()) {  // nothing but the SYN was sent
+        if (syns_sent_ == 0 || received.acknowledgment != queue_.next()) {  // nothing but the SYN was sent, if that
             reject(received);
             return false;
         }

@@ -351,6 +351,22 @@ TEST_CASE("tcp 2: in SYN-RECEIVED an ACK of something else draws a reset with it
     });
 }
 
+TEST_CASE("tcp 2: an ACK of a SYN that was not sent yet draws a reset, and the SYN and ACK follows (RFC 9293 section 3.10.7.4)") {
+    at_every_start([](start at) {
+        script s(at);
+        tcp::segment syn{.sequence = tcp::sequence_number(at.peer), .acknowledgment = {}, .flags = flag::syn, .window = 0xffff,
+                         .options = sack_peer(), .payload = {}};
+        s.c.accept(syn, s.now);  // nothing is sent meanwhile
+        s.in({});
+        CHECK(s.c.state() == tcp::state::syn_received);
+        s.out({.flags = flag::rst, .seq = 1});
+        s.out({.flags = flag::syn | flag::ack, .seq = 0, .ack = 1, .window = 0xffff});
+        s.silent();
+        s.in({});
+        CHECK(s.c.state() == tcp::state::established);
+    });
+}
+
 TEST_CASE("tcp 2: in SYN-RECEIVED what is out of the window draws an ACK behind the SYN (RFC 9293 section 3.10.7.4)") {
     at_every_start([](start at) {
         script s(at);
