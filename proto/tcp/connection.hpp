@@ -226,7 +226,7 @@ private:
     [[nodiscard]] bool take_acknowledgment(const segment& received, time_point now) noexcept;
     [[nodiscard]] bool take_usual_acknowledgment(const segment& received, time_point now) noexcept;
     void take_sacks(const segment& received, delivery& told) noexcept;
-    void take_window(const segment& received) noexcept;
+    void take_window(const segment& received, bool advanced) noexcept;
     void window_opened(bool advanced) noexcept;
     void measure(const segment& received, const delivery& told, time_point now) noexcept;
     [[nodiscard]] std::uint32_t count_duplicate(const segment& received, sequence_number before,

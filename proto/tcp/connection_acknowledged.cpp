@@ -24,9 +24,11 @@ inline void connection::take_progress(sequence_number number, delivery& told) no
     if (number > recovery_point_) { timed_out_ = false; }
 }
 
-inline void connection::take_window(const segment& received) noexcept {
-    // RFC 9293 section 3.10.7.4: only from a segment that is not older than the last one that told it.
-    const bool newer = window_sequence_ < received.sequence ||
+inline void connection::take_window(const segment& received, bool advanced) noexcept {
+    // RFC 9293 section 3.10.7.4: only from a segment that is not older than the last one that told it. What acknowledges more
+    // than ever is newer than all others, also where its octets are sent again: with the window of one beyond the gap, what
+    // was acknowledged would move the edge further than the peer has told.
+    const bool newer = advanced || window_sequence_ < received.sequence ||
                        (window_sequence_ == received.sequence && window_acknowledgment_ <= received.acknowledgment);
     if (!newer) { return; }
     // The window beside a SYN is never scaled (RFC 7323 section 2.2).
@@ -82,7 +84,7 @@ inline bool connection::take_usual_acknowledgment(const segment& received, time_
         // With nothing in the queue nothing is in flight, lost or repaired either.
         if (!queue_.empty() || received.options.sack_count != 0 || probe_.outstanding()) { return false; }
         assert(recovering_ == recovering::no && queue_.in_flight() == 0);
-        take_window(received);
+        take_window(received, false);
         return true;
     }
     const bool calm = sack_ && received.options.sack_count == 0 && recovering_ == recovering::no && queue_.lost_octets() == 0 &&
@@ -92,7 +94,7 @@ inline bool connection::take_usual_acknowledgment(const segment& received, time_
     const std::uint32_t in_flight = queue_.in_flight();
     delivery told;
     take_progress(received.acknowledgment, told);
-    take_window(received);
+    take_window(received, true);
     if (window_closed()) { unanswered_since_ = {}; }
     measure(received, told, now);
     note_delivery(received, told, now);
@@ -130,7 +132,7 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     if (advanced) { take_progress(number, told); }
     duplicate_told_.reset();
     if (sack_ && received.options.sack_count != 0) { take_sacks(received, told); }
-    take_window(received);
+    take_window(received, advanced);
     // A peer that answers probes of its closed window is alive (RFC 1122 section 4.2.2.17).
     if (window_closed()) {
         unanswered_since_ = {};

@@ -295,6 +295,22 @@ TEST_CASE("tcp 4: an old ACK changes neither the window nor what is in flight (R
     });
 }
 
+TEST_CASE("tcp 4: what acknowledges more tells the newest window, also where it fills a gap (RFC 9293 section 3.10.7.4)") {
+    at_every_start([](start at) {
+        script s(at);
+        s.open(sack_peer(), 3000);
+        s.write(8000);
+        CHECK(s.info().in_flight == 2920);
+        s.came_out.clear();
+        s.in({.seq = 1001, .ack = 1, .window = 3000, .data = 1000});  // beyond a gap
+        s.in({.seq = 1, .ack = 1461, .window = 1540, .data = 1000});  // sent again: the edge of the window is where it was
+        CHECK(s.info().send_window == 1540);
+        for (const sent_segment& one : s.all_out()) { CHECK(one.seq + one.octets.size() <= 3001); }
+        s.in({.seq = 2001, .ack = 1461, .window = 3000});  // and what follows is newer
+        CHECK(s.info().send_window == 3000);
+    });
+}
+
 TEST_CASE("tcp 4: a flood draws one challenge ACK in each interval (RFC 5961 section 7)") {
     at_every_start([](start at) {
         script s(at);

@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cstdint>
 #include <random>
 #include <vector>
@@ -29,10 +30,11 @@ std::vector<std::uint8_t> some_script(std::uint64_t seed) {
     step(false, connect);
     made.push_back(0);
     const bool forges = random() % 4 == 0;
+    const std::array<tcp_script::deed, 6> often{deliver_burst, write, write, pour, write_buffer, forges ? forge : pass_time};
     for (std::uint64_t left = 10 + random() % 100; left != 0; --left) {
         auto what = static_cast<tcp_script::deed>(random() % static_cast<std::uint64_t>(count));
         if (!forges && (what == flip || what == forge)) { what = exchange; }
-        if (random() % 3 == 0) { what = random() % 2 == 0 ? deliver_burst : write; }
+        if (random() % 3 == 0) { what = often[random() % often.size()]; }
         if (what == abort_all && random() % 8 != 0) { what = serve; }
         step(random() % 2 == 0, what);
         for (std::size_t i = tcp_script::octets_of(what); i != 0; --i) { made.push_back(octet()); }
