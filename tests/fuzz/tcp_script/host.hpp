@@ -211,6 +211,29 @@ public:
         return at ? std::optional(*at - profile.ahead) : std::nullopt;
     }
 
+    /// The right edge of the window that a peer was told that has such a name for its connection; nothing where that is
+    /// uncertain.
+    [[nodiscard]] std::optional<sequence_number> edge_for(const tcp::four_tuple& peers) const {
+        const tcp::four_tuple name = mirrored(peers);
+        const auto is_it = [&](const held_connection& one) { return one.name == name; };
+        const auto found = std::find_if(held.begin(), held.end(), is_it);
+        if (found == held.end() || source_of(*found) == nullptr) { return std::nullopt; }
+        const tcp::connection& c = *stack.find(found->handle);
+        if (c.state() < tcp::state::established) { return std::nullopt; }
+        return c.receive_next() + c.info().receive_window;
+    }
+    /// A number that changes when a connection comes further.
+    [[nodiscard]] std::uint64_t progress() const {
+        script_digest far;
+        for (const held_connection& one : held) {
+            const tcp::connection& c = *stack.find(one.handle);
+            const tcp::connection_info info = c.info();
+            far.add(std::uint64_t{c.receive_next().value()} << 32 | c.send_next().value());
+            far.add(std::uint64_t{info.in_flight + info.lost + info.sacked} << 8 | static_cast<std::uint64_t>(info.state));
+        }
+        return far.value();
+    }
+
     /// Where both ends of a connection say that it was closed in order, this one has read all that was written.
     void expect_all_read(const held_connection& one, const script_host& peer) const {
         const stream* const from = source_of(one);
@@ -370,9 +393,13 @@ promise(first && *first <= std::max(c.deadline(), now) + 5us, "the stack's deadl
     }
 
     void check_end(const held_connection& one, const tcp::connection& c) const {
-        if (!c.peer_finished() || c.state() == tcp::state::closed) { return; }
-        if (const stream* const from = source_of(one)) {
+        if (c.state() == tcp::state::closed) { return; }
+        const stream* const from = source_of(one);
+        if (from == nullptr) { return; }
+        if (c.peer_finished()) {
             promise(from->shut && c.receive_next() - 1U == from->end, "a stream ends behind what was written");
+        } else {
+            promise(c.receive_next() <= from->end, "nothing is acknowledged that was not written");
         }
     }
 };

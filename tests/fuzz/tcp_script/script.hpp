@@ -250,7 +250,15 @@ private:
         }
         const bool forged = wire_.streams.uncertain;
         const time_point latest = wire_.now + 1000s;
-        for (unsigned left = forged ? 100 : 5000; !is_over(); --left) {
+        std::uint64_t far = 0;
+        time_point since = wire_.now;
+        for (unsigned left = forged ? 200 : 5000; !is_over(); --left) {
+            if (left % 100 == 0) {
+                const std::uint64_t further = wire_.hosts[0].progress() + wire_.hosts[1].progress();
+                promise(further != far || wire_.now - since > 100ms, "segments do not answer each other without end");
+                far = further;
+                since = wire_.now;
+            }
             for (script_host& one : wire_.hosts) {
                 serve(one);
                 for (std::size_t i = 0; i != one.held.size(); ++i) { wind_up(one, i); }

@@ -216,6 +216,10 @@ private:
             return;
         }
         if (peer != hosts[1 - from].profile.address) { return; }
+        if (const auto edge = hosts[1 - from].edge_for(out.name); edge && !out.segment.payload.empty()) {
+            const auto length = static_cast<std::uint32_t>(out.segment.payload.size());
+            promise(out.segment.sequence + length <= *edge + 1, "an octet is all that goes beyond a window");
+        }
         std::deque<flight>& way = flying[1 - from];
         if (way.size() == most_flights) { way.pop_front(); }
         way.push_back({std::move(octets), now});
