@@ -252,8 +252,10 @@ private:
         const time_point latest = wire_.now + 1000s;
         std::uint64_t far = 0;
         time_point since = wire_.now;
-        for (unsigned left = forged ? 200 : 5000; !is_over(); --left) {
-            if (left % 100 == 0) {
+        const unsigned turns = forged ? 200 : 5000;
+        const auto under_way = static_cast<unsigned>(wire_.flying[0].size() + wire_.flying[1].size());
+        for (unsigned left = turns + 3 * under_way; !is_over(); --left) {
+            if (left <= turns && left % 100 == 0) {  // what was under way has arrived, and has been answered
                 const std::uint64_t further = wire_.hosts[0].progress() + wire_.hosts[1].progress();
                 promise(further != far || wire_.now - since > 100ms, "segments do not answer each other without end");
                 far = further;
