@@ -54,6 +54,7 @@ struct held_connection {
     tcp::connection_handle handle;
     tcp::four_tuple name;
     std::size_t writes = 0;                     ///< Which stream it writes.
+    std::optional<std::size_t> reads;           ///< Which stream it reads, once it is known.
     std::optional<sequence_number> first_read;  ///< Once the peer's numbers are known.
     std::optional<sequence_number> edge;        ///< Of the window that the peer was told, when it was last looked at.
     std::uint64_t received = 0;                 ///< Then, too.
@@ -97,6 +98,7 @@ public:
                 stack.set_user(*came, ++users_);
                 held_connection& made = hold(*came);
                 made.first_read = position(*stack.find(*came));
+                look_for_source(made, *stack.find(*came));
                 return true;
             }
         }
@@ -309,13 +311,19 @@ private:
         }
     }
 
-    /// The stream that a connection reads; null when its peer is no host of this script, or has heard something forged.
+    /// The stream that a connection reads; null when its peer is no host of this script, or has heard something forged, or has
+    /// not been accepted yet.
     [[nodiscard]] const stream* source_of(const held_connection& one) const {
-        if (streams_.uncertain || !one.first_read) { return nullptr; }
+        if (streams_.uncertain || !one.reads) { return nullptr; }
+        return &streams_.all[*one.reads];
+    }
+    void look_for_source(held_connection& one, const tcp::connection& c) const {
+        if (!one.first_read && c.state() >= tcp::state::established) { one.first_read = position(c); }
+        if (!one.first_read || streams_.uncertain) { return; }
         const tcp::four_tuple name = mirrored(one.name);
-        const auto is_it = [&](const stream& from) { return from.name == name && from.first == *one.first_read; };
-        const auto found = std::find_if(streams_.all.rbegin(), streams_.all.rend(), is_it);
-        return found == streams_.all.rend() ? nullptr : &*found;
+        const auto is_it = [&](const stream& from) { return from.first == *one.first_read && from.name == name; };
+        const auto found = std::find_if(streams_.all.begin(), streams_.all.end(), is_it);
+        if (found != streams_.all.end()) { one.reads = static_cast<std::size_t>(found - streams_.all.begin()); }
     }
 
     void take(const tcp::connection_event& what) {
@@ -363,7 +371,7 @@ private:
         promise(info.received_octets == one.received || one.news.readable, "what has come is told");
         const std::size_t writable = c->writable();
         promise(one.writable != 0 || writable == 0 || one.news.writable, "that there is room again is told");
-        if (!one.first_read && info.state >= tcp::state::established) { one.first_read = position(*c); }
+        if (!one.reads) { look_for_source(one, *c); }
         check_end(one, *c);
         if (info.state >= tcp::state::established) {
             const sequence_number edge = c->receive_next() + info.receive_window;

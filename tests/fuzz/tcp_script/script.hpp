@@ -224,11 +224,11 @@ private:
         wire_.mishaps = input_.take32();
         const std::uint32_t octets = amounts[choice >> 5];
         const time_point stop = wire_.now + 10s;
-        for (unsigned left = 100; left != 0; --left) {
+        for (unsigned left = 60; left != 0; --left) {
             script_host& writer = wire_.hosts[from];
             if (!writer.held.empty()) { writer.write(choice % writer.held.size(), octets); }
             serve(wire_.hosts[1 - from]);
-            wire_.flush();
+            wire_.send();
             if (!wire_.step(stop)) { break; }
         }
         wire_.mishaps = 0;
@@ -265,7 +265,7 @@ private:
                 serve(one);
                 for (std::size_t i = 0; i != one.held.size(); ++i) { wind_up(one, i); }
             }
-            wire_.flush();
+            wire_.send();
             if (is_over() || (forged && left == 0)) { break; }
             promise(left != 0, "not for ever segments are sent");
             if (wire_.step(latest)) { continue; }
