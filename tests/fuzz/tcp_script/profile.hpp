@@ -86,6 +86,7 @@ inline void read_stack(unsigned room, unsigned choices, unsigned more, tcp::stac
     to.answers = 8;
     to.syn_cookies = (choices & 1) == 0;
     to.embryonic = one_of<std::size_t>({3, 0, 1, 2}, choices >> 1);
+    if (!to.syn_cookies && to.embryonic == 0) { to.embryonic = 6; }  // else no SYN would be answered
     to.orphans = one_of<std::size_t>({2, 0, 1, 4}, choices >> 3);
     to.time_wait = (choices & 0x20) == 0 ? 4 : 1;
     to.orphan_life = 20s;

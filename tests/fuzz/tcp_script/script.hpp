@@ -249,7 +249,7 @@ private:
             one.withholds = false;
         }
         const bool forged = wire_.streams.uncertain;
-        const time_point latest = wire_.now + 1000s;
+        const time_point latest = wire_.now + 300s;
         std::uint64_t far = 0;
         time_point since = wire_.now;
         const unsigned turns = forged ? 200 : 5000;
