@@ -7,6 +7,7 @@
 
 #include "tests/fuzz/tcp_script/wire.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -151,6 +152,34 @@ struct pretext {
     return made;
 }
 
+/// What a connection must not lose by a segment that is none of its peer's.
+struct what_counts {
+    what_counts() = default;
+    explicit what_counts(const tcp::connection& c)
+        : state(c.state()), next_to_receive(c.receive_next()), next_to_send(c.send_next()), readable(c.readable()),
+          unacknowledged(c.info().in_flight + c.info().lost + c.info().sacked), timestamps(c.uses_timestamps()) {}
+
+    friend bool operator==(const what_counts&, const what_counts&) = default;
+
+    tcp::state state = tcp::state::closed;
+    sequence_number next_to_receive;
+    sequence_number next_to_send;
+    std::uint32_t readable = 0;
+    std::uint32_t unacknowledged = 0;
+    bool timestamps = false;
+};
+
+/// What RFC 5961 and RFC 7323 promise about a segment, whoever has sent it, to a connection that is open.
+inline void judge_forgery(const tcp::segment& made, const what_counts& before, const what_counts& after) {
+    const bool resets = made.has(flag::rst);
+    const bool exact = made.sequence == before.next_to_receive;
+    promise(after.state != tcp::state::closed || (resets && exact), "nothing but a reset with the right number ends a connection");
+    if (resets) { return promise(exact || after == before, "a reset with another number changes nothing"); }
+    const bool nonsense = made.has(flag::syn) || !made.has(flag::ack) || made.acknowledgment > before.next_to_send;
+    promise(!nonsense || after == before, "a SYN, a segment without ACK, or an ACK of what was never sent changes nothing");
+    promise(!before.timestamps || made.options.timestamps || after == before, "a segment that lacks timestamps changes nothing");
+}
+
 /// Hands a segment to a host in that nobody has sent.
 inline void forge(script_wire& wire, unsigned to, script_input& from) {
     const script_host& at = wire.hosts[to];
@@ -171,7 +200,13 @@ inline void forge(script_wire& wire, unsigned to, script_input& from) {
     std::array<std::byte, 1600> room{};
     const auto view = made.emit(room);
     repair(view, source, at.profile.address);
+    const auto same_name = [&](const held_connection& one) { return one.name == as.name; };
+    const auto found = std::find_if(at.held.begin(), at.held.end(), same_name);
+    const tcp::connection* const c = found == at.held.end() ? nullptr : at.stack.find(found->handle);
+    const bool open = c != nullptr && c->state() >= tcp::state::established && c->state() <= tcp::state::close_wait;
+    const what_counts before = open ? what_counts(*c) : what_counts{};
     wire.hand_in(to, source, view.bytes());
+    if (open) { judge_forgery(tcp::segment::of(view), before, what_counts(*c)); }
 }
 
 /// Tells a host that something that it has sent, or not, has not arrived.
