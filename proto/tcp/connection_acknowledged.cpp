@@ -25,9 +25,9 @@ inline void connection::take_progress(sequence_number number, delivery& told) no
 }
 
 inline void connection::take_window(const segment& received, bool advanced) noexcept {
-    // RFC 9293 section 3.10.7.4: only from a segment that is not older than the last one that told it. What acknowledges more
-    // than ever is newer than all others, also where its octets are sent again: with the window of one beyond the gap, what
-    // was acknowledged would move the edge further than the peer has told.
+    // RFC 9293 section 3.10.7.4: only from a segment that is not older than the last one that told it. One that acknowledges
+    // more than ever is newer than all others, also where its octets are sent again: the window of a segment from beyond the
+    // gap, and what was acknowledged since, would move the edge further than the peer has told.
     const bool newer = advanced || window_sequence_ < received.sequence ||
                        (window_sequence_ == received.sequence && window_acknowledgment_ <= received.acknowledgment);
     if (!newer) { return; }

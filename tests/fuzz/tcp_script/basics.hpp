@@ -60,8 +60,9 @@ private:
     std::uint64_t sum_ = 1;
 };
 
-/// The octets of a stream by their sequence numbers. As they depend on nothing else, segments made by hand can carry octets that
-/// are right, and a segment that was sent can be judged without knowing who wrote it. `key` tells one stream from another.
+/// The octets of a stream by their sequence numbers. As they depend on nothing else, segments made by hand can carry octets
+/// that are right, and a segment that was sent can be judged without knowing who wrote it. `key` tells one stream from
+/// another.
 class stream_octets {
 public:
     /// Calls `each(octets)` for pieces that follow each other, `count` octets in all.

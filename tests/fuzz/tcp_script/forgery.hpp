@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a TCP script does to segments and says in the name of others: `flip()` changes a segment under way, `forge()` makes one
-// by hand, `tell_icmp()` makes an ICMP error.
+// What a TCP script does to segments and says in the name of others: `flip()` changes a segment under way, `forge()` makes
+// one by hand, `tell_icmp()` makes an ICMP error.
 //
 // Whatever is forged carries the octets that belong to its sequence numbers, so that the streams stay what they are.
 #pragma once
@@ -173,11 +173,11 @@ struct what_counts {
 inline void judge_forgery(const tcp::segment& made, const what_counts& before, const what_counts& after) {
     const bool resets = made.has(flag::rst);
     const bool exact = made.sequence == before.next_to_receive;
-    promise(after.state != tcp::state::closed || (resets && exact), "nothing but a reset with the right number ends a connection");
+    promise(after.state != tcp::state::closed || (resets && exact), "nothing but a right reset ends a connection");
     if (resets) { return promise(exact || after == before, "a reset with another number changes nothing"); }
     const bool nonsense = made.has(flag::syn) || !made.has(flag::ack) || made.acknowledgment > before.next_to_send;
     promise(!nonsense || after == before, "a SYN, a segment without ACK, or an ACK of what was never sent changes nothing");
-    promise(!before.timestamps || made.options.timestamps || after == before, "a segment that lacks timestamps changes nothing");
+    promise(!before.timestamps || made.options.timestamps || after == before, "without timestamps nothing changes");
 }
 
 /// Hands a segment to a host in that nobody has sent.
@@ -191,7 +191,7 @@ inline void forge(script_wire& wire, unsigned to, script_input& from) {
     const std::uint8_t options = from.take8();
     made.options = forged_options(as, options, from.take8());
     const std::uint8_t size = from.take8();
-    made.window = static_cast<std::uint16_t>((size & 3) == 0 ? 0xffff : (size & 3) == 1 ? 0 : (size & 3) == 2 ? 1 : size * 8);
+    made.window = std::array<std::uint16_t, 4>{0xffff, 0, 1, static_cast<std::uint16_t>(size * 8)}[size & 3];
     made.payload_length = std::array<std::size_t, 8>{0, 0, 1, 9, 100, 300, 536, 1460}[size >> 2 & 7];
     made.source_port = as.name.remote_port();
     made.destination_port = as.name.local_port();

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `script_host`: a TCP stack, what its user does with it, and what has to hold for it after each step. `stream_list`: what
-// was written, so that a host knows what it may read.
+// `script_host`: a TCP stack, what its user does with it, and what has to hold for it after each step.
 //
 // Both hosts of a script share one stream_list and one digest, which outlive them.
 #pragma once
@@ -8,6 +7,7 @@
 #include "fluxnet/proto/tcp/stack.hpp"
 #include "tests/fuzz/tcp_script/basics.hpp"
 #include "tests/fuzz/tcp_script/profile.hpp"
+#include "tests/fuzz/tcp_script/stream.hpp"
 
 #include <algorithm>
 #include <array>
@@ -19,51 +19,6 @@
 #include <vector>
 
 namespace tcp_script {
-
-using tcp::sequence_number;
-
-/// One direction of a connection, as its writer sees it.
-struct stream {
-    tcp::four_tuple name;
-    sequence_number first;
-    sequence_number end;  ///< Behind what was written.
-    bool shut = false;
-};
-struct stream_list {
-    std::vector<stream> all;
-    bool uncertain = false;  ///< Not all segments were sent by a host: nobody can tell any more what may be read.
-};
-
-[[nodiscard]] inline tcp::four_tuple mirrored(const tcp::four_tuple& name) {
-    return {name.remote_address(), name.remote_port(), name.local_address(), name.local_port()};
-}
-
-/// Tells the octets of a stream from those of others, by the name that its writer has for the connection.
-[[nodiscard]] inline std::uint32_t key_of(const tcp::four_tuple& writers) noexcept {
-    return std::uint32_t{writers.local_port()} << 16 | writers.remote_port();
-}
-
-/// A connection that the user holds.
-struct held_connection {
-    struct loan {
-        std::span<const std::byte> octets;
-        std::uint64_t token = 0;
-        std::uint32_t number = 0;
-    };
-
-    tcp::connection_handle handle;
-    tcp::four_tuple name;
-    std::size_t writes = 0;                     ///< Which stream it writes.
-    std::optional<std::size_t> reads;           ///< Which stream it reads, once it is known.
-    std::optional<sequence_number> first_read;  ///< Once the peer's numbers are known.
-    std::optional<sequence_number> edge;        ///< Of the window that the peer was told, when it was last looked at.
-    std::uint64_t received = 0;                 ///< Then, too.
-    std::size_t writable = 1;                   ///< At first there is room, and nobody is told.
-    tcp::ending ending = tcp::ending::none;
-    tcp::events news;  ///< Since then; `connected` and `ended`: ever.
-    std::vector<loan> loans;
-    bool winds_up = false;  ///< Its user has done what leads to its end.
-};
 
 class script_host final : tcp::trace_sink {
 public:
@@ -186,7 +141,8 @@ public:
     /// Takes the events, and checks everything that one host alone can tell.
     void check() {
         for (tcp::listener_handle at; stack.next_acceptable(at);) {
-            promise(std::find(listeners.begin(), listeners.end(), at) != listeners.end(), "a listener that has news is open");
+            const bool open = std::find(listeners.begin(), listeners.end(), at) != listeners.end();
+            promise(open, "a listener that has news is open");
         }
         for (tcp::connection_event what; stack.next_event(what);) { take(what); }
         check_room();
@@ -311,8 +267,8 @@ private:
         }
     }
 
-    /// The stream that a connection reads; null when its peer is no host of this script, or has heard something forged, or has
-    /// not been accepted yet.
+    /// The stream that a connection reads; null when its peer is no host of this script, or has heard something forged, or
+    /// has not been accepted yet.
     [[nodiscard]] const stream* source_of(const held_connection& one) const {
         if (streams_.uncertain || !one.reads) { return nullptr; }
         return &streams_.all[*one.reads];
@@ -363,7 +319,8 @@ private:
         promise(c != nullptr, "a handle names its connection until it is released");
         const tcp::connection_info info = c->info();
         check_time(*c, info);
-        promise(info.readable + info.lent + info.beyond_gap <= profile.options.v4.receive_limit, "no more is received than may be");
+        promise(info.readable + info.lent + info.beyond_gap <= profile.options.v4.receive_limit,
+                "no more is received than may be");
         promise(info.in_flight + info.lost + info.sacked + info.unsent <= profile.options.v4.send_limit + 1,
                 "no more waits than may");
         const bool over = info.state == tcp::state::closed;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `narrator`: tells on stderr what a TCP script does, where FLUXNET_TELL_SCRIPT is in the environment: for somebody who looks
-// for the cause of a broken promise.
+// `narrator`: tells on stderr what a TCP script does, where FLUXNET_TELL_SCRIPT is in the environment: for somebody who
+// looks for the cause of a broken promise.
 //
 // Threads: one at a time.
 #pragma once

@@ -57,6 +57,12 @@ template <class T, std::size_t Count>
     return choices[bits % Count];
 }
 
+/// An address for documentation.
+[[nodiscard]] inline proto::ip_address address(bool v6, std::uint8_t last) {
+    if (!v6) { return proto::ipv4_address(192, 0, 2, last); }
+    return proto::ipv6_address({0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last});
+}
+
 inline void read_options(script_input& from, tcp::connection_options& to) {
     const unsigned first = from.take8();
     to.maximum_segment = one_of<std::uint16_t>({1460, 536, 100, 1000}, first);
@@ -130,18 +136,10 @@ inline script_profile script_profile::read(script_input& from) {
     for (unsigned i = 0; i != 2; ++i) {
         host_profile& one = made.hosts[i];
         detail::read_stack(seed >> 4, choices, more, one.options);
-        if (v6) {
-            one.address = proto::ipv6_address({0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, static_cast<std::uint8_t>(i + 1)});
-        } else {
-            one.address = proto::ipv4_address(192, 0, 2, static_cast<std::uint8_t>(i + 1));
-        }
+        one.address = detail::address(v6, static_cast<std::uint8_t>(i + 1));
         fill_octets(one.secrets, 0, (seed % 16 * 2 + i) * 32);
     }
-    if (v6) {
-        made.stranger = proto::ipv6_address({0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3});
-    } else {
-        made.stranger = proto::ipv4_address(192, 0, 2, 3);
-    }
+    made.stranger = detail::address(v6, 3);
     for (unsigned i = 0; i != 2; ++i) {
         const std::uint32_t target = detail::one_of<std::uint32_t>(
             {0xffff'fff0, 0x7fff'fff0, 0, 0x8000'0000, 0xffff'fffe, 0x7fff'fffe, 0xffff'f000, 0x7fff'f000}, starts >> 4 * i);

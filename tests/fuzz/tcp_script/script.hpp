@@ -3,9 +3,9 @@
 // broken_promise where something does not hold that has to.
 //
 // The first eight octets make a `script_profile`. Each step is an octet, the highest bit of which names the host, and the
-// others what happens (see `deed`), and as many octets more as that takes. After the last step, the users behave and the wire
-// is left alone: each connection has to come to an end, unless segments were forged. Then all are aborted, and nothing may be
-// left.
+// others what happens (see `deed`), and as many octets more as that takes. After the last step, the users behave and the
+// wire is left alone: each connection has to come to an end, unless segments were forged. Then all are aborted, and nothing
+// may be left.
 //
 // Threads: one at a time.
 #pragma once
@@ -61,7 +61,8 @@ enum class deed : std::uint8_t {
     static constexpr std::array<const char*, static_cast<std::size_t>(deed::count)> names{
         "connect", "listen", "close_listener", "accept", "write", "write_buffer", "read", "lend", "give_back", "shutdown",
         "abort", "release", "no_delay", "keep_alive", "serve", "deliver", "deliver_burst", "drop", "duplicate", "put_last",
-        "flip", "forge", "icmp", "pass_time", "reach_deadline", "exchange", "run", "pour", "scarcity", "withhold", "abort_all"};
+        "flip", "forge", "icmp", "pass_time", "reach_deadline", "exchange", "run", "pour", "scarcity", "withhold",
+        "abort_all"};
     return names[static_cast<std::size_t>(what)];
 }
 
@@ -295,7 +296,8 @@ private:
     /// Where both ends say that a connection was closed in order, all that was written has been read.
     void compare() {
         for (unsigned i = 0; i != 2; ++i) {
-            for (const held_connection& one : wire_.hosts[i].held) { wire_.hosts[i].expect_all_read(one, wire_.hosts[1 - i]); }
+            const script_host& at = wire_.hosts[i];
+            for (const held_connection& one : at.held) { at.expect_all_read(one, wire_.hosts[1 - i]); }
         }
     }
 

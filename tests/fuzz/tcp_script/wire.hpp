@@ -173,7 +173,9 @@ private:
         static const auto memory = std::make_unique<std::byte[]>(2 * half_size);
         return {memory.get(), 2 * half_size};
     }
-    [[nodiscard]] std::span<std::byte> half(std::size_t which) const { return memory_.subspan(which * half_size, half_size); }
+    [[nodiscard]] std::span<std::byte> half(std::size_t which) const {
+        return memory_.subspan(which * half_size, half_size);
+    }
 
     /// Whether the first segment under way does not arrive now.
     [[nodiscard]] bool meets_mishap(unsigned to) {

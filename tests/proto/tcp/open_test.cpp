@@ -351,11 +351,14 @@ TEST_CASE("tcp 2: in SYN-RECEIVED an ACK of something else draws a reset with it
     });
 }
 
-TEST_CASE("tcp 2: an ACK of a SYN that was not sent yet draws a reset, and the SYN and ACK follows (RFC 9293 section 3.10.7.4)") {
+TEST_CASE("tcp 2: an ACK of a SYN that was not sent yet draws a reset, and the SYN follows (RFC 9293 section 3.10.7.4)") {
     at_every_start([](start at) {
         script s(at);
-        tcp::segment syn{.sequence = tcp::sequence_number(at.peer), .acknowledgment = {}, .flags = flag::syn, .window = 0xffff,
-                         .options = sack_peer(), .payload = {}};
+        tcp::segment syn;
+        syn.sequence = tcp::sequence_number(at.peer);
+        syn.flags = flag::syn;
+        syn.window = 0xffff;
+        syn.options = sack_peer();
         s.c.accept(syn, s.now);  // nothing is sent meanwhile
         s.in({});
         CHECK(s.c.state() == tcp::state::syn_received);

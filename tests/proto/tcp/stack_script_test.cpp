@@ -14,8 +14,8 @@
 
 namespace {
 
-/// A script of octets that lean toward an exchange between two hosts that know each other: a listener, a connection, and then
-/// anything. One in four has no forged segments, so that more is promised about it.
+/// A script of octets that lean toward an exchange between two hosts that know each other: a listener, a connection, and
+/// then anything. Three in four have no forged segments, so that more is promised about them.
 std::vector<std::uint8_t> some_script(std::uint64_t seed) {
     using enum tcp_script::deed;
     std::mt19937_64 random(seed);
