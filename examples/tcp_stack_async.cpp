@@ -8,28 +8,22 @@
 // The interface is the program's own while it runs. /bytes/N is a page of N octets. With --get it asks for one page, and
 // serves nothing. --sim has a server and a client at the two ends of a simulated wire.
 #include "examples/command_line.hpp"
-#include "examples/opening_report.hpp"
 #include "examples/tcp_stack/web_client.hpp"
 #include "examples/tcp_stack/web_server.hpp"
+#include "examples/user_host.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/signal_set.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/host/ip_host.hpp"
-#include "fluxnet/runtime/packets/open_async.hpp"
-#include "fluxnet/runtime/simulation/wire_pump.hpp"
 #include "fluxnet/runtime/sockets/tcp_listener.hpp"
 #include "fluxnet/runtime/sockets/tcp_stream.hpp"
-#include "fluxnet/xsk/simulation/simulated_wire.hpp"
 
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
-#include <optional>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <utility>
 
 using namespace fluxnet;
@@ -70,31 +64,6 @@ static choices read_choices(int argc, char** argv) {
     return made;
 }
 
-/// A wrong argument. The text names it and says what it should be.
-static proto::ip_address address_in(const std::string& text, const char* option) {
-    const auto address = proto::ip_address::parse(text);
-    if (!address) {
-        throw std::invalid_argument(std::string("check ") + option + " '" + text +
-                                    "': not an IP address; use one like 192.0.2.1 or 2001:db8::1");
-    }
-    return *address;
-}
-
-/// IP, or IP/BITS; else such a prefix as most links have.
-static host::host_address host_address_in(const std::string& text) {
-    const std::size_t slash = text.find('/');
-    const proto::ip_address address = address_in(text.substr(0, slash), "--address");
-    unsigned bits = address.is_v4() ? 24 : 64;
-    if (slash != std::string::npos) {
-        const char* const end = text.data() + text.size();
-        const auto [at, failed] = std::from_chars(text.data() + slash + 1, end, bits);
-        if (failed != std::errc() || at != end || bits > (address.is_v4() ? 32U : 128U)) {
-            throw std::invalid_argument("check --address '" + text + "': the prefix length is not a number from 0 to 32 or 128");
-        }
-    }
-    return {address, bits};
-}
-
 static void print_fetched(const fetched& got, std::chrono::steady_clock::duration took) {
     const double seconds = std::chrono::duration<double>(took).count();
     std::printf("status %u, %llu octets in %.3f s, %.1f Mbit/s\n", got.status, 0ULL + got.octets, seconds,
@@ -110,20 +79,6 @@ static void print_connection(const host::tcp_stream& stream) {
 }
 static void print_connection(const tcp_stream&) {}
 
-static void print_host(const host::ip_host& here) {
-    const host::host_counters& counts = here.counters();
-    std::printf("%llu frames received: %llu segments, %llu datagrams, %llu echo requests, %llu ARP, %llu neighbour discovery\n",
-                0ULL + counts.frames, 0ULL + counts.segments, 0ULL + counts.datagrams, 0ULL + counts.echoes,
-                0ULL + counts.arp, 0ULL + counts.ndp);
-    for (std::size_t i = 0; i != proto::reason_count; ++i) {
-        const std::uint64_t by_tcp = here.tcp() == nullptr ? 0 : here.tcp()->count().dropped[i];
-        if (counts.dropped[i] + by_tcp == 0) { continue; }
-        std::printf("dropped, %s: %llu\n", std::string(name(static_cast<proto::reason>(i))).c_str(),
-                    0ULL + counts.dropped[i] + by_tcp);
-    }
-    std::printf("%llu segments sent\n", 0ULL + counts.segments_sent);
-}
-
 static task<void> print_every_second(const site& at, const host::ip_host* here) {
     for (;;) {
         const wait_result canceled = co_await sleep_for(std::chrono::seconds(1));
@@ -137,11 +92,6 @@ static task<void> print_every_second(const site& at, const host::ip_host* here) 
         std::printf("\n");
         std::fflush(stdout);
     }
-}
-
-/// Until what is closed has sent all that was written to it, or a peer takes too long.
-static task<void> let_end(host::ip_host& here) {
-    static_cast<void>(co_await timeout(std::chrono::seconds(5), here.settle()));
 }
 
 /// Serves until a signal comes. `listen(port)` gives a listener, or says why not.
@@ -162,7 +112,7 @@ static int serve(executor& loop, const choices& made, Listen listen, host::ip_ho
     loop.spawn_background(stop_on({SIGINT, SIGTERM}));
     loop.spawn(serve_web(*door, at));
     loop.run();
-    if (here != nullptr) { loop.run(let_end(*here)); }
+    if (here != nullptr) { loop.run(user_host::let_streams_end(*here)); }
     std::printf("%llu connections, %llu requests, %llu octets\n", 0ULL + at.connections, 0ULL + at.requests,
                 0ULL + at.octets);
     return 0;
@@ -195,22 +145,19 @@ static int run_on_kernel(const choices& made) {
     if (!made.get.empty()) {
         return loop.run(get(loop, made.get, [](const proto::ip_endpoint& to) { return tcp_stream::connect(to); }));
     }
-    const proto::ip_address address = address_in(made.address.empty() ? "127.0.0.1" : made.address, "--address");
+    const proto::ip_address address = user_host::address_in(made.address.empty() ? "127.0.0.1" : made.address, "--address");
     const auto listen = [&](std::uint16_t port) { return tcp_listener::listen({address, port}); };
     return serve(loop, made, listen, nullptr);
 }
 
 static int run_on_interface(const choices& made) {
     host::host_options options;
-    options.addresses = {host_address_in(made.address)};
+    options.addresses = {user_host::host_address_in(made.address)};
     options.probe_addresses = !made.skip_probe;
     options.tcp.connections = 4096;
-    if (!made.gateway.empty()) { options.gateways = {address_in(made.gateway, "--gateway")}; }
+    if (!made.gateway.empty()) { options.gateways = {user_host::address_in(made.gateway, "--gateway")}; }
     executor loop;
-    auto sockets = open_async(loop, builder(made.interface).mode(made.mode).frames(4096).tx_frames(1024));
-    if (!sockets) { return std::fprintf(stderr, "%s\n", sockets.error().message().c_str()), 1; }
-    print_opening_report(sockets->refusals, sockets->notes);
-    auto here = host::ip_host::open(loop, std::move(sockets->rx), std::move(sockets->tx), options);
+    auto here = user_host::open_host(loop, made.interface, made.mode, options);
     if (!here) { return std::fprintf(stderr, "%s\n", here.error().message().c_str()), 1; }
     int status = 0;
     if (made.get.empty()) {
@@ -220,9 +167,9 @@ static int run_on_interface(const choices& made) {
         status = serve(loop, made, [&](std::uint16_t port) { return here->listen({own, port}, wanted); }, &*here);
     } else {
         status = loop.run(get(loop, made.get, [&](const proto::ip_endpoint& to) { return here->connect(to); }));
-        loop.run(let_end(*here));
+        loop.run(user_host::let_streams_end(*here));
     }
-    print_host(*here);
+    user_host::print_host(*here);
     if (here->failure()) {
         std::fprintf(stderr, "stopped on %s: %s\n", made.interface.c_str(), here->failure().message().c_str());
         return 1;
@@ -231,25 +178,15 @@ static int run_on_interface(const choices& made) {
 }
 
 static int run_on_wire(const choices& made) {
-    simulated_wire wire;
-    executor loop;
-    wire_pump pump(loop, wire);
-    const auto open = [&](simulated_wire::end which, std::uint8_t number) {
-        auto sockets = open_async(loop, wire.socket_on(which).frames(512).tx_frames(128)).value();
-        host::host_options options;
-        options.addresses = {{proto::ipv4_address(192, 0, 2, number), 24}};
-        options.hardware = proto::mac_address({0x02, 0, 0, 0, 0, number});
-        options.probe_addresses = false;
-        return host::ip_host::open(loop, std::move(sockets.rx), std::move(sockets.tx), options).value();
-    };
-    host::ip_host server = open(simulated_wire::end::left, 1);
-    host::ip_host client = open(simulated_wire::end::right, 2);
+    user_host::hosts_on_a_wire both;
     site at{.root = made.root};
-    auto door = server.listen({proto::ipv4_address(192, 0, 2, 1), made.port}).value();
-    loop.spawn_background(serve_web(door, at));
-    const std::string what = made.get.empty() ? "192.0.2.1:" + std::to_string(made.port) + "/bytes/100000000" : made.get;
-    const int status = loop.run(get(loop, what, [&](const proto::ip_endpoint& to) { return client.connect(to); }));
-    print_host(server);
+    const proto::ip_endpoint to{user_host::hosts_on_a_wire::left_address(), made.port};
+    auto door = both.left().listen(to).value();
+    both.loop().spawn_background(serve_web(door, at));
+    const std::string what = made.get.empty() ? to.to_string() + "/bytes/100000000" : made.get;
+    const auto connect = [&](const proto::ip_endpoint& where) { return both.right().connect(where); };
+    const int status = both.loop().run(get(both.loop(), what, connect));
+    user_host::print_host(both.left());
     return status;
 }
 

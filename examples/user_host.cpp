@@ -2,7 +2,7 @@
 #include "examples/user_host.hpp"
 
 #include "examples/opening_report.hpp"
-#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
 #include "fluxnet/runtime/packets/open_async.hpp"
 
 #include <charconv>
@@ -71,12 +71,11 @@ void print_host(const host::ip_host& here) {
         std::printf("dropped, %s: %llu\n", std::string(name(static_cast<proto::reason>(i))).c_str(),
                     0ULL + counts.dropped[i] + by_tcp);
     }
+    std::printf("%llu segments sent\n", 0ULL + counts.segments_sent);
 }
 
-task<void> let_streams_end(const host::ip_host& here) {
-    for (int i = 0; i != 500 && !here.failure() && here.tcp() != nullptr && here.tcp()->orphans() != 0; ++i) {
-        static_cast<void>(co_await sleep_for(std::chrono::milliseconds(10)));
-    }
+task<void> let_streams_end(host::ip_host& here) {
+    static_cast<void>(co_await timeout(std::chrono::seconds(5), here.settle()));
 }
 
 host::ip_host hosts_on_a_wire::open(simulated_wire::end which, std::uint8_t number) {

@@ -37,9 +37,8 @@ namespace user_host {
 /// Prints what came and what was dropped for which reason.
 void print_host(const fluxnet::host::ip_host& here);
 
-/// Waits until all streams that were closed have sent what was written to them, while the host works and for some seconds at
-/// most.
-[[nodiscard]] fluxnet::task<void> let_streams_end(const fluxnet::host::ip_host& here);
+/// Waits until all streams that were closed have sent what was written to them, some seconds at most.
+[[nodiscard]] fluxnet::task<void> let_streams_end(fluxnet::host::ip_host& here);
 
 /// The hosts 192.0.2.1 and 192.0.2.2 at the two ends of a wire, in real time.
 class hosts_on_a_wire {
