@@ -16,10 +16,8 @@
 //  - fragment: a packet in pieces has no ports, not even its first piece. A datagram so goes one way as a whole: none of its
 //    pieces meets a rule with ports, all meet one without.
 //  - tagged: behind a VLAN tag nothing is looked at. Only rules about the EtherType (0x8100, 0x88a8) alone match. A driver
-//  that
-//    takes tags off (`ethtool -k`: rx-vlan-offload) shows the packet without, and so it is matched.
-//  - unreadable: a header is cut short or has an impossible length or version, ARP is not that of Ethernet and IPv4, or
-//  there
+//    that takes tags off (`ethtool -k`: rx-vlan-offload) shows the packet without, and so it is matched.
+//  - unreadable: a header is cut short or has an impossible length or version, ARP is not that of Ethernet and IPv4, or there
 //    are more than four IPv6 extension headers, which are walked to find the protocol.
 // Checksums are not looked at, and no length beyond those of the headers: they are up to the receiver.
 //
