@@ -52,7 +52,9 @@ enum class filter_verdict : std::uint8_t {
 /// The ports from `first` to `last`, both included.
 struct port_range {
     constexpr port_range() noexcept = default;
+    /// Makes a range of one port.
     constexpr explicit port_range(std::uint16_t only) noexcept : first(only), last(only) {}
+    /// Makes a range of all ports from one to another.
     constexpr port_range(std::uint16_t first_, std::uint16_t last_) noexcept : first(first_), last(last_) {}
 
     std::uint16_t first = 0;
@@ -145,6 +147,7 @@ public:
     /// Adds a rule, behind all others.
     packet_filter& add(const filter_rule& rule) { return rules_.push_back(rule), *this; }
 
+    /// The rules, in the order in which they are looked at.
     [[nodiscard]] const std::vector<filter_rule>& rules() const noexcept { return rules_; }
 
     /// Finds rules that contradict themselves, and too many of them. Errors: invalid_option.
