@@ -122,10 +122,20 @@ void host_core::serve_tcp() noexcept {
         tcp_.tell();
         const bool queued = tcp_.send();
         if (queued) { tx_->socket().flush(); }
-        const bool goes_on = queued && tcp_.has_more() && tx_->socket().reap() != 0;
+        const bool goes_on = queued && tcp_.has_more() && has_frame() && tx_->socket().credit() != 0;
         if (!goes_on && !tcp_.has_news()) { break; }  // what the host sends to itself makes news
     }
-    dirty_ = dirty_ || tcp_.has_more() || tcp_.has_news();
+    tcp_.look_at_waiters();
+    if (news_) { serve(); }  // another neighbour was given up for one that was sent to
+    dirty_ = tcp_.has_more() || tcp_.has_news();
+}
+
+/// A loop of the program's own may have closed a stream, or given a buffer back, since the turn.
+void host_core::before_sleep() noexcept {
+    if (ended_ || !dirty_ || tcp_.has_more()) { return; }
+    clear_timer();
+    set_to_ = now();
+    fluxnet::detail::inside(on_).add_timer(*this, *set_to_);
 }
 
 void host_core::on_address(const std::array<std::uint8_t, 6>& address) noexcept {
@@ -211,7 +221,9 @@ std::optional<host_core::time_point> host_core::next_deadline() const noexcept {
 }
 
 void host_core::arm() noexcept {
-    auto due = tcp_.has_news() ? now() : next_deadline();
+    // While the kernel has packets of the tx's, that looks again by itself.
+    const bool goes_on = tcp_.has_news() || (tcp_.has_more() && tx_->socket().in_flight() == 0);
+    auto due = goes_on ? now() : next_deadline();
     // What is overdue found no frame.
     if (due && *due <= now()) { due = now() + retry_wait; }
     if (fluxnet::detail::timer_node::is_linked() && due == set_to_) { return; }

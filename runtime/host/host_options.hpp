@@ -48,8 +48,8 @@ struct host_options {
     /// frame holds if that is less.
     std::optional<std::uint32_t> mtu;
 
-    /// The checksums of UDP and TCP in received frames were checked by somebody else, or were never filled in, as by the kernel at
-    /// the other end of a veth pair: they are not looked at.
+    /// The checksums of UDP and TCP in received frames were checked by somebody else, or were never filled in, as by the
+    /// kernel at the other end of a veth pair: they are not looked at.
     bool trust_checksums = false;
 
     /// Each address is first asked for on the link (RFC 5227, RFC 4862): it is used some seconds later (IPv4: 4 to 7, IPv6:

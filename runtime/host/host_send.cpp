@@ -49,8 +49,10 @@ void host_core::transmit_to(const proto::ip_address& hop, packet frame, ethertyp
         answer(frame, found.hardware, type, counter);
         return;
     }
-    if (found.what != verdict::waiting) {
+    if (found.what == verdict::unreachable) {
         give_up(frame);
+    } else if (found.what == verdict::full) {
+        ++counters_.undeliverable;  // another time there may be room to ask
     } else if (!held_.hold(std::move(frame), hop, type)) {
         ++counters_.undeliverable;
     }
@@ -68,7 +70,7 @@ void host_core::release_held() noexcept {
         const auto found = neighbours_.lookup(one.hop, now());
         switch (found.state) {
             case proto::neighbour_state::incomplete: return held_packets::fate::waits;
-            case proto::neighbour_state::none:
+            case proto::neighbour_state::none: ++counters_.undeliverable; return held_packets::fate::over;  // made room
             case proto::neighbour_state::failed: give_up(one.frame); return held_packets::fate::over;
             default: break;
         }

@@ -79,7 +79,7 @@ bool host_tcp::receive(const ip_payload& got) noexcept {
     if (!stack_) { return true; }
     const bool short_header = got.bytes.size() < proto::tcp_header_length;
     const bool has_data = !short_header && got.bytes.size() > proto::tcp_view::unchecked(got.bytes).header_length();
-    if (has_data && (got.frame == nullptr || !core_.may_queue())) { return receive_copy(got); }
+    if (has_data && (got.frame == nullptr || !core_.may_keep())) { return receive_copy(got); }
     const auto checked = core_.trust_checksums_ ? tcp::checksum_state::right : tcp::checksum_state::unchecked;
     const std::uint64_t token = has_data ? tcp_buffers::token_of(*got.frame) : 0;
     const tcp::arrival told = stack_->receive(got.source, got.destination, got.bytes, token, now(), checked);
@@ -106,7 +106,7 @@ bool host_tcp::receive_copy(const ip_payload& got) noexcept {
 void host_tcp::answer_now() noexcept {
     way_ = {};
     tcp::stack_segment out;
-    while (core_.has_frame() && stack_->next_immediate(out, now())) { dispatch(out); }
+    while (core_.has_frame() && core_.tx_->socket().credit() != 0 && stack_->next_immediate(out, now())) { dispatch(out); }
 }
 
 bool host_tcp::receive_error(const proto::quoted_packet& quoted, std::error_code what,
@@ -177,8 +177,8 @@ const host_tcp::way& host_tcp::find_way(const tcp::four_tuple& name) noexcept {
     const auto hop = remote.is_loopback() ? std::nullopt : core_.routes_.next_hop(remote);
     if (!core_.own_.owns(local)) {
         way_.what = way::kind::nowhere;
-    } else if (core_.own_.owns(remote)) {
-        way_.what = way::kind::self;
+    } else if (const auto own = core_.own_.state_of(remote); own != proto::own_addresses::state::none) {
+        way_.what = own == proto::own_addresses::state::in_use ? way::kind::self : way::kind::nowhere;
     } else if (hop) {
         way_.what = way::kind::neighbour;
         way_.hop = *hop;
@@ -264,6 +264,7 @@ void host_tcp::tell() noexcept {
     for (tcp_end& end : ends_) {
         if (end.writer != nullptr) { end.writer->look(); }
     }
+    if (!ends_.empty()) { ends_.splice(ends_.end(), ends_, ends_.begin()); }  // another one is the first next time
 }
 
 void host_tcp::end() noexcept {
@@ -322,6 +323,7 @@ tcp_buffer host_tcp::lend(tcp::connection_handle from) noexcept {
         lent.octets = got->octets.data();
         if (tcp_buffers::is_frame(got->token)) {
             lent.frame = buffers_.lend(got->token);
+            lent.in_frame = true;
         } else {
             lent.token = got->token;
         }
@@ -331,6 +333,7 @@ tcp_buffer host_tcp::lend(tcp::connection_handle from) noexcept {
 
 void host_tcp::take_back(const lent_octets& lent) noexcept {
     if (lent.token != 0) { buffers_.release(lent.token); }
+    if (lent.in_frame) { buffers_.frame_given_back(); }
     if (!stack_) { return; }
     stack_->returned(lent.from, lent.count, now());
     touch();

@@ -132,7 +132,12 @@ result<tcp_listener> ip_host::listen(proto::ip_endpoint local, const tcp_options
     if (const std::error_code why = core_->tcp().listen(local, options, made)) {
         return error{why, step, why.message(), "choose one of the host's addresses, and a free port or 0"};
     }
-    return tcp_listener(std::make_unique<detail::tcp_door>(core_, made, local, options));
+    std::unique_ptr<detail::tcp_door> door(new (std::nothrow) detail::tcp_door(core_, made, local, options));
+    if (door == nullptr) {
+        core_->tcp().stack()->close_listener(made, core_->tcp().now());
+        return make_error(errc::out_of_memory, step, "there is no memory for the listener", "free some");
+    }
+    return tcp_listener(std::move(door));
 }
 
 ip_host::settle_awaiter ip_host::settle() noexcept {
@@ -146,6 +151,7 @@ void ip_host::settle_awaiter::start() noexcept {
     if (core_ == nullptr) { return complete(errc::closed); }
     if (&home_executor() != &core_->loop()) { return complete(errc::wrong_executor); }
     core_->start();
+    if (core_->ended()) { return complete(core_->ended()); }
     core_->tcp().wait_in_turns(*this);
     core_->tcp().touch();  // the end of this turn looks
 }

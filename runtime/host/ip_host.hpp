@@ -16,7 +16,8 @@
 // endpoints wakes it.
 //
 // What comes from the network costs no allocation and no system call of its own, except for datagrams of endpoints that come
-// in fragments and do not stay where they are put together: their octets are copied into memory of their own.
+// in fragments and do not stay where they are put together: their octets are copied into memory of their own. What TCP copies
+// goes into memory that the host takes piece by piece, as it needs it, and keeps.
 //
 // It takes what its socket receives, which is all of the queue's unless the builder says otherwise: host_filter.hpp has what
 // leaves the rest of the interface to the kernel.
@@ -79,11 +80,12 @@ public:
 
     /// Connects to a peer by TCP. Completes with the stream when the peer has answered. Waits for an own address that is being
     /// probed. Cancelled, it resets what has begun. Allocates. Errors, with the peer's name: connection_refused (std::errc),
-    /// timed_out (no answer for proto::tcp::connection_options::give_up_connecting; use timeout() for less), host_unreachable
-    /// (the next hop does not answer, or a router says so), network_unreachable, address_not_available and
-    /// address_family_not_supported (tcp_options::from), address_in_use, no_buffer_space (host_options::tcp.connections),
-    /// invalid_argument (no address of one host, port 0, another interface's scope); operation_canceled; wrong_executor;
-    /// out_of_memory; closed, of a host that was moved from or goes meanwhile; how the host has ended.
+    /// timed_out (no answer for proto::tcp::connection_options::give_up_connecting, whatever routers say; use timeout() for
+    /// less), host_unreachable (the next hop does not answer, or the peer says by ICMP that nothing takes the segment there),
+    /// network_unreachable, address_not_available and address_family_not_supported (tcp_options::from), address_in_use,
+    /// no_buffer_space (host_options::tcp.connections), invalid_argument (no address of one host, port 0, another interface's
+    /// scope); operation_canceled; wrong_executor; out_of_memory; closed, of a host that was moved from or goes meanwhile; how
+    /// the host has ended.
     [[nodiscard]] tcp_stream::connect_awaiter connect(const proto::ip_endpoint& peer,
                                                       const tcp_options& options = {}) noexcept;
 

@@ -28,6 +28,7 @@ void intrusive_ptr_release(const host_core* core) noexcept;
 /// Where the octets of a tcp_buffer lie, and whom they are given back to. Plain, but for the frame.
 struct lent_octets {
     packet frame;                        ///< What they lie in, if that is one.
+    bool in_frame = false;               ///< Whether that is one.
     std::uint64_t token = 0;             ///< Of the host's memory that they lie in, if it is that.
     std::array<std::byte, 8> few{};      ///< Or they lie here.
     const std::byte* octets = nullptr;   ///< Null: in `few`.

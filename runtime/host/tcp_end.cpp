@@ -162,7 +162,7 @@ std::error_code tcp_end::shut_down_write() noexcept {
     shut_ = true;
     core_->tcp().stack()->shutdown_write(which_, core_->tcp().now());
     core_->tcp().touch();
-    return no_error;
+    return ended();  // there may have been no room for the end
 }
 
 void tcp_end::abort() noexcept {
@@ -222,7 +222,7 @@ std::error_code tcp_door::ended() const noexcept {
 
 bool tcp_door::has_waiting() noexcept {
     if (!next_ && core_->tcp().stack() != nullptr) { next_ = core_->tcp().stack()->accept(which_); }
-    return next_.has_value();
+    return next_.has_value() && core_->tcp().stack() != nullptr;
 }
 
 std::unique_ptr<tcp_end> tcp_door::pop() {
@@ -231,6 +231,7 @@ std::unique_ptr<tcp_end> tcp_door::pop() {
     if (made == nullptr) {
         if (auto* const stack = core_->tcp().stack()) {
             stack->release(taken, proto::tcp::leaving::at_once, core_->tcp().now());
+            core_->tcp().touch();
         }
         throw std::bad_alloc();
     }

@@ -13,7 +13,7 @@
 namespace fluxnet::host {
 
 struct tcp_options {
-    bool no_delay = true;         ///< Small writes go at once: they are not held back for an acknowledgment (Nagle's algorithm).
+    bool no_delay = true;         ///< Small writes go at once, and wait for no acknowledgment (Nagle's algorithm).
     bool keep_alive = false;      ///< A peer that is silent is asked now and then whether it is still there.
     std::uint32_t backlog = 128;  ///< Listeners: connections that wait to be accepted, at least 1.
     /// Streams: the address to connect from, one of the host's, and the port; 0 has one chosen.

@@ -11,14 +11,11 @@ static_assert(stream<tcp_stream>);
 
 namespace detail {
 
-void tcp_transfer::take_place(fluxnet::detail::placed_operation* tcp_end::*place) noexcept {
+void tcp_transfer::take_place(fluxnet::detail::placed_operation* tcp_end::*place, bool wanted) noexcept {
     refusal_ = end_ == nullptr ? make_error_code(errc::closed) : end_->check_executor();
-    if (!refusal_) { refusal_ = occupy(end_->*place); }
-}
-
-void tcp_transfer::start() noexcept {
-    if (holds_place()) { end_->wake_host(); }
-    look();
+    if (refusal_ || !wanted) { return; }
+    end_->wake_host();
+    refusal_ = occupy(end_->*place);
 }
 
 std::error_code tcp_transfer::end_wait() noexcept {
@@ -32,19 +29,22 @@ std::error_code tcp_transfer::end_wait() noexcept {
 // Reading
 
 bool tcp_stream::read_awaiter::await_ready() noexcept {
-    take_place(&detail::tcp_end::reader);
+    take_place(&detail::tcp_end::reader, !into_.empty());
     return is_settled() && fluxnet::detail::draw_here();
 }
 
 io_result tcp_stream::read_awaiter::await_resume() noexcept {
+    if (into_.empty()) {
+        const std::error_code ended = finish();
+        return {refusal_ ? refusal_ : ended, 0};
+    }
     if (const std::error_code ended = end_wait()) { return {ended, 0}; }
-    if (into_.empty()) { return {no_error, 0}; }
     const std::size_t count = end_->read(into_);
     return {count == 0 ? end_->read_error() : no_error, count};
 }
 
 bool tcp_stream::borrow_awaiter::await_ready() noexcept {
-    take_place(&detail::tcp_end::reader);
+    take_place(&detail::tcp_end::reader, true);
     return is_settled() && fluxnet::detail::draw_here();
 }
 
@@ -58,7 +58,7 @@ borrowed_result<tcp_buffer> tcp_stream::borrow_awaiter::await_resume() noexcept 
 // Writing
 
 bool tcp_stream::write_awaiter::await_ready() noexcept {
-    take_place(&detail::tcp_end::writer);
+    take_place(&detail::tcp_end::writer, !from_.empty());
     is_settled_ = refusal_ || from_.empty();
     if (!is_settled_) { write_on(); }
     return is_settled_ && fluxnet::detail::draw_here();
@@ -77,8 +77,12 @@ void tcp_stream::write_awaiter::write_on() noexcept {
 }
 
 io_result tcp_stream::write_awaiter::await_resume() noexcept {
+    if (from_.empty()) {
+        const std::error_code ended = finish();
+        return {refusal_ ? refusal_ : ended, 0};
+    }
     const std::error_code ended = end_wait();
-    if (taken_ == from_.size() && !refusal_) { return {from_.empty() ? ended : no_error, taken_}; }  // even if a stop came
+    if (taken_ == from_.size()) { return {no_error, taken_}; }  // even if a stop came
     return {ended ? ended : failure_, taken_};
 }
 
@@ -88,6 +92,7 @@ void tcp_stream::shutdown_awaiter::start() noexcept {
     } else if (const std::error_code wrong = end_->check_executor()) {
         complete(wrong);
     } else {
+        end_->wake_host();
         complete(end_->shut_down_write());
     }
 }

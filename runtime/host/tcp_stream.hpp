@@ -127,10 +127,9 @@ protected:
     explicit tcp_transfer(tcp_end* end) noexcept : end_(end) {}
     ~tcp_transfer() = default;
 
-    /// Takes the place of the await, or notes in refusal_ why it cannot begin.
-    void take_place(fluxnet::detail::placed_operation* tcp_end::*place) noexcept;
-    /// Begins to wait.
-    void start() noexcept;
+    /// Takes the place of the await, unless nothing is asked for, or notes in refusal_ why it cannot begin. The host works from
+    /// now on.
+    void take_place(fluxnet::detail::placed_operation* tcp_end::*place, bool wanted) noexcept;
     /// Tells how it has ended: no error when the end is there and has what was waited for.
     [[nodiscard]] std::error_code end_wait() noexcept;
 
@@ -148,7 +147,7 @@ public:
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> waiting) {
-        return suspend(waiting, [this] { start(); });
+        return suspend(waiting, [this] { look(); });
     }
 
     io_result await_resume() noexcept;
@@ -171,7 +170,7 @@ public:
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> waiting) {
-        return suspend(waiting, [this] { start(); });
+        return suspend(waiting, [this] { look(); });
     }
 
     borrowed_result<tcp_buffer> await_resume() noexcept;
@@ -192,7 +191,7 @@ public:
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> waiting) {
-        return suspend(waiting, [this] { start(); });
+        return suspend(waiting, [this] { look(); });
     }
 
     io_result await_resume() noexcept;

@@ -65,6 +65,12 @@ task<void> connect_and_note(host::ip_host& from, proto::ip_endpoint to, tcp_opti
     return why;
 }
 
+task<void> dial(host::ip_host& from, proto::ip_endpoint to, tcp_stream& made) {
+    auto connected = co_await from.connect(to);
+    REQUIRE(connected.has_value());
+    made = std::move(*connected);
+}
+
 task<void> note_read(tcp_stream& at, io_result& got) {
     std::array<std::byte, 100> room{};
     got = co_await at.read(room);
@@ -265,15 +271,7 @@ TEST_CASE("connections beyond the backlog wait at their peers, and come in when 
     bed.loop.spawn([&]() -> task<void> {
         scope callers;
         std::array<tcp_stream, count> calling;
-        for (tcp_stream& each : calling) {
-            const auto dial = [&each, &bed]() -> task<void> {
-                const proto::ip_endpoint to(v4_of(2), 80);
-                auto made = co_await bed.left.connect(to);
-                REQUIRE(made.has_value());
-                each = std::move(*made);
-            };
-            callers.spawn(dial());
-        }
+        for (tcp_stream& each : calling) { callers.spawn(dial(bed.left, door.local_endpoint(), each)); }
         static_cast<void>(co_await sleep_for(100ms));
         for (std::size_t i = 0; i != count; ++i) {
             auto called = co_await door.accept();
@@ -368,6 +366,103 @@ TEST_CASE("a host that goes resets the streams that are open, and what waits the
     CHECK(theirs.ec == std::errc::connection_reset);
     CHECK(accepted == errc::closed);
     CHECK(bed.frames_are_home(virtual_wire::end::left));
+}
+
+TEST_CASE("settle() waits until what was closed has gone, also within one host, and ends with the host") {
+    struct mortal : virtual_wire {
+        explicit mortal(const wire_options& options) : virtual_wire(options) {}
+        std::optional<host::ip_host> left = open(end::left, host_number(1));
+        host::ip_host right = open(end::right, host_number(2));
+    };
+    wire_options slow;
+    slow.to_right.delay = slow.to_left.delay = 20ms;
+    for (const std::uint8_t called : {std::uint8_t{1}, std::uint8_t{2}}) {
+        mortal bed(slow);
+        bed.loop.spawn([](mortal& at, std::uint8_t number) -> task<void> {
+            host::ip_host& other = number == 1 ? *at.left : at.right;
+            tcp_listener door = other.listen({v4_of(number), 80}).value();
+            auto calling = co_await at.left->connect(door.local_endpoint());
+            auto answering = co_await door.accept();
+            REQUIRE(calling.has_value());
+            REQUIRE(answering.has_value());
+            tcp_stream near = std::move(*calling);
+            tcp_stream far = std::move(*answering);
+            io_result sent;
+            co_await write_and_note(near, 50'000, sent);
+            near.close();
+            CHECK(at.left->tcp()->has_unsettled_orphans());
+            scope reading;
+            reading.spawn(read_exactly(far, 50'000));
+            const wait_result settled = co_await at.left->settle();
+            CHECK_FALSE(settled);
+            CHECK_FALSE(at.left->tcp()->has_unsettled_orphans());
+            static_cast<void>(co_await reading.join());
+            far.close();
+            const wait_result again = co_await other.settle();
+            CHECK_FALSE(again);
+        }(bed, called));
+        bed.loop.run();
+        CHECK(bed.clock.elapsed() < 5s);  // no TIME-WAIT is waited for
+    }
+    mortal bed(slow);
+    wait_result waiting;
+    bed.loop.spawn([&]() -> task<void> {
+        tcp_listener door = bed.right.listen({v4_of(2), 80}).value();
+        auto calling = co_await bed.left->connect(door.local_endpoint());
+        REQUIRE(calling.has_value());
+        io_result sent;
+        co_await write_and_note(*calling, 200'000, sent);  // more than the peer's window, which nobody reads
+        calling->close();
+        scope settling;
+        const auto settle = [&]() -> task<void> { waiting = co_await bed.left->settle(); };
+        settling.spawn(settle());
+        static_cast<void>(co_await sleep_for(100ms));
+        auto one = bed.left->settle();
+        bed.left.reset();
+        static_cast<void>(co_await settling.join());
+        const wait_result late = co_await one;
+        CHECK(late == errc::closed);
+    });
+    bed.loop.run();
+    CHECK(waiting == errc::closed);
+}
+
+TEST_CASE("a host that rests is woken by a write that completes at once, and its segments are sent once") {
+    two_hosts bed;
+    auto ends = joined(bed);
+    bed.loop.run([]() -> task<void> { co_return; }());  // ends the tasks in the background, those of both hosts too
+    bed.loop.spawn([&]() -> task<void> {
+        io_result sent;
+        co_await write_and_note(ends.near, 1000, sent);
+        CHECK(sent.n == 1000);
+        static_cast<void>(co_await sleep_for(5s));
+    });
+    bed.loop.spawn(read_exactly(ends.far, 1000));
+    bed.loop.run();
+    CHECK(ends.near.info().resent == 0);
+    CHECK(ends.near.info().in_flight == 0);
+}
+
+TEST_CASE("streams that nobody reads leave a host room for datagrams") {
+    two_hosts bed;
+    std::vector<tcp_ends> all;
+    for (int i = 0; i != 8; ++i) { all.push_back(joined(bed)); }
+    std::vector<io_result> sent(all.size());
+    for (std::size_t i = 0; i != all.size(); ++i) { bed.loop.spawn(write_and_note(all[i].near, 200'000, sent[i])); }
+    auto ping = bed.left.open_udp({v4_of(1), 5000}).value();
+    auto pong = bed.right.open_udp({v4_of(2), 5000}).value();
+    bed.loop.spawn([&]() -> task<void> {
+        static_cast<void>(co_await sleep_for(5s));
+        const auto bytes = counting(10);
+        const io_result out = co_await ping.send_to(bytes, pong.local_endpoint());
+        CHECK_FALSE(out.ec);
+        frame_bytes room(100);
+        const datagram_result got = co_await pong.recv_from(room);
+        CHECK(got.n == 10);
+        for (auto& ends : all) { ends.far.abort(); }
+    });
+    bed.loop.run();
+    CHECK(bed.right.counters().queue_full == 0);
 }
 
 TEST_CASE("a handle of a host that was moved from neither connects nor listens") {

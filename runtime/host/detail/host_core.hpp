@@ -167,6 +167,8 @@ public:
     /// Datagrams in the queues of endpoints, and segments that TCP keeps: no more than half of the frames that the host
     /// receives into.
     [[nodiscard]] bool may_queue() const noexcept { return queued_ + tcp_.kept() < most_queued_; }
+    /// The same for a segment: half of those are left to datagrams, which cannot be copied instead.
+    [[nodiscard]] bool may_keep() const noexcept { return may_queue() && tcp_.kept() < most_queued_ / 2; }
     void count_queued(std::ptrdiff_t change) noexcept {
         queued_ = static_cast<std::size_t>(static_cast<std::ptrdiff_t>(queued_) + change);
     }
@@ -186,7 +188,7 @@ private:
 
     // turn_handler and timer_node
     void end_turn() noexcept override;
-    void before_sleep() noexcept override {}
+    void before_sleep() noexcept override;
     void after_sleep() noexcept override { now_.reset(); }
     void end_run() noexcept override {}
     void on_time() noexcept override { dirty_ = true; }  // the turn that has begun ends with what is due
@@ -197,10 +199,12 @@ private:
     void on_program_lost() noexcept override {}
     void on_address(const std::array<std::uint8_t, 6>& address) noexcept override;
 
-    /// The time, read once a turn.
+    /// The time, read once a turn; each time outside of turns, of which nobody tells the end.
     [[nodiscard]] time_point now() noexcept {
-        if (!now_) { now_ = on_.now(); }
-        return *now_;
+        if (now_) { return *now_; }
+        const time_point read = on_.now();
+        if (executor::current() == &on_) { now_ = read; }
+        return read;
     }
 
     // host_core.cpp

@@ -67,7 +67,10 @@ public:
     [[nodiscard]] bool send() noexcept;
     [[nodiscard]] bool has_more() const noexcept { return has_more_; }
     /// Whether there is something to tell.
-    [[nodiscard]] bool has_news() const noexcept { return stack_ && stack_->has_news(); }
+    [[nodiscard]] bool has_news() const noexcept {
+        return stack_ && (stack_->has_news() || (short_of_memory_ && buffers_.has_news()));
+    }
+    void look_at_waiters() noexcept;
     /// Has all coroutines look: the host has ended.
     void end() noexcept;
     /// Resets all connections, as far as there are frames to tell their peers, and forgets them. Returns whether frames were
@@ -124,7 +127,6 @@ private:
     // segment_limits
     [[nodiscard]] std::uint16_t maximum_segment(const proto::ip_address& remote) noexcept override;
 
-    void look_at_waiters() noexcept;
     [[nodiscard]] bool receive_copy(const ip_payload& got) noexcept;
     void answer_now() noexcept;
     bool dispatch(const proto::tcp::stack_segment& out) noexcept;

@@ -53,15 +53,17 @@ public:
         ++kept_;
         static_cast<void>(std::move(received).into_raw());
     }
-    /// Makes a packet of a frame that is lent.
+    /// Makes a packet of a frame that is lent; it counts as kept until it is given back.
     [[nodiscard]] packet lend(std::uint64_t token) noexcept {
-        --kept_;
+        freed_ = true;  // the connection may have another one
         return frame_of(token);
     }
+    void frame_given_back() noexcept { --kept_; }
 
-    /// How many frames it keeps.
+    /// How many frames it keeps, or has lent.
     [[nodiscard]] std::size_t kept() const noexcept { return kept_; }
-    /// Whether something has come back since it was last asked.
+    /// Whether something has come back since the last take_news().
+    [[nodiscard]] bool has_news() const noexcept { return freed_; }
     [[nodiscard]] bool take_news() noexcept { return std::exchange(freed_, false); }
     /// The size of a buffer.
     [[nodiscard]] std::size_t size() const noexcept { return size_; }

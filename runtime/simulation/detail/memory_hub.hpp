@@ -9,6 +9,7 @@
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/simulation/memory_options.hpp"
+#include "fluxnet/xsk/base/error.hpp"
 
 #include <array>
 #include <cerrno>
