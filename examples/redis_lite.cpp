@@ -31,31 +31,17 @@
 using namespace fluxnet;
 using namespace redis_example;
 
-struct choices {
-    std::string interface;
-    std::string address;
-    std::string gateway;
+struct choices : user_host::place {
     std::vector<std::string> ask;
     std::uint32_t connections = 512;
     std::uint32_t megabytes = 64;
     std::uint16_t port = 6379;
-    xdp_mode mode = xdp_mode::automatic;
-    bool skip_probe = false;
-    bool kernel = false;
-    bool sim = false;
 };
 
 static choices read_choices(int argc, char** argv) {
     choices made;
     command_line options("Serves a part of Redis, by TCP in user space");
-    options.optional("--interface", made.interface, "interface that is the program's own");
-    options.flag("--kernel", made.kernel, "the kernel's TCP instead");
-    options.flag("--sim", made.sim, "a server and a client on a simulated wire");
-    options.exactly_one_of({"--interface", "--kernel", "--sim"});
-    options.optional("--address", made.address, "the server's address; with --interface IP or IP/BITS, of this host");
-    options.optional("--gateway", made.gateway, "router to other networks");
-    options.mode(made.mode);
-    options.flag("--skip-probe", made.skip_probe, "use the address at once, whether or not another station has it");
+    made.declare(options);
     options.optional("--port", made.port, "port to listen on");
     options.optional("--connections", made.connections, "connections at the same time", {1, 60'000});
     options.optional("--megabytes", made.megabytes, "memory for keys and values", {1, 1e6});
@@ -105,21 +91,14 @@ static int run_on_kernel(const choices& made) {
 }
 
 static int run_on_interface(const choices& made) {
-    host::host_options options;
-    options.addresses = {user_host::host_address_in(made.address)};
-    options.probe_addresses = !made.skip_probe;
-    if (!made.gateway.empty()) { options.gateways = {user_host::address_in(made.gateway, "--gateway")}; }
+    const host::host_options options = made.host_options();
     redis_server server(options_of(made));
     executor loop;
     auto here = user_host::open_host(loop, made.interface, made.mode, options);
     if (!here) { return std::fprintf(stderr, "%s\n", here.error().message().c_str()), 1; }
     const int status = run_server(server, loop, here->listen({options.addresses[0].address, made.port}));
     loop.run(user_host::let_streams_end(*here));
-    user_host::print_host(*here);
-    if (here->failure()) {
-        return std::fprintf(stderr, "stopped on %s: %s\n", made.interface.c_str(), here->failure().message().c_str()), 1;
-    }
-    return status;
+    return user_host::print_end(*here, made.interface, status);
 }
 
 /// Sends all commands, and prints what comes back. Returns whether the connection ended in order.

@@ -29,32 +29,18 @@
 using namespace fluxnet;
 using namespace tcp_example;
 
-struct choices {
-    std::string interface;
-    std::string address;
-    std::string gateway;
+struct choices : user_host::place {
     std::string root = ".";
     std::string get;
     std::uint16_t port = 80;
     std::uint16_t echo_port = 0;
-    xdp_mode mode = xdp_mode::automatic;
-    bool skip_probe = false;
-    bool kernel = false;
-    bool sim = false;
     bool quiet = false;
 };
 
 static choices read_choices(int argc, char** argv) {
     choices made;
     command_line options("Serves a folder over HTTP, by TCP in user space");
-    options.optional("--interface", made.interface, "interface that is the program's own");
-    options.flag("--kernel", made.kernel, "the kernel's TCP instead");
-    options.flag("--sim", made.sim, "a server and a client on a simulated wire");
-    options.exactly_one_of({"--interface", "--kernel", "--sim"});
-    options.optional("--address", made.address, "the server's address; with --interface IP or IP/BITS, of this host");
-    options.optional("--gateway", made.gateway, "router to other networks");
-    options.mode(made.mode);
-    options.flag("--skip-probe", made.skip_probe, "use the address at once, whether or not another station has it");
+    made.declare(options);
     options.optional("--port", made.port, "port of the HTTP server");
     options.optional("--echo-port", made.echo_port, "port of the echo service; without it there is none");
     options.optional("--root", made.root, "folder that is served");
@@ -151,11 +137,8 @@ static int run_on_kernel(const choices& made) {
 }
 
 static int run_on_interface(const choices& made) {
-    host::host_options options;
-    options.addresses = {user_host::host_address_in(made.address)};
-    options.probe_addresses = !made.skip_probe;
+    host::host_options options = made.host_options();
     options.tcp.connections = 4096;
-    if (!made.gateway.empty()) { options.gateways = {user_host::address_in(made.gateway, "--gateway")}; }
     executor loop;
     auto here = user_host::open_host(loop, made.interface, made.mode, options);
     if (!here) { return std::fprintf(stderr, "%s\n", here.error().message().c_str()), 1; }
@@ -169,12 +152,7 @@ static int run_on_interface(const choices& made) {
         status = loop.run(get(loop, made.get, [&](const proto::ip_endpoint& to) { return here->connect(to); }));
         loop.run(user_host::let_streams_end(*here));
     }
-    user_host::print_host(*here);
-    if (here->failure()) {
-        std::fprintf(stderr, "stopped on %s: %s\n", made.interface.c_str(), here->failure().message().c_str());
-        return 1;
-    }
-    return status;
+    return user_host::print_end(*here, made.interface, status);
 }
 
 static int run_on_wire(const choices& made) {

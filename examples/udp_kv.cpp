@@ -29,33 +29,19 @@
 using namespace fluxnet;
 using namespace kv_example;
 
-struct choices {
-    std::string interface;
-    std::string address;
-    std::string gateway;
+struct choices : user_host::place {
     std::string to;
     std::vector<std::string> ask;
     std::uint32_t clients = 1024;
     double idle = 60;
     double loss = 0.1;
     std::uint16_t port = 7777;
-    xdp_mode mode = xdp_mode::automatic;
-    bool skip_probe = false;
-    bool kernel = false;
-    bool sim = false;
 };
 
 static choices read_choices(int argc, char** argv) {
     choices made;
     command_line options("A key-value service over UDP, and its client");
-    options.optional("--interface", made.interface, "interface that is the program's own");
-    options.flag("--kernel", made.kernel, "the kernel's UDP instead");
-    options.flag("--sim", made.sim, "a service and a client on a simulated wire");
-    options.exactly_one_of({"--interface", "--kernel", "--sim"});
-    options.optional("--address", made.address, "own address; with --interface IP or IP/BITS");
-    options.optional("--gateway", made.gateway, "router to other networks");
-    options.mode(made.mode);
-    options.flag("--skip-probe", made.skip_probe, "use the address at once, whether or not another station has it");
+    made.declare(options);
     options.optional("--port", made.port, "port of the service");
     options.optional("--clients", made.clients, "clients that are remembered", {1, 1e6});
     options.optional("--idle", made.idle, "seconds after which a silent client is forgotten", {0.001, 1e6});
@@ -147,10 +133,7 @@ static int run_on_kernel(const choices& made) {
 }
 
 static int run_on_interface(const choices& made) {
-    host::host_options options;
-    options.addresses = {user_host::host_address_in(made.address)};
-    options.probe_addresses = !made.skip_probe;
-    if (!made.gateway.empty()) { options.gateways = {user_host::address_in(made.gateway, "--gateway")}; }
+    const host::host_options options = made.host_options();
     executor loop;
     auto here = user_host::open_host(loop, made.interface, made.mode, options);
     if (!here) { return std::fprintf(stderr, "%s\n", here.error().message().c_str()), 1; }
@@ -158,11 +141,7 @@ static int run_on_interface(const choices& made) {
     const int status = made.ask.empty()
                            ? run_service(loop, made, here->open_udp({own, made.port}))
                            : run_client(loop, made, user_host::endpoint_in(made.to, "--to"), here->open_udp({own, 0}));
-    user_host::print_host(*here);
-    if (here->failure()) {
-        return std::fprintf(stderr, "stopped on %s: %s\n", made.interface.c_str(), here->failure().message().c_str()), 1;
-    }
-    return status;
+    return user_host::print_end(*here, made.interface, status);
 }
 
 static int run_on_wire(choices made) {

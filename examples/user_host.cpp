@@ -42,6 +42,25 @@ host::host_address host_address_in(const std::string& text) {
     return {address, bits};
 }
 
+void place::declare(command_line& options) {
+    options.optional("--interface", interface, "interface that is the program's own");
+    options.flag("--kernel", kernel, "the kernel's sockets instead");
+    options.flag("--sim", sim, "both ends on a simulated wire");
+    options.exactly_one_of({"--interface", "--kernel", "--sim"});
+    options.optional("--address", address, "own address; with --interface IP or IP/BITS");
+    options.optional("--gateway", gateway, "router to other networks");
+    options.mode(mode);
+    options.flag("--skip-probe", skip_probe, "use the address at once, whether or not another station has it");
+}
+
+host::host_options place::host_options() const {
+    host::host_options made;
+    made.addresses = {host_address_in(address)};
+    made.probe_addresses = !skip_probe;
+    if (!gateway.empty()) { made.gateways = {address_in(gateway, "--gateway")}; }
+    return made;
+}
+
 proto::ip_endpoint endpoint_in(const std::string& text, const char* option) {
     const auto endpoint = proto::ip_endpoint::parse(text);
     if (!endpoint) {
@@ -72,6 +91,13 @@ void print_host(const host::ip_host& here) {
                     0ULL + counts.dropped[i] + by_tcp);
     }
     std::printf("%llu segments sent\n", 0ULL + counts.segments_sent);
+}
+
+int print_end(const host::ip_host& here, const std::string& interface, int status) {
+    print_host(here);
+    if (!here.failure()) { return status; }
+    std::fprintf(stderr, "stopped on %s: %s\n", interface.c_str(), here.failure().message().c_str());
+    return 1;
 }
 
 task<void> let_streams_end(host::ip_host& here) {

@@ -2,13 +2,14 @@
 // What examples that run on a host in user space share: addresses out of their options, a host on an interface, two hosts on
 // a simulated wire, and what a host has counted.
 //
-//     auto here = open_host(loop, interface, mode, {.addresses = {host_address_in(text)}});
+//     auto here = open_host(loop, made.interface, made.mode, made.host_options());   // `made` is a place
 //     ...
-//     print_host(*here);
+//     return print_end(*here, made.interface, 0);
 //
 // Functions without state, and a wire that owns its executor and both hosts; for the thread of the executor.
 #pragma once
 
+#include "examples/command_line.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/host/ip_host.hpp"
@@ -26,6 +27,22 @@ namespace user_host {
 /// Reads --address IP or IP/BITS; without BITS the prefix is one that most links have. Throws as address_in() does.
 [[nodiscard]] fluxnet::host::host_address host_address_in(const std::string& text);
 
+/// Where a service runs: on a host in user space, over the kernel's sockets, or at both ends of a simulated wire.
+struct place {
+    std::string interface;
+    std::string address;
+    std::string gateway;
+    fluxnet::xdp_mode mode = fluxnet::xdp_mode::automatic;
+    bool skip_probe = false;
+    bool kernel = false;
+    bool sim = false;
+
+    /// Declares the options that say it, of which one of --interface, --kernel and --sim is to be given.
+    void declare(command_line& options);
+    /// The options of a host on the interface. Throws as address_in() does.
+    [[nodiscard]] fluxnet::host::host_options host_options() const;
+};
+
 /// Reads IP:PORT. Throws as address_in() does.
 [[nodiscard]] fluxnet::proto::ip_endpoint endpoint_in(const std::string& text, const char* option);
 
@@ -36,6 +53,10 @@ namespace user_host {
 
 /// Prints what came and what was dropped for which reason.
 void print_host(const fluxnet::host::ip_host& here);
+
+/// Does the same at the end of a program, and says how the host has ended, if it has. Returns the program's status: `status`,
+/// or 1 then.
+[[nodiscard]] int print_end(const fluxnet::host::ip_host& here, const std::string& interface, int status);
 
 /// Waits until all streams that were closed have sent what was written to them, some seconds at most.
 [[nodiscard]] fluxnet::task<void> let_streams_end(fluxnet::host::ip_host& here);

@@ -39,6 +39,11 @@ std::size_t buffer_size(std::uint32_t mtu) noexcept {
     return (mtu + longest_tcp_header + line - 1) / line * line;
 }
 
+/// The connection whose segment an ICMP error quotes, as this host sees it.
+tcp::four_tuple name_in(const proto::quoted_packet& quoted) noexcept {
+    return {quoted.source, quoted.source_port(), quoted.destination, quoted.destination_port()};
+}
+
 void write_segment(std::span<std::byte> to, const tcp::stack_segment& out) noexcept {
     const std::size_t header = tcp::emit_header(to, out.name, out.segment);
     if (!out.segment.payload.empty()) {
@@ -94,12 +99,17 @@ bool host_tcp::receive_copy(const ip_payload& got) noexcept {
     const tcp::buffer copy = buffers_.allocate();
     if (copy.data == nullptr) { return false; }
     std::memcpy(copy.data, got.bytes.data(), got.bytes.size());
-    const std::span<const std::byte> octets(copy.data, got.bytes.size());
-    const auto checked = core_.trust_checksums_ ? tcp::checksum_state::right : tcp::checksum_state::unchecked;
-    const tcp::arrival told = stack_->receive(got.source, got.destination, octets, copy.token, now(), checked);
-    if (!told.kept) { buffers_.release(copy.token); }
-    if (told.answer_now) { answer_now(); }
+    hand_over(got.source, got.destination, {copy.data, got.bytes.size()}, copy.token,
+              core_.trust_checksums_ ? tcp::checksum_state::right : tcp::checksum_state::unchecked);
     return true;
+}
+
+/// Gives the stack a segment in a buffer, which comes back unless it is kept.
+void host_tcp::hand_over(const ip_address& source, const ip_address& destination, std::span<const std::byte> octets,
+                         std::uint64_t token, tcp::checksum_state checked) noexcept {
+    const tcp::arrival told = stack_->receive(source, destination, octets, token, now(), checked);
+    if (!told.kept) { buffers_.release(token); }
+    if (told.answer_now) { answer_now(); }
 }
 
 /// Sends what the last segment must be answered with before the next one is looked at, if there is a frame for it.
@@ -112,7 +122,7 @@ void host_tcp::answer_now() noexcept {
 bool host_tcp::receive_error(const proto::quoted_packet& quoted, std::error_code what,
                              const std::optional<proto::path_mtu::too_big>& too_big) noexcept {
     if (!stack_) { return false; }
-    const tcp::four_tuple name(quoted.source, quoted.source_port(), quoted.destination, quoted.destination_port());
+    const tcp::four_tuple name = name_in(quoted);
     const tcp::sequence_number sequence(quoted.tcp_sequence());
     touch();
     if (!too_big) { return stack_->on_icmp_error(name, sequence, what == std::errc::connection_refused, now()); }
@@ -131,8 +141,7 @@ void host_tcp::undeliverable(std::span<const std::byte> packet) noexcept {
     const bool v4 = std::to_integer<unsigned>(packet[0]) >> 4 == 4;
     const auto quoted = v4 ? proto::quoted_packet::parse_ipv4(packet) : proto::quoted_packet::parse_ipv6(packet);
     if (!quoted || quoted->protocol != proto::ip_protocol::tcp) { return; }
-    const tcp::four_tuple name(quoted->source, quoted->source_port(), quoted->destination, quoted->destination_port());
-    static_cast<void>(stack_->on_icmp_error(name, tcp::sequence_number(quoted->tcp_sequence()), true, now()));
+    static_cast<void>(stack_->on_icmp_error(name_in(*quoted), tcp::sequence_number(quoted->tcp_sequence()), true, now()));
     touch();
 }
 
@@ -225,10 +234,7 @@ void host_tcp::loop_back(const tcp::stack_segment& out) noexcept {
 void host_tcp::receive_looped() noexcept {
     for (std::size_t i = 0; i != looped_.size(); ++i) {  // answers come to its end
         const looped one = looped_[i];
-        const tcp::arrival told = stack_->receive(one.name.local_address(), one.name.remote_address(), one.octets, one.token,
-                                                  now(), tcp::checksum_state::right);
-        if (!told.kept) { buffers_.release(one.token); }
-        if (told.answer_now) { answer_now(); }
+        hand_over(one.name.local_address(), one.name.remote_address(), one.octets, one.token, tcp::checksum_state::right);
     }
     looped_.clear();
 }

@@ -12,7 +12,6 @@
 #pragma once
 
 #include "fluxnet/proto/ip_address.hpp"
-#include "fluxnet/proto/mac_address.hpp"
 #include "fluxnet/proto/path_mtu.hpp"
 #include "fluxnet/proto/quoted_packet.hpp"
 #include "fluxnet/proto/tcp/stack.hpp"
@@ -22,7 +21,6 @@
 
 #include <boost/intrusive/list.hpp>
 
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -100,7 +98,6 @@ public:
 
     /// Received frames that it keeps.
     [[nodiscard]] std::size_t kept() const noexcept { return buffers_.kept(); }
-    [[nodiscard]] std::size_t memory_octets() const noexcept { return buffers_.memory_octets(); }
 
 private:
     template <class User>
@@ -128,6 +125,8 @@ private:
     [[nodiscard]] std::uint16_t maximum_segment(const proto::ip_address& remote) noexcept override;
 
     [[nodiscard]] bool receive_copy(const ip_payload& got) noexcept;
+    void hand_over(const proto::ip_address& source, const proto::ip_address& destination, std::span<const std::byte> octets,
+                   std::uint64_t token, proto::tcp::checksum_state checked) noexcept;
     void answer_now() noexcept;
     bool dispatch(const proto::tcp::stack_segment& out) noexcept;
     const way& find_way(const proto::tcp::four_tuple& name) noexcept;

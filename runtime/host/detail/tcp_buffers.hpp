@@ -67,8 +67,6 @@ public:
     [[nodiscard]] bool take_news() noexcept { return std::exchange(freed_, false); }
     /// The size of a buffer.
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
-    /// What it has allocated, in octets.
-    [[nodiscard]] std::size_t memory_octets() const noexcept { return slabs_.size() * slab_buffers * size_; }
 
 private:
     static constexpr std::size_t slab_buffers = 64;
