@@ -26,16 +26,16 @@ proto::ip_address address_in(const std::string& text, const char* option) {
     return *address;
 }
 
-host::host_address host_address_in(const std::string& text) {
+host::host_address host_address_in(const std::string& text, const char* option) {
     const std::size_t slash = text.find('/');
-    const proto::ip_address address = address_in(text.substr(0, slash), "--address");
+    const proto::ip_address address = address_in(text.substr(0, slash), option);
     unsigned bits = address.is_v4() ? 24 : 64;
     if (slash != std::string::npos) {
         const unsigned most = address.is_v4() ? 32 : 128;
         const char* const end = text.data() + text.size();
         const auto [at, failed] = std::from_chars(text.data() + slash + 1, end, bits);
         if (failed != std::errc() || at != end || bits > most) {
-            throw std::invalid_argument("check --address '" + text + "': the prefix length is not a number from 0 to " +
+            throw std::invalid_argument(std::string("check ") + option + " '" + text + "': the prefix length is not a number from 0 to " +
                                         std::to_string(most));
         }
     }
@@ -71,8 +71,8 @@ proto::ip_endpoint endpoint_in(const std::string& text, const char* option) {
 }
 
 result<host::ip_host> open_host(executor& on, const std::string& interface, xdp_mode mode,
-                                const host::host_options& options) {
-    auto sockets = open_async(on, builder(interface).mode(mode).frames(4096).tx_frames(1024));
+                                const host::host_options& options, std::uint32_t queue) {
+    auto sockets = open_async(on, builder(interface).queue(queue).mode(mode).frames(4096).tx_frames(1024));
     if (!sockets) { return sockets.error(); }
     print_opening_report(sockets->refusals, sockets->notes);
     return host::ip_host::open(on, std::move(sockets->rx), std::move(sockets->tx), options);

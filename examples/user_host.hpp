@@ -24,8 +24,8 @@ namespace user_host {
 /// Reads an address. Throws std::invalid_argument, which names the option and says what it should be.
 [[nodiscard]] fluxnet::proto::ip_address address_in(const std::string& text, const char* option);
 
-/// Reads --address IP or IP/BITS; without BITS the prefix is one that most links have. Throws as address_in() does.
-[[nodiscard]] fluxnet::host::host_address host_address_in(const std::string& text);
+/// Reads IP or IP/BITS; without BITS the prefix is one that most links have. Throws as address_in() does.
+[[nodiscard]] fluxnet::host::host_address host_address_in(const std::string& text, const char* option = "--address");
 
 /// Where a service runs: on a host in user space, over the kernel's sockets, or at both ends of a simulated wire.
 struct place {
@@ -49,7 +49,8 @@ struct place {
 /// Opens a host on an interface, and says on stderr what its socket could not have.
 [[nodiscard]] fluxnet::result<fluxnet::host::ip_host> open_host(fluxnet::executor& on, const std::string& interface,
                                                                 fluxnet::xdp_mode mode,
-                                                                const fluxnet::host::host_options& options);
+                                                                const fluxnet::host::host_options& options,
+                                                                std::uint32_t queue = 0);
 
 /// Prints what came and what was dropped for which reason.
 void print_host(const fluxnet::host::ip_host& here);

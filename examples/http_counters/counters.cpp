@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "examples/http_counters/counters.hpp"
 
-#include "fluxnet/proto/reason.hpp"
-
-#include <cstddef>
-#include <cstdint>
 #include <utility>
 
 using namespace fluxnet;
@@ -60,40 +56,15 @@ show();
 </html>
 )";
 
-void add_family(std::string& text, std::string_view name, std::string_view type, std::string_view help) {
-    text.append("# HELP ").append(name).append(" ").append(help);
-    text.append("\n# TYPE ").append(name).append(" ").append(type).append("\n");
-}
-
-void add_sample(std::string& text, std::string_view name, std::string_view label, std::string_view value,
-                std::uint64_t count) {
-    text.append(name).append("{").append(label).append("=\"").append(value).append("\"} ");
-    text.append(std::to_string(count)).append("\n");
-}
-
-void add_host(std::string& text, const proto::echo_host::counters& count) {
-    add_family(text, "host_replies_total", "counter", "Packets answered, by protocol.");
-    add_sample(text, "host_replies_total", "protocol", "arp", count.arp_replies);
-    add_sample(text, "host_replies_total", "protocol", "icmp", count.icmp_replies);
-    add_sample(text, "host_replies_total", "protocol", "udp", count.udp_replies);
-    add_family(text, "host_drops_total", "counter", "Packets without an answer, by reason.");
-    for (std::size_t i = 0; i < proto::reason_count; ++i) {
-        if (count.dropped[i] == 0) { continue; }
-        add_sample(text, "host_drops_total", "reason", name(static_cast<proto::reason>(i)), count.dropped[i]);
-    }
-}
-
-void add_server(std::string& text, const server_counts& count) {
-    add_family(text, "http_connections_total", "counter", "Connections accepted.");
-    text.append("http_connections_total ").append(std::to_string(count.connections)).append("\n");
-    add_family(text, "http_connections_open", "gauge", "Connections served now.");
-    text.append("http_connections_open ").append(std::to_string(count.open)).append("\n");
-    add_family(text, "http_connections_ended_total", "counter", "Connections that the server ended, by reason.");
-    add_sample(text, "http_connections_ended_total", "reason", "dismissed", count.dismissed);
-    add_sample(text, "http_connections_ended_total", "reason", "cut_off", count.cut_off);
-    add_family(text, "http_answers_total", "counter", "Answers written to their end, by status.");
+void add_server(metrics& all, const server_counts& count) {
+    all.add_counter("http_connections_total", "Connections accepted.", count.connections);
+    all.add_gauge("http_connections_open", "Connections served now.", static_cast<double>(count.open));
+    constexpr std::string_view ended = "Connections that the server ended, by reason.";
+    all.add_counter("http_connections_ended_total", ended, count.dismissed, {{"reason", "dismissed"}});
+    all.add_counter("http_connections_ended_total", ended, count.cut_off, {{"reason", "cut_off"}});
     for (const auto& [status, answers] : count.answers) {
-        add_sample(text, "http_answers_total", "code", std::to_string(status), answers);
+        all.add_counter("http_answers_total", "Answers written to their end, by status.", answers,
+                        {{"code", std::to_string(status)}});
     }
 }
 
@@ -102,11 +73,9 @@ void add_server(std::string& text, const server_counts& count) {
 std::string counters::text() const {
     metrics all;
     all.add("main", *loop);
-    packets->add_to(all);
-    std::string text = all.text();
-    add_host(text, packets->host().count());
-    add_server(text, server->counts());
-    return text;
+    add_packets(all);
+    add_server(all, server->counts());
+    return all.text();
 }
 
 std::optional<page> counters::page_at(std::string_view path) const {

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "examples/http_counters/packet_program.hpp"
 
+#include "fluxnet/proto/reason.hpp"
+
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
+#include <string_view>
 #include <utility>
 
 using namespace fluxnet;
@@ -32,6 +36,18 @@ void packet_program::add_to(metrics& all) {
     all.add("host", sockets_.rx);
     all.add("host", sockets_.tx);
     all.add("host", sockets_.rx.socket().pool());
+    const proto::echo_host::counters& count = host_.count();
+    const auto answered = [&](std::string_view protocol, std::uint64_t value) {
+        all.add_counter("host_replies_total", "Packets answered, by protocol.", value, {{"protocol", protocol}});
+    };
+    answered("arp", count.arp_replies);
+    answered("icmp", count.icmp_replies);
+    answered("udp", count.udp_replies);
+    for (std::size_t i = 0; i < proto::reason_count; ++i) {
+        if (count.dropped[i] == 0) { continue; }
+        all.add_counter("host_drops_total", "Packets without an answer, by reason.", count.dropped[i],
+                        {{"reason", name(static_cast<proto::reason>(i))}});
+    }
 }
 
 }  // namespace http_example

@@ -24,7 +24,7 @@ public:
     [[nodiscard]] const fluxnet::proto::echo_host& host() const noexcept { return host_; }
     [[nodiscard]] const fluxnet::async_sockets& sockets() const noexcept { return sockets_; }
 
-    /// Adds what its handles and its frames have counted.
+    /// Adds what it, its handles and its frames have counted.
     void add_to(fluxnet::metrics& all);
 
     /// Where its frames are.

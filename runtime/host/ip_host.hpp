@@ -52,7 +52,12 @@
 
 #include <coroutine>
 #include <cstdint>
+#include <string_view>
 #include <system_error>
+
+namespace fluxnet {
+class metrics;
+}
 
 namespace fluxnet::host {
 
@@ -117,6 +122,8 @@ public:
     [[nodiscard]] const proto::tcp::stack* tcp() const noexcept;
     /// How it has ended; no error while it works.
     [[nodiscard]] std::error_code failure() const noexcept;
+    /// Adds what it has counted, and while it is open its two handles and the frames of its socket, under that name.
+    void add_to(metrics& all, std::string_view name) const;
 
 private:
     explicit ip_host(boost::intrusive_ptr<detail::host_core> core) noexcept;

@@ -2,18 +2,19 @@
 #include "fluxnet/runtime/packets/metrics.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <cstdio>
+#include <stdexcept>
 #include <utility>
 
 namespace fluxnet {
 namespace {
 
-/// A label's value: backslash, quote and line feed are escaped.
-std::string escaped(std::string_view value) {
+/// A label's value, or a help: backslash and line feed are escaped, and in a value the quote.
+std::string escaped(std::string_view plain, bool quotes) {
     std::string text;
-    for (const char c : value) {
-        if (c == '\\' || c == '"') { text += '\\'; }
+    for (const char c : plain) {
+        if (c == '\\' || (c == '"' && quotes)) { text += '\\'; }
         if (c == '\n') {
             text += "\\n";
         } else {
@@ -27,59 +28,109 @@ double ratio(std::uint64_t part, std::uint64_t whole) {
     return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
-}  // namespace
-
-void metrics::sample(std::string_view name, std::string_view help, kind type, std::string_view label, std::string_view of,
-                     double value, std::string_view second_label, std::string_view second) {
-    auto found = std::ranges::find(families_, name, &family::name);
-    if (found == families_.end()) { found = families_.insert(families_.end(), {name, help, type, {}}); }
-    std::string& samples = found->samples;
-    samples.append(name).append("{").append(label).append("=\"").append(escaped(of)).append("\"");
-    if (!second_label.empty()) { samples.append(",").append(second_label).append("=\"").append(second).append("\""); }
-    char number[32];
-    // Counts are whole numbers, which a double holds exactly up to 2^53.
-    std::snprintf(number, sizeof number, std::floor(value) == value ? "} %.0f\n" : "} %.6g\n", value);
-    samples.append(number);
+/// Whether Prometheus takes it as a name.
+bool is_name(std::string_view name, bool may_have_colons) {
+    const auto letter = [&](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c == ':' && may_have_colons);
+    };
+    return !name.empty() && letter(name.front()) &&
+           std::ranges::all_of(name, [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
 }
 
-void metrics::count(std::string_view name, std::string_view help, std::string_view label, std::string_view of,
-                    std::uint64_t value) {
-    sample(name, help, kind::counter, label, of, static_cast<double>(value));
+void require_names(std::string_view family, std::initializer_list<metrics::label> labels) {
+    if (!is_name(family, true)) {
+        throw std::invalid_argument("metrics: no name of a family: '" + std::string(family) + "'; use one like orders_total");
+    }
+    for (const metrics::label& one : labels) {
+        if (is_name(one.name, false)) { continue; }
+        throw std::invalid_argument("metrics: no name of a label of " + std::string(family) + ": '" + std::string(one.name) +
+                                    "'; use one like side");
+    }
+}
+
+/// A number as Prometheus reads it, and as the next number does not change it.
+template <class Number>
+class number_text {
+public:
+    explicit number_text(Number value) : end_(std::to_chars(text_, text_ + sizeof text_, value).ptr) {}
+    operator std::string_view() const { return {text_, end_}; }  // NOLINT(google-explicit-constructor): is one
+
+private:
+    char text_[32];
+    char* end_;
+};
+
+}  // namespace
+
+void metrics::sample(std::string_view name, std::string_view help, kind type, std::initializer_list<label> labels,
+                     std::string_view number) {
+    auto found = std::ranges::find(families_, name, &family::name);
+    if (found == families_.end()) {
+        found = families_.insert(families_.end(), {std::string(name), escaped(help, false), type, {}});
+    }
+    if (found->type != type) {
+        throw std::invalid_argument("metrics: " + std::string(name) + " is a counter and a gauge; give one another name");
+    }
+    std::string& samples = found->samples;
+    samples.append(name);
+    char before = '{';
+    for (const label& one : labels) {
+        samples += before;
+        samples.append(one.name).append("=\"").append(escaped(one.value, true)).append("\"");
+        before = ',';
+    }
+    samples.append(labels.size() == 0 ? " " : "} ").append(number).append("\n");
+}
+
+void metrics::add_counter(std::string_view family, std::string_view help, std::uint64_t value,
+                          std::initializer_list<label> labels) {
+    require_names(family, labels);
+    sample(family, help, kind::counter, labels, number_text(value));
+}
+
+void metrics::add_gauge(std::string_view family, std::string_view help, double value,
+                        std::initializer_list<label> labels) {
+    require_names(family, labels);
+    if (std::isnan(value)) { return sample(family, help, kind::gauge, labels, "NaN"); }
+    if (std::isinf(value)) { return sample(family, help, kind::gauge, labels, value > 0 ? "+Inf" : "-Inf"); }
+    sample(family, help, kind::gauge, labels, number_text(value));
 }
 
 void metrics::add(std::string_view name, const executor& from) {
-    count("fluxnet_executor_turns_total", "Rounds of the run loop.", "executor", name, from.turns());
-    count("fluxnet_executor_sleeps_total", "Times it slept in the kernel.", "executor", name, from.sleeps());
-    count("fluxnet_executor_spins_total", "Rounds that found nothing to do and did not sleep.", "executor", name,
-          from.spins());
-    count("fluxnet_executor_resumptions_total", "Coroutines and other nodes resumed.", "executor", name, from.resumptions());
-    count("fluxnet_executor_completions_total", "Operations of the reactor that fired.", "executor", name,
-          from.reactor_completions());
+    const auto count = [&](std::string_view family, std::string_view help, std::uint64_t value) {
+        add_counter(family, help, value, {{"executor", name}});
+    };
+    count("fluxnet_executor_turns_total", "Rounds of the run loop.", from.turns());
+    count("fluxnet_executor_sleeps_total", "Times it slept in the kernel.", from.sleeps());
+    count("fluxnet_executor_spins_total", "Rounds that found nothing to do and did not sleep.", from.spins());
+    count("fluxnet_executor_resumptions_total", "Coroutines and other nodes resumed.", from.resumptions());
+    count("fluxnet_executor_completions_total", "Operations of the reactor that fired.", from.reactor_completions());
 }
 
 void metrics::add(std::string_view name, const async_rx& from) {
     const rx& socket = from.socket();
     const std::uint64_t packets = socket.home().received();
-    count("fluxnet_rx_packets_total", "Packets received.", "socket", name, packets);
-    count("fluxnet_rx_wakeups_total", "Times that arriving packets woke the executor.", "socket", name, from.wakeups());
-    sample("fluxnet_rx_packets_per_wakeup", "Packets received for each wake-up.", kind::gauge, "socket", name,
-           ratio(packets, from.wakeups()));
+    add_counter("fluxnet_rx_packets_total", "Packets received.", packets, {{"socket", name}});
+    add_counter("fluxnet_rx_wakeups_total", "Times that arriving packets woke the executor.", from.wakeups(),
+                {{"socket", name}});
+    add_gauge("fluxnet_rx_packets_per_wakeup", "Packets received for each wake-up.", ratio(packets, from.wakeups()),
+              {{"socket", name}});
     const socket_statistics kernel = socket.statistics();
     for (const auto& [reason, value] :
          {std::pair<std::string_view, std::uint64_t>{"too_large_or_dropped", kernel.rx_dropped},
           {"rx_ring_full", kernel.rx_ring_full},
           {"fill_ring_empty", kernel.fill_ring_empty}}) {
-        sample("fluxnet_rx_kernel_drops_total", "Packets that the kernel dropped, by reason.", kind::counter, "socket", name,
-               static_cast<double>(value), "reason", reason);
+        add_counter("fluxnet_rx_kernel_drops_total", "Packets that the kernel dropped, by reason.", value,
+                    {{"socket", name}, {"reason", reason}});
     }
 }
 
 void metrics::add(std::string_view name, const async_tx& from) {
     const tx& socket = from.socket();
-    sample("fluxnet_tx_in_flight", "Packets queued or taken whose frames have not come back.", kind::gauge, "socket", name,
-           socket.in_flight());
-    count("fluxnet_tx_kernel_drops_total", "Packets that the kernel dropped instead of sending them.", "socket", name,
-          socket.dropped_by_kernel());
+    add_gauge("fluxnet_tx_in_flight", "Packets queued or taken whose frames have not come back.", socket.in_flight(),
+              {{"socket", name}});
+    add_counter("fluxnet_tx_kernel_drops_total", "Packets that the kernel dropped instead of sending them.",
+                socket.dropped_by_kernel(), {{"socket", name}});
 }
 
 void metrics::add(std::string_view name, const engine_port& from) {
@@ -87,13 +138,13 @@ void metrics::add(std::string_view name, const engine_port& from) {
     for (const auto& [outcome, value] : {std::pair<std::string_view, std::uint64_t>{"recycled", counts.recycled},
                                          {"sent", counts.sent},
                                          {"extracted", counts.extracted}}) {
-        sample("fluxnet_port_packets_total", "Packets received by the port, by what became of them.", kind::counter, "port",
-               name, static_cast<double>(value), "outcome", outcome);
+        add_counter("fluxnet_port_packets_total", "Packets received by the port, by what became of them.", value,
+                    {{"port", name}, {"outcome", outcome}});
     }
     for (const auto& [reason, value] :
          {std::pair<std::string_view, std::uint64_t>{"no_room", counts.no_room}, {"refused", counts.refused}}) {
-        sample("fluxnet_port_drops_total", "Packets that were to be sent and were recycled, by reason.", kind::counter,
-               "port", name, static_cast<double>(value), "reason", reason);
+        add_counter("fluxnet_port_drops_total", "Packets that were to be sent and were recycled, by reason.", value,
+                    {{"port", name}, {"reason", reason}});
     }
 }
 
@@ -105,8 +156,8 @@ void metrics::add(std::string_view name, frame_pool& from) {
                                        {"tx", census.tx},
                                        {"completion", census.completion},
                                        {"user", census.user}}) {
-        sample("fluxnet_frames", "Frames of the UMEM, by where they are.", kind::gauge, "umem", name,
-               static_cast<double>(value), "state", state);
+        add_gauge("fluxnet_frames", "Frames of the UMEM, by where they are.", static_cast<double>(value),
+                  {{"umem", name}, {"state", state}});
     }
 }
 

@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `metrics`: gathers counters of executors, sockets, engines and frame pools, and writes them in Prometheus' text format.
+// `metrics`: gathers counters of executors, sockets, engines, frame pools and of the program itself, and writes them in
+// Prometheus' text format.
+//
+//     metrics all;
+//     all.add("main", loop);
+//     all.add("eth0", sockets.rx);
+//     all.add_counter("orders_total", "Orders taken.", taken, {{"side", "buy"}});
+//     std::string page = all.text();
 //
 // A value: fill it, take the text, throw it away. Counters of executors, ports and pools may be read on any thread, as
 // snapshots; handles only on their own. Allocates; one getsockopt for each rx, and no other system call.
@@ -14,6 +21,7 @@
 #include "fluxnet/xsk/memory/frame_pool.hpp"
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +30,12 @@ namespace fluxnet {
 
 class FLUXNET_EXPORT metrics {
 public:
+    /// What tells samples of one family apart. The value is any UTF-8.
+    struct label {
+        std::string_view name;
+        std::string_view value;
+    };
+
     // Each is told apart by a name, which becomes a label.
 
     /// Turns, sleeps, spins, resumptions, completions of the reactor, tasks' wake-ups per sleep.
@@ -39,6 +53,17 @@ public:
     /// Frames by state.
     void add(std::string_view name, frame_pool& from);
 
+    // Of the program's own. A family has the help and the type of its first sample, and its samples differ in their labels.
+    // Names are those of Prometheus' data model: letters, digits and '_', in a family's also ':', no digit first. Both throw
+    // std::invalid_argument for others, and for a counter that is a gauge elsewhere. What they are given is copied.
+
+    /// A total that only rises while the program runs.
+    void add_counter(std::string_view family, std::string_view help, std::uint64_t value,
+                     std::initializer_list<label> labels = {});
+
+    /// A value of now, which may fall again.
+    void add_gauge(std::string_view family, std::string_view help, double value, std::initializer_list<label> labels = {});
+
     /// The text: families in the order in which they first appeared, each with its help and type.
     [[nodiscard]] std::string text() const;
 
@@ -46,16 +71,15 @@ private:
     enum class kind : std::uint8_t { counter, gauge };
 
     struct family {
-        std::string_view name;
-        std::string_view help;
+        std::string name;
+        std::string help;
         kind type = kind::counter;
         std::string samples;
     };
 
-    void sample(std::string_view family, std::string_view help, kind type, std::string_view label, std::string_view name,
-                double value, std::string_view second_label = {}, std::string_view second = {});
-    void count(std::string_view family, std::string_view help, std::string_view label, std::string_view name,
-               std::uint64_t value);
+    /// `number`: the value as text.
+    void sample(std::string_view family, std::string_view help, kind type, std::initializer_list<label> labels,
+                std::string_view number);
 
     std::vector<family> families_;
 };

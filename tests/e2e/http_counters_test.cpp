@@ -273,6 +273,47 @@ TEST_CASE("http_counters on an interface counts the packets that come there") {
     CHECK_MESSAGE(contains(server.child().output(), "stopped on " + bed.name(side::host)), server.child().output());
 }
 
+TEST_CASE("http_counters serves by TCP in user space what the host there counts, over both versions") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    testbed bed;
+    const finished prepared = bed.run(
+        side::peer,
+        {"sh", "-ec", "echo 0 >/proc/sys/net/ipv6/conf/peer0/disable_ipv6; ip -6 address add fd77::2/64 dev peer0 nodad"}, 10s);
+    REQUIRE_MESSAGE(prepared.success(), prepared.output);
+    for (const std::string& address : {bed.options().host_address, std::string("fd77::1")}) {
+        const bool v4 = address != "fd77::1";
+        const std::string url = "http://" + (v4 ? address : "[" + address + "]") + ":9100";
+        for (const std::string& reactor : http_reactors()) {
+            CAPTURE(address);
+            CAPTURE(reactor);
+            http_process server(bed.host(), {"--reactor", reactor, "--interface", bed.name(side::host), "--host", address,
+                                             "--tcp", "host", "--port", "9100"});
+            // The host first asks whether the address is free; it answers nothing until then.
+            const auto get = [&](const std::string& path) {
+                return bed.run(side::peer,
+                               {"curl", "--silent", "--include", "--retry", "60", "--retry-delay", "1", "--retry-all-errors",
+                                "--max-time", "60", url + path},
+                               90s);
+            };
+            const finished first = get("/metrics");
+            CHECK_MESSAGE(contains(first.output, "HTTP/1.1 200 OK\r\n"), first.output);
+            const finished ping =
+                bed.run(side::peer, {"ping", v4 ? "-4" : "-6", "-c", "5", "-i", "0.01", "-q", address}, 20s);
+            CHECK_MESSAGE(ping.success(), ping.output);
+            const std::string counted = get("/metrics").output;
+            CAPTURE(counted);
+            CHECK(sample(counted, "fluxnet_host_received_total{host=\"host\",kind=\"echo\"}") == 5);
+            CHECK(sample(counted, "fluxnet_host_received_total{host=\"host\",kind=\"segment\"}") > 5);
+            CHECK(sample(counted, "fluxnet_tcp_accepted_total{host=\"host\"}") >= 2);
+            CHECK(sample(counted, "fluxnet_rx_packets_total{socket=\"host\"}") > 5);
+            CHECK(sample(counted, "http_answers_total{code=\"200\"}") >= 1);
+            CHECK(get("/").output.ends_with("</html>\n"));
+            CHECK(contains(get("/other").output, " 404 Not Found\r\n"));
+            CHECK(contains(server.stop(), ", by " + reactor));
+        }
+    }
+}
+
 TEST_CASE("http_counters says what is wrong with how it was started") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     const network_namespace place;
@@ -286,5 +327,9 @@ TEST_CASE("http_counters says what is wrong with how it was started") {
     ended_as({"--address", "here"}, 2, "check --address 'here'");
     ended_as({"--interface", "lo"}, 2, "--host");
     ended_as({"--host", "10.0.0.1"}, 2, "--interface");
+    ended_as({"--tcp", "host", "--interface", "lo"}, 2, "--host");
+    ended_as({"--tcp", "host", "--host", "10.0.0.1"}, 2, "--interface");
+    ended_as({"--tcp", "host", "--interface", "lo", "--host", "10.0.0.1/33"}, 2, "check --host '10.0.0.1/33'");
+    ended_as({"--tcp", "host", "--interface", "lo", "--host", "10.0.0.1", "--address", "10.0.0.1"}, 2, "check --address");
     ended_as({"--port", "0", "--interface", "none0", "--host", "10.0.0.1"}, 1, "none0");
 }

@@ -2,6 +2,7 @@
 #include "tests/examples/http_workload.hpp"
 
 #include "examples/http_counters/counters.hpp"
+#include "examples/http_counters/packet_program.hpp"
 #include "examples/raw/generator.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
@@ -184,7 +185,7 @@ private:
                 return counted.page_at(path);
             },
             draw_server());
-        counted = {&loop_, &packets_, &server};
+        counted = {&loop_, [this](metrics& all) { packets_.add_to(all); }, &server};
         std::error_code failure;
         bool has_ended = false;
         scope serving;
@@ -320,9 +321,9 @@ private:
                 expect(came.body.ends_with("</html>\n"), "the page does not come to its end");
                 break;
             case exchange::content::metrics:
-                expect(
-                    came.body.find("# TYPE http_answers_total counter\n") != std::string::npos && came.body.back() == '\n',
-                    "the counters do not come to their end");
+                expect(came.body.find("# TYPE http_connections_total counter\n") != std::string::npos &&
+                           came.body.back() == '\n',
+                       "the counters do not come to their end");
                 break;
         }
     }

@@ -5,6 +5,7 @@
 
 #include "fluxnet/runtime/core/scope.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/packets/metrics.hpp"
 #include "tests/runtime/host_bed.hpp"
 #include "tests/support/allocation_counter.hpp"
 #include "tests/support/skip.hpp"
@@ -668,4 +669,26 @@ TEST_CASE("a decision trace tells what a connection decides") {
     bed.loop.spawn(read_exactly(ends.far, 100));
     bed.loop.run();
     CHECK(sink.sent == before);
+}
+
+TEST_CASE("a host tells metrics what it has counted") {
+    two_hosts bed;
+    tcp_ends ends = joined(bed);
+    metrics open;
+    bed.left.add_to(open, "left");
+    const std::string text = open.text();
+    CAPTURE(text);
+    const auto has = [](const std::string& all, const std::string& part) { return all.find(part) != std::string::npos; };
+    CHECK(has(text, "fluxnet_host_received_total{host=\"left\",kind=\"segment\"} 1\n"));  // SYN-ACK
+    CHECK(has(text, "fluxnet_host_received_total{host=\"left\",kind=\"arp\"} 1\n"));
+    CHECK(has(text, "fluxnet_host_sent_total{host=\"left\",kind=\"segment\"} 2\n"));
+    CHECK(has(text, "fluxnet_tcp_connected_total{host=\"left\"} 1\n"));
+    CHECK(has(text, "fluxnet_tcp_connections{host=\"left\"} 1\n"));
+    CHECK(has(text, "fluxnet_rx_packets_total{socket=\"left\"} 2\n"));
+    CHECK(has(text, "fluxnet_frames{umem=\"left\",state=\"free\"} "));
+    CHECK_FALSE(has(text, "drops_total{host"));  // nothing was dropped, so no reason is there
+
+    metrics other;
+    bed.right.add_to(other, "right");
+    CHECK(has(other.text(), "fluxnet_tcp_accepted_total{host=\"right\"} 1\n"));
 }

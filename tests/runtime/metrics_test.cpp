@@ -9,8 +9,10 @@
 
 #include <array>
 #include <chrono>
+#include <limits>
 #include <regex>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 
 using namespace fluxnet;
@@ -100,4 +102,53 @@ TEST_CASE("an engine's ports are counted by what became of their packets") {
     CHECK(contains(all.text(), "fluxnet_port_packets_total{port=\"0\",outcome=\"sent\"} 1\n"));
     CHECK(contains(all.text(), "fluxnet_port_packets_total{port=\"0\",outcome=\"extracted\"} 1\n"));
     CHECK(contains(all.text(), "fluxnet_port_drops_total{port=\"0\",reason=\"refused\"} 1\n"));
+}
+
+TEST_CASE("a program's own counters and gauges stand beside those of the library") {
+    metrics all;
+    all.add_counter("orders_total", "Orders \\ taken,\nby side.", 18'446'744'073'709'551'615U, {{"side", "b\"u\ny"}});
+    all.add_gauge("room:temperature_celsius", "Now.", -1.5);
+    all.add_counter("orders_total", "Not looked at.", 2, {{"side", "sell"}, {"venue", "\xc3\xa4"}});
+    all.add_gauge("ratio", "", 0.1);
+    all.add_gauge("limits", "", std::numeric_limits<double>::infinity(), {{"which", "highest"}});
+    all.add_gauge("limits", "", -std::numeric_limits<double>::infinity(), {{"which", "lowest"}});
+    all.add_gauge("limits", "", std::numeric_limits<double>::quiet_NaN(), {{"which", "none"}});
+    CHECK(all.text() ==
+          "# HELP orders_total Orders \\\\ taken,\\nby side.\n"
+          "# TYPE orders_total counter\n"
+          "orders_total{side=\"b\\\"u\\ny\"} 18446744073709551615\n"
+          "orders_total{side=\"sell\",venue=\"\xc3\xa4\"} 2\n"
+          "# HELP room:temperature_celsius Now.\n"
+          "# TYPE room:temperature_celsius gauge\n"
+          "room:temperature_celsius -1.5\n"
+          "# HELP ratio \n"
+          "# TYPE ratio gauge\n"
+          "ratio 0.1\n"
+          "# HELP limits \n"
+          "# TYPE limits gauge\n"
+          "limits{which=\"highest\"} +Inf\n"
+          "limits{which=\"lowest\"} -Inf\n"
+          "limits{which=\"none\"} NaN\n");
+}
+
+TEST_CASE("names that Prometheus would not read are refused, and what they were given with is not there") {
+    metrics all;
+    const auto refused = [](auto what) -> std::string {
+        try {
+            what();
+            return "taken";
+        } catch (const std::invalid_argument& wrong) { return wrong.what(); }
+    };
+    for (const char* name : {"", "1st", "with space", "tail\n", "m\xc3\xa4r", "a-b"}) {
+        CHECK(contains(refused([&] { all.add_counter(name, "", 1); }), "no name of a family"));
+        CHECK(contains(refused([&] { all.add_gauge("fine", "", 1, {{name, "x"}}); }), "no name of a label of fine"));
+    }
+    CHECK(contains(refused([&] { all.add_gauge("fine", "", 1, {{"a:b", "x"}}); }), "'a:b'"));
+    CHECK(all.text().empty());
+    all.add_counter("both", "", 1);
+    CHECK(contains(refused([&] { all.add_gauge("both", "", 1); }), "both is a counter and a gauge"));
+    executor loop;
+    metrics other;
+    other.add_gauge("fluxnet_executor_turns_total", "", 1);
+    CHECK(contains(refused([&] { other.add("main", loop); }), "is a counter and a gauge"));
 }
