@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/xsk/raw_socket.hpp"
 
+#include "fluxnet/xsk/base/detail/tell.hpp"
 #include "fluxnet/xsk/detail/bind_ladder.hpp"
 #include "fluxnet/xsk/detail/if_xdp.hpp"
 
@@ -13,6 +14,10 @@ namespace fluxnet {
 result<raw_socket> raw_socket::open(const fluxnet::umem& memory, const socket_options& options, frame_home* stock) {
     auto climbed = detail::climb(memory, options, stock);
     if (!climbed) { return climbed.error(); }
+    for (const error& refused : climbed->refusals) {
+        detail::tell_made(log_kind::fallback, [&] { return refused.message(); });
+    }
+    for (const std::string& note : climbed->notes) { detail::tell(log_kind::note, note); }
     return raw_socket(std::move(climbed->core), std::move(climbed->refusals), std::move(climbed->notes));
 }
 

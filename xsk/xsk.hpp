@@ -3,6 +3,7 @@
 #pragma once
 
 #include "fluxnet/xsk/base/error.hpp"
+#include "fluxnet/xsk/base/log.hpp"
 #include "fluxnet/xsk/builder.hpp"
 #include "fluxnet/xsk/filter.hpp"
 #include "fluxnet/xsk/interface.hpp"

@@ -3,6 +3,7 @@
 
 #include "fluxnet/runtime/core/detail/executor_tasks.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
+#include "fluxnet/xsk/base/detail/tell.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -68,6 +69,7 @@ executor::~executor() {
         ready_.pop_front();
         node.dispose();
     }
+    if (failure_) { detail::tell_exception(failure_, "a task of an executor that went before it could say so"); }
 }
 
 bool executor::has_work() const noexcept {
@@ -356,7 +358,8 @@ std::vector<task_info> executor::shut_down_by(time_point limit) {
 }
 
 void executor::keep_failure(std::exception_ptr failure) noexcept {
-    if (!failure_) { failure_ = std::move(failure); }
+    if (failure_) { return detail::tell_exception(failure, "a task of an executor, after another that failed"); }
+    failure_ = std::move(failure);
 }
 
 }  // namespace fluxnet

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/core/executor_group.hpp"
 
+#include "fluxnet/xsk/base/detail/tell.hpp"
+
 #include <cerrno>
 #include <stdexcept>
 #include <string>
@@ -129,8 +131,9 @@ void executor_group::run_one(std::size_t i) {
 void executor_group::keep_failure(std::exception_ptr failure) noexcept {
     {
         const std::lock_guard lock(mutex_);
-        if (!failure_) { failure_ = std::move(failure); }
+        if (!failure_) { failure_ = std::exchange(failure, nullptr); }
     }
+    if (failure) { detail::tell_exception(failure, "a task of an executor_group, after another that failed"); }
     request_stop();
 }
 

@@ -23,6 +23,7 @@
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
 #include "fluxnet/runtime/core/task.hpp"
+#include "fluxnet/xsk/base/detail/tell.hpp"
 
 #include <coroutine>
 #include <cstddef>
@@ -48,6 +49,7 @@ public:
     scope& operator=(const scope&) = delete;
     ~scope() {
         if (!children_.empty()) { children_.clear_running(stop_); }
+        if (failure_) [[unlikely]] { detail::tell_exception(failure_, "a child of a scope that nobody joined"); }
     }
 
     /// Starts `work` on the executor whose thread this is, at its next turn. What it returns is dropped. Throws
@@ -153,7 +155,9 @@ inline scope::join_awaiter scope::join() noexcept {
 
 void scope::strand_ended(std::exception_ptr failure) noexcept {
     --running_;
-    if (failure && !failure_) {
+    if (failure && failure_) {
+        detail::tell_exception(failure, "a child of a scope, after another that failed");
+    } else if (failure) {
         failure_ = std::move(failure);
         if (policy_ == on_error::cancel_rest) { request_stop(); }
     }

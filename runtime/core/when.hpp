@@ -46,7 +46,10 @@ task<void> race(task<T> work, std::size_t index, race_state& state, std::optiona
         }
     } catch (...) { failure = std::current_exception(); }
     co_await return_awaiter(home);  // the state belongs to its thread
-    if (state.winner) { co_return; }
+    if (state.winner) {
+        if (failure) { tell_exception(failure, "a task of when_any(), after the first had ended"); }
+        co_return;
+    }
     state.winner = index;
     state.failure = std::move(failure);
     state.racers.request_stop();

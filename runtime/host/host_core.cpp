@@ -54,6 +54,7 @@ host_core::host_core(executor& on, async_rx rx, async_tx tx, const host_options&
     }
     if (!options.hardware && tx_->socket().link_announced()) {
         interface_index = tx_->socket().interface().index;
+        interface_name = tx_->socket().interface().name;
         on_.use_service<fluxnet::detail::link_monitors>().here().add(*this);
     }
     // After the handle that sends, whose end of the turn brings frames back.

@@ -8,6 +8,7 @@
 #include "fluxnet/proto/ipv4.hpp"
 #include "fluxnet/proto/reply.hpp"
 #include "fluxnet/proto/vlan.hpp"
+#include "fluxnet/xsk/base/detail/tell.hpp"
 
 #include <optional>
 
@@ -53,6 +54,9 @@ void host_core::heard(const proto::neighbour_table::news& news) noexcept {
 void host_core::heard(const proto::own_addresses::verdict& verdict) noexcept {
     if (verdict.what == proto::own_addresses::verdict::lost) {
         ++counters_.addresses_lost;
+        fluxnet::detail::tell_made(log_kind::link, [&] {
+            return "a host gives up " + verdict.address.to_string() + ": another station has it";
+        });
         news_ = true;
     }
     dirty_ = true;

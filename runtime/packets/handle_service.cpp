@@ -13,6 +13,7 @@ namespace detail {
 handle_service::handle_service(executor& on, const interface_info& interface, bool announced, std::uint32_t program)
     : executor_(&on), interface_name_(interface.name), announced_(announced) {
     interface_index = interface.index;
+    interface_name = interface_name_;
     program_id = program;
     if (announced_) {
         links_ = &on.use_service<link_monitors>().here();

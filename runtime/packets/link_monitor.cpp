@@ -2,13 +2,17 @@
 #include "fluxnet/runtime/packets/detail/link_monitor.hpp"
 
 #include "fluxnet/xsk/base/detail/above_streams.hpp"
+#include "fluxnet/xsk/base/detail/tell.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <string>
+#include <string_view>
 #include <system_error>
+#include <utility>
 
 #include <linux/if_link.h>
 #include <linux/netlink.h>
@@ -188,20 +192,51 @@ void link_monitor::handle(std::span<const std::byte> messages) noexcept {
 }
 
 void link_monitor::link_changed(int index, unsigned flags, const link_attributes& news, bool confirmed) noexcept {
+    using condition = link_listener::condition;
     bool ask = false;
+    bool lost = false;
+    const bool up = (flags & IFF_UP) != 0 && (flags & IFF_RUNNING) != 0;
     for (link_listener& listener : listeners_) {
         if (listener.interface_index != index) { continue; }
-        listener.on_link((flags & IFF_UP) != 0 && (flags & IFF_RUNNING) != 0);
+        listener.on_link(up);
         if (news.has_address) { listener.on_address(news.address); }
         const std::span seen(news.programs.data(), news.program_count);
         const bool ours = listener.program_id == 0 || std::find(seen.begin(), seen.end(), listener.program_id) != seen.end();
         if (!ours && confirmed) { listener.on_program_lost(); }
+        lost = lost || !ours;
         ask = ask || (!ours && !confirmed);
     }
-    if (ask) { query(index); }
+    if (ask) {
+        query(index);
+    } else {
+        tell_news(index, lost ? condition::without_program : up ? condition::up : condition::down);
+    }
+}
+
+void link_monitor::tell_news(int index, link_listener::condition now) noexcept {
+    using condition = link_listener::condition;
+    const link_listener* told_by = nullptr;
+    for (link_listener& listener : listeners_) {
+        if (listener.interface_index != index) { continue; }
+        const condition before = std::exchange(listener.heard_, now);
+        const bool to_be_told = before != condition::unknown || now == condition::without_program || now == condition::gone;
+        if (before != now && to_be_told) { told_by = &listener; }
+    }
+    if (told_by == nullptr) { return; }
+    tell_made(log_kind::link, [&] {
+        std::string text(told_by->interface_name);
+        switch (now) {
+            case condition::up: text += ": the link is up"; break;
+            case condition::down: text += ": the link is down"; break;
+            case condition::without_program: text += ": the XDP program of a socket is attached no more"; break;
+            default: text += ": gone, deleted or moved to another network namespace"; break;
+        }
+        return text;
+    });
 }
 
 void link_monitor::gone(int index) noexcept {
+    tell_news(index, link_listener::condition::gone);
     for (link_listener& listener : listeners_) {
         if (listener.interface_index == index) { listener.on_interface_gone(); }
     }

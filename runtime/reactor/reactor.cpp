@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/reactor/reactor.hpp"
 
+#include "fluxnet/xsk/base/detail/tell.hpp"
+
 #include <algorithm>
 #include <cstddef>
+#include <string>
 #include <system_error>
 
 namespace fluxnet {
@@ -39,6 +42,8 @@ std::unique_ptr<reactor> make_reactor(reactor_kind kind, reactor_threads threads
     } catch (const std::system_error& refused) {
         made = make_epoll_reactor(refused.what());
         made->reason_ = refused.what();
+        detail::tell_made(log_kind::fallback,
+                          [&] { return std::string("an executor waits by epoll, without io_uring: ") + refused.what(); });
     }
     return made;
 }

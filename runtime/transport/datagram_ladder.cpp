@@ -4,6 +4,7 @@
 #include "fluxnet/proto/ethernet.hpp"
 #include "fluxnet/runtime/sockets/detail/socket.hpp"
 #include "fluxnet/xsk/base/detail/refusals.hpp"
+#include "fluxnet/xsk/base/detail/tell.hpp"
 #include "fluxnet/xsk/kernel.hpp"
 
 #include <algorithm>
@@ -83,6 +84,7 @@ bool datagram_ladder::climb() {
         }
         close();
         refusals_.push_back({rung, std::move(opened).error()});
+        tell_made(log_kind::fallback, [&] { return refusals_.back().why.message(); });
     }
     return false;
 }
@@ -96,6 +98,7 @@ void datagram_ladder::move_on(std::error_code why) {
     took_.reset();
     close();
     refusals_.push_back({from, end});
+    tell_made(log_kind::fallback, [&] { return end.message(); });
     if (!climb()) { ended_ = why; }
     if (options_.on_move) { options_.on_move({from, took_, std::move(end)}); }
 }
@@ -220,6 +223,9 @@ void datagram_ladder::use(datagram_rung rung, async_sockets opened) {
             " is a veth: datagrams whose checksums their sender leaves to the device come without, and are "
             "dropped (count().dropped_for(reason::udp_bad_checksum)): run 'ethtool -K PEER tx off' for its other "
             "end");
+    }
+    for (std::size_t i = opened.notes.size() + opened.refusals.size(); i != notes_.size(); ++i) {
+        tell(log_kind::note, notes_[i]);  // those before have been told where they came from
     }
     frames_.emplace(std::move(opened));
 }

@@ -7,6 +7,7 @@
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/veth_port.hpp"
 #include "tests/support/foreign_program.hpp"
+#include "tests/support/log_recorder.hpp"
 #include "tests/support/network_namespace.hpp"
 #include "tests/support/skip.hpp"
 
@@ -200,4 +201,32 @@ TEST_CASE("links that change elsewhere do not disturb a receive") {
     other.join();
     CHECK(seen == errc::operation_canceled);
     check_nothing_lost(port.sockets);
+}
+
+TEST_CASE("the log hears once of each change of a link, of a program that is gone and of the end of an interface") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    veth_port port;
+    log_recorder log;
+    port.loop.spawn([&]() -> task<void> {
+        const auto hears = [&](long times, const char* text) -> task<void> {
+            while (log.count(text) != times) { static_cast<void>(co_await sleep_for(1ms)); }
+        };
+        static_cast<void>(co_await sleep_for(20ms));
+        port.bed.set_link(side::peer, false);
+        co_await hears(1, "link: flux0: the link is down");
+        port.bed.set_link(side::peer, true);
+        co_await hears(1, "link: flux0: the link is up");
+        detach_link_of(port.sockets.rx.socket().redirect()->id());
+        for (const char* news : {"some", "more"}) {
+            CHECK(port.bed.run(side::host, {"ip", "link", "set", "dev", "flux0", "alias", news}, 5s).success());
+            co_await hears(1, "link: flux0: the XDP program of a socket is attached no more");
+        }
+        port.bed.delete_link();
+        co_await hears(1, "link: flux0: gone");
+        port.loop.request_stop();
+    });
+    port.loop.run();
+    CHECK(log.told().size() >= 4);
+    CHECK(log.count("the XDP program") == 1);
+    CHECK(log.count("gone") == 1);
 }

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace fluxnet::detail {
@@ -34,10 +35,17 @@ public:
     virtual void on_address(const std::array<std::uint8_t, 6>&) noexcept {}
 
     int interface_index = 0;
+    std::string_view interface_name;  // owned by the handle
     std::uint32_t program_id = 0;  // 0: none of ours
 
 protected:
     ~link_listener() = default;
+
+private:
+    friend class link_monitor;
+    enum class condition : std::uint8_t { unknown, up, down, without_program, gone };
+
+    condition heard_ = condition::unknown;  // what the log was told, or what there was at first
 };
 
 class link_monitor final : private turn_handler, private poll_operation {
@@ -71,6 +79,8 @@ private:
     [[nodiscard]] static link_attributes read_attributes(std::span<const std::byte> message) noexcept;
     void link_changed(int index, unsigned flags, const link_attributes& news, bool confirmed) noexcept;
     void gone(int index) noexcept;
+    /// Tells the log what an interface has become, once for all its handles.
+    void tell_news(int index, link_listener::condition now) noexcept;
 
     executor& owner_;
     int fd_ = -1;
