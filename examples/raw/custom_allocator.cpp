@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Raw, an allocator of one's own: a lock-free ring of frames between two threads. One receives and takes frames out to
-// refill the kernel; the other reads the packets and puts their frames back. Usage: raw_custom_allocator [--interface NAME]
-// [--count N] [--duration SECONDS] [--mode auto|native|generic]
+// refill the kernel; the other reads the packets and puts their frames back.
+// Usage: raw_custom_allocator [--interface NAME] [--count N] [--duration SECONDS] [--mode auto|native|generic]
 #include "examples/raw/carry_traffic.hpp"
 #include "fluxnet/proto/checksum.hpp"
 

@@ -77,12 +77,15 @@ if(FLUXNET_GZIP)
     string(TIMESTAMP fluxnet_date "%a, %d %b %Y %H:%M:%S +0000" UTC)  # SOURCE_DATE_EPOCH sets it
     configure_file(${PROJECT_SOURCE_DIR}/runtime/packaging/changelog.in ${made}/changelog @ONLY)
     execute_process(COMMAND ${FLUXNET_GZIP} -9nc ${made}/changelog OUTPUT_FILE ${made}/changelog.Debian.gz)
-    execute_process(COMMAND ${FLUXNET_GZIP} -9nc ${PROJECT_SOURCE_DIR}/runtime/packaging/fluxnet.7 OUTPUT_FILE ${made}/fluxnet.7.gz)
+    foreach(page IN LISTS fluxnet_pages)
+        cmake_path(GET page FILENAME name)
+        execute_process(COMMAND ${FLUXNET_GZIP} -9nc ${page} OUTPUT_FILE ${made}/${name}.gz)
+        install(FILES ${made}/${name}.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man7
+            COMPONENT fluxnet_documentation EXCLUDE_FROM_ALL)
+    endforeach()
     foreach(component IN LISTS CPACK_COMPONENTS_ALL)
         install(FILES ${made}/copyright ${made}/changelog.Debian.gz
             DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${${component}_package} COMPONENT ${component} EXCLUDE_FROM_ALL)
     endforeach()
-    install(FILES ${made}/fluxnet.7.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man7
-        COMPONENT fluxnet_documentation EXCLUDE_FROM_ALL)
 endif()
 include(CPack)
