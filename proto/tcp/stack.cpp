@@ -84,6 +84,20 @@ stack::slot* stack::open(const four_tuple& name, sequence_number initial, slot_r
     return one;
 }
 
+void stack::make_room(time_point now) noexcept {
+    if (!free_.empty()) { return; }
+    slot* const one = embryonic_.empty() ? orphans_.front() : embryonic_.front();
+    if (one == nullptr) { return; }
+    ++counters_.evicted;
+    if (one->role == slot_role::orphan) {
+        buffers_.serve(one->buffers);
+        one->c.abort(now);
+        outgoing last;
+        if (one->c.next_segment(last, now)) { answer(one->name, last); }
+    }
+    put_away(*one);
+}
+
 void stack::put_away(slot& one) noexcept {
     if (one.named) { table_.erase(one.name); }
     switch (one.role) {
@@ -274,10 +288,7 @@ stack_result<connection_handle> stack::connect(const ip_address& local, const ip
     } else if (has_name(name_with(port))) {
         return refusal::address_in_use;
     }
-    if (free_.empty() && !embryonic_.empty()) {  // a connection that the user wants counts for more than a handshake
-        ++counters_.evicted;
-        put_away(*embryonic_.front());
-    }
+    make_room(now);
     const four_tuple name = name_with(port);
     sequence_number initial = numbers_.make(name, now);
     const auto old = time_wait_.reusable(name, now, options_.reuse_after);

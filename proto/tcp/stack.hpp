@@ -214,6 +214,9 @@ private:
     }
     [[nodiscard]] slot* open(const four_tuple& name, sequence_number initial, slot_role role) noexcept;
     void put_away(slot& one) noexcept;
+    /// When no place is free, ends what counts for less than a new connection: the oldest handshake, or else the oldest orphan,
+    /// whose peer is told by a reset.
+    void make_room(time_point now) noexcept;
     void settle(slot& one) noexcept;
     /// Lets a connection send. Its deadline is looked at when it has nothing more to send.
     void get_ready(slot& one) noexcept {

@@ -19,6 +19,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -43,7 +44,9 @@ struct stack_options {
     std::size_t time_wait = 16'384;  ///< Connections in TIME-WAIT; more of them shorten the wait of the oldest.
     std::size_t embryonic = 256;     ///< Handshakes that listeners keep, all together: beyond that they use cookies.
     bool syn_cookies = true;         ///< RFC 4987 section 3.6. Without them a SYN that finds the queue full is dropped.
-    std::size_t orphans = 256;       ///< Connections that were released and are not over; beyond that the oldest is reset.
+    /// Connections that were released and are not over; beyond that the oldest is reset, as it is when a new connection finds
+    /// no place and no handshake that could make room.
+    std::size_t orphans = std::numeric_limits<std::size_t>::max();
     std::chrono::nanoseconds orphan_life = std::chrono::minutes(5);  ///< How long a released connection may last.
     /// How many buffers a connection may hold, and all together. Of both, the last eighth is for octets that come in order:
     /// what waits to be sent, and what lies beyond gaps, can so never keep out what would let a connection go on.

@@ -140,6 +140,7 @@ bool stack::admit(listener& at, const four_tuple& name, const segment& syn, sequ
         return false;
     }
     const bool full = at.embryonic >= at.options.syn_queue || embryonic_.size() >= options_.embryonic;
+    if (!full && embryonic_.empty()) { make_room(now); }
     if (full || free_.empty()) {
         if (may_use_cookie && !at.is_full()) {
             send_cookie(name, syn, now);
@@ -209,10 +210,7 @@ std::optional<arrival> stack::take_cookie(listener& at, const four_tuple& name, 
         drop(reason::tcp_accept_queue_full);
         return arrival{};
     }
-    if (free_.empty() && !embryonic_.empty()) {
-        ++counters_.evicted;
-        put_away(*embryonic_.front());
-    }
+    make_room(now);
     slot* const one = open(name, came.acknowledgment - 1U, slot_role::embryonic);
     if (one == nullptr) {
         drop(reason::tcp_no_connection_free);

@@ -130,6 +130,44 @@ TEST_CASE("tcp 10: closing with octets unread resets, and an orphan that receive
     b.expect_nothing_left();
 }
 
+TEST_CASE("tcp 12: orphans may take every place, and the oldest makes room for a new connection") {
+    tcp::stack_options options = quick_options();
+    options.connections = 3;
+    time_point now = start;
+    host b(b_address, options, 2, now);
+    const auto was_reset = [](const std::vector<tcp::stack_segment>& out, std::uint16_t port) {
+        return std::any_of(out.begin(), out.end(), [&](const tcp::stack_segment& one) {
+            return one.name.remote_port() == port && (one.segment.flags & flag::rst) != 0;
+        });
+    };
+    for (const std::uint16_t port : {std::uint16_t{80}, std::uint16_t{81}, std::uint16_t{82}}) {
+        stranger peer(b, now, a_address, port);
+        tcp::outgoing syn;
+        const auto one = open_to(b, peer, now, 5000, syn);
+        b.stack.release(one, tcp::leaving::in_order, now);
+        CHECK_FALSE(was_reset(peer.heard(), 80));
+        peer.say(plain(5001, syn.sequence.value() + 2, flag::ack, stranger::times(101, syn.options.timestamp)));
+        now += 1s;
+    }
+    CHECK(b.stack.orphans() == 3);
+    CHECK(b.stack.count().evicted == 0);
+    SUBCASE("that the host opens") {
+        const auto made = b.stack.connect(b_address, {a_address, 90}, now);
+        CHECK(made.has_value());
+    }
+    SUBCASE("that a peer opens") {
+        REQUIRE(b.stack.listen({.address = {}, .port = 7}).has_value());
+        stranger(b, now, a_address, 91, 7).say(plain(9000, 0, flag::syn));
+    }
+    stranger any(b, now);
+    const auto out = any.heard();
+    CHECK(was_reset(out, 80));
+    CHECK_FALSE(was_reset(out, 81));
+    CHECK(b.stack.orphans() == 2);
+    CHECK(b.stack.connections() == 3);
+    CHECK(b.stack.count().evicted == 1);
+}
+
 TEST_CASE("tcp 12: orphans in FIN-WAIT-2 end with time, and the oldest one when there are too many") {
     tcp::stack_options options = quick_options();
     options.orphans = 2;
