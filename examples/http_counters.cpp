@@ -146,7 +146,7 @@ static int run_on_host(const choices& made) {
 
     counted = {&loop, [&](metrics& all) { here->add_to(all, "host"); }, &server};
     const int status = serve(loop, server, signals, std::move(*door));
-    loop.run(user_host::let_streams_end(*here));
+    user_host::let_streams_end(loop, *here);
     return user_host::print_end(*here, made.interface, status);
 }
 

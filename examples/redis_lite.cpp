@@ -97,7 +97,7 @@ static int run_on_interface(const choices& made) {
     auto here = user_host::open_host(loop, made.interface, made.mode, options);
     if (!here) { return std::fprintf(stderr, "%s\n", here.error().message().c_str()), 1; }
     const int status = run_server(server, loop, here->listen({options.addresses[0].address, made.port}));
-    loop.run(user_host::let_streams_end(*here));
+    user_host::let_streams_end(loop, *here);
     return user_host::print_end(*here, made.interface, status);
 }
 

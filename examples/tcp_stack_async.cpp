@@ -98,7 +98,7 @@ static int serve(executor& loop, const choices& made, Listen listen, host::ip_ho
     loop.spawn_background(stop_on({SIGINT, SIGTERM}));
     loop.spawn(serve_web(*door, at));
     loop.run();
-    if (here != nullptr) { loop.run(user_host::let_streams_end(*here)); }
+    if (here != nullptr) { user_host::let_streams_end(loop, *here); }
     std::printf("%llu connections, %llu requests, %llu octets\n", 0ULL + at.connections, 0ULL + at.requests,
                 0ULL + at.octets);
     return 0;
@@ -150,7 +150,7 @@ static int run_on_interface(const choices& made) {
         status = serve(loop, made, [&](std::uint16_t port) { return here->listen({own, port}, wanted); }, &*here);
     } else {
         status = loop.run(get(loop, made.get, [&](const proto::ip_endpoint& to) { return here->connect(to); }));
-        loop.run(user_host::let_streams_end(*here));
+        user_host::let_streams_end(loop, *here);
     }
     return user_host::print_end(*here, made.interface, status);
 }

@@ -100,8 +100,13 @@ int print_end(const host::ip_host& here, const std::string& interface, int statu
     return 1;
 }
 
-task<void> let_streams_end(host::ip_host& here) {
+static task<void> settle(host::ip_host& here) {
     static_cast<void>(co_await timeout(std::chrono::seconds(5), here.settle()));
+}
+
+void let_streams_end(executor& loop, host::ip_host& here) {
+    loop.restart();  // a signal has cancelled what it awaits, now and later
+    loop.run(settle(here));
 }
 
 host::ip_host hosts_on_a_wire::open(simulated_wire::end which, std::uint8_t number) {

@@ -59,8 +59,8 @@ void print_host(const fluxnet::host::ip_host& here);
 /// or 1 then.
 [[nodiscard]] int print_end(const fluxnet::host::ip_host& here, const std::string& interface, int status);
 
-/// Waits until all streams that were closed have sent what was written to them, some seconds at most.
-[[nodiscard]] fluxnet::task<void> let_streams_end(fluxnet::host::ip_host& here);
+/// Runs until all streams that were closed have sent what was written to them, some seconds at most.
+void let_streams_end(fluxnet::executor& loop, fluxnet::host::ip_host& here);
 
 /// The hosts 192.0.2.1 and 192.0.2.2 at the two ends of a wire, in real time.
 class hosts_on_a_wire {

@@ -60,6 +60,21 @@ struct stack_options {
     std::chrono::nanoseconds reuse_after = std::chrono::seconds(1);
 };
 
+/// Says what of the options leaves a stack without room to work at all; null when nothing does.
+[[nodiscard]] constexpr const char* check(const stack_options& options) noexcept {
+    if (options.connections == 0) { return "TCP has room for no connection"; }
+    if (options.time_wait == 0) { return "TCP has room for no connection in TIME-WAIT"; }
+    if (options.answers == 0) { return "TCP has room for no answer"; }
+    if (options.ranges < 16) { return "TCP has fewer than 16 ranges"; }
+    if (options.buffers < 8 || options.buffers_per_connection < 8) { return "TCP has fewer than 8 buffers"; }
+    for (const connection_options* const each : {&options.v4, &options.v6}) {
+        if (each->receive_limit < each->default_segment || each->send_limit < each->default_segment) {
+            return "TCP has a limit below one segment";
+        }
+    }
+    return nullptr;
+}
+
 /// Names a connection of a stack for as long as the user holds it: from connect() or accept() to release(). A value.
 struct connection_handle {
     std::uint32_t index = ~std::uint32_t{0};

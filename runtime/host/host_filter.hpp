@@ -16,6 +16,9 @@
 // packet_filter. An IPv6 address of the host's that ends in the same 24 bits as one of the kernel's has the same group of
 // Neighbor Discovery: the kernel would not be asked for its own any more. Choose another.
 //
+// A filter of the program's own has to let ARP and Neighbor Discovery through as well, or the host is to be told of its
+// neighbours (host_options::neighbours): else it finds nobody to send to, and can answer nothing.
+//
 // A function without state; any thread.
 #pragma once
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -70,8 +71,11 @@ void detail::host_core::start() noexcept {
 result<ip_host> ip_host::open(executor& on, async_rx rx, async_tx tx, const host_options& options) {
     const interface_info& link = rx.socket().interface();
     const std::string step = "open a host on " + link.name;
-    if (const char* const wrong = detail::routes::check(options)) {
+    if (const std::string wrong = detail::routes::check(options); !wrong.empty()) {
         return refuse(step, wrong, "correct host_options::addresses and gateways");
+    }
+    if (const char* const wrong = proto::tcp::check(options.tcp)) {
+        return refuse(step, wrong, "correct host_options::tcp");
     }
     const proto::mac_address hardware = options.hardware.value_or(proto::mac_address(link.mac_address));
     if (hardware.is_zero() || hardware.is_multicast()) {
@@ -94,6 +98,10 @@ result<ip_host> ip_host::open(executor& on, async_rx rx, async_tx tx, const host
         return ip_host(std::move(core));
     } catch (const std::system_error& refused) {
         return make_error(errc::system_failure, step, refused.what(), "allow rtnetlink sockets (socket(AF_NETLINK))");
+    } catch (const std::bad_alloc&) {
+        return make_error(errc::out_of_memory, step, "there is no memory for its tables", "ask for less in host_options");
+    } catch (const std::length_error&) {
+        return make_error(errc::out_of_memory, step, "its tables are larger than memory can be", "ask for less in host_options");
     }
 }
 
@@ -130,7 +138,9 @@ result<tcp_listener> ip_host::listen(proto::ip_endpoint local, const tcp_options
     if (core_ == nullptr) { return make_error(errc::closed, step, "the host was moved from", "use the other handle"); }
     proto::tcp::listener_handle made;
     if (const std::error_code why = core_->tcp().listen(local, options, made)) {
-        return error{why, step, why.message(), "choose one of the host's addresses, and a free port or 0"};
+        return error{why, step, why.message(),
+                     why == std::errc::no_buffer_space ? "close a listener, or raise host_options::tcp.listeners"
+                                                       : "choose one of the host's addresses, and a free port or 0"};
     }
     std::unique_ptr<detail::tcp_door> door(new (std::nothrow) detail::tcp_door(core_, made, local, options));
     if (door == nullptr) {

@@ -67,7 +67,8 @@ public:
 
     /// Makes a host of the two halves of a socket, which are bound to `on`, and starts its task. Allocates, by default some
     /// 7 MB. Errors: invalid_option (addresses, prefixes and gateways that cannot be; an MTU that no frame holds; a tx
-    /// without frames of its own, 8 at least).
+    /// without frames of its own, 8 at least; TCP without room for anything); out_of_memory; system_failure (the kernel grants
+    /// no rtnetlink socket).
     [[nodiscard]] static result<ip_host> open(executor& on, async_rx rx, async_tx tx, const host_options& options);
 
     ip_host(ip_host&&) noexcept;
@@ -100,7 +101,8 @@ public:
     [[nodiscard]] result<tcp_listener> listen(proto::ip_endpoint local, const tcp_options& options = {});
 
     /// Completes when the peers of all streams that were closed in order have acknowledged what was written and the end. Await
-    /// it before the host goes: nobody sends for it then. Use timeout() for peers that do not answer. Errors:
+    /// it before the host goes: nobody sends for it then. After executor::request_stop(), which stop_on() calls, it takes an
+    /// executor::restart() first. Use timeout() for peers that do not answer. Errors:
     /// operation_canceled; wrong_executor; closed, of a host that was moved from or goes meanwhile; how the host has ended.
     [[nodiscard]] settle_awaiter settle() noexcept;
 

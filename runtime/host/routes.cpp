@@ -45,26 +45,30 @@ bool can_be_host(const ip_address& address) noexcept {
 
 routes::routes(const host_options& options) : addresses_(options.addresses), gateways_(options.gateways) {}
 
-const char* routes::check(const host_options& options) noexcept {
+std::string routes::check(const host_options& options) {
     if (options.addresses.empty()) { return "it has no address"; }
     if (options.addresses.size() > proto::own_addresses::options().capacity) { return "it has more than 16 addresses"; }
     for (const host_address& own : options.addresses) {
-        if (!can_be_host(own.address)) { return "one of its addresses cannot be that of a host"; }
-        if (own.prefix_length > bits_of(own.address)) { return "a prefix is longer than its address"; }
+        const std::string text = own.address.to_string();
+        if (!can_be_host(own.address)) { return text + " cannot be the address of a host"; }
+        if (own.prefix_length > bits_of(own.address)) {
+            return "the prefix of " + text + ", " + std::to_string(own.prefix_length) + " bits, is longer than the address";
+        }
         if (std::ranges::count(options.addresses, own.address, &host_address::address) != 1) {
-            return "it has an address twice";
+            return "it has the address " + text + " twice";
         }
     }
     for (const ip_address& gateway : options.gateways) {
-        if (!can_be_host(gateway)) { return "a gateway's address cannot be that of a host"; }
+        const std::string text = gateway.to_string();
+        if (!can_be_host(gateway)) { return text + " cannot be the address of a gateway"; }
         const auto reaches = [&](const host_address& own) { return share_prefix(own.address, gateway, own.prefix_length); };
         if (!is_link_local(gateway) && std::ranges::none_of(options.addresses, reaches)) {
-            return "a gateway is on none of its links";
+            return "the gateway " + text + " is on none of its links";
         }
         const auto version = [&](const ip_address& other) { return other.is_v4() == gateway.is_v4(); };
         if (std::ranges::count_if(options.gateways, version) != 1) { return "it has two gateways of one version"; }
     }
-    return nullptr;
+    return {};
 }
 
 std::optional<ip_address> routes::gateway_for(const ip_address& destination) const noexcept {

@@ -5,8 +5,9 @@
 //     result<host::tcp_stream> peer = co_await door.accept();
 //
 // Made by ip_host::listen(). A move-only handle; destroying it frees the port and resets the connections that were not
-// accepted. While tcp_options::backlog connections wait, what would add one is dropped without an answer, so that the peer
-// tries again; a flood of handshakes is met by cookies (RFC 4987). It may outlive the host, whose end it is told with
+// accepted. While tcp_options::backlog connections wait, as many handshakes more may begin, whose peers take themselves for
+// connected; their last step is ignored until there is room, and what would add one more is dropped without an answer, so that
+// the peer tries again. A flood of handshakes is met by cookies (RFC 4987). It may outlive the host, whose end it is told with
 // `closed`, and not the executor. Threads: that of the host's executor.
 #pragma once
 

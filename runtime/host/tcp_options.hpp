@@ -15,7 +15,7 @@ namespace fluxnet::host {
 struct tcp_options {
     bool no_delay = true;         ///< Small writes go at once, and wait for no acknowledgment (Nagle's algorithm).
     bool keep_alive = false;      ///< A peer that is silent is asked now and then whether it is still there.
-    std::uint32_t backlog = 128;  ///< Listeners: connections that wait to be accepted, at least 1.
+    std::uint32_t backlog = 128;  ///< Listeners: connections that wait to be accepted, at least 1. See tcp_listener.
     /// Streams: the address to connect from, one of the host's, and the port; 0 has one chosen.
     std::optional<proto::ip_endpoint> from = {};
 };

@@ -8,7 +8,8 @@
 //
 // Made by ip_host::connect() or a listener's accept(). A move-only handle. Destroying it closes the stream: what was written
 // is still sent in the background, while the host lives, and the connection ends in order; but it ends by a reset when octets
-// were not read, or come later (RFC 9293 section 3.6.1). It may outlive the host, whose end it is told with `closed`, and not
+// were not read, or come later (RFC 9293 section 3.6.1), when the peer takes too long (proto::tcp::stack_options::orphan_life)
+// or when new connections need its place (orphans there). It may outlive the host, whose end it is told with `closed`, and not
 // the executor. What is read and written costs no allocation and no system call of its own, once the host has the memory
 // that its connections fill.
 //
@@ -56,9 +57,11 @@ public:
 
     /// Completes with what has arrived, at least one octet. What had arrived before a reset or a time-out can still be read.
     /// An empty span completes at once. One coroutine reads at a time. Errors: end_of_stream; connection_reset; timed_out
-    /// (std::errc: the peer has not answered for proto::tcp::connection_options::give_up); operation_canceled, which has taken
-    /// nothing; handle_in_use; wrong_executor; closed, for a handle that was moved from or is destroyed meanwhile, and when
-    /// the host has gone; how the host has ended (interface_gone, program_detached).
+    /// (std::errc: something was to be sent again, and the peer had not answered for
+    /// proto::tcp::connection_options::give_up); operation_canceled, which has taken nothing; handle_in_use; wrong_executor;
+    /// closed, for a handle that was moved from or is destroyed meanwhile, and when the host has gone; how the host has ended
+    /// (interface_gone; program_detached, which the kernel tells nobody: it is found out with the next news of the interface,
+    /// see async_rx::recv()).
     [[nodiscard]] read_awaiter read(std::span<std::byte> into) noexcept;
 
     /// The same without the copy; draws from one order of octets with read(). The peer's window stays smaller by what is lent

@@ -202,8 +202,34 @@ TEST_CASE("a host is refused addresses and links that cannot be") {
     refused([](auto& options) { options.hardware = proto::mac_address::broadcast(); });
     refused([](auto& options) { options.mtu = 1279; });
     refused([](auto& options) { options.mtu = 9000; });
+    refused([](auto& options) { options.tcp.connections = 0; });
+    refused([](auto& options) { options.tcp.time_wait = 0; });
+    refused([](auto& options) { options.tcp.answers = 0; });
+    refused([](auto& options) { options.tcp.ranges = 0; });
+    refused([](auto& options) { options.tcp.buffers = 0; });
+    refused([](auto& options) { options.tcp.buffers_per_connection = 0; });
+    refused([](auto& options) { options.tcp.v4.receive_limit = 0; });
+    refused([](auto& options) { options.tcp.v6.send_limit = 0; });
     auto sockets = open_async(bed.loop, bed.socket_on(end::left).tx_frames(7)).value();
     CHECK(host::ip_host::open(bed.loop, std::move(sockets.rx), std::move(sockets.tx), host_number(1)).has_error());
+}
+
+TEST_CASE("a host whose tables no memory can hold is refused, and one without listeners says what to raise") {
+    virtual_wire bed;
+    host::host_options options = host_number(1);
+    options.tcp.connections = std::size_t{1} << 58;
+    auto sockets = open_async(bed.loop, bed.socket_on(end::left)).value();
+    const auto made = host::ip_host::open(bed.loop, std::move(sockets.rx), std::move(sockets.tx), options);
+    REQUIRE(made.has_error());
+    CHECK(made.error().code == errc::out_of_memory);
+
+    options = host_number(2);
+    options.tcp.listeners = 0;
+    host::ip_host here = bed.open(end::right, options);
+    const auto door = here.listen({v4_of(2), 80});
+    REQUIRE(door.has_error());
+    CHECK(door.error().code == std::errc::no_buffer_space);
+    CHECK(door.error().remedy.find("tcp.listeners") != std::string::npos);
 }
 
 TEST_CASE("a host uses an address when it has been probed, and what is sent from it waits until then") {

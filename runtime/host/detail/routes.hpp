@@ -10,6 +10,7 @@
 #include "fluxnet/runtime/host/host_options.hpp"
 
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace fluxnet::host::detail {
@@ -19,8 +20,8 @@ public:
     /// The addresses and gateways must be such as check() accepts. Allocates.
     explicit routes(const host_options& options);
 
-    /// Says what is wrong with the addresses and gateways; null: nothing. The text is static.
-    [[nodiscard]] static const char* check(const host_options& options) noexcept;
+    /// Says what is wrong with the addresses and gateways; empty: nothing.
+    [[nodiscard]] static std::string check(const host_options& options);
 
     /// The neighbour that a packet to one host goes to first: the destination itself on the host's own link, else the
     /// gateway of its version; none: no way leads there.
