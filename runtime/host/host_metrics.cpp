@@ -77,7 +77,7 @@ void add_stack(metrics& all, std::string_view name, const proto::tcp::stack& sta
 void ip_host::add_to(metrics& all, std::string_view name) const {
     if (core_->is_open()) {
         all.add(name, core_->rx());
-        all.add(name, core_->tx());
+        all.add(name, core_->sender());
         all.add(name, core_->rx().socket().pool());
     }
     add_counters(all, name, core_->counters());

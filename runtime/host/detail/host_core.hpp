@@ -114,7 +114,7 @@ public:
 
     [[nodiscard]] bool is_open() const noexcept { return rx_.has_value(); }
     [[nodiscard]] async_rx& rx() noexcept { return *rx_; }
-    [[nodiscard]] const async_tx& tx() const noexcept { return *tx_; }
+    [[nodiscard]] const async_tx& sender() const noexcept { return *tx_; }
     [[nodiscard]] std::span<packet> batch() noexcept { return batch_; }
     void set_running(bool runs) noexcept { running_ = runs; }
     /// Takes the first `count` packets of the batch.
