@@ -58,6 +58,12 @@ public:
         cancel();
     }
 
+    /// The context that it was begun in goes before it.
+    void forget_context() noexcept {
+        if (phase_ == phase::travelling) { context_->arrives(); }
+        context_ = nullptr;
+    }
+
     [[nodiscard]] bool waiting() const noexcept { return phase_ == phase::waiting; }
 
     /// What is awaited, as a call reads: "async_rx::recv".
@@ -194,6 +200,7 @@ private:
 
     /// Has the coroutine go on through the ready queue, as if the operation had been cancelled at once.
     void end_canceled(std::coroutine_handle<> waiting) {
+        context_ = nullptr;  // which does not await it
         enter(waiting, phase::waiting, here());
         complete(errc::operation_canceled);
     }

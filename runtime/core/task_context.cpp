@@ -88,4 +88,8 @@ inner_context::inner_context(executor& here, std::stop_token stop_, task_context
     inside(here).add_context(*this);
 }
 
+inner_context::~inner_context() {
+    if (awaiting != nullptr) { awaiting->forget_context(); }
+}
+
 }  // namespace fluxnet::detail

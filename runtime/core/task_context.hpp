@@ -97,6 +97,9 @@ private:
 class FLUXNET_EXPORT inner_context final : public task_context {
 public:
     inner_context(executor& here, std::stop_token stop_, task_context* outer_);
+
+    /// What it awaits may be an awaiter of the coroutine around it, which is destroyed later when that coroutine is destroyed.
+    ~inner_context();
 };
 
 /// The context of the coroutine that a handle names; null when it takes no part.

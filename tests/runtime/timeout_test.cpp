@@ -14,6 +14,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -178,4 +179,32 @@ TEST_CASE("a task that ends on another executor under a time limit brings its aw
     here.run();
     guard.release();
     other.join();
+}
+
+TEST_CASE("an executor may go while awaiters wait under time limits, in the coroutine around or in one of their own") {
+    for (const bool stopped : {false, true}) {
+        event never;
+        channel<int> empty(1);
+        {
+            executor loop;
+            loop.spawn([]() -> task<void> { static_cast<void>(co_await timeout(1h, sleep_for(2h))); });
+            loop.spawn([&]() -> task<void> { static_cast<void>(co_await timeout(1h, never.wait())); });
+            loop.spawn([&]() -> task<void> {
+                int value = 0;
+                static_cast<void>(co_await timeout(1h, timeout(2h, empty.recv(value))));
+            });
+            loop.spawn([&]() -> task<void> {
+                static_cast<void>(co_await timeout(1h, [](event& at) -> task<void> {
+                    static_cast<void>(co_await timeout(2h, at.wait()));
+                }(never)));
+            });
+            static_cast<void>(loop.poll());
+            static_cast<void>(loop.poll());
+            // What was cancelled is about to go on, and does not come to it.
+            if (stopped) { loop.request_stop(); }
+        }
+        never.set();
+        int value = 1;
+        CHECK(empty.try_send(std::span(&value, 1)) == 1);
+    }
 }
