@@ -5,6 +5,7 @@
 
 #include "fluxnet/runtime/sockets/tcp_stream.hpp"
 #include "tests/runtime/host_testbed.hpp"
+#include "tests/support/programs.hpp"
 #include "tests/support/skip.hpp"
 
 #include <doctest/doctest.h>
@@ -28,8 +29,7 @@ namespace {
 
 std::optional<std::string> why_no_redis() {
     if (auto why = testbed::why_not_available()) { return why; }
-    if (run({"sh", "-c", "command -v redis-cli && command -v redis-benchmark"}, {}, 10s).success()) { return std::nullopt; }
-    return "there is no redis-cli; examples/install-packages --all installs it";
+    return why_no_program({"redis-cli", "redis-benchmark"});
 }
 
 /// A server on a host, in the background.

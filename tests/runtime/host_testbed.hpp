@@ -21,6 +21,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -61,6 +62,7 @@ struct host_testbed {
         }
         auto opened = open_async(loop, sockets).value();
         redirect = opened.rx.socket().redirect();
+        pool = &opened.rx.socket().pool();
         here.emplace(host::ip_host::open(loop, std::move(opened.rx), std::move(opened.tx), options).value());
     }
 
@@ -90,6 +92,13 @@ struct host_testbed {
         CHECK_MESSAGE(ping_answers(output).are_the_first(count), output);
     }
 
+    /// Tells whether no frame is with users or on its way out, but for the few that a host has ready to be sent.
+    [[nodiscard]] bool frames_are_home() const {
+        constexpr std::int64_t ready = 4;
+        const frame_census census = pool->census();
+        return census.exact && census.user <= ready && census.tx == 0 && census.sum() == census.frames;
+    }
+
     [[nodiscard]] udp_socket kernel_socket(bool v4) {
         return bed.peer().call([v4] { return udp_socket::bind({ip(peer_text(v4)), 0}).value(); });
     }
@@ -98,6 +107,7 @@ struct host_testbed {
     network_namespace::scoped_enter inside{bed.host()};
     executor loop;
     std::shared_ptr<program> redirect;
+    frame_pool* pool = nullptr;  // lives as long as the host
     std::optional<host::ip_host> here;
 };
 
