@@ -20,6 +20,7 @@ connection::connection(memory& of, const connection_options& options, connection
       initial_send_(secrets.initial),
       segment_(options.maximum_segment),
       timestamp_offset_(secrets.timestamp_offset),
+      receive_limit_(options.receive_limit),
       largest_received_(options.default_segment),
       quick_acks_(options.quick_acks) {}
 

@@ -215,6 +215,7 @@ private:
     [[nodiscard]] bool acceptable(const segment& received) const noexcept;
     [[nodiscard]] bool too_old(const segment& received, time_point now) const noexcept;
     [[nodiscard]] bool take_data(const segment& received, std::uint64_t token, time_point now) noexcept;
+    void follow_buffers(const segment& received, const receive_queue::outcome& told) noexcept;
     void answer_unacceptable(const segment& received, time_point now) noexcept;
     void challenge(time_point now) noexcept;
     void reset_received() noexcept;
@@ -256,10 +257,10 @@ private:
     void emit_plain(outgoing& out, sequence_number sequence, time_point now) noexcept;
     void fill_header(outgoing& out, time_point now) noexcept;
     [[nodiscard]] std::uint16_t advertise() noexcept;
-    [[nodiscard]] std::uint32_t free_room() const noexcept {
-        const std::uint32_t held = received_.readable() + received_.lent();
-        return options_.receive_limit - std::min(options_.receive_limit, held);
-    }
+    [[nodiscard]] std::uint16_t advertise_less(std::uint32_t free) noexcept;
+    [[nodiscard]] std::uint32_t held_in_order() const noexcept { return received_.readable() + received_.lent(); }
+    [[nodiscard]] std::uint32_t free_room() const noexcept { return receive_limit_ - std::min(receive_limit_, held_in_order()); }
+    [[nodiscard]] bool lacks_buffers() const noexcept { return receive_limit_ != options_.receive_limit; }
     [[nodiscard]] std::int32_t window_room(const range& one) const noexcept {
         return queue_.first() + send_window_ - one.first;
     }
@@ -270,7 +271,7 @@ private:
     [[nodiscard]] sequence_number acceptable_number() const noexcept;
     void announce_window() noexcept {
         const std::uint32_t free = std::min(free_room(), 0xffffU << receive_scale_);  // more cannot be told
-        const std::int32_t gain = received_.next() + free - advertised_;
+        const std::int32_t gain = received_.next() + free - (lacks_buffers() ? told_edge_ : advertised_);
         const std::uint32_t worth = std::min(options_.receive_limit / 2, 2 * largest_received_);
         if (gain >= static_cast<std::int32_t>(worth) && synchronized() && !received_.finished()) {
             acknowledge_ = acknowledging::now;
@@ -339,9 +340,11 @@ private:
 
     // The receiver.
     sequence_number initial_receive_;
-    sequence_number advertised_;         // the right edge of the window that the peer was told
+    sequence_number advertised_;         // the furthest right edge of the window that the peer was told
+    sequence_number told_edge_;          // the right edge that it was told last; only while lacks_buffers()
     sequence_number last_acknowledged_;  // Last.ACK.sent (RFC 7323 section 4.3)
     std::uint32_t recent_timestamp_ = 0;
+    std::uint32_t receive_limit_;  // options_.receive_limit, or less: what there were buffers for
     std::optional<sequence_number> duplicate_told_;  // the right edge of the D-SACK in the segment at hand
     std::uint32_t largest_received_;  // the largest segment seen: what counts as a full one
     std::optional<sack_block> duplicate_;          // the D-SACK block that is due (RFC 2883)

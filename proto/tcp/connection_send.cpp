@@ -124,11 +124,21 @@ void connection::emit_reset(outgoing& out) noexcept {
     out.acknowledgment = received_.next();
 }
 
+std::uint16_t connection::advertise_less(std::uint32_t free) noexcept {
+    const sequence_number next = received_.next();
+    const std::uint32_t field = std::min<std::uint32_t>(free >> receive_scale_, 0xffff);
+    told_edge_ = next + (field << receive_scale_);
+    if (told_edge_ > advertised_) { advertised_ = told_edge_; }
+    return static_cast<std::uint16_t>(field);
+}
+
 inline std::uint16_t connection::advertise() noexcept {
     // The right edge never moves back (RFC 9293 section 3.8.6), and forwards only by a step that is worth a segment
-    // (section 3.8.6.2.2).
+    // (section 3.8.6.2.2). But where there are no buffers for what was promised the peer is told so; what it has sent by then
+    // still counts.
     const sequence_number next = received_.next();
     const std::uint32_t free = free_room();
+    if (lacks_buffers()) [[unlikely]] { return advertise_less(free); }
     const std::int32_t gain = next + free - advertised_;
     const auto step = static_cast<std::int32_t>(std::min(options_.receive_limit / 2, largest_received_));
     const sequence_number edge = gain >= step ? next + free : advertised_;

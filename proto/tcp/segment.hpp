@@ -34,6 +34,8 @@ struct segment {
     std::uint16_t window = 0;  ///< As it stands in the header, not scaled.
     tcp_options options;
     std::span<const std::byte> payload;
+    /// There is no buffer in which its octets could be kept: they count as refused, and have to come again.
+    bool no_room = false;
 };
 
 /// A segment to be sent. The connection adds ports and addresses no more than it reads them: the caller knows them.

@@ -21,10 +21,10 @@ inline arrival stack::deliver(slot& one, segment& came, std::uint64_t token, tim
     }
     buffers_.serve(one.buffers);
     if (!came.payload.empty() && !buffers_.has_room(came.sequence <= one.c.receive_next())) {
-        // What the segment acknowledges counts. Its octets come again.
+        // What the segment acknowledges counts. Its octets come again, and the connection answers them as it does all others:
+        // a peer that hears nothing would wait for ever longer, and give the connection up in the end.
         ++counters_.payloads_refused;
-        came.payload = {};
-        came.flags = static_cast<std::uint8_t>(came.flags & ~tcp_flag::fin);
+        came.no_room = true;
     }
     ++counters_.delivered;
     arrival told;
