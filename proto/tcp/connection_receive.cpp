@@ -172,12 +172,13 @@ bool connection::receive_in_syn_sent(const segment& received, std::uint64_t toke
 bool connection::receive_synchronized(const segment& received, std::uint64_t token, time_point now) noexcept {
     if (timestamps_ && !received.has(tcp_flag::rst)) {
         // Once agreed on, every segment has timestamps (RFC 7323 section 3.2); one that is older than what was seen was
-        // delayed for a whole turn of the sequence numbers, or is a duplicate (section 5).
-        if (!received.options.timestamps) {
+        // delayed for a whole turn of the sequence numbers, or is a duplicate (section 5). A SYN without them is no segment of
+        // this connection, and its sender has to hear so (RFC 5961 section 4.2).
+        if (!received.options.timestamps && !received.has(tcp_flag::syn)) {
             trace(trace_point::unacceptable, received.sequence.value());
             return false;
         }
-        if (too_old(received, now)) {
+        if (received.options.timestamps && too_old(received, now)) {
             trace(trace_point::old_timestamp, received.options.timestamp);
             answer_unacceptable(received, now);
             return false;

@@ -122,15 +122,22 @@ TEST_CASE("tcp 1: an old duplicate SYN is undone by the reset that its answer dr
 TEST_CASE("tcp 1: the SYN of a peer that has restarted draws an ACK, and the peer's reset ends the half-open connection "
           "(RFC 9293 section 3.5.1, figure 9)") {
     at_every_start([](start at) {
-        script s(at);
-        s.open();
-        s.in({.flags = flag::syn, .seq = 0x4000'0000, .options = sack_peer()});
-        s.out({.flags = flag::ack, .seq = 1, .ack = 1});
-        s.silent();
-        CHECK(s.c.state() == tcp::state::established);
-        s.in({.flags = flag::rst, .seq = 1});
-        CHECK(s.c.ending() == tcp::ending::reset);
-        s.silent();
+        for (const auto& before : {sack_peer(), modern_peer()}) {
+            for (const auto& after : {sack_peer(), modern_peer()}) {  // also with other options than it had
+                script s(at);
+                s.open(before);
+                s.in({.flags = flag::syn,
+                      .seq = 0x4000'0000,
+                      .options = after,
+                      .without_timestamps = !after.timestamps});
+                s.out({.flags = flag::ack, .seq = 1, .ack = 1});
+                s.silent();
+                CHECK(s.c.state() == tcp::state::established);
+                s.in({.flags = flag::rst, .seq = 1, .without_timestamps = true});
+                CHECK(s.c.ending() == tcp::ending::reset);
+                s.silent();
+            }
+        }
     });
 }
 
