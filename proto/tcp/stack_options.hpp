@@ -48,9 +48,10 @@ struct stack_options {
     /// no place and no handshake that could make room.
     std::size_t orphans = std::numeric_limits<std::size_t>::max();
     std::chrono::nanoseconds orphan_life = std::chrono::minutes(5);  ///< How long a released connection may last.
-    /// How many buffers a connection may hold, and all together. Of both, the last eighth is for octets that come in order:
-    /// what waits to be sent, and what lies beyond gaps, can so never keep out what would let a connection go on. Where there
-    /// is none for octets in order, the window is closed until some have been read, whatever the receive limit is.
+    /// How many buffers a connection may hold, and all together. Of both, octets beyond gaps get none of the second half, as
+    /// strangers can send them and leave the gaps open; and what is to be sent gets none of the last eighth, which is for
+    /// octets that come in order. So none of them can keep out what would let a connection go on. Where there is none for
+    /// octets in order, the window is closed until some have been read, whatever the receive limit is.
     std::uint32_t buffers_per_connection = 1024;
     std::uint32_t buffers = 65'536;
     std::size_t answers = 256;  ///< Segments that belong to no connection and wait to be sent; more are dropped.

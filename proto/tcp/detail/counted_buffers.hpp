@@ -43,7 +43,7 @@ public:
 
     /// Whether the connection may keep another buffer: for octets that come in order, or beyond a gap.
     [[nodiscard]] bool has_room(bool in_order) const noexcept {
-        return in_order ? *count_ < most_each_ && total_ < most_ : has_room_to_send(*count_);
+        return in_order ? *count_ < most_each_ && total_ < most_ : *count_ < most_each_ / 2 && total_ < most_ / 2;
     }
 
     /// Whether a connection that holds `count` may take another one to be sent.
@@ -57,7 +57,7 @@ private:
     std::uint32_t total_ = 0;
     std::uint32_t most_each_;
     std::uint32_t most_;
-    std::uint32_t few_each_;
+    std::uint32_t few_each_;  // without the eighth that is for octets in order
     std::uint32_t few_;
 };
 

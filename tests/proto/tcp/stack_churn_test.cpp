@@ -219,8 +219,8 @@ TEST_CASE("tcp 12: the buffers of a connection are bounded, and those of all, wh
             peer.say(plain(number + 1 + i * 400, answer.sequence.value() + 1, flag::ack, times()), octets(300));
             (void)peer.heard();
         }
-        CHECK(wire.b.stack.buffers() <= 84);
-        if (port == 1) { CHECK(wire.b.stack.buffers() == 56); }
+        CHECK(wire.b.stack.buffers() <= 48);
+        if (port == 1) { CHECK(wire.b.stack.buffers() == 32); }
     }
     CHECK(wire.b.stack.count().payloads_refused > 900);
     // What comes in order is still taken.

@@ -116,6 +116,26 @@ TEST_CASE("hazard 8: each duplicate is acknowledged at once while the stack has 
     }
 }
 
+TEST_CASE("tcp 12: octets beyond the gaps of strangers take no room from what others send and receive in order") {
+    server of(few_buffers(32, 160));
+    client good(of, 999, 0x7fff'ffff);
+    good.connect();
+    const auto served = *of.at.stack.accept(of.door);
+    for (std::uint16_t port = 1000; port != 1010; ++port) {
+        sender peer(of, port, 0xffff'fffe);
+        peer.connect();
+        for (std::uint32_t i = 1; i != 40; ++i) { peer.send(i * 1000, i % 2 == 0 ? 1000 : 100); }  // small ones are copied
+        (void)peer.heard();
+    }
+    CHECK(of.at.stack.buffers() <= 80);
+    CHECK(of.at.stack.write(served, octets(30'000), of.now) == 30'000);
+    good.say_data(1000);
+    CHECK(of.at.stack.find(served)->readable() == 1000);
+    // Also its own octets beyond a gap leave a connection room to send.
+    const auto other = *of.at.stack.accept(of.door);
+    CHECK(of.at.stack.write(other, octets(10'000), of.now) == 10'000);
+}
+
 TEST_CASE("tcp 9: a peer does not give a connection up whose user pauses for long, however few buffers there are (RFC 1122 "
           "section 4.2.2.17)") {
     tcp::stack_options options = few_buffers(64, 1000);
