@@ -48,9 +48,10 @@ range* connection::next_due() noexcept {
 }
 
 inline bool connection::holds_back(const range& one) const noexcept {
-    // Nagle's algorithm (RFC 9293 section 3.7.4): less than a segment waits while anything is unacknowledged.
-    return one.length < congestion_.mss() && !no_delay_ && one.where == range::place::unsent && &one == queue_.back() &&
-           !one.fin && queue_.next() != queue_.first();
+    // Nagle's algorithm (RFC 9293 section 3.7.4): less than a segment waits while anything is unacknowledged, in however many
+    // buffers it lies.
+    return one.length < congestion_.mss() && !no_delay_ && one.where == range::place::unsent &&
+           queue_.unsent_octets() < congestion_.mss() && !queue_.has_fin() && queue_.next() != queue_.first();
 }
 
 range* connection::cut(range& one, std::uint32_t octets) noexcept {

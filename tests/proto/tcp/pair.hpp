@@ -378,7 +378,7 @@ private:
 
     void check(const end& one) {
         const tcp::connection_info info = one.c->info();
-        const bool waits = info.in_flight != 0 || info.lost != 0 || info.unsent != 0;
+        const bool waits = info.in_flight != 0 || info.lost != 0 || info.sacked != 0 || info.unsent != 0;
         const bool over = info.state == tcp::state::closed || info.state == tcp::state::time_wait;
         const bool opening = info.state == tcp::state::syn_sent || (info.state == tcp::state::syn_received && one.withholds);
         if (waits && !over && !opening) {

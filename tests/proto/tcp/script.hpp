@@ -178,6 +178,14 @@ public:
         written += static_cast<std::uint32_t>(count);
         collect();
     }
+    /// The same in a buffer of its own, which is not copied.
+    void write_buffer(std::uint32_t count) {
+        const std::vector<std::byte> octets = stream(own_salt, written + 1, count);
+        const tcp::buffer made = buffers.receive(octets);
+        REQUIRE(c.write_buffer(made, count, now));
+        written += count;
+        collect();
+    }
     /// The user reads up to so many octets, which are those that the peer has sent. Returns how many.
     std::size_t read(std::size_t most = 1 << 20) {
         std::vector<std::byte> octets(most);
@@ -332,7 +340,7 @@ private:
         const tcp::connection_info info = c.info();
         const bool over = info.state == tcp::state::closed || info.state == tcp::state::time_wait;
         const bool opening = info.state == tcp::state::syn_sent || info.state == tcp::state::syn_received;
-        const bool waits = opening || info.in_flight != 0 || info.lost != 0 || info.unsent != 0;
+        const bool waits = opening || info.in_flight != 0 || info.lost != 0 || info.sacked != 0 || info.unsent != 0;
         if (waits && !over) { REQUIRE_MESSAGE(c.deadline() != time_point::max(), "data waits and no deadline exists"); }
     }
 

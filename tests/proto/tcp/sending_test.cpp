@@ -91,6 +91,30 @@ TEST_CASE("tcp 9: less than a segment waits while anything is unacknowledged (Na
     });
 }
 
+TEST_CASE("tcp 9: less than a segment waits in however many buffers it was written (Nagle, RFC 9293 section 3.7.4)") {
+    at_every_start([](start at) {
+        for (const auto& peer : {plain_peer(), sack_peer()}) {
+            script s(at);
+            s.open(peer);
+            s.write_buffer(100);
+            s.out({.seq = 1, .data = 100});
+            for (int i = 0; i != 14; ++i) { s.write_buffer(100); }
+            s.silent();
+            s.in({.ack = 101});
+            s.out({.seq = 101, .data = 100});  // what has been acknowledged lets what waits follow
+            CHECK(s.info().unsent == 1300);
+            s.silent();
+            s.write_buffer(159);
+            s.silent();
+            s.write_buffer(1);  // a segment's worth
+            s.out({.seq = 201, .data = 100});
+            s.silent();
+            s.does([&](tcp::connection& c) { c.shutdown_write(s.now); });  // nothing comes to fill it up any more
+            CHECK(s.info().unsent == 0);
+        }
+    });
+}
+
 TEST_CASE("tcp 9: with Nagle's algorithm switched off everything goes at once (RFC 9293 section 3.7.4)") {
     at_every_start([](start at) {
         script s(at);
