@@ -245,10 +245,11 @@ void connection::tell_rack(const segment& received, const delivery& told, time_p
         rack_.on_spurious();
     }
     const bool trouble = queue_.sacked_octets() != 0 || queue_.lost_octets() != 0 || recovering_ != recovering::no;
-    if (!trouble && !duplicate_told_ && !rack_.in_dsack_round()) { return; }
+    const bool needless = duplicate_told_ && !(probe_.outstanding() && *duplicate_told_ == probe_.end());
+    if (!trouble && !needless && !rack_.in_dsack_round()) { return; }
     rack_.update_window({.unacknowledged = queue_.first(),
                          .next = queue_.next(),
-                         .duplicate_sack = duplicate_told_.has_value(),
+                         .duplicate_sack = needless,
                          .in_recovery = recovering_ != recovering::no,
                          .leaves_recovery = recovering_ != recovering::no && queue_.first() >= recovery_point_,
                          .sacked_segments = queue_.sacked_octets() / congestion_.mss(),

@@ -27,7 +27,11 @@ void rtt_estimator::sample(nanoseconds measured, time_point now, unsigned gain_s
         smoothed_ += error >> (3 + gain_shift);
     }
     back_offs_ = 0;
-    const nanoseconds wait = srtt() + std::max(options_->granularity, variation() * 4);
+    // Without variation a timeout of little more than SRTT would expire while the peer delays its acknowledgement, as it
+    // does of the last segment of a burst (RFC 9293 section 3.8.6.3): that is what the minimum of section 2.4 is for, and on
+    // a long path the minimum alone does not help. So the wait beside SRTT is at least that minimum, or SRTT, if that is less.
+    const nanoseconds beside = std::max(options_->granularity, std::min(srtt(), options_->min_rto));
+    const nanoseconds wait = srtt() + std::max(beside, variation() * 4);
     base_rto_ = std::min(std::max(wait, options_->min_rto), options_->max_rto);
 }
 

@@ -22,7 +22,7 @@ namespace fluxnet::proto::tcp {
 
 /// The bounds of the retransmission timeout, for all connections of a stack.
 struct rtt_options {
-    std::chrono::nanoseconds min_rto = std::chrono::milliseconds(200);
+    std::chrono::nanoseconds min_rto = std::chrono::milliseconds(200);  ///< As much is waited beside a longer SRTT, too.
     std::chrono::nanoseconds max_rto = std::chrono::seconds(120);         ///< At least 60 s (RFC 6298 section 2.4).
     std::chrono::nanoseconds initial_rto = std::chrono::seconds(1);       ///< Before the first sample (section 2.1).
     std::chrono::nanoseconds lost_syn_rto = std::chrono::seconds(3);      ///< After a lost SYN (section 5.7).

@@ -103,6 +103,48 @@ TEST_CASE("tcp 7: the timeout is that of the round trips, with their variation (
     CHECK(s.info().retransmission_timeout < 600ms);
 }
 
+TEST_CASE("tcp 7: on a long, steady path neither the timeout nor a tail probe comes before an acknowledgment that the peer "
+          "delays (RFC 6298 section 2.4, RFC 8985 section 7.2)") {
+    at_every_start([](start at) {
+        for (const auto& peer : {plain_peer(), sack_peer(), modern_peer()}) {
+            script s(at);
+            s.open(peer);
+            std::uint32_t sent = 1;
+            for (std::uint32_t i = 0; i != 60; ++i) {
+                s.write(1000);
+                s.came_out.clear();
+                s.wait(300ms);
+                sent += 1000;
+                s.in({.ack = sent});
+            }
+            s.write(1000);
+            s.out({.seq = sent});
+            s.wait(300ms + 190ms);
+            s.silent();
+            s.in({.ack = sent + 1000});
+            CHECK(s.info().resent == 0);
+            CHECK(s.info().tail_probes == 0);
+        }
+    });
+}
+
+TEST_CASE("tcp 7: a tail probe that was needless does not widen the reordering window (RFC 8985 section 6.2 step 4)") {
+    at_every_start([](start at) {
+        script s(at);
+        s.open();
+        send_segments(s, 3);
+        s.wait(20ms);
+        s.out({.seq = at_segment(2), .data = mss});
+        s.in({.ack = at_segment(3)});
+        s.in({.ack = at_segment(3), .options = s.sacks({{at_segment(2), at_segment(3)}})});  // the probe was a duplicate
+        send_segments(s, 4);
+        s.wait(10ms);
+        s.in({.ack = at_segment(3), .options = s.sacks({{at_segment(4), at_segment(5)}})});
+        s.silent();
+        CHECK(s.until_deadline() == 2500us);  // a quarter of the least round trip, and no more
+    });
+}
+
 TEST_CASE("tcp 7: a peer that never acknowledges is given up after R2, at least 100 s (RFC 1122 section 4.2.3.5)") {
     at_every_start([](start at) {
         for (const auto& peer : {plain_peer(), sack_peer(), modern_peer()}) {

@@ -52,7 +52,7 @@ struct rtt_model {
         rttvar = (1 - 0.25 / parts) * rttvar + 0.25 / parts * std::abs(srtt - r);
         srtt = (1 - 0.125 / parts) * srtt + 0.125 / parts * r;
     }
-    [[nodiscard]] double rto() const { return std::clamp(srtt + std::max(1e6, 4 * rttvar), 200e6, 120e9); }
+    [[nodiscard]] double rto() const { return std::clamp(srtt + std::max({1e6, 4 * rttvar, std::min(srtt, 200e6)}), 200e6, 120e9); }
 };
 
 }  // namespace
@@ -115,12 +115,18 @@ TEST_CASE("the gain's shift is the least that reaches one over the samples of a 
     }
 }
 
-TEST_CASE("a steady round trip with many samples leaves no variation but that of the timer's grain") {
-    rtt_estimator rtt(usual_rtt_options);
-    for (int i = 0; i != 200; ++i) { rtt.sample(700ms, rtt_moment(i * 1s)); }
-    CHECK(rtt.srtt() == 700ms);
-    CHECK(rtt.variation() < 1us);
-    CHECK(rtt.rto() == 701ms);
+TEST_CASE("a steady round trip leaves no variation, and yet time for an acknowledgement that is delayed (RFC 6298 section "
+          "2.4)") {
+    struct { nanoseconds trip; nanoseconds timeout; } const table[] = {{1ms, 200ms},   {40ms, 200ms},  {100ms, 200ms},
+                                                                       {150ms, 300ms}, {200ms, 400ms}, {700ms, 900ms}};
+    for (const auto& row : table) {
+        CAPTURE(row.trip.count());
+        rtt_estimator rtt(usual_rtt_options);
+        for (int i = 0; i != 200; ++i) { rtt.sample(row.trip, rtt_moment(i * 1s)); }
+        CHECK(rtt.srtt() == row.trip);
+        CHECK(rtt.variation() < 1us);
+        CHECK(rtt.rto() == row.timeout);
+    }
 }
 
 TEST_CASE("the timeout is never below its least nor above its most value (RFC 6298 sections 2.4 and 2.5)") {
