@@ -315,8 +315,9 @@ void connection::end_tail_probe(const segment& received, sequence_number before,
                                          .duplicate_sack_of_probe = duplicate_told_ && *duplicate_told_ == probe_.end(),
                                          .plain_duplicate = plain});
     if (!repaired || recovering_ != recovering::no) { return; }
-    // The probe has mended a loss before anybody saw it. It is congestion all the same.
-    congestion_.on_loss(static_cast<std::uint32_t>(queue_.next() - queue_.first()), now, queue_.first(), queue_.next());
+    // The probe has mended a loss before anybody saw it. It is congestion all the same, and what was in flight before this
+    // acknowledgment is what it came of: perhaps nothing is any more.
+    congestion_.on_loss(static_cast<std::uint32_t>(queue_.next() - before), now, queue_.first(), queue_.next());
     congestion_.on_recovered();
     ++fast_recoveries_;
 }

@@ -239,6 +239,31 @@ TEST_CASE("tcp 7: the end of a flight that nothing follows is probed before the 
     });
 }
 
+TEST_CASE("tcp 7: a loss that a tail probe has mended reduces the window as any other, by the flight before the ACK that tells "
+          "of it (RFC 8985 section 7.4.2)") {
+    at_every_start([](start at) {
+        for (const auto& peer : {sack_peer(), modern_peer(mss + 12)}) {
+            script s(at);
+            s.open(peer);
+            send_segments(s, 3);
+            s.wait(10ms);
+            s.in({.ack = at_segment(2)});
+            s.wait_for_output();
+            s.out({.seq = at_segment(2), .data = mss});
+            CHECK(s.info().tail_probes == 1);
+            s.wait(10ms);
+            s.in({.ack = at_segment(3)});  // of which of the two, nobody knows
+            CHECK(s.info().congestion_window >= 10 * mss);
+            send_segments(s, 10);
+            s.wait(10ms);
+            s.in({.ack = at_segment(13)});  // no duplicate was told: one of them was lost
+            CHECK(s.info().fast_recoveries == 1);
+            CHECK(s.info().slow_start_threshold == 7 * mss);
+            CHECK(s.info().congestion_window == 7 * mss);
+        }
+    });
+}
+
 TEST_CASE("tcp 7: a probe of the tail carries new data where there is some (RFC 8985 section 7.3)") {
     script s;
     s.open();
