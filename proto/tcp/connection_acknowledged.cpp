@@ -156,7 +156,13 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
         tell_congestion(told, in_flight, now);
     }
     if (probe_.outstanding()) { end_tail_probe(received, before, send_window_ != window_before, now); }
-    if (recovering_ != recovering::no && number >= recovery_point_) { leave_recovery(); }
+    if (recovering_ != recovering::no && number >= recovery_point_) {
+        leave_recovery();
+        if (queue_.lost_octets() != 0) {  // sent since the recovery began: another flight, another loss (RFC 6675 section 5)
+            enter_recovery(now);
+            congestion_.on_recovery_ack(0, outstanding(), false);
+        }
+    }
     if (advanced) {
         if (queue_.has_fin() && queue_.empty() && !fin_acknowledged_) {
             fin_acknowledged_ = true;

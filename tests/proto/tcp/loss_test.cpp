@@ -396,6 +396,36 @@ TEST_CASE("tcp 8: the window is reduced once for a flight that has lost several 
     });
 }
 
+TEST_CASE("tcp 8: losses in two flights, one after the other, reduce the window twice (RFC 5681 section 3.2, RFC 6675 section "
+          "5)") {
+    at_every_start([](start at) {
+        script s(at);
+        s.open();
+        s.write(40 * mss);
+        CHECK(s.all_out().size() == 10);
+        s.wait(10ms);
+        std::uint32_t sent = 10;
+        for (std::uint32_t n = 2; n != 11; ++n) {
+            s.in({.options = s.sacks({{at_segment(1), at_segment(n)}})});
+            for (const sent_segment& one : s.all_out()) { sent = std::max(sent, (one.seq - 1) / mss + 1); }
+        }
+        CHECK(s.info().fast_recoveries == 1);
+        CHECK(s.info().slow_start_threshold == 7 * mss);
+        REQUIRE(sent >= 14);
+        s.wait(10ms);
+        // All of the first flight is there, and the first segment of the second is missing.
+        s.in({.ack = at_segment(10), .options = s.sacks({{at_segment(11), at_segment(sent)}})});
+        s.out({.seq = at_segment(10), .data = mss});
+        CHECK(s.info().fast_recoveries == 2);
+        CHECK(s.info().slow_start_threshold < 5 * mss);
+        s.wait(10ms);
+        s.all_out();
+        s.in({.ack = at_segment(sent)});
+        CHECK(s.info().timeouts == 0);
+        CHECK(s.info().congestion_window <= 7 * mss);
+    });
+}
+
 TEST_CASE("tcp 8: a segment beyond a gap, and one that fills it, are acknowledged at once (RFC 5681 section 4.2)") {
     at_every_start([](start at) {
         tcp::connection_options options;
