@@ -240,8 +240,9 @@ bool connection::next_segment(outgoing& out, time_point now) noexcept {
         }
         if (state_ == state::syn_sent) { return false; }
     }
-    // What is beyond a gap is told by an ACK of its own, which has room for it.
-    if (acknowledge_ == acknowledging::now && sack_ && (received_.beyond() != 0 || duplicate_)) {
+    // What is beyond a gap is told by an ACK of its own: with data it would be no duplicate ACK (RFC 5681 section 2), and have
+    // no room for SACK.
+    if (owes_duplicate()) {
         emit_plain(out, acceptable_number(), now);
         return true;
     }

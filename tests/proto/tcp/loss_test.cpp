@@ -446,6 +446,22 @@ TEST_CASE("tcp 8: a segment beyond a gap, and one that fills it, are acknowledge
     });
 }
 
+TEST_CASE("tcp 8: the duplicate ACK that tells of a gap carries no data, with SACK or without (RFC 5681 section 2)") {
+    at_every_start([](start at) {
+        for (const auto& peer : {plain_peer(), sack_peer()}) {
+            script s(at);
+            s.open(peer);
+            s.write(20 * mss);
+            CHECK(s.all_out().size() == 10);
+            for (std::uint32_t i = 0; i != 3; ++i) {  // each acknowledges a segment, so that another one may leave
+                s.in({.seq = 101 + 100 * i, .ack = at_segment(i + 1), .data = 100});
+                s.out({.flags = flag::ack, .ack = 1, .data = 0});
+                for (const sent_segment& one : s.all_out()) { CHECK(one.octets.size() == mss); }
+            }
+        }
+    });
+}
+
 TEST_CASE("tcp 8: after an idle time the window is the initial one again (RFC 5681 section 4.1)") {
     script s;
     s.open();
