@@ -258,7 +258,7 @@ void connection::tell_rack(const segment& received, const delivery& told, time_p
                          .duplicate_sack = needless,
                          .in_recovery = recovering_ != recovering::no,
                          .leaves_recovery = recovering_ != recovering::no && queue_.first() >= recovery_point_,
-                         .sacked_segments = queue_.sacked_octets() / congestion_.mss(),
+                         .sacked_segments = queue_.sacked_ranges(),
                          .minimum_rtt = rtt_.minimum(),
                          .srtt = rtt_.srtt()});
 }

@@ -100,7 +100,10 @@ void send_queue::leave(range& one) noexcept {
         case range::place::unsent: break;
         case range::place::in_flight: land(one); break;
         case range::place::lost: lost_ -= one.extent(); break;
-        case range::place::sacked: sacked_ -= one.extent(); break;
+        case range::place::sacked:
+            sacked_ -= one.extent();
+            --sacked_ranges_;
+            break;
     }
 }
 
@@ -175,6 +178,7 @@ void send_queue::sack(sequence_number left, sequence_number right, delivery& tol
         leave(*one);
         one->where = range::place::sacked;
         sacked_ += one->extent();
+        ++sacked_ranges_;
         told.sacked += one->extent();
         tell(*one, told);
     }
@@ -235,7 +239,7 @@ range* send_queue::lost() noexcept {
 }
 
 bool send_queue::split(range& one, std::uint32_t octets) noexcept {
-    assert(octets != 0 && octets < one.length);
+    assert(octets != 0 && octets < one.length && one.where != range::place::sacked);
     range* const head = memory_.ranges.take();
     if (head == nullptr) { return false; }
     if (octets <= head->little.size()) {

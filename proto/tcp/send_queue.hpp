@@ -138,6 +138,8 @@ public:
     [[nodiscard]] std::uint32_t lost_octets() const noexcept { return lost_; }
     /// What was reported by SACK and is not acknowledged yet.
     [[nodiscard]] std::uint32_t sacked_octets() const noexcept { return sacked_; }
+    /// How many ranges that is. Each was sent as a segment.
+    [[nodiscard]] std::uint32_t sacked_ranges() const noexcept { return sacked_ranges_; }
     /// What was never sent.
     [[nodiscard]] std::uint32_t unsent_octets() const noexcept { return static_cast<std::uint32_t>(end_ - next_); }
     /// All that the queue has.
@@ -177,6 +179,7 @@ private:
     std::uint32_t in_flight_ = 0;
     std::uint32_t lost_ = 0;
     std::uint32_t sacked_ = 0;
+    std::uint32_t sacked_ranges_ = 0;
     bool fin_ = false;
 };
 

@@ -195,6 +195,27 @@ TEST_CASE("tcp 7: a lost segment is found by what was sent later, a quarter of a
     });
 }
 
+TEST_CASE("tcp 7: three segments that were SACKed are three, however small, and one is one (RFC 8985 section 6.2 step 4)") {
+    at_every_start([](start at) {
+        for (const std::uint32_t size : {1U, 100U, mss}) {
+            CAPTURE(size);
+            script s(at);
+            s.open();
+            s.does([&](tcp::connection& c) { c.set_no_delay(true, s.now); });
+            for (int i = 0; i != 6; ++i) { s.write(size); }
+            CHECK(s.all_out().size() == 6);
+            s.wait(10ms);
+            s.in({.options = s.sacks({{1 + size, 1 + 2 * size}})});
+            s.in({.options = s.sacks({{1 + size, 1 + 3 * size}})});
+            s.silent();
+            s.in({.options = s.sacks({{1 + size, 1 + 4 * size}})});
+            s.out({.seq = 1, .data = size});
+            s.silent();
+            CHECK(s.info().fast_recoveries == 1);
+        }
+    });
+}
+
 TEST_CASE("tcp 7: a lost retransmission is found, too, without a timeout (RFC 8985 section 6)") {
     at_every_start([](start at) {
         script s(at);
