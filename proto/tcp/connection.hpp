@@ -238,7 +238,7 @@ private:
     [[nodiscard]] bool was_spurious(const segment& received) const noexcept;
     void take_progress(sequence_number number, delivery& told) noexcept;
     void take_back() noexcept;
-    void tell_congestion(const delivery& told, std::uint32_t in_flight, time_point now) noexcept;
+    void tell_congestion(const delivery& told, std::uint32_t delivered, std::uint32_t in_flight, time_point now) noexcept;
     void end_tail_probe(const segment& received, sequence_number before, bool window_changed, time_point now) noexcept;
     void note_delivery(const segment& received, const delivery& told, time_point now) noexcept;
     void tell_rack(const segment& received, const delivery& told, time_point now) noexcept;

@@ -51,8 +51,9 @@ inline void connection::measure(const segment& received, const delivery& told, t
     }
 }
 
-inline void connection::tell_congestion(const delivery& told, std::uint32_t in_flight, time_point now) noexcept {
-    congestion_.on_acked({.delivered = told.octets,
+inline void connection::tell_congestion(const delivery& told, std::uint32_t delivered, std::uint32_t in_flight,
+                                        time_point now) noexcept {
+    congestion_.on_acked({.delivered = delivered,
                           .in_flight = in_flight,
                           .window_limited = limited_,
                           .now = now,
@@ -103,7 +104,7 @@ inline bool connection::take_usual_acknowledgment(const segment& received, time_
         detect_losses(now);
     }
     if (queue_.lost_octets() == 0) [[likely]] {
-        tell_congestion(told, in_flight, now);
+        tell_congestion(told, told.octets, in_flight, now);
     } else {
         enter_recovery(now);
         congestion_.on_recovery_ack(told.octets, outstanding(), false);
@@ -152,8 +153,12 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     if (queue_.lost_octets() != 0 && recovering_ == recovering::no) { enter_recovery(now); }
     if (recovering_ == recovering::loss_episode) {
         congestion_.on_recovery_ack(delivered, outstanding(), advanced && queue_.lost_octets() <= lost_before);
-    } else if (told.octets != 0) {
-        tell_congestion(told, in_flight, now);
+    } else {
+        // While a SACK may be the first sign of a loss it lets new data out, but the window stays as it is (RFC 5681 section
+        // 3.2, RFC 3042). What was only late counts when all before it is there.
+        const bool doubtful = sack_ && recovering_ == recovering::no && !rack_.reordering_seen();
+        const std::uint32_t counted = doubtful ? told.acknowledged : told.octets;
+        if (counted != 0) { tell_congestion(told, counted, in_flight, now); }
     }
     if (probe_.outstanding()) { end_tail_probe(received, before, send_window_ != window_before, now); }
     if (recovering_ != recovering::no && number >= recovery_point_) {

@@ -363,6 +363,28 @@ TEST_CASE("tcp 8: three duplicate ACKs resend the segment, further ones let new 
     });
 }
 
+TEST_CASE("tcp 8: with SACK, too, the first two duplicate ACKs let a segment out each, and the window stays (RFC 3042, RFC "
+          "5681 section 3.2)") {
+    at_every_start([](start at) {
+        script s(at);
+        s.open();
+        s.write(40 * mss);
+        CHECK(s.all_out().size() == 10);
+        s.wait(10ms);
+        for (std::uint32_t n = 2; n != 4; ++n) {
+            s.in({.options = s.sacks({{at_segment(1), at_segment(n)}})});
+            s.out({.seq = at_segment(8 + n), .data = mss});
+            s.silent();
+            CHECK(s.info().congestion_window == 10 * mss);
+        }
+        // It was late only: now all three count, and the first two have let theirs out.
+        s.in({.ack = at_segment(3)});
+        CHECK(s.all_out().size() == 4);
+        CHECK(s.info().congestion_window == 13 * mss);
+        CHECK(s.info().fast_recoveries == 0);
+    });
+}
+
 TEST_CASE("tcp 8: what is no duplicate ACK does not count as one (RFC 5681 section 2)") {
     at_every_start([](start at) {
         script s(at);
