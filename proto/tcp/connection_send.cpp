@@ -144,7 +144,11 @@ inline std::uint16_t connection::advertise() noexcept {
     const auto step = static_cast<std::int32_t>(std::min(options_.receive_limit / 2, largest_received_));
     const sequence_number edge = gain >= step ? next + free : advertised_;
     const auto window = static_cast<std::uint32_t>(std::max(0, edge - next));
-    const std::uint32_t field = std::min<std::uint32_t>(window >> receive_scale_, 0xffff);
+    // Told rounded up, or the edge would move back by what is less than a unit of the scale (RFC 7323 section 2.4). That moves
+    // it on, little by little, while nothing is read: by an eighth of the limit at most.
+    const std::uint32_t up = (window + (1U << receive_scale_) - 1) >> receive_scale_;
+    const bool may_round = gain < step && (up << receive_scale_) + held_in_order() <= receive_limit_ + receive_limit_ / 8;
+    const std::uint32_t field = std::min<std::uint32_t>(may_round ? up : window >> receive_scale_, 0xffff);
     const sequence_number told = next + (field << receive_scale_);
     if (told > advertised_) { advertised_ = told; }
     return static_cast<std::uint16_t>(field);

@@ -179,24 +179,48 @@ TEST_CASE("tcp 9: the window that is told opens by a segment or half of the buff
 
 TEST_CASE("tcp 9: the right edge that was told never moves back, however little was read (RFC 9293 section 3.8.6)") {
     at_every_start([](start at) {
-        tcp::connection_options options;
-        options.receive_limit = 20'000;
-        script s(at, options);
-        s.in({.flags = flag::syn, .seq = 0, .options = sack_peer()});
-        s.out();
-        s.in({});
-        std::uint32_t seq = 1;
-        std::uint32_t edge = 1 + 20'000;
-        for (const std::size_t size : {100U, 1460U, 1U, 333U, 1460U, 1460U, 77U}) {
-            s.in({.seq = seq, .data = size});
-            seq += static_cast<std::uint32_t>(size);
-            for (const sent_segment& one : s.all_out()) {
-                CHECK(one.ack + one.window >= edge);
-                edge = one.ack + one.window;
+        for (const auto& peer : {sack_peer(), modern_peer()}) {
+            tcp::connection_options options;
+            options.receive_limit = 20'000;
+            script s(at, options);
+            s.in({.flags = flag::syn, .seq = 0, .options = peer});
+            const auto scale = s.out().options.window_scale;
+            const unsigned shift = scale == options_of_segment::no_scale ? 0 : scale;
+            CHECK((shift != 0) == peer.timestamps);
+            s.in({});
+            std::uint32_t seq = 1;
+            std::uint32_t edge = 1 + 20'000;
+            for (const std::size_t size : {100U, 1U, 1U, 1448U, 1U, 333U, 1448U, 1448U, 77U, 1448U, 600U}) {
+                s.in({.seq = seq, .data = size});
+                seq += static_cast<std::uint32_t>(size);
+                for (const sent_segment& one : s.all_out()) {
+                    CHECK(one.ack + (std::uint32_t{one.window} << shift) >= edge);
+                    edge = one.ack + (std::uint32_t{one.window} << shift);
+                }
+                s.read(size / 3);
             }
-            s.read(size / 3);
         }
     });
+}
+
+TEST_CASE("tcp 9: a scaled window closes all the same when nothing is read, however small the segments are (RFC 7323 section "
+          "2.4)") {
+    for (const std::size_t size : {1U, 255U, 1000U}) {
+        CAPTURE(size);
+        tcp::connection_options options;
+        options.receive_limit = 4096;
+        script s({}, options);
+        s.open(modern_peer());
+        std::uint32_t seq = 1;
+        while (s.info().receive_window >= size) {
+            s.in({.seq = seq, .data = size});
+            seq += static_cast<std::uint32_t>(size);
+            s.came_out.clear();
+            REQUIRE(s.c.readable() <= options.receive_limit + options.receive_limit / 8);
+        }
+        CHECK(s.c.readable() + size > options.receive_limit - 256);
+        CHECK(s.read() == seq - 1);
+    }
 }
 
 TEST_CASE("tcp 9: a window that opens again is announced (RFC 9293 section 3.8.6.2.2)") {
