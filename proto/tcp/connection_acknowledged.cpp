@@ -20,6 +20,7 @@ inline void connection::take_progress(sequence_number number, delivery& told) no
     trace(trace_point::acknowledged, told.acknowledged);
     silent_timeouts_ = 0;
     rtt_.limit_back_off();
+    force_one_ = front_due_ = tail_due_ = false;  // what they were for, and was not sent yet, may be there by now
     restart(timer::none, time_point::max());  // begun anew by arm() (RFC 6298 (5.3)), or for reordered segments
     if (number > recovery_point_) { timed_out_ = false; }
 }

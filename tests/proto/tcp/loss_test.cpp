@@ -240,6 +240,30 @@ TEST_CASE("tcp 7: a lost retransmission is found, too, without a timeout (RFC 89
     });
 }
 
+TEST_CASE("tcp 7: what a timer has asked for is forgotten if the acknowledgment comes before it could be sent") {
+    at_every_start([](start at) {
+        for (const auto& peer : {plain_peer(), sack_peer()}) {
+            script s(at);
+            s.open(peer);
+            send_segments(s, 2);
+            s.now = s.c.deadline();
+            s.c.on_deadline(s.now);  // the device has no room for the probe, or for what is sent again
+            s.in({.ack = at_segment(2), .window = 0});
+            s.silent();
+            s.write(10);
+            s.silent();  // no probe of the closed window before it is time for one
+            s.in({.ack = at_segment(2)});
+            s.out({.seq = at_segment(2), .data = 10});
+            s.in({.ack = at_segment(2) + 10});
+            s.write(3 * mss);
+            CHECK(s.all_out().size() == 3);
+            // Without SACK the timeout; with it a tail probe, as none is out.
+            CHECK((s.until_deadline() < 200ms) == peer.sack_permitted);
+            CHECK(s.info().resent == 0);
+        }
+    });
+}
+
 TEST_CASE("tcp 7: the end of a flight that nothing follows is probed before the timeout (RFC 8985 section 7)") {
     at_every_start([](start at) {
         script s(at);
