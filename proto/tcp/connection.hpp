@@ -394,7 +394,9 @@ private:
     bool front_due_ = false;        // the octet that probed a closed window goes again, for the window has opened
     bool tail_due_ = false;         // a tail probe is
     bool stamped_ = false;          // recovery_stamp_ means something
-    bool timed_out_ = false;        // recovery_point_ is that of a time-out, and nothing behind it was acknowledged yet
+    // Nothing behind recovery_point_ was acknowledged yet: what was sent again needlessly draws duplicate ACKs, which tell of
+    // no loss (RFC 6582 section 3.2 step 2).
+    bool repeats_expected_ = false;
     bool limited_ = false;          // the congestion window held data back since the last acknowledgment
 };
 

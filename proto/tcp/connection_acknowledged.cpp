@@ -22,7 +22,7 @@ inline void connection::take_progress(sequence_number number, delivery& told) no
     rtt_.limit_back_off();
     force_one_ = front_due_ = tail_due_ = false;  // what they were for, and was not sent yet, may be there by now
     restart(timer::none, time_point::max());  // begun anew by arm() (RFC 6298 (5.3)), or for reordered segments
-    if (number > recovery_point_) { timed_out_ = false; }
+    if (number > recovery_point_) { repeats_expected_ = false; }
 }
 
 inline void connection::take_window(const segment& received, bool advanced) noexcept {
@@ -231,7 +231,7 @@ std::uint32_t connection::count_duplicate(const segment& received, sequence_numb
     if (received.acknowledgment == before) {
         if (!received.payload.empty() || received.has(tcp_flag::fin) || queue_.oldest() == nullptr) { return 0; }
         if (duplicate_acks_ != 255) { ++duplicate_acks_; }
-        if (duplicate_acks_ == duplicate_threshold && recovering_ == recovering::no && !timed_out_) {
+        if (duplicate_acks_ == duplicate_threshold && recovering_ == recovering::no && !repeats_expected_) {
             range* const front = queue_.front();
             if (front->where == range::place::in_flight) { queue_.lose(*front); }
         }
@@ -295,6 +295,7 @@ void connection::enter_recovery(time_point now) noexcept {
     recovering_ = recovering::loss_episode;
     recovery_point_ = queue_.next();
     recovery_stamp_ = clock(now);
+    repeats_expected_ = true;
     stamped_ = false;  // until something is sent again
     ++fast_recoveries_;
     congestion_.on_loss(static_cast<std::uint32_t>(queue_.next() - queue_.first()), now, queue_.first(), queue_.next());

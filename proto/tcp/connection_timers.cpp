@@ -106,7 +106,7 @@ void connection::on_retransmit_timeout(time_point now) noexcept {
     if (recovering_ != recovering::after_timeout) { stamped_ = false; }
     recovering_ = recovering::after_timeout;
     recovery_point_ = queue_.next();
-    timed_out_ = true;
+    repeats_expected_ = true;
     duplicate_acks_ = 0;
     if (silent_timeouts_ != 255) { ++silent_timeouts_; }
     probe_black_hole();

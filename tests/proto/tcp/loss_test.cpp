@@ -409,6 +409,29 @@ TEST_CASE("tcp 8: with SACK, too, the first two duplicate ACKs let a segment out
     });
 }
 
+TEST_CASE("tcp 8: duplicate ACKs that a recovery has drawn itself begin no other one (RFC 6582 section 3.2 step 2)") {
+    at_every_start([](start at) {
+        script s(at);
+        s.open(plain_peer());
+        s.write(40 * mss);
+        CHECK(s.all_out().size() == 10);
+        s.wait(10ms);
+        for (int i = 0; i != 3; ++i) { s.in({}); }
+        CHECK(s.info().fast_recoveries == 1);
+        s.came_out.clear();
+        s.wait(10ms);
+        s.in({.ack = at_segment(12)});  // with the two of limited transmit: all that was sent before the recovery
+        REQUIRE(s.info().in_flight >= 2 * mss);
+        const std::uint32_t resent = s.info().resent;
+        for (int i = 0; i != 3; ++i) { s.in({.ack = at_segment(12)}); }
+        CHECK(s.info().fast_recoveries == 1);
+        CHECK(s.info().resent == resent);
+        s.in({.ack = at_segment(13)});
+        for (int i = 0; i != 3; ++i) { s.in({.ack = at_segment(13)}); }
+        CHECK(s.info().fast_recoveries == 2);  // a loss behind it
+    });
+}
+
 TEST_CASE("tcp 8: what is no duplicate ACK does not count as one (RFC 5681 section 2)") {
     at_every_start([](start at) {
         script s(at);
