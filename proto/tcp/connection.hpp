@@ -178,6 +178,10 @@ public:
     }
     /// The number of the next octet to be sent for the first time (SND.NXT).
     [[nodiscard]] sequence_number send_next() const noexcept { return queue_.next(); }
+    /// The most octets of data in a segment that is sent now.
+    [[nodiscard]] std::uint32_t segment_size() const noexcept { return congestion_.mss(); }
+    /// The number of the first octet that the peer has not acknowledged (SND.UNA).
+    [[nodiscard]] sequence_number send_first() const noexcept { return queue_.first(); }
     /// The number of the next octet that the peer is to send (RCV.NXT).
     [[nodiscard]] sequence_number receive_next() const noexcept { return received_.next(); }
     /// Whether both ends have agreed on timestamps (RFC 7323).

@@ -244,7 +244,7 @@ std::optional<stack::time_point> stack::deadline() const noexcept {
     std::optional<time_point> first = wheel_.next_deadline();
     const auto sooner = [&](time_point at) { first = first ? std::min(*first, at) : at; };
     if (const auto waited = time_wait_.next_deadline()) { sooner(*waited); }
-    if (!orphans_.empty()) { sooner(orphans_.front()->released_at + options_.orphan_life); }
+    if (!orphans_.empty()) { sooner(orphans_.front()->progress_at + options_.orphan_life); }
     return first;
 }
 
@@ -260,7 +260,7 @@ void stack::advance_wheel(time_point now) noexcept {
 }
 
 void stack::end_orphans(time_point now) noexcept {
-    while (!orphans_.empty() && orphans_.front()->released_at + options_.orphan_life <= now) {
+    while (!orphans_.empty() && orphans_.front()->progress_at + options_.orphan_life <= now) {
         abort(*orphans_.front(), now);
     }
 }
@@ -319,7 +319,8 @@ void stack::release(connection_handle which, leaving how, time_point now) noexce
 void stack::orphan(slot& one, time_point now) noexcept {
     one.role = slot_role::orphan;
     one.pending = {};
-    one.released_at = now;
+    one.progress_at = now;
+    one.progress_to = one.c.send_first();
     if (one.c.state() != state::closed) {
         orphans_.push_back(one);
         if (orphans_.size() > options_.orphans) {
@@ -328,6 +329,16 @@ void stack::orphan(slot& one, time_point now) noexcept {
         }
     }
     settle(one);
+}
+
+void stack::note_progress(slot& one, time_point now) noexcept {
+    const sequence_number first = one.c.send_first();
+    // Less than a segment is what probes of a closed window get through: an octet each.
+    if (!orphans_.holds(one) || first - one.progress_to < static_cast<std::int32_t>(one.c.segment_size())) { return; }
+    one.progress_at = now;
+    one.progress_to = first;
+    orphans_.remove(one);
+    orphans_.push_back(one);
 }
 
 void stack::abort(slot& one, time_point now) noexcept {

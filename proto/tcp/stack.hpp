@@ -231,6 +231,7 @@ private:
     void advance_wheel(time_point now) noexcept;
     void end_orphans(time_point now) noexcept;
     void orphan(slot& one, time_point now) noexcept;
+    void note_progress(slot& one, time_point now) noexcept;
     void abort(slot& one, time_point now) noexcept;
     [[nodiscard]] std::uint32_t timestamp_offset(const four_tuple& name) const noexcept;
     [[nodiscard]] const connection_options& options_for(const four_tuple& name) const noexcept {
@@ -272,7 +273,7 @@ private:
     std::unique_ptr<slot[]> slots_;
     detail::hook_list<slot, &slot::queue> free_;
     detail::hook_list<slot, &slot::queue> embryonic_;  // in the order in which they came
-    detail::hook_list<slot, &slot::queue> orphans_;    // in the order in which they were released
+    detail::hook_list<slot, &slot::queue> orphans_;    // in the order of their progress_at
     detail::hook_list<slot, &slot::ready> ready_;
     detail::hook_list<slot, &slot::news> news_;
     detail::hook_list<listener, &listener::news> acceptable_;

@@ -44,10 +44,11 @@ struct stack_options {
     std::size_t time_wait = 16'384;  ///< Connections in TIME-WAIT; more of them shorten the wait of the oldest.
     std::size_t embryonic = 256;     ///< Handshakes that listeners keep, all together: beyond that they use cookies.
     bool syn_cookies = true;         ///< RFC 4987 section 3.6. Without them a SYN that finds the queue full is dropped.
-    /// Connections that were released and are not over; beyond that the oldest is reset, as it is when a new connection finds
-    /// no place and no handshake that could make room.
+    /// Connections that were released and are not over. Beyond that, and when a new connection finds no place and no handshake
+    /// that could make room, the one is reset that has got no further for the longest: whose peer has acknowledged no whole
+    /// segment since.
     std::size_t orphans = std::numeric_limits<std::size_t>::max();
-    std::chrono::nanoseconds orphan_life = std::chrono::minutes(5);  ///< How long a released connection may last.
+    std::chrono::nanoseconds orphan_life = std::chrono::minutes(5);  ///< For how long it may so get no further.
     /// How many buffers a connection may hold, and all together. Of both, octets beyond gaps get none of the second half, as
     /// strangers can send them and leave the gaps open; and what is to be sent gets none of the last eighth, which is for
     /// octets that come in order. So none of them can keep out what would let a connection go on. Where there is none for

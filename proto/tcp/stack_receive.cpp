@@ -32,6 +32,7 @@ inline arrival stack::deliver(slot& one, segment& came, std::uint64_t token, tim
     if (told.kept) { buffers_.came(); }
     told.answer_now = one.c.owes_duplicate();
     touched_ = &one;
+    if (one.role == slot_role::orphan) [[unlikely]] { note_progress(one, now); }
     settle(one);
     return told;
 }

@@ -45,7 +45,8 @@ struct slot : timer_node {
     hook<slot> queue;                      ///< Of its role: free slots, handshakes, a listener's queue, orphans.
     four_tuple name;
     std::uint64_t user = 0;
-    time_point released_at{};
+    time_point progress_at{};        ///< Of an orphan: when it was released, or when its peer last took what was written.
+    sequence_number progress_to;     ///< And how far it had taken it then.
     std::uint32_t generation = 0;
     std::uint32_t listener = 0;
     std::uint32_t buffers = 0;  ///< That the connection holds.

@@ -206,6 +206,65 @@ TEST_CASE("tcp 12: orphans in FIN-WAIT-2 end with time, and the oldest one when 
     b.expect_nothing_left();
 }
 
+TEST_CASE("tcp 12: an orphan whose peer takes what was written outlives those that get no further, and its life begins anew") {
+    tcp::stack_options options = quick_options();
+    options.orphans = 2;
+    time_point now = start;
+    host b(b_address, options, 2, now);
+    stranger slow(b, now, a_address, 80);
+    tcp::outgoing syn;
+    const auto one = open_to(b, slow, now, 5000, syn);
+    CHECK(b.stack.write(one, octets(100'000), now) == 100'000);
+    b.stack.release(one, tcp::leaving::in_order, now);
+    std::uint32_t taken = syn.sequence.value() + 1;
+    std::uint32_t clock = 101;
+    const auto take_some = [&] {  // a segment's worth, and no window for more than another one
+        taken += 1448;
+        auto some = plain(5001, taken, flag::ack, stranger::times(clock++, 0));
+        some.window = 12;  // times 128
+        slow.say(some);
+    };
+    (void)slow.heard();
+    for (std::uint16_t port = 81; port != 84; ++port) {  // which end in FIN-WAIT-2
+        stranger other(b, now, a_address, port);
+        tcp::outgoing first;
+        const auto ended = open_to(b, other, now, 5000, first);
+        b.stack.release(ended, tcp::leaving::in_order, now);
+        (void)other.heard();
+        other.say(plain(5001, first.sequence.value() + 2, flag::ack, stranger::times(101, first.options.timestamp)));
+        for (int i = 0; i != 20; ++i) {
+            now += 1s;
+            b.stack.advance(now);
+            (void)slow.heard();
+        }
+        take_some();
+        for (const auto& out : slow.heard()) {
+            CHECK((out.name.remote_port() != 80 || (out.segment.flags & flag::rst) == 0));
+        }
+        CHECK(b.stack.orphans() == 2);
+    }
+    CHECK(b.stack.count().evicted == 2);
+    for (int i = 0; i != 40; ++i) {
+        for (int j = 0; j != 20; ++j) {
+            now += 1s;
+            b.stack.advance(now);
+            (void)slow.heard();
+        }
+        take_some();
+        for (const auto& out : slow.heard()) { CHECK((out.segment.flags & flag::rst) == 0); }
+    }
+    CHECK(now > start + 2 * options.orphan_life);
+    CHECK(b.stack.orphans() == 1);
+    CHECK(b.stack.has_unsettled_orphans());
+    while (b.stack.connections() != 0) {  // and when it takes nothing any more, it ends
+        REQUIRE(b.stack.deadline().has_value());
+        now = std::max(now, *b.stack.deadline());
+        b.stack.advance(now);
+        (void)slow.heard();
+    }
+    b.expect_nothing_left();
+}
+
 TEST_CASE("tcp 12: an orphan whose peer never opens its window ends after its life") {
     time_point now = start;
     host b(b_address, quick_options(), 2, now);
