@@ -282,12 +282,13 @@ TEST_CASE("http_counters serves by TCP in user space what the host there counts,
     REQUIRE_MESSAGE(prepared.success(), prepared.output);
     for (const std::string& address : {bed.options().host_address, std::string("fd77::1")}) {
         const bool v4 = address != "fd77::1";
-        const std::string url = "http://" + (v4 ? address : "[" + address + "]") + ":9100";
         for (const std::string& reactor : http_reactors()) {
             CAPTURE(address);
             CAPTURE(reactor);
             http_process server(bed.host(), {"--reactor", reactor, "--interface", bed.name(side::host), "--host", address,
-                                             "--tcp", "host", "--port", "9100"});
+                                             "--tcp", "host"});
+            const std::string url =
+                "http://" + (v4 ? address : "[" + address + "]") + ":" + std::to_string(server.port());
             // The host first asks whether the address is free; it answers nothing until then.
             const auto get = [&](const std::string& path) {
                 return bed.run(side::peer,

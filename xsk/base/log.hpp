@@ -34,11 +34,13 @@ enum class log_kind : std::uint8_t {
 /// The kind as a word.
 [[nodiscard]] FLUXNET_EXPORT const char* name(log_kind kind) noexcept;
 
+/// What a sink is told.
 struct log_event {
     log_kind kind = log_kind::note;
     std::string_view text;  ///< UTF-8, without an end of line. Valid during the call.
 };
 
+/// What hears events; a program derives from it. See the head of this file.
 class FLUXNET_EXPORT log_sink {
 public:
     /// Does not call the library, and does not wait.
