@@ -269,8 +269,11 @@ private:
         return queue_.first() + send_window_ - one.first;
     }
     [[nodiscard]] bool window_closed() const noexcept {
-        return queue_.front() != nullptr && send_window_ < queue_.front()->length + (queue_.front()->length == 0 ? 1U : 0U);
+        const range* const front = queue_.front();
+        if (front == nullptr || send_window_ >= front->length + (front->length == 0 ? 1U : 0U)) [[likely]] { return false; }
+        return !was_in_window(*front);
     }
+    [[nodiscard]] bool was_in_window(const range& one) const noexcept;
     [[nodiscard]] std::uint32_t outstanding() const noexcept;
     [[nodiscard]] sequence_number acceptable_number() const noexcept;
     void announce_window() noexcept {

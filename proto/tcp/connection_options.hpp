@@ -16,8 +16,7 @@ struct connection_options {
     /// How many octets wait to be sent or acknowledged, at most. A slower peer makes write() take fewer.
     std::uint32_t send_limit = 256 * 1024;
     /// How many octets are received and not yet read, at most: the window that the peer is told. At most 1 GiB; without
-    /// window scaling, 65,535 octets of it are of use. With it, up to an eighth more may come: a scaled window is told in
-    /// units, and rounded so that its edge never moves back.
+    /// window scaling, 65,535 octets of it are of use.
     std::uint32_t receive_limit = 256 * 1024;
     /// The most octets of data that a segment may have that this end receives, and sends: the path's MTU less the headers
     /// of IP and TCP (RFC 9293 section 3.7.1).

@@ -21,6 +21,15 @@ sequence_number connection::acceptable_number() const noexcept {
     return next - edge >= std::int32_t{1} << send_scale_ ? edge : next;
 }
 
+/// Whether a range that was sent goes beyond the window by less than a unit in which it is told: the edge has been told there,
+/// and is told rounded down since (RFC 7323 section 2.4). The peer has not taken it back.
+bool connection::was_in_window(const range& one) const noexcept {
+    const std::int32_t room = window_room(one);
+    const std::int32_t beyond = static_cast<std::int32_t>(one.extent()) - room;
+    return one.where != range::place::unsent && room > 0 && beyond < std::int32_t{1} << send_scale_ &&
+           one.end() <= window_edge_;
+}
+
 /// What the timers ask for: a probe, or the first octet once more.
 range* connection::next_due() noexcept {
     if (tail_due_) {
@@ -67,7 +76,7 @@ inline range* connection::fit(range& one) noexcept {
 
 range* connection::fit_part(range& one, std::int32_t room) noexcept {
     if (one.length == 0) { return room > 0 || force_one_ ? &one : nullptr; }  // a FIN
-    if (room >= static_cast<std::int32_t>(one.length)) {
+    if (room >= static_cast<std::int32_t>(one.length) || was_in_window(one)) {
         // A FIN takes room in the window like an octet. Without a range for it alone it goes out with the octets.
         if (one.fin && room == static_cast<std::int32_t>(one.length)) { (void)queue_.detach_fin(); }
         return cut(one, congestion_.mss());
@@ -135,7 +144,8 @@ std::uint16_t connection::advertise_less(std::uint32_t free) noexcept {
 
 inline std::uint16_t connection::advertise() noexcept {
     // The right edge never moves back (RFC 9293 section 3.8.6), and forwards only by a step that is worth a segment
-    // (section 3.8.6.2.2). But where there are no buffers for what was promised the peer is told so; what it has sent by then
+    // (section 3.8.6.2.2). What a peer is told of it is rounded down to a unit of the scale (RFC 7323 section 2.4); what comes
+    // up to the edge is taken. But where there are no buffers for what was promised the peer is told so; what it has sent by then
     // still counts.
     const sequence_number next = received_.next();
     const std::uint32_t free = free_room();
@@ -144,11 +154,7 @@ inline std::uint16_t connection::advertise() noexcept {
     const auto step = static_cast<std::int32_t>(std::min(options_.receive_limit / 2, largest_received_));
     const sequence_number edge = gain >= step ? next + free : advertised_;
     const auto window = static_cast<std::uint32_t>(std::max(0, edge - next));
-    // Told rounded up, or the edge would move back by what is less than a unit of the scale (RFC 7323 section 2.4). That moves
-    // it on, little by little, while nothing is read: by an eighth of the limit at most.
-    const std::uint32_t up = (window + (1U << receive_scale_) - 1) >> receive_scale_;
-    const bool may_round = gain < step && (up << receive_scale_) + held_in_order() <= receive_limit_ + receive_limit_ / 8;
-    const std::uint32_t field = std::min<std::uint32_t>(may_round ? up : window >> receive_scale_, 0xffff);
+    const std::uint32_t field = std::min<std::uint32_t>(window >> receive_scale_, 0xffff);
     const sequence_number told = next + (field << receive_scale_);
     if (told > advertised_) { advertised_ = told; }
     return static_cast<std::uint16_t>(field);
