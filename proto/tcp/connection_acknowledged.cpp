@@ -129,6 +129,7 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     const std::uint32_t lost_before = queue_.lost_octets();
     const std::uint32_t window_before = send_window_;
     const bool closed_before = window_closed();
+    const bool reordered_before = rack_.reordering_seen();
     const bool advanced = number > before;
     delivery told;
     if (advanced) { take_progress(number, told); }
@@ -157,7 +158,7 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     } else {
         // While a SACK may be the first sign of a loss it lets new data out, but the window stays as it is (RFC 5681 section
         // 3.2, RFC 3042). What was only late counts when all before it is there.
-        const bool doubtful = sack_ && recovering_ == recovering::no && !rack_.reordering_seen();
+        const bool doubtful = sack_ && recovering_ == recovering::no && !reordered_before;
         const std::uint32_t counted = doubtful ? told.acknowledged : told.octets;
         if (counted != 0) { tell_congestion(told, counted, in_flight, now); }
     }
