@@ -239,7 +239,7 @@ range* send_queue::lost() noexcept {
 }
 
 bool send_queue::split(range& one, std::uint32_t octets) noexcept {
-    assert(octets != 0 && octets < one.length && one.where != range::place::sacked);
+    assert(octets != 0 && octets < one.length);
     range* const head = memory_.ranges.take();
     if (head == nullptr) { return false; }
     if (octets <= head->little.size()) {
@@ -268,6 +268,7 @@ bool send_queue::split(range& one, std::uint32_t octets) noexcept {
     one.length -= octets;
     if (unsent_ == &one) { unsent_ = head; }
     if (lost_from_ == &one) { lost_from_ = head; }
+    if (head->where == range::place::sacked) { ++sacked_ranges_; }
     if (head->where == range::place::in_flight) {  // beside the other part in the list by time
         head->earlier = one.earlier;
         head->later = &one;
