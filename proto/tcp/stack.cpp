@@ -20,7 +20,7 @@ struct stack::secret_keys {
         const proto::detail::hash_key first(secrets.first<16>());
         const proto::detail::hash_key second(secrets.subspan<16, 16>());
         std::uint64_t number = 0;
-        for (key* const made : {&table, &time_wait, &numbers, &ports, &cookies, &cookies_with_times, &offsets}) {
+        for (key* const made : {&table, &time_wait, &numbers, &ports, &cookies, &cookies_with_times, &offsets, &limits}) {
             for (std::size_t half = 0; half != 2; ++half) {
                 const std::array<std::uint64_t, 1> input{++number};
                 const std::uint64_t word = proto::detail::sip_hash<2, 4>(first, std::span<const std::uint64_t>(input)) ^
@@ -30,7 +30,7 @@ struct stack::secret_keys {
         }
     }
 
-    key table, time_wait, numbers, ports, cookies, cookies_with_times, offsets;
+    key table, time_wait, numbers, ports, cookies, cookies_with_times, offsets, limits;
 };
 
 stack::stack(const stack_options& options, buffer_source& buffers, std::span<const std::byte> secrets, time_point start)
@@ -42,8 +42,8 @@ stack::stack(const stack_options& options, buffer_source& buffers, const secret_
       time_wait_({.capacity = options.time_wait, .length = options.v4.time_wait}, keys.time_wait),
       listeners_(options.listeners), numbers_(keys.numbers), ports_(keys.ports, options.ports), cookies_(keys.cookies),
       cookies_with_times_(keys.cookies_with_times), offset_key_(keys.offsets),
-      resets_(options.resets_per_second, options.resets_per_second),
-      challenges_(options.challenges_per_second, options.challenges_per_second), slots_(new slot[options.connections]),
+      resets_(options.resets_per_second, proto::detail::hash_key(keys.limits), 1),
+      challenges_(options.challenges_per_second, proto::detail::hash_key(keys.limits), 2), slots_(new slot[options.connections]),
       answers_(options.answers) {
     for (std::size_t i = 0; i != options.connections; ++i) { free_.push_back(slots_[i]); }
 }

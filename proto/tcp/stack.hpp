@@ -21,6 +21,7 @@
 #include "fluxnet/proto/ip_address.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/proto/tcp/connection_table.hpp"
+#include "fluxnet/proto/tcp/detail/answer_limiter.hpp"
 #include "fluxnet/proto/tcp/detail/counted_buffers.hpp"
 #include "fluxnet/proto/tcp/detail/hook_list.hpp"
 #include "fluxnet/proto/tcp/detail/slot.hpp"
@@ -33,7 +34,6 @@
 #include "fluxnet/proto/tcp/syn_cookie.hpp"
 #include "fluxnet/proto/tcp/time_wait_table.hpp"
 #include "fluxnet/proto/tcp/timer_wheel.hpp"
-#include "fluxnet/proto/detail/token_bucket.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -266,8 +266,8 @@ private:
     syn_cookie cookies_;             // for SYNs without timestamps
     syn_cookie cookies_with_times_;  // for SYNs with timestamps: so an ACK tells which of them it answers
     proto::detail::hash_key offset_key_;
-    proto::detail::token_bucket resets_;
-    proto::detail::token_bucket challenges_;
+    detail::answer_limiter resets_;
+    detail::answer_limiter challenges_;
     segment_limits* limits_ = nullptr;
 
     std::unique_ptr<slot[]> slots_;

@@ -56,6 +56,7 @@ struct stack_options {
     std::uint32_t buffers_per_connection = 1024;
     std::uint32_t buffers = 65'536;
     std::size_t answers = 256;  ///< Segments that belong to no connection and wait to be sent; more are dropped.
+    // Answers in a second: at most so many, and in some seconds only half as many. How many tells nobody anything.
     std::uint32_t resets_per_second = 1000;      ///< For what belongs to no connection.
     std::uint32_t challenges_per_second = 1000;  ///< For connections in TIME-WAIT (RFC 5961 section 7).
     port_chooser::options ports;
