@@ -41,7 +41,9 @@ range* connection::next_due() noexcept {
             return one;
         }
         one = one != nullptr ? one->previous : queue_.back();
-        if (one != nullptr && one->where == range::place::in_flight) {
+        // A window that has shrunk since the timer began holds it back, and is probed by the time-out.
+        const bool fits = one != nullptr && (window_room(*one) >= static_cast<std::int32_t>(one->extent()) || was_in_window(*one));
+        if (fits && one->where == range::place::in_flight) {
             probe_.on_probe(queue_.next(), true);
             return one;
         }

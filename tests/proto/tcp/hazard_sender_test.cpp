@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What has stopped the senders of other stacks for ever, or made them send wrong octets.
 #include "tests/proto/tcp/hazard.hpp"
+#include "tests/proto/tcp/script.hpp"
 
 #include "tests/xsk/scale.hpp"
 
@@ -67,6 +68,45 @@ TEST_CASE("hazard 2: a lost segment is cut to a window that has shrunk below it,
         CHECK(wire.b.received == wire.a.to_write);
         wire.a.buffers.refusing = false;
         finish_in_order(wire);
+    });
+}
+
+TEST_CASE("hazard 2: what a device may still read stays as it is while its segment is cut and acknowledged in part") {
+    at_every_start([](start at) {
+        for (const bool refusing : {false, true}) {
+            script s(at);
+            s.open(sack_peer(), 2000);
+            const auto octets = pattern(1400);
+            REQUIRE(s.c.write(octets, s.now) == octets.size());
+            tcp::outgoing held;  // whose octets the device has not read yet
+            REQUIRE(s.c.next_segment(held, s.now));
+            REQUIRE(held.payload.size() == octets.size());
+            const auto is_whole = [&] { return std::equal(octets.begin(), octets.end(), held.payload.begin()); };
+            s.in({.window = 512});
+            s.buffers.refusing = refusing;
+            tcp::outgoing again;
+            do {  // a tail probe would not fit into the window; the time-out sends what does
+                s.now = std::max(s.now, s.c.deadline());
+                REQUIRE(s.now < pair::begin + 10s);
+                s.c.on_deadline(s.now);
+            } while (!s.c.next_segment(again, s.now));
+            CHECK(again.payload.size() == 512);
+            CHECK(std::equal(again.payload.begin(), again.payload.end(), octets.begin()));
+            CHECK(is_whole());
+            tcp::segment part;
+            part.sequence = tcp::sequence_number(at.peer + 1);
+            part.acknowledgment = tcp::sequence_number(at.own + 513);
+            part.flags = flag::ack;
+            part.window = 300;
+            REQUIRE_FALSE(s.c.receive(part, 0, s.now));
+            CHECK(is_whole());
+            while (s.c.next_segment(again, s.now)) {}
+            CHECK(is_whole());
+            part.acknowledgment = tcp::sequence_number(at.own + 1401);
+            REQUIRE_FALSE(s.c.receive(part, 0, s.now));
+            CHECK(s.buffers.lent() == 0);
+            CHECK(s.ranges.in_use() == 0);
+        }
     });
 }
 
