@@ -26,7 +26,9 @@ TEST_CASE("two ends open, exchange octets in both directions, and close in order
 }
 
 TEST_CASE("a stream arrives whole through loss, duplication, reordering and corruption") {
-    for (std::uint64_t seed = 1; seed <= fluxnet::test::rounds(300, 5); ++seed) {
+    const std::uint64_t last = fluxnet::test::rounds(300, 5);
+    std::uint64_t broken = 0;
+    for (std::uint64_t seed = 1; seed <= last; ++seed) {
         CAPTURE(seed);
         std::mt19937_64 dice(seed);
         tcp::connection_options a_options;
@@ -56,8 +58,9 @@ TEST_CASE("a stream arrives whole through loss, duplication, reordering and corr
             CHECK(wire.b.received == wire.a.to_write);
             CHECK(wire.a.received == wire.b.to_write);
         } else {
-            MESSAGE("ended ", name(wire.a.c->ending()), ' ', name(wire.b.c->ending()));
+            ++broken;
         }
         wire.expect_clean();
     }
+    CHECK(broken * 50 <= last);  // the wire is bad, but not so bad that a connection gives up, but for a rare one
 }

@@ -184,7 +184,7 @@ TEST_CASE("hazard 4: what waited for the window to open is sent at once, the pro
     }
 }
 
-TEST_CASE("hazard 5: probes of a closed window are answered, whatever form they have") {
+TEST_CASE("hazard 5: probes of a closed window are answered, with a new octet or with an old number") {
     at_each_start([](std::uint32_t start) {
         tcp::connection_options options = without_timestamps();
         options.receive_limit = 4096;
@@ -213,10 +213,9 @@ TEST_CASE("hazard 5: probes of a closed window are answered, whatever form they 
             probe.flags = flag::ack;
             probe.window = 100;
             const auto answers = forge(wire, wire.b, probe);
-            if (old == 1) {
-                REQUIRE(answers.size() == 1);
-                CHECK(answers.front().acknowledgment == next);
-            }
+            // At the edge it is an acknowledgment like any other, and asks for nothing.
+            REQUIRE(answers.size() == static_cast<std::size_t>(old));
+            if (old == 1) { CHECK(answers.front().acknowledgment == next); }
         }
         // Not answered for longer than the time after which a peer counts as gone: it has answered since.
         wire.run_for(1000s);
