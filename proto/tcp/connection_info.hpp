@@ -78,6 +78,7 @@ struct connection_info {
     std::uint32_t unsent = 0;
     std::uint32_t send_window = 0;     ///< What the peer's window still has, from the first octet unacknowledged.
     std::uint32_t receive_window = 0;  ///< What the peer was told.
+    bool lacks_buffers = false;        ///< It was told less than the receive limit has room for, as there were no buffers.
     std::uint32_t readable = 0;
     std::uint32_t beyond_gap = 0;  ///< Received beyond a gap.
     std::uint32_t lent = 0;        ///< Received octets that the user holds: the window is smaller by them.

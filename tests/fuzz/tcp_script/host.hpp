@@ -177,8 +177,9 @@ public:
         const auto found = std::find_if(held.begin(), held.end(), is_it);
         if (found == held.end() || source_of(*found) == nullptr) { return std::nullopt; }
         const tcp::connection& c = *stack.find(found->handle);
-        if (c.state() < tcp::state::established) { return std::nullopt; }
-        return c.receive_next() + c.info().receive_window;
+        const tcp::connection_info info = c.info();
+        if (c.state() < tcp::state::established || info.lacks_buffers) { return std::nullopt; }
+        return c.receive_next() + info.receive_window;
     }
     /// A number that changes when a connection comes further.
     [[nodiscard]] std::uint64_t progress() const {
@@ -332,10 +333,11 @@ private:
         check_end(one, *c);
         if (info.state >= tcp::state::established) {
             const sequence_number edge = c->receive_next() + info.receive_window;
-            promise(!one.edge || edge >= *one.edge, "a window that the peer was told is not taken back");
+            promise(!one.edge || edge >= *one.edge || info.lacks_buffers, "a window that the peer was told is not taken back");
             one.edge = edge;
             const bool all_read = info.readable + info.lent + info.beyond_gap == 0;
-            promise(!all_read || info.receive_window != 0 || c->peer_finished() || withholds, "a window that opens is told");
+            promise(!all_read || info.receive_window != 0 || c->peer_finished() || withholds || info.lacks_buffers,
+                    "a window that opens is told");
         }
         one.received = info.received_octets;
         one.writable = info.state < tcp::state::established ? 1 : writable;

@@ -54,6 +54,8 @@ TEST_CASE("tcp 12: octets in order for which the stack has no buffer are answere
             const tcp::outgoing told = peer.answer();
             CHECK(peer.acknowledged(told) == 16'000);
             CHECK(sender::window(told) == 0);
+            CHECK(of.at.stack.find(held)->info().receive_window == 0);
+            CHECK(of.at.stack.find(held)->info().lacks_buffers);
         }
         CHECK(of.at.stack.count().payloads_refused == 24);
         // What is read makes room, and the peer hears of it.
@@ -80,6 +82,7 @@ TEST_CASE("tcp 12: octets in order for which the stack has no buffer are answere
             if (!heard.empty()) { last = sender::window(heard.back().segment); }
         }
         CHECK(last > 200'000);
+        CHECK_FALSE(of.at.stack.find(held)->info().lacks_buffers);
         of.at.stack.release(held, tcp::leaving::at_once, of.now);
         of.expect_nothing_left();
     }
