@@ -63,23 +63,26 @@ using frame_bytes = std::vector<std::byte>;
     return options;
 }
 
+/// The options of a socket that receives into 256 frames of the memory, which it makes, and has 64 to send.
+[[nodiscard]] inline builder socket_over(umem& memory, simulated_wire& wire, simulated_wire::end which) {
+    umem_config config;
+    config.frame_count = 256 + 64;
+    config.fill_ring = 128;
+    config.completion_ring = 64;
+    memory = umem::create(config).value();
+    builder options = wire.socket_on(which);
+    options.over(memory).frames(256 + 64).tx_frames(64).rx_ring(128).tx_ring(64).fill_ring(128).completion_ring(64);
+    return options;
+}
+
 /// A wire, and time that passes when nothing is to be done.
 struct virtual_wire {
     using end = simulated_wire::end;
 
     explicit virtual_wire(const wire_options& options = {}) : wire(options) { clock.attach(wire); }
 
-    /// A socket that receives into 256 frames and has 64 to send.
     [[nodiscard]] builder socket_on(end which) {
-        umem_config config;
-        config.frame_count = 256 + 64;
-        config.fill_ring = 128;
-        config.completion_ring = 64;
-        umem& memory = which == end::left ? left_memory : right_memory;
-        memory = umem::create(config).value();
-        builder options = wire.socket_on(which);
-        options.over(memory).frames(256 + 64).tx_frames(64).rx_ring(128).tx_ring(64).fill_ring(128).completion_ring(64);
-        return options;
+        return socket_over(which == end::left ? left_memory : right_memory, wire, which);
     }
 
     [[nodiscard]] host::ip_host open(end which, const host::host_options& options) {
@@ -111,6 +114,14 @@ struct two_hosts : virtual_wire {
     explicit two_hosts(const wire_options& options = {}) : virtual_wire(options) {}
 
     host::ip_host left = open(end::left, host_number(1));
+    host::ip_host right = open(end::right, host_number(2));
+};
+
+/// The same, of which the test may destroy the left one.
+struct mortal_hosts : virtual_wire {
+    explicit mortal_hosts(const wire_options& options = {}) : virtual_wire(options) {}
+
+    std::optional<host::ip_host> left = open(end::left, host_number(1));
     host::ip_host right = open(end::right, host_number(2));
 };
 
@@ -155,6 +166,14 @@ struct host_and_station : virtual_wire {
     host::ip_host here;
     system_sockets station = socket_on(end::right).build_system().value();
 };
+
+/// The options of a host that need not ask for another one.
+[[nodiscard]] inline host::host_options host_that_knows(std::uint8_t number, std::uint8_t other) {
+    host::host_options options = host_number(number);
+    options.neighbours = {{v4_of(other), mac_of(other)}};
+    return options;
+}
+[[nodiscard]] inline host::host_options knowing_the_station() { return host_that_knows(1, 2); }
 
 /// The frames of host 2, as a station, to host 1.
 inline const proto::test::endpoints station_to_host{

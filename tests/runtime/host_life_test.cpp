@@ -20,12 +20,6 @@ using end = simulated_wire::end;
 
 namespace {
 
-/// Two hosts, of which the test may destroy the left one.
-struct mortal_hosts : virtual_wire {
-    std::optional<host::ip_host> left = open(end::left, host_number(1));
-    host::ip_host right = open(end::right, host_number(2));
-};
-
 task<void> note_receive(host::udp_endpoint& at, datagram_result& got) {
     std::array<std::byte, 100> room{};
     got = co_await at.recv_from(room);

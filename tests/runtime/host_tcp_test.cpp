@@ -6,7 +6,7 @@
 #include "fluxnet/runtime/core/scope.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
 #include "fluxnet/runtime/packets/metrics.hpp"
-#include "tests/runtime/host_bed.hpp"
+#include "tests/runtime/host_streams.hpp"
 #include "tests/support/allocation_counter.hpp"
 #include "tests/support/skip.hpp"
 #include "tests/support/syscall_counter.hpp"
@@ -31,29 +31,6 @@ using host::tcp_stream;
 
 namespace {
 
-/// Both ends of a connection between the hosts of a bed.
-struct tcp_ends {
-    tcp_stream near;
-    tcp_stream far;
-};
-
-task<void> join_hosts(two_hosts& bed, bool v4, tcp_ends& made) {
-    tcp_listener door = bed.right.listen({address_of(v4, 2), 0}).value();
-    auto calling = co_await bed.left.connect(door.local_endpoint());
-    REQUIRE(calling.has_value());
-    auto called = co_await door.accept();
-    REQUIRE(called.has_value());
-    made.near = std::move(*calling);
-    made.far = std::move(*called);
-}
-
-[[nodiscard]] tcp_ends joined(two_hosts& bed, bool v4 = true) {
-    tcp_ends made;
-    bed.loop.spawn(join_hosts(bed, v4, made));
-    bed.loop.run();
-    return made;
-}
-
 task<void> connect_and_note(host::ip_host& from, proto::ip_endpoint to, tcp_options options, error& why) {
     auto made = co_await from.connect(to, options);
     if (!made) { why = std::move(made).error(); }
@@ -64,40 +41,6 @@ task<void> connect_and_note(host::ip_host& from, proto::ip_endpoint to, tcp_opti
     bed.loop.spawn(connect_and_note(from, to, options, why));
     bed.loop.run();
     return why;
-}
-
-task<void> dial(host::ip_host& from, proto::ip_endpoint to, tcp_stream& made) {
-    auto connected = co_await from.connect(to);
-    REQUIRE(connected.has_value());
-    made = std::move(*connected);
-}
-
-task<void> note_read(tcp_stream& at, io_result& got) {
-    std::array<std::byte, 100> room{};
-    got = co_await at.read(room);
-}
-
-task<void> write_and_note(tcp_stream& to, std::size_t size, io_result& sent) {
-    const frame_bytes bytes = counting(size);
-    sent = co_await to.write(bytes);
-}
-
-task<void> read_exactly(tcp_stream& from, std::size_t size) {
-    frame_bytes room(size);
-    for (std::size_t at = 0; at != size;) {
-        const io_result got = co_await from.read(std::span(room).subspan(at));
-        REQUIRE_FALSE(got.ec);
-        at += got.n;
-    }
-    const frame_bytes expected = counting(size);
-    CHECK(std::ranges::equal(room, expected));
-}
-
-/// The options of host 1, which need not ask for the station.
-[[nodiscard]] host::host_options knowing_the_station() {
-    host::host_options options = host_number(1);
-    options.neighbours = {{v4_of(2), mac_of(2)}};
-    return options;
 }
 
 [[nodiscard]] std::uint64_t dropped_by_tcp(const host::ip_host& at, proto::reason why) {
@@ -188,13 +131,19 @@ TEST_CASE("a connect waits for the own address that is being probed") {
 }
 
 TEST_CASE("a connect that is cancelled leaves nothing, whether the peer has answered or not") {
-    for (const auto delay : {0ms, 40ms}) {
-        wire_options slow;
-        slow.to_right.delay = slow.to_left.delay = 20ms;
-        two_hosts bed(slow);
+    wire_options slow;
+    slow.to_right.delay = slow.to_left.delay = 20ms;
+    struct bed_type : virtual_wire {
+        explicit bed_type(const wire_options& options) : virtual_wire(options) {}
+        host::ip_host left = open(end::left, host_that_knows(1, 2));
+        host::ip_host right = open(end::right, host_that_knows(2, 1));
+    };
+    for (const bool answered : {false, true}) {
+        bed_type bed(slow);
         tcp_listener door = bed.right.listen({v4_of(2), 80}).value();
         bed.loop.spawn([&]() -> task<void> {
-            const auto tried = co_await timeout(delay + 50ms, bed.left.connect(door.local_endpoint()));
+            const auto tried = co_await timeout(answered ? 30ms : 10ms, bed.left.connect(door.local_endpoint()));
+            CHECK(bed.right.counters().segments_sent == (answered ? 1 : 0));
             CHECK(tried.expired);
             REQUIRE_FALSE(tried.value.has_value());
             CHECK(tried.value.error().code == errc::operation_canceled);
@@ -325,10 +274,7 @@ TEST_CASE("an abort resets the peer, and ends the own awaits with connection_abo
 }
 
 TEST_CASE("a host that goes resets the streams that are open, and what waits there says `closed`") {
-    struct mortal : virtual_wire {
-        std::optional<host::ip_host> left = open(end::left, host_number(1));
-        host::ip_host right = open(end::right, host_number(2));
-    } bed;
+    mortal_hosts bed;
     tcp_listener door = bed.right.listen({v4_of(2), 80}).value();
     io_result mine;
     io_result theirs;
@@ -370,16 +316,11 @@ TEST_CASE("a host that goes resets the streams that are open, and what waits the
 }
 
 TEST_CASE("settle() waits until what was closed has gone, also within one host, and ends with the host") {
-    struct mortal : virtual_wire {
-        explicit mortal(const wire_options& options) : virtual_wire(options) {}
-        std::optional<host::ip_host> left = open(end::left, host_number(1));
-        host::ip_host right = open(end::right, host_number(2));
-    };
     wire_options slow;
     slow.to_right.delay = slow.to_left.delay = 20ms;
     for (const std::uint8_t called : {std::uint8_t{1}, std::uint8_t{2}}) {
-        mortal bed(slow);
-        bed.loop.spawn([](mortal& at, std::uint8_t number) -> task<void> {
+        mortal_hosts bed(slow);
+        bed.loop.spawn([](mortal_hosts& at, std::uint8_t number) -> task<void> {
             host::ip_host& other = number == 1 ? *at.left : at.right;
             tcp_listener door = other.listen({v4_of(number), 80}).value();
             auto calling = co_await at.left->connect(door.local_endpoint());
@@ -405,7 +346,7 @@ TEST_CASE("settle() waits until what was closed has gone, also within one host, 
         bed.loop.run();
         CHECK(bed.clock.elapsed() < 5s);  // no TIME-WAIT is waited for
     }
-    mortal bed(slow);
+    mortal_hosts bed(slow);
     wait_result waiting;
     bed.loop.spawn([&]() -> task<void> {
         tcp_listener door = bed.right.listen({v4_of(2), 80}).value();
