@@ -5,6 +5,7 @@
 #include "fluxnet/runtime/host/detail/host_core.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 namespace fluxnet::host::detail {
@@ -54,6 +55,7 @@ void udp_port::push(received_datagram arrived) noexcept {
 }
 
 received_datagram udp_port::pop() noexcept {
+    assert(has_datagram());
     received_datagram next = std::move(queue_[first_]);
     first_ = (first_ + 1) % queue_.size();
     --count_;
@@ -117,6 +119,14 @@ bool udp_receive::is_settled() const noexcept {
     return refusal_ || !room_ || port_->has_datagram() || port_->has_error() || port_->core().ended();
 }
 
+/// An error that ends it is its own from then on: a send that goes on before its coroutine does would have it otherwise, and
+/// the receive nothing.
+void udp_receive::look() noexcept {
+    if (!waiting() || !is_settled()) { return; }
+    if (placed_ && !port_->has_datagram()) { told_ = port_->take_error(); }
+    complete(no_error);
+}
+
 void udp_receive::start() noexcept {
     if (port_ == nullptr || lost_) { return complete(errc::closed); }
     if (&home_executor() != &port_->core().loop()) {
@@ -133,6 +143,7 @@ std::error_code udp_receive::end_wait() noexcept {
     const bool was_placed = placed_;
     leave();
     if (refusal_) { return refusal_; }
+    if (told_) { return told_; }
     if (ended || !was_placed) { return ended; }
     if (port_->has_datagram()) { return no_error; }
     if (const std::error_code told = port_->take_error()) { return told; }

@@ -110,9 +110,7 @@ public:
         complete(errc::closed);
     }
     /// Something has come.
-    void look() noexcept {
-        if (waiting() && is_settled()) { complete(no_error); }
-    }
+    void look() noexcept;
 
 protected:
     /// `room`: the await is to take a datagram.
@@ -142,6 +140,7 @@ private:
     bool lost_ = false;
     bool placed_ = false;  // it is the port's receiver
     std::error_code refusal_;
+    std::error_code told_;  // what the network has told, and ended it with
 };
 
 /// By which a send stands in line.
