@@ -49,49 +49,55 @@ struct range {
     std::uint32_t room = 0;      ///< What the buffer still has behind the octets.
     std::uint8_t sendings = 0;   ///< How often it was sent; 255 stands for more, too.
     place where = place::unsent;
-    bool fin = false;             ///< A FIN follows the octets.
-    bool shares = false;          ///< Before its octets, the buffer has octets of the range before: no room for headers.
+    bool fin : 1 = false;         ///< A FIN follows the octets.
+    bool shares : 1 = false;      ///< Before its octets, the buffer has octets of the range before: no room for headers.
+    bool kept : 1 = false;        ///< One of those that the pool keeps for the queue that has it.
     std::array<std::byte, 8> little{};  ///< Octets too few for a buffer.
 };
 
-/// A fixed number of ranges.
+/// A fixed number of ranges, for all queues together.
+///
+/// What peers make queues hold, by tiny segments that nobody reads or that lie beyond gaps, must not keep other connections
+/// from going on. So a few ranges are kept for each connection, whatever others hold: one for octets that it sends, one for
+/// octets that come in order, and one to cut what is to be sent. All others are shared: octets beyond gaps, which come again,
+/// get half of them at most, and the last sixteenth is for cuts and ends.
 class range_pool {
 public:
-    /// Allocates `count` ranges.
-    explicit range_pool(std::size_t count) : ranges_(count), plenty_(count - count / 16) {
-        for (range& one : ranges_) { give(one); }
-        in_use_ = 0;
+    /// How many ranges are kept for a connection.
+    static constexpr std::size_t kept_each = 3;
+
+    /// Allocates `count` ranges. Some of them are kept for each of `connections`, unless that is more than half of them.
+    explicit range_pool(std::size_t count, std::size_t connections = 0)
+        : ranges_(count), keeps_(connections != 0 && kept_each * connections <= count / 2),
+          shared_(count - (keeps_ ? kept_each * connections : 0)), plenty_(shared_ - shared_ / 16) {
+        for (range& one : ranges_) { link(one); }
     }
     range_pool(const range_pool&) = delete;
     range_pool& operator=(const range_pool&) = delete;
 
-    /// Takes a range, in its default state; null when all are in use.
-    [[nodiscard]] range* take() noexcept {
-        range* const one = free_;
-        if (one == nullptr) { return nullptr; }
-        free_ = one->next;
-        one->previous = one->next = one->earlier = one->later = nullptr;
-        one->token = 0;
-        one->length = one->room = 0;
-        one->sendings = 0;
-        one->where = range::place::unsent;
-        one->fin = one->shares = false;
-        ++in_use_;
-        return one;
+    // Each takes a range, in its default state, or returns null. `kept`: how many of those that are kept for it a queue has.
+
+    /// For octets that are received in order, or are to be sent.
+    [[nodiscard]] range* take(std::uint32_t& kept) noexcept { return take_from(kept, 1, plenty_); }
+    /// For received octets beyond a gap.
+    [[nodiscard]] range* take_beyond_gap() noexcept {
+        std::uint32_t none = 0;
+        return take_from(none, 0, plenty_ / 2);
     }
+    /// For a part of a range, or a FIN: so a queue that has taken all it could get can still be cut to what may be sent.
+    [[nodiscard]] range* take_to_cut(std::uint32_t& kept) noexcept { return take_from(kept, 2, shared_); }
 
-    /// Takes a range for octets that may be refused: the last ones are kept for what cannot be, so that a queue that has taken
-    /// all it could get can still be cut to what may be sent.
-    [[nodiscard]] range* take_if_plenty() noexcept { return in_use_ < plenty_ ? take() : nullptr; }
-
-    /// Takes a range back. Its buffer has been given back before.
-    void give(range& one) noexcept {
-        one.next = free_;
-        free_ = &one;
+    /// Takes a range back from the queue. Its buffer has been given back before.
+    void give(range& one, std::uint32_t& kept) noexcept {
+        if (one.kept) {
+            --kept;
+            --kept_in_use_;
+        }
         --in_use_;
+        link(one);
     }
 
-    /// How many ranges take_if_plenty() leaves.
+    /// How many ranges take() leaves.
     [[nodiscard]] std::size_t reserve() const noexcept { return ranges_.size() - plenty_; }
     /// How many ranges are taken.
     [[nodiscard]] std::size_t in_use() const noexcept { return in_use_; }
@@ -99,10 +105,36 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return ranges_.size(); }
 
 private:
+    [[nodiscard]] range* take_from(std::uint32_t& kept, std::uint32_t most_kept, std::size_t most_shared) noexcept {
+        const bool keeps = kept < most_kept && keeps_;
+        if (!keeps && in_use_ - kept_in_use_ >= most_shared) { return nullptr; }
+        range* const one = free_;
+        assert(one != nullptr);
+        free_ = one->next;
+        one->previous = one->next = one->earlier = one->later = nullptr;
+        one->token = 0;
+        one->length = one->room = 0;
+        one->sendings = 0;
+        one->where = range::place::unsent;
+        one->fin = one->shares = false;
+        one->kept = keeps;
+        kept += keeps ? 1U : 0U;
+        kept_in_use_ += keeps ? 1U : 0U;
+        ++in_use_;
+        return one;
+    }
+    void link(range& one) noexcept {
+        one.next = free_;
+        free_ = &one;
+    }
+
     std::vector<range> ranges_;
-    std::size_t plenty_;  // what take_if_plenty() gives at most
+    const bool keeps_;
+    const std::size_t shared_;  // what is not kept for connections
+    const std::size_t plenty_;  // of these, what take() gives at most
     range* free_ = nullptr;
-    std::size_t in_use_ = 0;  // wraps below 0 in the constructor only
+    std::size_t in_use_ = 0;
+    std::size_t kept_in_use_ = 0;  // of those, which are kept for the queues that have them
 };
 
 /// What the queues of a connection share with those of others.

@@ -9,7 +9,7 @@ namespace fluxnet::proto::tcp {
 
 void receive_queue::drop(range& one) noexcept {
     if (one.token != 0) { memory_.buffers.release(one.token); }
-    memory_.ranges.give(one);
+    memory_.ranges.give(one, kept_ranges_);
 }
 
 void receive_queue::drop_all(range*& list) noexcept {
@@ -34,10 +34,10 @@ void receive_queue::clear_beyond() noexcept {
     block_count_ = 0;
 }
 
-/// `kept`: whether the buffer of the segment has been kept, before and after.
-inline range* receive_queue::make(sequence_number first, std::span<const std::byte> octets, std::uint64_t token,
-                                  bool& kept) noexcept {
-    range* const one = memory_.ranges.take_if_plenty();
+/// Puts octets into a new range, which is null when there was none. `kept`: whether the buffer of the segment has been kept,
+/// before and after.
+inline range* receive_queue::make(range* one, sequence_number first, std::span<const std::byte> octets,
+                                  std::uint64_t token, bool& kept) noexcept {
     if (one == nullptr) { return nullptr; }
     one->first = first;
     one->length = static_cast<std::uint32_t>(octets.size());
@@ -45,6 +45,7 @@ inline range* receive_queue::make(sequence_number first, std::span<const std::by
     const bool copy = kept || octets.size() <= copy_below_;
     if (copy && octets.size() <= one->little.size()) {
         one->data = one->little.data();
+        one->room = static_cast<std::uint32_t>(one->little.size()) - one->length;
         std::memcpy(one->data, octets.data(), octets.size());
         return one;
     }
@@ -59,7 +60,7 @@ inline range* receive_queue::make(sequence_number first, std::span<const std::by
         }
         if (fresh.data != nullptr) { memory_.buffers.release(fresh.token); }
         if (kept) {
-            memory_.ranges.give(*one);
+            memory_.ranges.give(*one, kept_ranges_);
             return nullptr;
         }
     }
@@ -69,14 +70,34 @@ inline range* receive_queue::make(sequence_number first, std::span<const std::by
     return one;
 }
 
+/// Puts few octets behind those of a range, if it has room for them, or can get some: very few octets that lie in the range
+/// itself move into a buffer, so that single octets do not take a range each.
+bool receive_queue::extend(range& one, std::span<const std::byte> octets) noexcept {
+    const auto length = static_cast<std::uint32_t>(octets.size());
+    if (length > copy_below_) { return false; }
+    if (one.room < length) {
+        if (one.token != 0) { return false; }
+        const buffer fresh = memory_.buffers.allocate();
+        if (fresh.data == nullptr) { return false; }
+        if (fresh.size < one.length + length) {
+            memory_.buffers.release(fresh.token);
+            return false;
+        }
+        std::memcpy(fresh.data, one.data, one.length);
+        one.data = fresh.data;
+        one.token = fresh.token;
+        one.room = fresh.size - one.length;
+    }
+    std::memcpy(one.data + one.length, octets.data(), length);
+    one.length += length;
+    one.room -= length;
+    return true;
+}
+
 bool receive_queue::append(std::span<const std::byte> octets, std::uint64_t token, bool& kept) noexcept {
     const auto length = static_cast<std::uint32_t>(octets.size());
-    if (back_ != nullptr && length <= copy_below_ && back_->room >= length) {
-        std::memcpy(back_->data + back_->length, octets.data(), length);
-        back_->length += length;
-        back_->room -= length;
-    } else {
-        range* const one = make(next_, octets, token, kept);
+    if (back_ == nullptr || !extend(*back_, octets)) {
+        range* const one = make(memory_.ranges.take(kept_ranges_), next_, octets, token, kept);
         if (one == nullptr) { return false; }
         (back_ == nullptr ? front_ : back_->next) = one;
         back_ = one;
@@ -89,12 +110,9 @@ bool receive_queue::append(std::span<const std::byte> octets, std::uint64_t toke
 bool receive_queue::insert_beyond(range* behind, sequence_number first, std::span<const std::byte> octets,
                                   std::uint64_t token, outcome& told) noexcept {
     const auto length = static_cast<std::uint32_t>(octets.size());
-    if (behind != nullptr && behind->end() == first && length <= copy_below_ && behind->room >= length) {
-        std::memcpy(behind->data + behind->length, octets.data(), length);
-        behind->length += length;
-        behind->room -= length;
-    } else {
-        range* const one = beyond_ranges_ < most_beyond_ ? make(first, octets, token, told.kept) : nullptr;
+    if (behind == nullptr || behind->end() != first || !extend(*behind, octets)) {
+        range* const fresh = beyond_ranges_ < most_beyond_ ? memory_.ranges.take_beyond_gap() : nullptr;
+        range* const one = make(fresh, first, octets, token, told.kept);
         if (one == nullptr) {
             told.refused = true;
             return false;
@@ -258,7 +276,7 @@ std::optional<lent_range> receive_queue::lend(std::span<std::byte, 8> into) noex
     if (front_ == nullptr) { back_ = nullptr; }
     readable_ -= one.length;
     lent_ += one.length;
-    memory_.ranges.give(one);
+    memory_.ranges.give(one, kept_ranges_);
     return lent;
 }
 

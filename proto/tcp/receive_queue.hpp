@@ -3,7 +3,7 @@
 //
 // Received octets stay in the buffer in which they came: the queue keeps that buffer, and gives it back when the octets have
 // been read. Few octets are copied together instead, so that a peer that sends tiny segments does not hold a whole buffer
-// with each.
+// with each, nor a range.
 //
 // What has been received is never thrown away and never replaced: of two segments that claim the same octets the first
 // counts. So an octet that was acknowledged, or reported by SACK, is there to be read.
@@ -107,8 +107,9 @@ private:
     [[nodiscard]] bool append(std::span<const std::byte> octets, std::uint64_t token, bool& kept) noexcept;
     [[nodiscard]] bool insert_beyond(range* behind, sequence_number first, std::span<const std::byte> octets,
                                      std::uint64_t token, outcome& told) noexcept;
-    [[nodiscard]] range* make(sequence_number first, std::span<const std::byte> octets, std::uint64_t token,
+    [[nodiscard]] range* make(range* one, sequence_number first, std::span<const std::byte> octets, std::uint64_t token,
                               bool& kept) noexcept;
+    [[nodiscard]] bool extend(range& one, std::span<const std::byte> octets) noexcept;
     void fill(sequence_number first, std::span<const std::byte> octets, std::uint64_t token, outcome& told) noexcept;
     void join() noexcept;
     void drop(range& one) noexcept;
@@ -128,6 +129,7 @@ private:
     std::uint32_t lent_ = 0;
     std::uint32_t beyond_octets_ = 0;
     std::uint32_t beyond_ranges_ = 0;
+    std::uint32_t kept_ranges_ = 0;  // of those that the pool keeps for it
     std::uint32_t copy_below_;
     std::uint32_t most_beyond_;
     std::array<sack_block, 4> blocks_{};

@@ -41,13 +41,15 @@ std::size_t send_queue::append(std::span<const std::byte> octets, std::uint32_t 
     while (left != 0) {
         range* one = back_;
         if (one == nullptr || one->where != range::place::unsent || one->room == 0 || one->length >= segment) {
+            // The range first: a buffer that comes and goes looks like memory that has come back.
+            range* const made = memory_.ranges.take(kept_ranges_);
+            if (made == nullptr) { break; }
             const buffer fresh = memory_.buffers.allocate();
-            if (fresh.data == nullptr) { break; }
-            one = append_range(memory_.ranges.take_if_plenty());
-            if (one == nullptr) {
-                memory_.buffers.release(fresh.token);
+            if (fresh.data == nullptr) {
+                memory_.ranges.give(*made, kept_ranges_);
                 break;
             }
+            one = append_range(made);
             one->data = fresh.data;
             one->token = fresh.token;
             one->room = fresh.size;
@@ -65,7 +67,7 @@ std::size_t send_queue::append(std::span<const std::byte> octets, std::uint32_t 
 
 bool send_queue::append_buffer(const buffer& from, std::uint32_t length) noexcept {
     assert(!fin_ && length != 0 && length <= from.size);
-    range* const one = append_range(memory_.ranges.take_if_plenty());
+    range* const one = append_range(memory_.ranges.take(kept_ranges_));
     if (one == nullptr) { return false; }
     one->data = from.data;
     one->token = from.token;
@@ -78,7 +80,7 @@ bool send_queue::append_buffer(const buffer& from, std::uint32_t length) noexcep
 bool send_queue::append_fin() noexcept {
     assert(!fin_);
     if (back_ == nullptr || back_->where != range::place::unsent) {
-        if (append_range(memory_.ranges.take()) == nullptr) { return false; }
+        if (append_range(memory_.ranges.take_to_cut(kept_ranges_)) == nullptr) { return false; }
         back_->data = back_->little.data();
     }
     back_->fin = true;
@@ -138,7 +140,7 @@ void send_queue::drop_front() noexcept {
     if (lost_from_ == &one) { lost_from_ = front_; }
     if (sack_hint_ == &one) { sack_hint_ = front_; }
     if (one.token != 0) { memory_.buffers.release(one.token); }
-    memory_.ranges.give(one);
+    memory_.ranges.give(one, kept_ranges_);
 }
 
 void send_queue::acknowledge(sequence_number to, delivery& told) noexcept {
@@ -240,7 +242,7 @@ range* send_queue::lost() noexcept {
 
 bool send_queue::split(range& one, std::uint32_t octets) noexcept {
     assert(octets != 0 && octets < one.length);
-    range* const head = memory_.ranges.take();
+    range* const head = memory_.ranges.take_to_cut(kept_ranges_);
     if (head == nullptr) { return false; }
     if (octets <= head->little.size()) {
         head->data = head->little.data();
@@ -280,7 +282,7 @@ bool send_queue::split(range& one, std::uint32_t octets) noexcept {
 
 bool send_queue::detach_fin() noexcept {
     assert(back_ != nullptr && back_->fin && back_->length != 0 && back_->where != range::place::in_flight);
-    range* const tail = memory_.ranges.take();
+    range* const tail = memory_.ranges.take_to_cut(kept_ranges_);
     if (tail == nullptr) { return false; }
     range& one = *back_;
     tail->first = one.first + one.length;

@@ -180,6 +180,7 @@ private:
     std::uint32_t lost_ = 0;
     std::uint32_t sacked_ = 0;
     std::uint32_t sacked_ranges_ = 0;
+    std::uint32_t kept_ranges_ = 0;  // of those that the pool keeps for it
     bool fin_ = false;
 };
 
