@@ -18,6 +18,14 @@ constexpr std::chrono::nanoseconds retry_wait = 1ms;
 /// How many packets are held for neighbours that are asked for, at most, and no more than a quarter of the tx's frames.
 constexpr std::size_t most_held = 32;
 
+/// How much room in the rings is left to answers, questions and claims.
+constexpr std::uint32_t credit_for_answers = 4;
+
+/// How many packets may be on their way at once, of those that can have `room`.
+std::uint32_t most_in_flight(std::uint32_t room) noexcept {
+    return room - std::min(credit_for_answers, room / 2);
+}
+
 proto::own_addresses::options room_for(std::size_t addresses) noexcept {
     proto::own_addresses::options chosen;
     chosen.capacity = addresses;
@@ -40,6 +48,7 @@ host_core::host_core(executor& on, async_rx rx, async_tx tx, const host_options&
       paths_(options.paths, random_.secret()), mtu_(mtu),
       scope_(static_cast<std::uint32_t>(rx_->socket().interface().index)), trust_checksums_(options.trust_checksums),
       most_queued_(rx_->socket().home().frame_count() / 2),
+      most_in_flight_(most_in_flight(tx_->socket().in_flight() + tx_->socket().credit())),
       held_(std::min<std::size_t>(most_held, tx_->socket().home().frame_count() / 4)),
       tcp_(*this, options, secrets_of(random_)) {
     for (const host_address& one : options.addresses) {
@@ -105,29 +114,37 @@ void host_core::end(std::error_code why) noexcept {
 // The end of a turn, and time
 
 void host_core::end_turn() noexcept {
-    if (ended_) { return; }
-    if (news_ || !starved_.empty()) { serve(); }
+    if (ended_) {
+        now_.reset();
+        return;
+    }
+    // Datagrams that wait for frames and TCP take turns at being served first, since each may take all that there are.
+    const bool waits = !starved_.empty();
+    if (waits && dirty_) { datagrams_last_ = !datagrams_last_; }
+    const bool last = waits && dirty_ && datagrams_last_;
+    if (news_ || (waits && !last)) { serve(!last); }
     if (std::exchange(dirty_, false)) {
         do_due();
-        if (news_) { serve(); }
-        serve_tcp();
+        if (news_) { serve(!last); }
+        serve_tcp(!last);
+        if (last) { serve(true); }
         arm();
     }
     now_.reset();
 }
 
 /// Sends what TCP has. Frames that the kernel is done with at once serve for more; the others for the next turn.
-void host_core::serve_tcp() noexcept {
+void host_core::serve_tcp(bool starved_too) noexcept {
     constexpr int most_rounds = 16;  // then others have their turn
     for (int round = 0; round != most_rounds; ++round) {
         tcp_.tell();
         const bool queued = tcp_.send();
         if (queued) { tx_->socket().flush(); }
-        const bool goes_on = queued && tcp_.has_more() && has_frame() && tx_->socket().credit() != 0;
+        const bool goes_on = queued && tcp_.has_more() && has_frame() && has_credit();
         if (!goes_on && !tcp_.has_news()) { break; }  // what the host sends to itself makes news
     }
     tcp_.look_at_waiters();
-    if (news_) { serve(); }  // another neighbour was given up for one that was sent to
+    if (news_) { serve(starved_too); }  // another neighbour was given up for one that was sent to
     dirty_ = tcp_.has_more() || tcp_.has_news();
 }
 
@@ -146,7 +163,8 @@ void host_core::on_address(const std::array<std::uint8_t, 6>& address) noexcept 
     dirty_ = true;
 }
 
-void host_core::serve() noexcept {
+/// Goes on with sends that wait for a neighbour or an address; with those that wait for frames, too, if `starved_too`.
+void host_core::serve(bool starved_too) noexcept {
     const auto sent_before = tx_->socket().in_flight();
     const auto finish = [](line& waiting, udp_send& over) {
         waiting.erase(line::s_iterator_to(over));
@@ -164,7 +182,7 @@ void host_core::serve() noexcept {
             }
         }
     }
-    while (!starved_.empty()) {
+    while (starved_too && !starved_.empty()) {
         udp_send& first = starved_.front();
         if (advance(first)) {
             finish(starved_, first);

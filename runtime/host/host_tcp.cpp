@@ -156,7 +156,7 @@ bool host_tcp::send() noexcept {
     while (stack_->may_have_next() || !looped_.empty()) {
         if (looped_.size() == most_looped || !stack_->may_have_next()) {
             receive_looped();
-        } else if (!core_.has_frame() || core_.tx_->socket().credit() == 0) {
+        } else if (!core_.has_frame() || !core_.has_credit()) {
             has_more_ = true;
             receive_looped();
             break;

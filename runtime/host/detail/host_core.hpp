@@ -210,8 +210,8 @@ private:
 
     // host_core.cpp
     void count(const received& what) noexcept;
-    void serve() noexcept;
-    void serve_tcp() noexcept;
+    void serve(bool starved_too) noexcept;
+    void serve_tcp(bool starved_too) noexcept;
     void do_due() noexcept;
     void arm() noexcept;
     [[nodiscard]] std::optional<time_point> next_deadline() const noexcept;
@@ -224,6 +224,9 @@ private:
         if (spares_ == 0) { spares_ = tx_->try_allocate(spare_); }
         return spares_ != 0;
     }
+    /// Whether there is room in the rings for a datagram or a segment. The last of it is for answers, which do not wait, and
+    /// for questions and claims: neighbours that hear nothing send nothing either.
+    [[nodiscard]] bool has_credit() const noexcept { return tx_->socket().in_flight() < most_in_flight_; }
     /// The same, and counts what is not sent for want of one.
     [[nodiscard]] bool has_spare() noexcept;
     [[nodiscard]] packet take_spare() noexcept;
@@ -306,6 +309,7 @@ private:
     const std::uint32_t scope_;
     const bool trust_checksums_;
     const std::size_t most_queued_;
+    const std::uint32_t most_in_flight_;  // datagrams and segments, with what else is on its way
     std::size_t queued_ = 0;
     host_counters counters_;
     frame_sink* sink_ = nullptr;
@@ -324,6 +328,7 @@ private:
     bool running_ = false;  // the task
     bool dirty_ = true;     // deadlines may have changed
     bool news_ = false;     // for sends in searching_
+    bool datagrams_last_ = false;  // in this turn, or in the last one in which datagrams and TCP both waited for frames
 
     host_tcp tcp_;  // last: it uses the others
 };

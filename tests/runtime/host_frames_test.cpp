@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What an ip_host does when it is short of frames to send, or of memory: who gets them, and what ends when there are none any
+// more. On a simulated wire, in virtual time.
+#include "fluxnet/runtime/host/ip_host.hpp"
+
+#include "fluxnet/runtime/core/scope.hpp"
+#include "tests/runtime/host_streams.hpp"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cstddef>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+using namespace fluxnet;
+using namespace fluxnet::test;
+using namespace std::chrono_literals;
+using proto::test::counting;
+using end = simulated_wire::end;
+
+namespace {
+
+/// Sends datagrams for as long as that goes well and `over` is not set.
+task<void> send_on(host::udp_endpoint& from, proto::ip_endpoint to, const bool& over, std::error_code& ended) {
+    const frame_bytes bytes = counting(10);
+    while (!over) {
+        const io_result sent = co_await from.send_to(bytes, to);
+        ended = sent.ec;
+        if (ended) { co_return; }
+    }
+}
+
+}  // namespace
+
+TEST_CASE("datagrams without end leave frames to TCP and to the questions for neighbours") {
+    wire_options slow;
+    slow.to_right.withheld = 1;
+    slow.to_right.withheld_for = 10ms;
+    two_hosts bed(slow);
+    auto ends = joined(bed);
+    auto near = bed.left.open_udp({v4_of(1), 5000}).value();
+    bool over = false;
+    bool lost = false;
+    std::array<std::error_code, 100> ended;
+    std::error_code silent;
+    io_result written;
+    bed.loop.spawn([&]() -> task<void> {
+        scope flood;
+        for (std::error_code& one : ended) { flood.spawn(send_on(near, {v4_of(2), 9}, over, one)); }
+        static_cast<void>(co_await sleep_for(1s));
+        scope work;
+        work.spawn(write_and_note(ends.near, 100'000, written));
+        work.spawn(read_exactly(ends.far, 100'000));
+        work.spawn(send_on(near, {v4_of(99), 9}, over, silent));
+        const auto limit = [&]() -> task<void> {
+            const wait_result waited = co_await sleep_for(10s);
+            lost = !waited;
+            over = true;
+            ends.near.abort();
+            ends.far.abort();
+        };
+        scope clock;
+        clock.spawn(limit());
+        static_cast<void>(co_await work.join());
+        over = true;
+        clock.request_stop();
+        static_cast<void>(co_await clock.join());
+        static_cast<void>(co_await flood.join());
+    });
+    bed.loop.run();
+    CHECK_FALSE(lost);
+    CHECK(written.n == 100'000);
+    CHECK(silent == std::errc::host_unreachable);
+    CHECK(bed.left.counters().sent > 1000);
+}
+
+TEST_CASE("TCP without end leaves frames to datagrams") {
+    wire_options slow;
+    slow.to_right.withheld = 1;
+    slow.to_right.withheld_for = 10ms;
+    two_hosts bed(slow);
+    std::vector<tcp_ends> all;
+    for (int i = 0; i != 8; ++i) { all.push_back(joined(bed)); }
+    auto near = bed.left.open_udp({v4_of(1), 5000}).value();
+    std::size_t sent = 0;
+    std::vector<io_result> written(all.size());
+    for (std::size_t i = 0; i != all.size(); ++i) {
+        bed.loop.spawn(write_and_note(all[i].near, 1'000'000, written[i]));
+        bed.loop.spawn(read_exactly(all[i].far, 1'000'000));
+    }
+    bed.loop.spawn([&]() -> task<void> {
+        const frame_bytes bytes = counting(10);
+        static_cast<void>(co_await sleep_for(100ms));
+        const auto begun = bed.clock.elapsed();
+        for (; sent != 100 && bed.clock.elapsed() - begun < 5s; ++sent) {
+            const io_result one = co_await near.send_to(bytes, {v4_of(2), 9});
+            CHECK_FALSE(one.ec);
+        }
+    });
+    bed.loop.run();
+    CHECK(sent == 100);
+    for (const io_result& one : written) { CHECK(one.n == 1'000'000); }
+}
