@@ -135,7 +135,11 @@ void connection::on_tail_probe(time_point now) noexcept {
 
 void connection::on_persist(time_point now) noexcept {
     const range* const one = queue_.unsent();
-    if (one == nullptr || window_room(*one) >= static_cast<std::int32_t>(one->extent())) { return; }
+    if (one == nullptr) { return; }
+    if (window_room(*one) >= static_cast<std::int32_t>(one->extent())) {  // whoever is to send it has no room for it
+        static_cast<void>(gives_up(now, options_.give_up));
+        return;
+    }
     trace(trace_point::window_closed, send_window_);
     if (gives_up(now, options_.give_up)) { return; }
     rtt_.back_off();

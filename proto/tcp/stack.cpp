@@ -248,6 +248,10 @@ std::optional<stack::time_point> stack::deadline() const noexcept {
     return first;
 }
 
+void stack::arm_ready() noexcept {
+    for (slot* one = ready_.front(); one != nullptr; one = ready_.after(*one)) { arm(*one); }
+}
+
 void stack::advance_wheel(time_point now) noexcept {
     wheel_.run([&](timer_node& node) {
         slot& one = static_cast<slot&>(node);

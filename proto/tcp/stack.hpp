@@ -99,8 +99,12 @@ public:
     /// section 4.2): peers count these, so that the caller takes it before it hands the next segment in.
     [[nodiscard]] bool next_immediate(stack_segment& out, time_point now) noexcept;
 
+    /// Has the connections count in deadline() for which next() has more to give: nothing can be sent for now. A step for each
+    /// of them.
+    void arm_ready() noexcept;
+
     /// When advance() is due; nothing when no connection waits for time. Connections for which next() has more to give do
-    /// not count.
+    /// not count, but see arm_ready().
     [[nodiscard]] std::optional<time_point> deadline() const noexcept;
     /// Does what is due. May be called early.
     void advance(time_point now) noexcept {

@@ -130,6 +130,7 @@ void host_core::end_turn() noexcept {
         if (last) { serve(true); }
         arm();
     }
+    find_failure();
     now_.reset();
 }
 
@@ -146,6 +147,21 @@ void host_core::serve_tcp(bool starved_too) noexcept {
     tcp_.look_at_waiters();
     if (news_) { serve(starved_too); }  // another neighbour was given up for one that was sent to
     dirty_ = tcp_.has_more() || tcp_.has_news();
+}
+
+/// A host whose tx has failed, or whose frames the kernel keeps for ever, can do nothing any more: it ends.
+void host_core::find_failure() noexcept {
+    const tx& socket = tx_->socket();
+    if (const std::error_code why = socket.failure()) { return end(why); }
+    const bool waits = !starved_.empty() || tcp_.has_more();
+    const bool moved = std::exchange(taken_before_, frames_taken_) != frames_taken_;
+    if (!waits || moved || socket.link_down() || socket.in_flight() == 0) {
+        stuck_since_.reset();
+    } else if (!stuck_since_) {
+        stuck_since_ = now();
+    } else if (now() - *stuck_since_ >= tx_->completion_limit()) {
+        end(errc::completions_missing);
+    }
 }
 
 /// A loop of the program's own may have closed a stream, or given a buffer back, since the turn.

@@ -84,7 +84,7 @@ void host_core::answer(const ip_message& message, mac_address to) noexcept {
     for (std::size_t at = 0; at < message.size();) {
         packet frame;
         const auto piece = message.piece_at(at, mtu_);
-        if (tx_->try_allocate(std::span(&frame, 1)) == 0 ||
+        if (take_frames(std::span(&frame, 1)) == 0 ||
             !frame.set_len(proto::ethernet_header_length + piece.packet_length)) {
             ++counters_.no_room;
             return;

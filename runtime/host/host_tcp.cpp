@@ -159,6 +159,8 @@ bool host_tcp::send() noexcept {
         } else if (!core_.has_frame() || !core_.has_credit()) {
             has_more_ = true;
             receive_looped();
+            // Their time goes on: it may be over before a frame comes.
+            if (!queued) { stack_->arm_ready(); }
             break;
         } else if (stack_->next(out, now())) {
             queued = dispatch(out) || queued;

@@ -248,7 +248,7 @@ bool host_core::send_pieces(udp_send& send, proto::mac_address to) noexcept {
     while (send.done_ < message.size()) {
         packet frame;
         const auto piece = message.piece_at(send.done_, send.piece_limit_);
-        if (!has_credit() || tx_->try_allocate(std::span(&frame, 1)) == 0) {
+        if (!has_credit() || take_frames(std::span(&frame, 1)) == 0) {
             send.failure_ = tx_->socket().failure();
             send.waits_for_ = udp_send::wait_for::frame;
             return static_cast<bool>(send.failure_);

@@ -11,6 +11,10 @@
 // together, sends ICMP errors and believes those that quote what it has sent. Its endpoints send and receive datagrams, its
 // listeners and streams are TCP's: a segment that no connection of the host's is meant by is answered by a reset.
 //
+// A host ends when its interface does, when its tx has failed, and when the kernel gives none of the tx's frames back for as
+// long as async_tx::set_completion_limit() says, though something waits to be sent: what is awaited there says so then, and so
+// does failure().
+//
 // A task in the background of the executor receives; the host works whenever the executor runs. When the tasks of the
 // executor are cancelled (executor::run(task) does that at its end) the host rests, and the next await at one of its
 // endpoints wakes it.

@@ -41,6 +41,10 @@ void async_tx::limit_completions(std::chrono::nanoseconds limit) noexcept {
     if (service_ != nullptr) { service_->set_completion_limit(limit); }
 }
 
+std::chrono::nanoseconds async_tx::completion_limit() const noexcept {
+    return service_ == nullptr ? std::chrono::nanoseconds::zero() : service_->completion_limit();
+}
+
 tx& async_tx::socket() noexcept {
     assert(service_ != nullptr && "a handle that was moved from has no socket");
     return service_->socket();

@@ -118,6 +118,9 @@ public:
         limit_completions(detail::saturated(limit));
     }
 
+    /// That limit; 0 of a handle that was moved from.
+    [[nodiscard]] std::chrono::nanoseconds completion_limit() const noexcept;
+
     /// Hands the handle over to `target` and goes on there, as async_rx::move_to() does, with the same errors. Queued
     /// packets are kicked before; completions are looked for on the target from then on.
     [[nodiscard]] move_awaiter move_to(executor& target) noexcept;

@@ -68,13 +68,14 @@ private:
         builder below = below_.options();
         below.over(memory_).rx_ring(64).tx_ring(64).fill_ring(64).completion_ring(64);
         auto sockets = open_async(place_.loop(), below).value();
+        sockets.tx.set_completion_limit(std::chrono::hours(1));  // no time limit ends an await here
         host::host_options wanted;
         wanted.addresses = {{fault_stations.host_ip, 24}};
         wanted.hardware = fault_stations.host;
         wanted.probe_addresses = false;
         if (knows_peer) { wanted.neighbours = {{fault_stations.client_ip, fault_stations.client}}; }
         wanted.seed = 1;
-        wanted.neighbour_table.retransmit_time = std::chrono::hours(1);  // no time limit ends an await here
+        wanted.neighbour_table.retransmit_time = std::chrono::hours(1);  // nor this one
         wanted.reassembly.octets = std::size_t{128} << 10;
         return host::ip_host::open(place_.loop(), std::move(sockets.rx), std::move(sockets.tx), wanted).value();
     }

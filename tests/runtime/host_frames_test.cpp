@@ -32,7 +32,86 @@ task<void> send_on(host::udp_endpoint& from, proto::ip_endpoint to, const bool& 
     }
 }
 
+/// The completions at the left end stop after ten seconds.
+[[nodiscard]] wire_options forgetful_driver() {
+    wire_options options;
+    options.to_right.completions_end = 10s;
+    return options;
+}
+
 }  // namespace
+
+TEST_CASE("a host whose frames do not come back ends with completions_missing, and what waits there, too") {
+    two_hosts bed(forgetful_driver());
+    auto ends = joined(bed);
+    auto idle = joined(bed);
+    auto near = bed.left.open_udp({v4_of(1), 5000}).value();
+    bed.pass(11s);
+    CHECK_FALSE(bed.left.failure());
+    io_result sent;
+    io_result got;
+    std::error_code ended;
+    error why;
+    const bool never = false;
+    bed.loop.spawn(write_and_note(ends.near, 1'000'000, sent));
+    bed.loop.spawn(note_read(idle.near, got));
+    bed.loop.spawn(send_on(near, {v4_of(2), 9}, never, ended));
+    bed.loop.spawn([&]() -> task<void> {
+        static_cast<void>(co_await sleep_for(1s));
+        const proto::ip_endpoint to(v4_of(2), 80);
+        auto made = co_await bed.left.connect(to);
+        REQUIRE_FALSE(made.has_value());
+        why = std::move(made).error();
+    });
+    bed.loop.run();
+    CHECK(bed.clock.elapsed() >= 16s);
+    CHECK(bed.clock.elapsed() < 17s);
+    CHECK(bed.left.failure() == errc::completions_missing);
+    CHECK(sent.ec == errc::completions_missing);
+    CHECK(got.ec == errc::completions_missing);
+    CHECK(ended == errc::completions_missing);
+    CHECK(why.code == errc::completions_missing);
+    CHECK_FALSE(bed.right.failure());
+}
+
+TEST_CASE("a stream whose octets find no frame ends with timed_out where a host waits for frames without a limit") {
+    virtual_wire bed(forgetful_driver());
+    auto sockets = open_async(bed.loop, bed.socket_on(end::left)).value();
+    sockets.tx.set_completion_limit(std::chrono::hours(1));
+    auto left = host::ip_host::open(bed.loop, std::move(sockets.rx), std::move(sockets.tx), host_number(1)).value();
+    auto right = bed.open(end::right, host_number(2));
+    tcp_ends ends;
+    bed.loop.spawn(join_hosts(left, right, v4_of(2), ends));
+    bed.loop.run();
+    bed.pass(11s);
+    io_result sent;
+    bed.loop.spawn(write_and_note(ends.near, 1'000'000, sent));
+    bed.loop.run();
+    CHECK(sent.ec == std::errc::timed_out);
+    CHECK(bed.clock.elapsed() > 2min);
+    CHECK(bed.clock.elapsed() < 5min);
+    CHECK_FALSE(left.failure());
+}
+
+TEST_CASE("a host whose interface has gone ends with interface_gone when it sends") {
+    two_hosts bed;
+    auto ends = joined(bed);
+    auto near = bed.left.open_udp({v4_of(1), 5000}).value();
+    bed.wire.set_link(end::left, wire_link::gone);
+    io_result got;
+    std::error_code ended;
+    const bool never = false;
+    bed.loop.spawn(note_read(ends.near, got));
+    bed.loop.spawn([&]() -> task<void> {
+        static_cast<void>(co_await sleep_for(1ms));
+        co_await send_on(near, {v4_of(2), 9}, never, ended);
+    });
+    bed.loop.run();
+    CHECK(got.ec == errc::interface_gone);
+    CHECK(ended == errc::interface_gone);
+    CHECK(bed.left.failure() == errc::interface_gone);
+    CHECK(bed.clock.elapsed() < 1min);
+}
 
 TEST_CASE("datagrams without end leave frames to TCP and to the questions for neighbours") {
     wire_options slow;

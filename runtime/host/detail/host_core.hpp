@@ -212,6 +212,7 @@ private:
     void count(const received& what) noexcept;
     void serve(bool starved_too) noexcept;
     void serve_tcp(bool starved_too) noexcept;
+    void find_failure() noexcept;
     void do_due() noexcept;
     void arm() noexcept;
     [[nodiscard]] std::optional<time_point> next_deadline() const noexcept;
@@ -219,9 +220,15 @@ private:
 
     // Sending (host_send.cpp).
 
+    /// Takes frames of the tx, and counts them. Returns how many.
+    std::size_t take_frames(std::span<packet> into) noexcept {
+        const std::size_t taken = tx_->try_allocate(into);
+        frames_taken_ += taken;
+        return taken;
+    }
     /// Whether a frame is there for a packet of the host's own.
     [[nodiscard]] bool has_frame() noexcept {
-        if (spares_ == 0) { spares_ = tx_->try_allocate(spare_); }
+        if (spares_ == 0) { spares_ = take_frames(spare_); }
         return spares_ != 0;
     }
     /// Whether there is room in the rings for a datagram or a segment. The last of it is for answers, which do not wait, and
@@ -324,6 +331,9 @@ private:
 
     std::optional<time_point> now_;     // of this turn
     std::optional<time_point> set_to_;  // what the timer was set to
+    std::optional<time_point> stuck_since_;  // since when something waits to be sent, and no frame has come
+    std::uint64_t frames_taken_ = 0;         // of the tx
+    std::uint64_t taken_before_ = 0;         // when the host last looked
     std::error_code ended_;
     bool running_ = false;  // the task
     bool dirty_ = true;     // deadlines may have changed

@@ -56,6 +56,8 @@ public:
     void set_policy(const flush_policy& policy) noexcept { policy_ = policy; }
     void set_completion_limit(std::chrono::nanoseconds limit) noexcept { completion_limit_ = limit; }
 
+    [[nodiscard]] std::chrono::nanoseconds completion_limit() const noexcept { return completion_limit_; }
+
     [[nodiscard]] tx& socket() noexcept { return tx_; }
 
 private:
