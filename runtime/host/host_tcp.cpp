@@ -71,6 +71,9 @@ host_tcp::time_point host_tcp::now() noexcept {
 
 void host_tcp::touch() noexcept {
     core_.dirty_ = true;
+    // By the loop that drives the executor, while that sleeps: nothing else would end the sleep.
+    auto& loop = fluxnet::detail::inside(core_.on_);
+    if (loop.asleep()) [[unlikely]] { loop.wake(); }
 }
 
 proto::ip_endpoint host_tcp::endpoint(const ip_address& address, std::uint16_t port) const noexcept {

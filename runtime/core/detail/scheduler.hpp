@@ -106,6 +106,10 @@ public:
         if (inbox_.post(node)) { wake_sleeper(); }
     }
 
+    /// Tells whether a loop of somebody else's waits for the executor, between prepare_sleep() and after_sleep(), when it is
+    /// asked outside of turns.
+    [[nodiscard]] bool asleep() const noexcept { return inbox_.asleep(); }
+
     /// Makes the executor look around, should it sleep. Any thread; a system call only when it does. The executor outlives
     /// the call.
     void wake() noexcept {
