@@ -112,6 +112,7 @@ void connection::finish(tcp::ending how) noexcept {
     if (ending_ == ending::none) { ending_ = how; }
     state_ = state::closed;
     trace(trace_point::state_changed, static_cast<std::uint64_t>(state_));
+    if (queue_.has_octets()) { ended_short_ = true; }
     queue_.clear();
     received_.clear_beyond();
     if (closed_by_user_) { received_.clear(); }

@@ -164,6 +164,8 @@ public:
     }
     /// Whether there are octets, or a FIN, that the peer has not acknowledged.
     [[nodiscard]] bool has_unacknowledged() const noexcept { return !queue_.empty(); }
+    /// Whether it ended with octets that the peer had not acknowledged.
+    [[nodiscard]] bool ended_short() const noexcept { return ended_short_; }
     /// Whether next_segment() would surely give nothing: nothing that it looks at is due. Told without looking at windows.
     [[nodiscard]] bool is_quiet() const noexcept {
         const bool due = (tail_due_ | front_due_ | syn_due_ | reset_due_ | probe_due_ | rejected_.has_value()) != 0;
@@ -404,6 +406,7 @@ private:
     // Nothing behind recovery_point_ was acknowledged yet: what was sent again needlessly draws duplicate ACKs, which tell of
     // no loss (RFC 6582 section 3.2 step 2).
     bool repeats_expected_ = false;
+    bool ended_short_ = false;      // octets were left when it ended
     bool limited_ = false;          // the congestion window held data back since the last acknowledgment
 };
 

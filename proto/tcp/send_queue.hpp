@@ -144,6 +144,8 @@ public:
     [[nodiscard]] std::uint32_t unsent_octets() const noexcept { return static_cast<std::uint32_t>(end_ - next_); }
     /// All that the queue has.
     [[nodiscard]] std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(end_ - first_); }
+    /// Whether the queue has octets, whatever else.
+    [[nodiscard]] bool has_octets() const noexcept { return size() > (fin_ ? 1U : 0U); }
     /// Whether the queue has nothing, neither octets nor a FIN.
     [[nodiscard]] bool empty() const noexcept { return front_ == nullptr; }
     /// Whether a FIN was put at the end.

@@ -160,6 +160,8 @@ void stack::note(slot& one, const events& news) noexcept {
         one.role = slot_role::waiting;
         at.accepted.push_back(one);
         if (!acceptable_.holds(at)) { acceptable_.push_back(at); }
+    } else if (one.role == slot_role::orphan && news.ended && one.c.ended_short()) {
+        ++(one.c.ending() == ending::timed_out ? counters_.orphans_timed_out : counters_.orphans_reset);
     }
 }
 
@@ -325,6 +327,7 @@ void stack::orphan(slot& one, time_point now) noexcept {
     one.pending = {};
     one.progress_at = now;
     one.progress_to = one.c.send_first();
+    static_cast<void>(one.c.take_events());  // the user wants to know no more
     if (one.c.state() != state::closed) {
         orphans_.push_back(one);
         if (orphans_.size() > options_.orphans) {

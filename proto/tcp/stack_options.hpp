@@ -179,6 +179,10 @@ struct stack_counters {
     std::uint64_t accepted = 0;          ///< Connections that accept() has given.
     std::uint64_t connected = 0;         ///< Calls of connect() that made a connection.
     std::uint64_t evicted = 0;           ///< Handshakes and orphans that made room.
+    /// Orphans that ended before their peers had acknowledged all octets: by a reset, of the peer's or of this host's (see
+    /// stack_options::orphans), or because the peer did not answer any more.
+    std::uint64_t orphans_reset = 0;
+    std::uint64_t orphans_timed_out = 0;
     std::uint64_t answers_lost = 0;      ///< Answers for which there was no room.
     std::uint64_t payloads_refused = 0;  ///< Segments whose octets were left to be sent again, for lack of buffers.
 

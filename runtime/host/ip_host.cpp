@@ -162,6 +162,9 @@ void ip_host::settle_awaiter::start() noexcept {
     if (&home_executor() != &core_->loop()) { return complete(errc::wrong_executor); }
     core_->start();
     if (core_->ended()) { return complete(core_->ended()); }
+    const proto::tcp::stack_counters& counted = core_->tcp().stack()->count();
+    reset_before_ = counted.orphans_reset;
+    timed_out_before_ = counted.orphans_timed_out;
     core_->tcp().wait_in_turns(*this);
     core_->tcp().touch();  // the end of this turn looks
 }
@@ -169,10 +172,15 @@ void ip_host::settle_awaiter::start() noexcept {
 void ip_host::settle_awaiter::look() noexcept {
     if (!waiting()) { return; }
     const auto* const stack = core_->tcp().stack();
-    if (core_->ended()) {
-        complete(core_->ended());
-    } else if (stack == nullptr || !stack->has_unsettled_orphans()) {
-        complete(stack == nullptr ? make_error_code(errc::closed) : no_error);
+    if (core_->ended()) { return complete(core_->ended()); }
+    if (stack == nullptr) { return complete(errc::closed); }
+    if (stack->has_unsettled_orphans()) { return; }
+    if (stack->count().orphans_reset != reset_before_) {
+        complete(std::make_error_code(std::errc::connection_reset));
+    } else if (stack->count().orphans_timed_out != timed_out_before_) {
+        complete(std::make_error_code(std::errc::timed_out));
+    } else {
+        complete(no_error);
     }
 }
 

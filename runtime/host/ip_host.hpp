@@ -104,10 +104,13 @@ public:
     /// station), no_buffer_space (host_options::tcp.listeners); closed, of a host that was moved from; how the host has ended.
     [[nodiscard]] result<tcp_listener> listen(proto::ip_endpoint local, const tcp_options& options = {});
 
-    /// Completes when the peers of all streams that were closed in order have acknowledged what was written and the end. Await
-    /// it before the host goes: nobody sends for it then. After executor::request_stop(), which stop_on() calls, it takes an
-    /// executor::restart() first. Use timeout() for peers that do not answer. Errors:
-    /// operation_canceled; wrong_executor; closed, of a host that was moved from or goes meanwhile; how the host has ended.
+    /// Completes when nothing is on its way any more of what was written to streams that were closed in order: their peers have
+    /// acknowledged it and the end, or will not. Await it before the host goes: nobody sends for it then. After
+    /// executor::request_stop(), which stop_on() calls, it takes an executor::restart() first. Use timeout() for peers that do
+    /// not answer. Errors: connection_reset and timed_out (std::errc), when meanwhile a connection ended so before its peer had
+    /// acknowledged all octets, the former also when the host itself had to reset it (proto::tcp::stack_options::orphans and
+    /// orphan_life); operation_canceled; wrong_executor; closed, of a host that was moved from or goes meanwhile; how the host
+    /// has ended.
     [[nodiscard]] settle_awaiter settle() noexcept;
 
     /// Tells `sink` of each frame from now on, in place of the sink before; null: none is told. The sink leaves the host that
@@ -159,6 +162,8 @@ private:
     void cancel() noexcept override;
 
     const boost::intrusive_ptr<detail::host_core> core_;
+    std::uint64_t reset_before_ = 0;  // connections that had ended so when it began
+    std::uint64_t timed_out_before_ = 0;
 };
 
 }  // namespace fluxnet::host
