@@ -362,6 +362,13 @@ bool stack::has_unsettled_orphans() const noexcept {
     return false;
 }
 
+void stack::abort_unreleased(time_point now) noexcept {
+    for (std::size_t i = 0; i != options_.connections; ++i) {
+        slot& one = slots_[i];
+        if (one.role != slot_role::free && one.role != slot_role::orphan) { abort(one, now); }
+    }
+}
+
 void stack::abort_all(time_point now) noexcept {
     for (std::size_t i = 0; i != options_.connections; ++i) {
         slot& one = slots_[i];

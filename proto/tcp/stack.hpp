@@ -167,6 +167,8 @@ public:
     /// Ends all connections at once, with resets: also those that wait to be accepted. Of those that the user has released in
     /// order, the ones stay that have sent all that was written.
     void abort_all(time_point now) noexcept;
+    /// The same, but of those that the user has released all stay.
+    void abort_unreleased(time_point now) noexcept;
     /// Sends every segment at once, or not: Nagle's algorithm.
     void set_no_delay(connection_handle which, bool on, time_point now) noexcept;
     /// Switches the probes of an idle connection on or off.

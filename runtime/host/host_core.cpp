@@ -77,7 +77,7 @@ host_core::~host_core() {
 
 void host_core::close() noexcept {
     if (!is_open()) { return; }
-    if (tcp_.close()) { tx_->socket().flush(); }
+    tcp_.close();
     capture_to(nullptr);
     end(errc::closed);
     clear_timer();

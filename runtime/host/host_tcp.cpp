@@ -284,15 +284,24 @@ void host_tcp::end() noexcept {
     look_at_waiters();
 }
 
-bool host_tcp::close() noexcept {
-    if (!stack_) { return false; }
-    bool queued = send();  // what was closed in order and fits still ends so
+void host_tcp::close() noexcept {
+    if (!stack_) { return; }
+    stack_->abort_unreleased(now());  // first, since its octets go nowhere any more
+    send_out();                       // what was closed in order and fits still ends so
     stack_->abort_all(now());
-    queued = send() || queued;
+    send_out();
     stack_.reset();
     for (const looped& one : looped_) { buffers_.release(one.token); }
     looped_.clear();
-    return queued;
+}
+
+/// Sends for as long as frames come back at once.
+void host_tcp::send_out() noexcept {
+    constexpr int most_rounds = 64;
+    for (int round = 0; round != most_rounds && send(); ++round) {
+        core_.tx_->socket().flush();
+        if (!has_more_) { return; }
+    }
 }
 
 std::error_code host_tcp::listen(proto::ip_endpoint& local, const tcp_options& options,

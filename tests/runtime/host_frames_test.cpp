@@ -182,3 +182,39 @@ TEST_CASE("TCP without end leaves frames to datagrams") {
     CHECK(sent == 100);
     for (const io_result& one : written) { CHECK(one.n == 1'000'000); }
 }
+
+TEST_CASE("a host that goes resets more streams than it has frames") {
+    mortal_hosts bed;
+    std::vector<tcp_ends> all;
+    for (int i = 0; i != 100; ++i) { all.push_back(joined(bed)); }
+    std::vector<io_result> written(8);
+    for (std::size_t i = 0; i != written.size(); ++i) {
+        bed.loop.spawn_background(write_and_note(all[i].near, 100'000, written[i]));
+    }
+    bed.loop.spawn([&]() -> task<void> {
+        static_cast<void>(co_await sleep_for(1ms));
+        bed.left.reset();
+        static_cast<void>(co_await sleep_for(1ms));
+    });
+    bed.loop.run();
+    for (auto& ends : all) { CHECK(ends.far.info().ending == proto::tcp::ending::reset); }
+    CHECK(bed.frames_are_home(end::left));
+}
+
+TEST_CASE("a host that goes resets its streams before it sends what closed ones have left") {
+    mortal_hosts bed;
+    std::vector<tcp_ends> all;
+    constexpr std::size_t closed = 8;
+    for (std::size_t i = 0; i != closed + 4; ++i) { all.push_back(joined(bed)); }
+    bed.loop.spawn([&]() -> task<void> {
+        for (std::size_t i = 0; i != closed; ++i) {
+            io_result written;
+            co_await write_and_note(all[i].near, 200'000, written);
+            all[i].near.close();
+        }
+        bed.left.reset();
+        static_cast<void>(co_await sleep_for(1ms));
+    });
+    bed.loop.run();
+    for (const tcp_ends& ends : all) { CHECK(ends.far.info().ending == proto::tcp::ending::reset); }
+}

@@ -71,9 +71,8 @@ public:
     void look_at_waiters() noexcept;
     /// Has all coroutines look: the host has ended.
     void end() noexcept;
-    /// Resets all connections, as far as there are frames to tell their peers, and forgets them. Returns whether frames were
-    /// queued.
-    bool close() noexcept;
+    /// Resets all connections, as far as there are frames to tell their peers, and forgets them.
+    void close() noexcept;
 
     // What ends and doors ask for.
 
@@ -128,6 +127,7 @@ private:
     void hand_over(const proto::ip_address& source, const proto::ip_address& destination, std::span<const std::byte> octets,
                    std::uint64_t token, proto::tcp::checksum_state checked) noexcept;
     void answer_now() noexcept;
+    void send_out() noexcept;
     bool dispatch(const proto::tcp::stack_segment& out) noexcept;
     const way& find_way(const proto::tcp::four_tuple& name) noexcept;
     void transmit(const proto::tcp::stack_segment& out, packet frame) noexcept;
