@@ -250,6 +250,18 @@ void host_tcp::advance() noexcept {
     if (stack_) { stack_->advance(now()); }  // which costs less than to ask whether it is due
 }
 
+std::optional<host_tcp::time_point> host_tcp::deadline() const noexcept {
+    const auto due = stack_ ? stack_->deadline() : std::nullopt;
+    return short_of_memory_ && (!due || look_again_at_ < *due) ? look_again_at_ : due;
+}
+
+/// Memory that is not the host's own may be there again without anybody telling, and so may ranges.
+void host_tcp::wait_for_memory() noexcept {
+    constexpr std::chrono::milliseconds wait{20};
+    if (std::exchange(short_of_memory_, true)) { return; }
+    look_again_at_ = now() + wait;
+}
+
 void host_tcp::look_at_waiters() noexcept {
     for (auto next = waiters_.begin(); next != waiters_.end();) { (next++)->look(); }
 }
@@ -270,7 +282,7 @@ void host_tcp::tell() noexcept {
             if (door.which() == at) { door.look(); }
         }
     }
-    if (!short_of_memory_ || !buffers_.take_news()) { return; }
+    if (!short_of_memory_ || (!buffers_.take_news() && now() < look_again_at_)) { return; }
     short_of_memory_ = false;
     for (tcp_end& end : ends_) {
         if (end.writer != nullptr) { end.writer->look(); }
@@ -346,7 +358,9 @@ tcp_buffer host_tcp::lend(tcp::connection_handle from) noexcept {
             lent.in_frame = true;
         } else {
             lent.token = got->token;
+            buffers_.lend_buffer();
         }
+        if (short_of_memory_) { touch(); }
     }
     return {boost::intrusive_ptr<host_core>(&core_), std::move(lent)};
 }

@@ -218,3 +218,38 @@ TEST_CASE("a host that goes resets its streams before it sends what closed ones 
     bed.loop.run();
     for (const tcp_ends& ends : all) { CHECK(ends.far.info().ending == proto::tcp::ending::reset); }
 }
+
+TEST_CASE("a write that waits for memory goes on when the copies that its end has received are lent") {
+    host::host_options poor = host_number(1);
+    poor.tcp.buffers_per_connection = 8;
+    virtual_wire bed;
+    auto left = bed.open(end::left, poor);
+    auto right = bed.open(end::right, host_number(2));
+    std::vector<tcp_ends> all(10);
+    bed.loop.spawn([&]() -> task<void> {
+        const frame_bytes segment = counting(1000);
+        for (tcp_ends& one : all) {
+            co_await join_hosts(left, right, v4_of(2), one);
+            one.far.set_no_delay(true);
+            for (int i = 0; i != 7; ++i) {  // the frames that TCP may keep are spent on the first nine
+                const io_result sent = co_await one.far.write(segment);
+                CHECK(sent.n == 1000);
+                static_cast<void>(co_await sleep_for(1ms));
+            }
+        }
+        io_result written;
+        scope writing;
+        writing.spawn(write_and_note(all.back().near, 100, written));
+        static_cast<void>(co_await sleep_for(1s));
+        CHECK(written.n == 0);
+        std::vector<host::tcp_buffer> lent;
+        for (int i = 0; i != 7; ++i) {
+            auto got = co_await all.back().near.read_borrowed();
+            REQUIRE_FALSE(got.ec);
+            lent.push_back(std::move(got.buffer));
+        }
+        static_cast<void>(co_await writing.join());
+        CHECK(written.n == 100);
+    });
+    bed.loop.run();
+}

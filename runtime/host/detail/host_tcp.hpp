@@ -55,9 +55,7 @@ public:
     /// Takes a packet of the host's own for which no neighbour answers, as it was to be sent; ignores those that are not
     /// TCP's.
     void undeliverable(std::span<const std::byte> packet) noexcept;
-    [[nodiscard]] std::optional<time_point> deadline() const noexcept {
-        return stack_ ? stack_->deadline() : std::nullopt;
-    }
+    [[nodiscard]] std::optional<time_point> deadline() const noexcept;
     void advance() noexcept;
     /// Has the coroutines look for which there is news.
     void tell() noexcept;
@@ -86,8 +84,8 @@ public:
     /// Something may have to be sent.
     void touch() noexcept;
     [[nodiscard]] time_point now() noexcept;
-    /// A write found no memory: it looks again when some has come back.
-    void wait_for_memory() noexcept { short_of_memory_ = true; }
+    /// A write found no memory: it looks again when some has come back, and now and then.
+    void wait_for_memory() noexcept;
     /// Lends what has arrived.
     [[nodiscard]] tcp_buffer lend(proto::tcp::connection_handle from) noexcept;
     /// Takes back what was lent.
@@ -144,6 +142,7 @@ private:
     std::vector<looped> looped_;  // on their way; never more than it has room for
     bool has_more_ = false;
     bool short_of_memory_ = false;
+    time_point look_again_at_{};  // while it is
 };
 
 }  // namespace fluxnet::host::detail

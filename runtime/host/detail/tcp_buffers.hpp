@@ -59,6 +59,8 @@ public:
         return frame_of(token);
     }
     void frame_given_back() noexcept { --kept_; }
+    /// The same for a buffer of the memory, which keeps its token.
+    void lend_buffer() noexcept { freed_ = true; }
 
     /// How many frames it keeps, or has lent.
     [[nodiscard]] std::size_t kept() const noexcept { return kept_; }
