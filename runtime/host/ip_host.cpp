@@ -94,7 +94,7 @@ result<ip_host> ip_host::open(executor& on, async_rx rx, async_tx tx, const host
     }
     try {
         owned_core core(new host_core(on, std::move(rx), std::move(tx), options, hardware, mtu));
-        core->start();
+        core->wake();
         return ip_host(std::move(core));
     } catch (const std::system_error& refused) {
         return make_error(errc::system_failure, step, refused.what(), "allow rtnetlink sockets (socket(AF_NETLINK))");
@@ -160,7 +160,7 @@ ip_host::settle_awaiter::~settle_awaiter() = default;
 void ip_host::settle_awaiter::start() noexcept {
     if (core_ == nullptr) { return complete(errc::closed); }
     if (&home_executor() != &core_->loop()) { return complete(errc::wrong_executor); }
-    core_->start();
+    core_->wake();
     if (core_->ended()) { return complete(core_->ended()); }
     const proto::tcp::stack_counters& counted = core_->tcp().stack()->count();
     reset_before_ = counted.orphans_reset;

@@ -96,7 +96,7 @@ std::error_code tcp_end::check_executor() const noexcept {
 }
 
 void tcp_end::wake_host() const noexcept {
-    core_->start();
+    core_->wake();
 }
 
 proto::tcp::connection_info tcp_end::info() const noexcept {
@@ -213,7 +213,7 @@ std::error_code tcp_door::check_executor() const noexcept {
 }
 
 void tcp_door::wake_host() const noexcept {
-    core_->start();
+    core_->wake();
 }
 
 std::error_code tcp_door::ended() const noexcept {

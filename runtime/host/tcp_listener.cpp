@@ -7,13 +7,11 @@ static_assert(listener<tcp_listener>);
 
 bool tcp_listener::accept_awaiter::await_ready() noexcept {
     refusal_ = door_ == nullptr ? make_error_code(errc::closed) : door_->check_executor();
-    if (!refusal_) { refusal_ = occupy(door_->acceptor); }
+    if (!refusal_) {
+        door_->wake_host();
+        refusal_ = occupy(door_->acceptor);
+    }
     return is_settled() && fluxnet::detail::draw_here();
-}
-
-void tcp_listener::accept_awaiter::start() noexcept {
-    if (holds_place()) { door_->wake_host(); }
-    look();
 }
 
 result<tcp_stream> tcp_listener::accept_awaiter::await_resume() {

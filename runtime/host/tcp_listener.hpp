@@ -55,7 +55,7 @@ public:
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> waiting) {
-        return suspend(waiting, [this] { start(); });
+        return suspend(waiting, [this] { look(); });
     }
 
     result<tcp_stream> await_resume();
@@ -63,7 +63,6 @@ public:
 private:
     [[nodiscard]] const char* name() const noexcept override { return "host::tcp_listener::accept"; }
     [[nodiscard]] bool is_settled() const noexcept { return refusal_ || door_->has_waiting() || door_->ended(); }
-    void start() noexcept;
     void look() noexcept override {
         if (waiting() && is_settled()) { complete(no_error); }
     }

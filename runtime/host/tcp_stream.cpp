@@ -111,7 +111,7 @@ tcp_stream::connect_awaiter::~connect_awaiter() {
 void tcp_stream::connect_awaiter::start() noexcept {
     if (core_ == nullptr) { return fail(errc::closed, "use the handle that the host was moved to"); }
     if (&home_executor() != &core_->loop()) { return fail(errc::wrong_executor, "connect on the host's executor"); }
-    core_->start();
+    core_->wake();
     open();
 }
 

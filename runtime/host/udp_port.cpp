@@ -105,6 +105,7 @@ bool udp_receive::begin() noexcept {
         return true;
     }
     if (executor::current() != &port_->core().loop()) { return false; }
+    port_->core().wake();
     if (!room_) { return fluxnet::detail::draw_here(); }
     if (port_->receiver != nullptr) {
         refusal_ = errc::handle_in_use;
@@ -129,11 +130,7 @@ void udp_receive::look() noexcept {
 
 void udp_receive::start() noexcept {
     if (port_ == nullptr || lost_) { return complete(errc::closed); }
-    if (&home_executor() != &port_->core().loop()) {
-        refusal_ = errc::wrong_executor;
-    } else {
-        port_->core().start();
-    }
+    if (&home_executor() != &port_->core().loop()) { refusal_ = errc::wrong_executor; }
     look();
 }
 
@@ -163,6 +160,7 @@ bool udp_send::begin() noexcept {
         return true;
     }
     if (executor::current() != &port_->core().loop()) { return false; }
+    port_->core().wake();
     over_ = port_->core().begin(*this);
     return over_ && fluxnet::detail::draw_here();
 }
@@ -173,7 +171,6 @@ void udp_send::start() noexcept {
     } else if (&home_executor() != &port_->core().loop()) {
         complete(errc::wrong_executor);
     } else {
-        port_->core().start();
         port_->core().wait(*this);
     }
 }

@@ -61,7 +61,7 @@ template <class Below>
 class host_door_world : public fault_world {
 public:
     explicit host_door_world(fault_place& place) : place_(place), below_(place), core_(open()) {
-        core_->start();
+        core_->wake();
         proto::ip_endpoint local = own_door();
         proto::tcp::listener_handle made;
         REQUIRE_FALSE(core_->tcp().listen(local, {}, made));

@@ -66,3 +66,31 @@ TEST_CASE("an error that ends a receive is the receive's, also when a send comes
         bed.loop.run();
     }
 }
+
+TEST_CASE("a host that rests is woken by a send that completes at once, and by a receive that does") {
+    host_and_station bed(knowing_the_station());
+    auto near = bed.here.open_udp({v4_of(1), 5000}).value();
+    const auto rest = [&] { bed.loop.run([]() -> task<void> { co_return; }()); };  // ends the host's task, too
+    const frame_bytes bytes = counting(10);
+    const frame_bytes echo = proto::test::echo_request(station_to_host, bytes);
+    for (const bool sends : {true, false}) {
+        proto::test::endpoints from = station_to_host;
+        from.echo_port = 5000;
+        if (!sends) { bed.send(proto::test::udp_request(from, bytes)); }
+        rest();
+        CHECK(bed.ask(echo).empty());
+        bed.loop.spawn([&]() -> task<void> {
+            const proto::ip_endpoint to(v4_of(2), 7);
+            if (sends) {
+                const io_result sent = co_await near.send_to(bytes, to);
+                CHECK(sent.n == 10);
+            } else {
+                std::array<std::byte, 10> room{};
+                const datagram_result got = co_await near.recv_from(room);
+                CHECK(got.n == 10);
+            }
+        });
+        bed.loop.run();
+        CHECK(bed.ask(echo).size() >= 1);
+    }
+}

@@ -91,8 +91,10 @@ public:
 
     // Life (host_core.cpp).
 
-    /// Starts the task that receives, unless it runs or the host has ended.
-    void start() noexcept;
+    /// Sees to it that the task runs that receives, unless the host has ended.
+    void wake() noexcept {
+        if (!running_) { start(); }
+    }
     /// Ends everything that waits, and closes the handles: all frames go home but those of datagrams that a program has.
     void close() noexcept;
     /// Ends everything that waits, now and later, with an error.
@@ -207,6 +209,8 @@ private:
         if (executor::current() == &on_) { now_ = read; }
         return read;
     }
+
+    void start() noexcept;
 
     // host_core.cpp
     void count(const received& what) noexcept;
