@@ -94,6 +94,14 @@ void host_core::close() noexcept {
     tx_.reset();
 }
 
+bool host_core::is_awaited() const noexcept {
+    const auto has_receiver = [](const udp_port* chain) {
+        while (chain != nullptr && chain->receiver == nullptr) { chain = chain->next_with_port; }
+        return chain != nullptr;
+    };
+    return !searching_.empty() || !starved_.empty() || std::ranges::any_of(ports_, has_receiver) || tcp_.is_awaited();
+}
+
 void host_core::end(std::error_code why) noexcept {
     if (ended_) { return; }
     ended_ = why;

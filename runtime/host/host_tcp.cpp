@@ -290,6 +290,14 @@ void host_tcp::tell() noexcept {
     if (!ends_.empty()) { ends_.splice(ends_.end(), ends_, ends_.begin()); }  // another one is the first next time
 }
 
+bool host_tcp::is_awaited() const noexcept {
+    const auto waits_at_end = [](const tcp_end& one) {
+        return one.opener != nullptr || one.reader != nullptr || one.writer != nullptr;
+    };
+    return !waiters_.empty() || std::ranges::any_of(ends_, waits_at_end) ||
+           std::ranges::any_of(doors_, [](const tcp_door& one) { return one.acceptor != nullptr; });
+}
+
 void host_tcp::end() noexcept {
     for (tcp_end& one : ends_) { one.look(); }
     for (tcp_door& one : doors_) { one.look(); }

@@ -32,6 +32,13 @@ public:
 
     host_core* operator->() const noexcept { return core_.get(); }
 
+    /// The task has been cancelled. Who has begun to wait since then has found it running, and needs another one.
+    void rest() noexcept {
+        const owned_core core = std::move(core_);
+        core->set_running(false);
+        if (core->is_awaited()) { core->wake(); }
+    }
+
 private:
     owned_core core_;
 };
@@ -42,7 +49,11 @@ task<void> receive_frames(task_of core) {
         const io_result got = co_await core->rx().recv(core->batch());
         if (core->is_open()) { core->receive(got.n); }
         if (!got.ec) { continue; }
-        if (got.ec != errc::operation_canceled) { core->end(got.ec); }
+        if (got.ec == errc::operation_canceled) {
+            core.rest();
+        } else {
+            core->end(got.ec);
+        }
         co_return;
     }
 }
@@ -62,7 +73,8 @@ std::uint32_t packet_room(async_tx& tx) noexcept {
 }  // namespace
 
 void detail::host_core::start() noexcept {
-    if (running_ || ended_) { return; }
+    // While the executor's tasks are being cancelled it would end at once.
+    if (ended_ || on_.stop_token().stop_requested()) { return; }
     try {
         on_.spawn_background(receive_frames(task_of(*this)));
     } catch (const std::bad_alloc&) { end(errc::out_of_memory); }

@@ -134,6 +134,29 @@ TEST_CASE("a host whose task was discarded with the others is woken by the next 
     }
 }
 
+TEST_CASE("a host whose task is being cancelled when somebody begins to wait there starts it again") {
+    for (int round = 0; round != 20; ++round) {
+        two_hosts bed;
+        auto near = bed.left.open_udp({v4_of(1), 5000}).value();
+        auto far = bed.right.open_udp({v4_of(2), 6000}).value();
+        bed.pass(std::chrono::microseconds(round));
+        datagram_result got;
+        io_result sent;
+        bed.loop.spawn([&]() -> task<void> {
+            bed.loop.request_stop();
+            bed.loop.restart();
+            bed.loop.spawn(note_receive(near, got));
+            bed.loop.spawn([](host::udp_endpoint& from, proto::ip_endpoint to, io_result& told) -> task<void> {
+                static_cast<void>(co_await sleep_for(std::chrono::milliseconds(1)));
+                co_await note_send(from, to, 10, told);
+            }(far, near.local_endpoint(), sent));
+            co_return;
+        });
+        bed.loop.run();
+        CHECK(got.n == 10);
+    }
+}
+
 TEST_CASE("a datagram that was lent outlives its endpoint and its host") {
     mortal_hosts bed;
     auto far = bed.right.open_udp({v4_of(2), 6000}).value();

@@ -119,6 +119,8 @@ public:
     [[nodiscard]] const async_tx& sender() const noexcept { return *tx_; }
     [[nodiscard]] std::span<packet> batch() noexcept { return batch_; }
     void set_running(bool runs) noexcept { running_ = runs; }
+    /// Whether a coroutine waits for what only the task can bring about.
+    [[nodiscard]] bool is_awaited() const noexcept;
     /// Takes the first `count` packets of the batch.
     void receive(std::size_t count) noexcept;
 

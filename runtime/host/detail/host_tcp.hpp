@@ -67,6 +67,8 @@ public:
         return stack_ && (stack_->has_news() || (short_of_memory_ && buffers_.has_news()));
     }
     void look_at_waiters() noexcept;
+    /// Whether a coroutine waits at a stream, a listener or in line.
+    [[nodiscard]] bool is_awaited() const noexcept;
     /// Has all coroutines look: the host has ended.
     void end() noexcept;
     /// Resets all connections, as far as there are frames to tell their peers, and forgets them.
