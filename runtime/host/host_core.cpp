@@ -49,6 +49,7 @@ host_core::host_core(executor& on, async_rx rx, async_tx tx, const host_options&
       scope_(static_cast<std::uint32_t>(rx_->socket().interface().index)), trust_checksums_(options.trust_checksums),
       most_queued_(rx_->socket().home().frame_count() / 2),
       most_in_flight_(most_in_flight(tx_->socket().in_flight() + tx_->socket().credit())),
+      most_copied_(most_queued_ * rx_->socket().home().frame_size()),
       held_(std::min<std::size_t>(most_held, tx_->socket().home().frame_count() / 4)),
       tcp_(*this, options, secrets_of(random_)) {
     for (const host_address& one : options.addresses) {

@@ -124,6 +124,7 @@ host_core::received host_core::receive_udp(const ip_payload& got) noexcept {
         port->push({std::move(*got.frame), datagram->payload(), from});
         return outcome::datagram;
     }
+    if (!may_copy(datagram->payload().size())) { return outcome::queue_full; }
     received_datagram copy = copy_of(datagram->payload(), from);
     if (copy.bytes().data() == nullptr) { return outcome::queue_full; }
     port->push(std::move(copy));
@@ -281,7 +282,7 @@ void host_core::deliver_to_self(udp_send& send) noexcept {
         send.port_->tell(*send.to_, failure(std::errc::connection_refused));
         return;
     }
-    if (!port->has_room() || !may_queue()) { return; }
+    if (!port->has_room() || !may_queue() || !may_copy(send.from_.size())) { return; }
     received_datagram copy = copy_of(send.from_, from);
     if (copy.bytes().data() != nullptr) { port->push(std::move(copy)); }
 }

@@ -15,6 +15,10 @@
 
 namespace fluxnet::host {
 
+namespace detail {
+class udp_port;
+}
+
 class received_datagram {
 public:
     /// One without octets, from nobody.
@@ -43,6 +47,11 @@ public:
     [[nodiscard]] const proto::ip_endpoint& from() const noexcept { return from_; }
 
 private:
+    friend detail::udp_port;
+
+    /// How much memory it has beside frames.
+    [[nodiscard]] std::size_t copied() const noexcept { return memory_ == nullptr ? 0 : bytes_.size(); }
+
     packet frame_;
     std::unique_ptr<std::byte[]> memory_;
     std::span<const std::byte> bytes_;

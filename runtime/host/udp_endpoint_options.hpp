@@ -14,7 +14,8 @@ namespace fluxnet::host {
 
 struct udp_endpoint_options {
     /// How many datagrams wait to be received, at least 1. Each keeps a frame; all endpoints of a host together keep at most
-    /// half of those that it receives into.
+    /// half of those that it receives into. Those that came in fragments, and those of the host to itself, lie in memory of
+    /// their own instead: they count as one, and all of them together have no more octets than those frames.
     std::size_t receive_queue = 256;
     /// Datagrams may be sent to a network's broadcast address, and such ones are received.
     bool broadcast = false;

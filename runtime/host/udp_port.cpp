@@ -48,9 +48,9 @@ int udp_port::rank_for(const proto::ip_address& to, const proto::ip_endpoint& fr
 }
 
 void udp_port::push(received_datagram arrived) noexcept {
+    core_->count_queued(1, static_cast<std::ptrdiff_t>(arrived.copied()));
     queue_[(first_ + count_) % queue_.size()] = std::move(arrived);
     ++count_;
-    core_->count_queued(1);
     wake();
 }
 
@@ -59,7 +59,7 @@ received_datagram udp_port::pop() noexcept {
     received_datagram next = std::move(queue_[first_]);
     first_ = (first_ + 1) % queue_.size();
     --count_;
-    core_->count_queued(-1);
+    core_->count_queued(-1, -static_cast<std::ptrdiff_t>(next.copied()));
     return next;
 }
 

@@ -94,3 +94,33 @@ TEST_CASE("a host that rests is woken by a send that completes at once, and by a
         CHECK(bed.ask(echo).size() >= 1);
     }
 }
+
+TEST_CASE("datagrams that came in fragments wait in no more memory than half of what a host receives into") {
+    two_hosts bed;
+    auto near = bed.left.open_udp({v4_of(1), 5000}).value();
+    auto far = bed.right.open_udp({v4_of(2), 6000}).value();
+    constexpr std::size_t size = 60'000;
+    const std::size_t most = 256U * bed.right_memory.config().frame_size / 2;
+    const frame_bytes bytes = counting(size);
+    for (int round = 0; round != 2; ++round) {
+        const auto before = bed.right.counters();
+        bed.loop.spawn([&]() -> task<void> {
+            for (int i = 0; i != 40; ++i) {
+                const io_result sent = co_await near.send_to(bytes, far.local_endpoint());
+                CHECK(sent.n == size);
+            }
+            static_cast<void>(co_await sleep_for(1ms));
+        });
+        bed.loop.run();
+        const std::uint64_t waiting = bed.right.counters().datagrams - before.datagrams;
+        CHECK(waiting == most / size);
+        CHECK(bed.right.counters().queue_full - before.queue_full == 40 - waiting);
+        bed.loop.spawn([&]() -> task<void> {
+            for (std::uint64_t i = 0; i != waiting; ++i) {
+                const auto got = co_await far.recv();
+                CHECK(got.buffer.bytes().size() == size);
+            }
+        });
+        bed.loop.run();
+    }
+}

@@ -174,8 +174,11 @@ public:
     [[nodiscard]] bool may_queue() const noexcept { return queued_ + tcp_.kept() < most_queued_; }
     /// The same for a segment: half of those are left to datagrams, which cannot be copied instead.
     [[nodiscard]] bool may_keep() const noexcept { return may_queue() && tcp_.kept() < most_queued_ / 2; }
-    void count_queued(std::ptrdiff_t change) noexcept {
-        queued_ = static_cast<std::size_t>(static_cast<std::ptrdiff_t>(queued_) + change);
+    /// Whether a datagram may wait in memory of its own, of which there is no more than in those frames.
+    [[nodiscard]] bool may_copy(std::size_t octets) const noexcept { return copied_ + octets <= most_copied_; }
+    void count_queued(std::ptrdiff_t datagrams, std::ptrdiff_t octets_copied) noexcept {
+        queued_ = static_cast<std::size_t>(static_cast<std::ptrdiff_t>(queued_) + datagrams);
+        copied_ = static_cast<std::size_t>(static_cast<std::ptrdiff_t>(copied_) + octets_copied);
     }
 
     // TCP (host_tcp.hpp).
@@ -323,7 +326,9 @@ private:
     const bool trust_checksums_;
     const std::size_t most_queued_;
     const std::uint32_t most_in_flight_;  // datagrams and segments, with what else is on its way
+    const std::size_t most_copied_;
     std::size_t queued_ = 0;
+    std::size_t copied_ = 0;
     host_counters counters_;
     frame_sink* sink_ = nullptr;
 
