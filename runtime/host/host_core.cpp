@@ -137,6 +137,7 @@ void host_core::end_turn() noexcept {
         if (news_) { serve(!last); }
         serve_tcp(!last);
         if (last) { serve(true); }
+        if (asks_) { do_due(); }  // what has just been sent goes to a neighbour whom nobody knows
         arm();
     }
     find_failure();
@@ -224,6 +225,7 @@ void host_core::serve(bool starved_too) noexcept {
 
 void host_core::do_due() noexcept {
     bool sent = false;
+    asks_ = false;
     while (const auto gone = neighbours_.next_failure()) {
         ++counters_.neighbours_failed;
         fail_waiting(*gone);
@@ -231,7 +233,7 @@ void host_core::do_due() noexcept {
     tcp_.advance();
     const auto due = next_deadline();
     if (!due || *due > now()) { return; }
-    while (has_spare()) {
+    while (has_frame()) {
         const auto claim = own_.next_message(now(), random_.next32());
         if (!claim) { break; }
         // With its first announcement an address is in use.
@@ -239,7 +241,7 @@ void host_core::do_due() noexcept {
         send_claim(*claim);
         sent = true;
     }
-    while (has_spare()) {
+    while (has_frame()) {
         const auto question = neighbours_.next_probe(now());
         if (!question) { break; }
         send_question(*question);

@@ -36,7 +36,7 @@ struct host_counters {
     std::uint64_t errors_withheld = 0;  ///< ICMP errors above the limit.
     std::uint64_t held_sent = 0;        ///< Errors and segments that had waited for a neighbour.
     std::uint64_t undeliverable = 0;    ///< Those given up: no way there, no answer of the neighbour, or too many waited.
-    std::uint64_t no_room = 0;  ///< Answers, errors and questions not sent: no frame was free, or no room in the ring.
+    std::uint64_t no_room = 0;  ///< Answers and errors not sent: no frame was free, or no room in the ring.
     std::uint64_t neighbours_failed = 0;  ///< Neighbours that were asked and did not answer.
     std::uint64_t addresses_lost = 0;     ///< Own addresses that another station has.
 

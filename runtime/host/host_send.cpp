@@ -49,6 +49,7 @@ void host_core::transmit_to(const proto::ip_address& hop, packet frame, ethertyp
         answer(frame, found.hardware, type, counter);
         return;
     }
+    asks_ = true;
     if (found.what == verdict::unreachable) {
         give_up(frame);
     } else if (found.what == verdict::full) {

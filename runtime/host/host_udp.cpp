@@ -174,7 +174,10 @@ bool host_core::advance(udp_send& send) noexcept {
     using verdict = proto::neighbour_table::hop;
     switch (hop.what) {
         case verdict::known: return send_pieces(send, hop.hardware);
-        case verdict::waiting: send.waits_for_ = udp_send::wait_for::neighbour; return false;
+        case verdict::waiting:
+            asks_ = true;
+            send.waits_for_ = udp_send::wait_for::neighbour;
+            return false;
         case verdict::unreachable: send.failure_ = failure(std::errc::host_unreachable); return true;
         case verdict::full: break;
     }

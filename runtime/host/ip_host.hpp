@@ -70,9 +70,9 @@ public:
     class [[nodiscard]] settle_awaiter;
 
     /// Makes a host of the two halves of a socket, which are bound to `on`, and starts its task. Allocates, by default some
-    /// 7 MB. Errors: invalid_option (addresses, prefixes and gateways that cannot be; an MTU that no frame holds; a tx
-    /// without frames of its own, 8 at least; TCP without room for anything); out_of_memory; system_failure (the kernel grants
-    /// no rtnetlink socket).
+    /// 7 MB. Errors: invalid_option (addresses, prefixes, gateways and neighbours that cannot be, more neighbours than their
+    /// table has room for; an MTU that no frame holds; a tx without frames of its own, 8 at least; TCP without room for
+    /// anything); out_of_memory; system_failure (the kernel grants no rtnetlink socket).
     [[nodiscard]] static result<ip_host> open(executor& on, async_rx rx, async_tx tx, const host_options& options);
 
     ip_host(ip_host&&) noexcept;
@@ -100,8 +100,9 @@ public:
                                                       const tcp_options& options = {}) noexcept;
 
     /// Listens. The unspecified address stands for all addresses of the host, [::] for those of both versions; port 0 has one
-    /// chosen. Allocates. Errors: address_in_use, address_not_available (std::errc: none of the host's, or taken by another
-    /// station), no_buffer_space (host_options::tcp.listeners); closed, of a host that was moved from; how the host has ended.
+    /// chosen. Beside a listener at all addresses there may be one at a single address with the same port, which then takes
+    /// what comes there. Allocates. Errors: address_in_use, address_not_available (std::errc: none of the host's, or taken by
+    /// another station), no_buffer_space (host_options::tcp.listeners); closed, of a host that was moved from; how the host has ended.
     [[nodiscard]] result<tcp_listener> listen(proto::ip_endpoint local, const tcp_options& options = {});
 
     /// Completes when nothing is on its way any more of what was written to streams that were closed in order: their peers have

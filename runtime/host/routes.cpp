@@ -68,6 +68,14 @@ std::string routes::check(const host_options& options) {
         const auto version = [&](const ip_address& other) { return other.is_v4() == gateway.is_v4(); };
         if (std::ranges::count_if(options.gateways, version) != 1) { return "it has two gateways of one version"; }
     }
+    if (options.neighbours.size() > options.neighbour_table.capacity) { return "its table has no room for its neighbours"; }
+    for (const host_neighbour& one : options.neighbours) {
+        if (!can_be_host(one.address)) { return one.address.to_string() + " cannot be the address of a neighbour"; }
+        if (one.hardware.is_zero() || one.hardware.is_multicast()) {
+            return "the link address " + one.hardware.to_string() + " of the neighbour " + one.address.to_string() +
+                   " is no station's";
+        }
+    }
     return {};
 }
 

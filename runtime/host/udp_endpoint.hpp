@@ -45,10 +45,10 @@ public:
     /// Completes with the next datagram, copied into the span; of one that is larger the rest is gone, and message_size says
     /// so. An empty span completes at once, and takes none. One coroutine receives at a time. Errors: operation_canceled,
     /// which has taken none; handle_in_use; wrong_executor; closed, for a handle that was moved from or is destroyed
-    /// meanwhile, and when the host has gone; connection_refused, host_unreachable and network_unreachable (std::errc) once
-    /// for each that the network tells a connected endpoint; how the host has ended (interface_gone, program_detached,
-    /// ring_corruption; completions_missing: the kernel has kept all frames for as long as async_tx::set_completion_limit()
-    /// lets it).
+    /// meanwhile, and when the host has gone; connection_refused, host_unreachable and network_unreachable (std::errc), once,
+    /// what the network has told a connected endpoint last since its last call; how the host has ended (interface_gone,
+    /// program_detached, ring_corruption; completions_missing: the kernel has kept all frames for as long as
+    /// async_tx::set_completion_limit() lets it).
     [[nodiscard]] recv_from_awaiter recv_from(std::span<std::byte> into) noexcept;
 
     /// Completes with the next datagram, which is lent: nothing is copied, and its frame is free again when `buffer` is

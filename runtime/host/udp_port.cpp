@@ -34,6 +34,7 @@ void udp_port::connect(const proto::ip_endpoint& peer, const proto::ip_address& 
     if (local_.address.is_unspecified()) { local_.address = source; }
     local_.scope = core_->scope_of(local_.address);
     clear();
+    pending_ = {};
 }
 
 int udp_port::rank_for(const proto::ip_address& to, const proto::ip_endpoint& from) const noexcept {

@@ -67,6 +67,22 @@ TEST_CASE("an error that ends a receive is the receive's, also when a send comes
     }
 }
 
+TEST_CASE("an endpoint that is connected to another peer is told nothing of the former one") {
+    two_hosts bed;
+    auto near = bed.left.open_udp({v4_of(1), 5000}).value();
+    auto far = bed.right.open_udp({v4_of(2), 6000}).value();
+    const proto::ip_endpoint nobody{v4_of(1), 9};
+    REQUIRE(near.connect(nobody).has_value());
+    std::error_code sent;
+    bed.loop.spawn(send_ten(near, nobody, sent));
+    bed.loop.run();
+    CHECK(near.trouble().count == 1);
+    REQUIRE(near.connect(far.local_endpoint()).has_value());
+    bed.loop.spawn(send_ten(near, far.local_endpoint(), sent));
+    bed.loop.run();
+    CHECK_FALSE(sent);
+}
+
 TEST_CASE("a host that rests is woken by a send that completes at once, and by a receive that does") {
     host_and_station bed(knowing_the_station());
     auto near = bed.here.open_udp({v4_of(1), 5000}).value();

@@ -349,6 +349,7 @@ private:
     bool running_ = false;  // the task
     bool dirty_ = true;     // deadlines may have changed
     bool news_ = false;     // for sends in searching_
+    bool asks_ = false;     // a neighbour is to be asked for
     bool datagrams_last_ = false;  // in this turn, or in the last one in which datagrams and TCP both waited for frames
 
     host_tcp tcp_;  // last: it uses the others
