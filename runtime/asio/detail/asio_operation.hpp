@@ -144,6 +144,11 @@ struct told_to_task<std::exception_ptr, Rest...> {
 template <class Signature, class Initiation, class... InitArgs>
 class asio_operation;
 
+template <class T>
+inline constexpr bool is_asio_operation = false;
+template <class Signature, class Initiation, class... InitArgs>
+inline constexpr bool is_asio_operation<asio_operation<Signature, Initiation, InitArgs...>> = true;
+
 /// An initiation of whatever type, with its arguments: on the heap.
 template <class Handler>
 class any_initiation {
@@ -186,17 +191,21 @@ template <class R, class... Args, class Initiation, class... InitArgs>
 class [[nodiscard]] asio_operation<R(Args...), Initiation, InitArgs...> final : private fluxnet::detail::operation,
                                                                                 private ended_listener {
 public:
+    // An initiation may be made of anything, as that of co_spawn() is: of an operation it is not.
     template <class I, class... A>
-    requires(std::constructible_from<Initiation, I>) explicit asio_operation(I&& initiation, A&&... args)
+    requires(!is_asio_operation<std::remove_cvref_t<I>> && sizeof...(A) == sizeof...(InitArgs) &&
+             std::constructible_from<Initiation, I>) explicit asio_operation(I&& initiation, A&&... args)
         : initiation_(std::forward<I>(initiation)), args_(std::forward<A>(args)...) {}
 
-    /// Takes what another one was to begin.
+    /// Takes what another one was to begin, which that does not any more. One that waits is not moved.
+    asio_operation(asio_operation&& other)
+        : operation(), ended_listener(), initiation_(std::move(other.initiation_)), args_(std::move(other.args_)) {}
+
     template <class I, class... A>
     requires(std::same_as<asio_operation, typename any_asio_operation<R(Args...)>::type>)
         asio_operation(asio_operation<R(Args...), I, A...>&& other)
         : initiation_(std::move(other.initiation_), std::move(other.args_)) {}
 
-    asio_operation(const asio_operation&) = delete;
     asio_operation& operator=(const asio_operation&) = delete;
     ~asio_operation() { abandon(); }
 

@@ -5,6 +5,7 @@
 #include "fluxnet/runtime/core/schedule.hpp"
 #include "fluxnet/runtime/core/scope.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/core/when.hpp"
 #include "tests/runtime/asio/asio_tests.hpp"
 #include "tests/support/open_descriptors.hpp"
 
@@ -23,6 +24,7 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
 #include <array>
@@ -175,6 +177,46 @@ TEST_CASE("a task that was stopped before cancels what it begins, and what canno
             co_await net::post(context, asio::use_task);
         });
         static_cast<void>(co_await one.join());
+    });
+}
+
+TEST_CASE("an operation that was begun by anything convertible is awaited under a limit, and after a move") {
+    in_execution([](net::io_context& context) -> task<void> {
+        const auto count = [](net::io_context& in) -> net::awaitable<int> {
+            net::steady_timer timer(in, 1ms);
+            co_await timer.async_wait(net::use_awaitable);
+            co_return 12;
+        };
+        const auto soon = co_await timeout(1h, net::co_spawn(context, count(context), asio::use_task));
+        CHECK(!soon.expired);
+        CHECK(soon.value == 12);
+        auto stored = net::co_spawn(context, count(context), asio::use_task);
+        auto moved = std::move(stored);
+        const int value = co_await std::move(moved);
+        CHECK(value == 12);
+        auto limited = timeout(1h, net::co_spawn(context, count(context), asio::use_task));  // owns the operation
+        const auto later = co_await limited;
+        CHECK(later.value == 12);
+        net::steady_timer timer(context, 1h);
+        auto wait = timer.async_wait(asio::use_task);
+        const auto late = co_await timeout(2ms, std::move(wait));
+        CHECK(late.expired);
+        CHECK(late.value == errc::operation_canceled);
+    });
+}
+
+TEST_CASE("one of several operations of Asio's that are awaited beside each other ends first") {
+    in_execution([](net::io_context& context) -> task<void> {
+        const auto run = [](auto operation) -> task<int> { co_return co_await std::move(operation); };
+        const auto count = [](net::io_context& in, net::steady_timer::duration after, int value) -> net::awaitable<int> {
+            net::steady_timer timer(in, after);
+            co_await timer.async_wait(net::use_awaitable);
+            co_return value;
+        };
+        const auto first = co_await when_any(run(net::co_spawn(context, count(context, 1h, 1), asio::use_task)),
+                                             run(net::co_spawn(context, count(context, 1ms, 2), asio::use_task)));
+        CHECK(first.index == 1);
+        CHECK(std::get<1>(first.values) == 2);
     });
 }
 
