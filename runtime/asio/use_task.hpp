@@ -5,7 +5,8 @@
 //     const io_result got = co_await socket.async_read_some(boost::asio::buffer(bytes), fluxnet::asio::use_task);
 //
 // Awaited in a task that runs on an `execution`, in the expression that makes it or later, once; until then it may be moved.
-// Elsewhere it throws std::system_error: wrong_executor, no_executor.
+// Elsewhere it throws std::system_error: wrong_executor, no_executor. So does a second await, or one of an operation that
+// was moved from: not_awaitable.
 //
 // What the await gives follows from the handler's signature: an error code is told as ours, not thrown.
 //   (error_code)             wait_result

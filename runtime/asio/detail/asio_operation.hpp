@@ -10,6 +10,7 @@
 #include "fluxnet/runtime/asio/detail/driver.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/operation.hpp"
+#include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/core/wait_result.hpp"
 
 #include <boost/asio/cancellation_signal.hpp>
@@ -199,12 +200,13 @@ public:
 
     /// Takes what another one was to begin, which that does not any more. One that waits is not moved.
     asio_operation(asio_operation&& other)
-        : operation(), ended_listener(), initiation_(std::move(other.initiation_)), args_(std::move(other.args_)) {}
+        : operation(), ended_listener(), initiation_(std::move(other.initiation_)), args_(std::move(other.args_)),
+          spent_(std::exchange(other.spent_, true)) {}
 
     template <class I, class... A>
     requires(std::same_as<asio_operation, typename any_asio_operation<R(Args...)>::type>)
         asio_operation(asio_operation<R(Args...), I, A...>&& other)
-        : initiation_(std::move(other.initiation_), std::move(other.args_)) {}
+        : initiation_(std::move(other.initiation_), std::move(other.args_)), spent_(std::exchange(other.spent_, true)) {}
 
     asio_operation& operator=(const asio_operation&) = delete;
     ~asio_operation() { abandon(); }
@@ -213,9 +215,11 @@ public:
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> waiting) {
+        if (spent_) { fluxnet::detail::throw_not_awaitable(); }
         driver& by = driver_here();
         end_ = std::allocate_shared<end_type>(net::recycling_allocator<end_type>(), by.shared_from_this(),
                                               static_cast<ended_listener*>(this));
+        spent_ = true;
         // Begun even when the task was asked to stop, and cancelled at once then: so its end is told as others are.
         return begin(waiting, [this] { start(); });
     }
@@ -262,6 +266,7 @@ private:
 
     Initiation initiation_;
     std::tuple<InitArgs...> args_;
+    bool spent_ = false;  // it was awaited, or moved from
     std::shared_ptr<end_type> end_;
 };
 

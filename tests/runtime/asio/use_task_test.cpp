@@ -220,6 +220,35 @@ TEST_CASE("one of several operations of Asio's that are awaited beside each othe
     });
 }
 
+TEST_CASE("an operation that is awaited twice, or was moved from, says so") {
+    in_execution([](net::io_context& context) -> task<void> {
+        const auto refused = [](auto& operation) -> task<bool> {
+            try {
+                static_cast<void>(co_await operation);
+            } catch (const std::system_error& failure) { co_return failure.code() == errc::not_awaitable; }
+            co_return false;
+        };
+        const auto count = []() -> net::awaitable<int> { co_return 12; };
+        auto once = net::co_spawn(context, count(), asio::use_task);
+        const int value = co_await once;
+        CHECK(value == 12);
+        const bool twice = co_await refused(once);
+        CHECK(twice);
+        auto given = net::co_spawn(context, count(), asio::use_task);
+        auto taken = std::move(given);
+        const bool moved = co_await refused(given);
+        CHECK(moved);
+        const int other = co_await taken;
+        CHECK(other == 12);
+        net::steady_timer timer(context, 1ms);
+        auto wait = timer.async_wait(asio::use_task);
+        const wait_result rung = co_await wait;
+        CHECK(!rung);
+        const bool again = co_await refused(wait);
+        CHECK(again);
+    });
+}
+
 TEST_CASE("Asio cancels what a task awaits") {
     in_execution([](net::io_context& context) -> task<void> {
         net::steady_timer timer(context, 1h);
