@@ -4,10 +4,10 @@
 //     fluxnet::asio::async_stream<tcp_stream> peer(packets, std::move(socket));
 //     boost::asio::async_read_until(peer, buffer, "\r\n", [](boost::system::error_code code, std::size_t n) { ... });
 //
-// What is written for Asio's sockets runs over it: composed operations, Boost.Beast, boost::asio::ssl::stream. Owns the
-// stream, which is used in the turns of an `execution`. Destroying it closes the stream; operations under way end with
-// operation_aborted, and so do those that are started on one that was moved from. One read and one write at a time: a second
-// one ends with errc::handle_in_use.
+// What is written for Asio's asynchronous streams runs over it: composed operations, Boost.Beast with its WebSockets and
+// their time limits, boost::asio::ssl::stream. Owns the stream, which is used in the turns of an `execution`. Destroying it
+// closes the stream; operations under way end with operation_aborted, and so do those that are started on one that was moved
+// from. One read and one write at a time: a second one ends with errc::handle_in_use.
 //
 // Errors are Asio's where Asio has a name: eof, operation_aborted, connection_reset. Cancellation: a cancelled read has
 // taken nothing; a cancelled write tells how much was taken.
@@ -15,6 +15,7 @@
 // Threads: as Asio's own objects. Operations may be started on any thread; one object is destroyed or moved by one thread.
 #pragma once
 
+#include "fluxnet/runtime/asio/detail/beast_hooks.hpp"
 #include "fluxnet/runtime/asio/detail/owned_handle.hpp"
 #include "fluxnet/runtime/asio/detail/pending.hpp"
 #include "fluxnet/runtime/asio/detail/told.hpp"
@@ -94,7 +95,7 @@ template <stream S, class Executor = net::any_io_executor>
 class async_stream {
 public:
     using executor_type = Executor;
-    using next_layer_type = S;
+    using handle_type = S;
     using lowest_layer_type = async_stream;
 
     /// The type of such an object with another type of executor; for Asio.
@@ -150,9 +151,9 @@ public:
     [[nodiscard]] bool is_open() const noexcept { return stream_.is_open(); }
 
     /// The stream, of an open one; in the execution's strand, or while no thread runs the context.
-    [[nodiscard]] next_layer_type& next_layer() noexcept { return *stream_.get()->handle; }
+    [[nodiscard]] handle_type& handle() noexcept { return *stream_.get()->handle; }
 
-    /// This: layers of Asio's end here.
+    /// This: layers of Asio's and Beast's end here.
     [[nodiscard]] lowest_layer_type& lowest_layer() noexcept { return *this; }
     [[nodiscard]] const lowest_layer_type& lowest_layer() const noexcept { return *this; }
 

@@ -109,8 +109,8 @@ task<void> leave_early(beast_wire& bed) {
         CHECK(sent.n == part.size());
         do {
             static_cast<void>(co_await sleep_for(std::chrono::milliseconds(1)));
-        } while (by.peer.next_layer().info().in_flight != 0);
-        if (at_once) { by.peer.next_layer().abort(); }
+        } while (by.peer.handle().info().in_flight != 0);
+        if (at_once) { by.peer.handle().abort(); }
         by.peer.close();
         co_await wait_for_the_end(bed);
     }

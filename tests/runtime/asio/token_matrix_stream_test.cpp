@@ -17,7 +17,7 @@ public:
     static constexpr bool can_wait = true;
     static constexpr bool tells_code = true;
     reads(World& in, bool ends) : in_(in), room_(8) {
-        if (ends) { REQUIRE(::write(in_.far.next_layer().fd(), "abc", 3) == 3); }
+        if (ends) { REQUIRE(::write(in_.far.handle().fd(), "abc", 3) == 3); }
     }
     template <class Token>
     auto start(Token&& token) {
