@@ -84,7 +84,7 @@ result<ip_host> ip_host::open(executor& on, async_rx rx, async_tx tx, const host
     const interface_info& link = rx.socket().interface();
     const std::string step = "open a host on " + link.name;
     if (const std::string wrong = detail::routes::check(options); !wrong.empty()) {
-        return refuse(step, wrong, "correct host_options::addresses and gateways");
+        return refuse(step, wrong, "correct host_options::addresses, gateways and neighbours");
     }
     if (const char* const wrong = proto::tcp::check(options.tcp)) {
         return refuse(step, wrong, "correct host_options::tcp");
