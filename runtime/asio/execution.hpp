@@ -9,8 +9,9 @@
 // It owns an executor and no thread. A turn of the executor is a handler of the context's, and when the executor has nothing
 // to do the context waits for it as for a socket. It keeps the context from ending exactly while the executor has work: a
 // task that has not ended, an operation of async_run() or a port, a work_guard. Tasks in the background go on as long as
-// something else is work. Without work the context is not woken. What leaves a task that was spawned leaves the context's
-// run(), as a handler's exception does.
+// something else is work. Without work the executor rests: nothing of it is in the context then. A post, a spawn or a
+// work_guard ends the rest, from wherever it comes; it is as a post to the context: one that has returned from run() has to
+// be run again. What leaves a task that was spawned leaves the context's run(), as a handler's exception does.
 //
 // Several of them on one context are independent of each other, and so are those of several threads: each makes its turns in
 // a strand of its own, which strand() names for handlers that share something with the tasks. Handlers are called between
@@ -106,13 +107,13 @@ public:
     [[nodiscard]] executor_type get_executor() const noexcept { return on_; }
 
     /// The executor: for handles and for what is spawned; in strand(), in a task, or while no thread runs the context. What
-    /// is spawned on it directly begins with the next turn: see wake(). It is driven already: its run() is not for the user.
+    /// is spawned on it directly begins with the next turn. It is driven already: its run() is not for the user.
     [[nodiscard]] executor& loop() noexcept { return driver_->loop(); }
 
     /// Where turns are made.
     [[nodiscard]] net::strand<net::any_io_executor> strand() const noexcept { return driver_->strand(); }
 
-    /// Has the executor looked at, for what was spawned on it, posted to it or restarted while it had no work. Any thread.
+    /// Has a turn made, for what was changed by other ways than an operation, a post or a spawn. Any thread.
     void wake() { driver_->schedule(); }
 
 private:

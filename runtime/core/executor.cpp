@@ -76,6 +76,11 @@ bool executor::has_work() const noexcept {
     return tasks_->any() || guards_.load(std::memory_order_acquire) != 0;
 }
 
+void executor::add_guard() noexcept {
+    // One that rests is to see it. The poke comes after the count: so a rest that begins meanwhile does not, or ends.
+    if (guards_.fetch_add(1, std::memory_order_acq_rel) == 0 && rest_listener_ != nullptr) { wake(); }
+}
+
 void executor::drop_guard() noexcept {
     if (guards_.fetch_sub(1, std::memory_order_acq_rel) == 1) { wake(); }
 }
@@ -194,6 +199,11 @@ std::optional<sleep_plan> executor::prepare_sleep() {
 
 void executor::after_sleep() {
     if (!inbox_.asleep()) { return; }
+    if (inbox_.resting() != nullptr) {
+        inbox_.end_sleep();
+        coarse_now_ = now();
+        return;
+    }
     const visit here(*this);
     inbox_.end_sleep();
     reactor_->finish_wait();
@@ -321,7 +331,12 @@ void executor::post(std::function<void()> function) {
 }
 
 void executor::stop() noexcept {
-    if (inbox_.stop()) { wake_sleeper(); }
+    if (!inbox_.stop()) { return; }
+    if (inbox_.resting() == nullptr) {
+        wake_sleeper();
+    } else {
+        inbox_.woken();  // it need not look: restart() has it do so, which no signal handler calls
+    }
 }
 
 void executor::request_stop() {
@@ -338,6 +353,7 @@ void executor::restart() {
     inbox_.restart();
     restarts_.fetch_add(1, std::memory_order_release);  // a request that has not come yet is not meant for what follows
     if (stop_source_.stop_requested()) { stop_source_ = std::stop_source(); }
+    if (rest_listener_ != nullptr) { rest_listener_->on_work(); }
 }
 
 std::vector<task_info> executor::shut_down_by(time_point limit) {

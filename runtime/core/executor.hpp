@@ -71,7 +71,7 @@ public:
     class [[nodiscard]] work_guard {
     public:
         /// Keeps `on` from running out of work. Any thread.
-        explicit work_guard(executor& on) noexcept : on_(&on) { on.guards_.fetch_add(1, std::memory_order_relaxed); }
+        explicit work_guard(executor& on) noexcept : on_(&on) { on.add_guard(); }
         work_guard(work_guard&& other) noexcept : on_(std::exchange(other.on_, nullptr)) {}
         work_guard& operator=(work_guard&& other) noexcept {
             std::swap(on_, other.on_);
@@ -313,6 +313,7 @@ private:
     void destroy_tasks() noexcept;
     void keep_failure(std::exception_ptr failure) noexcept;
     void throw_failure();
+    void add_guard() noexcept;
     void drop_guard() noexcept;
     void check_thread();
 

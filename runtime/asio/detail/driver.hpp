@@ -57,7 +57,8 @@ namespace fluxnet::asio::detail {
 
 class driver final : public context_member,
                      public std::enable_shared_from_this<driver>,
-                     private fluxnet::detail::turn_handler {
+                     private fluxnet::detail::turn_handler,
+                     private fluxnet::detail::rest_listener {
 public:
     using strand_type = context_waits::strand_type;
 
@@ -65,6 +66,7 @@ public:
         : loop_({}, kind, reactor_threads::changing), waits_(on), context_(io_context_of(on)) {
         loop_.use_service<driver_link>().by = this;
         fluxnet::detail::inside(loop_).add_handler(*this);
+        fluxnet::detail::inside(loop_).set_rest_listener(*this);
     }
     driver(const driver&) = delete;
     driver& operator=(const driver&) = delete;
@@ -183,6 +185,16 @@ private:
     private:
         driver& of_;
     };
+
+    // As schedule(). The thread that calls it may not own the driver meanwhile: the executor waits for that thread when it
+    // is destroyed.
+    void on_work() noexcept override {
+        if (context_ends_ || turn_due_.exchange(true, std::memory_order_acq_rel)) { return; }
+        if (auto self = weak_from_this().lock()) {
+            const strand_type on = strand();
+            net::post(on, [self = std::move(self)] { self->make_due_turn(); });
+        }
+    }
 
     std::shared_ptr<context_member> keep() noexcept override { return weak_from_this().lock(); }
 
@@ -342,7 +354,11 @@ private:
         } else if (turn_due_.load(std::memory_order_acquire)) {
             return false;
         } else if (!has_work()) {
-            rest();
+            if (fluxnet::detail::inside(loop_).begin_rest()) {
+                rest();
+            } else {
+                schedule();
+            }
         } else if (const auto plan = loop_.prepare_sleep()) {
             await(*plan);
         } else {

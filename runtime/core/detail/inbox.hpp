@@ -13,6 +13,10 @@
 // sleep: there is no moment in which both miss. A push is release and the take is acquire: what the pushing thread wrote
 // before is visible to the node.
 //
+// Rest. An owner whose loop has nothing to wait for rests: it sleeps without anyone who looks at its reactor, and the wake
+// goes to its `rest_listener` instead. The thread that removed the sleeping tag sees that from `resting_`, which the owner
+// writes before it sets the tag; a wake that comes when the rest has ended already is one too many, and harmless.
+//
 // Lifetime. After a push, the pushing thread touches the inbox again only if its push removed the sleeping tag: it then
 // wakes the owner and calls woken(). `tags_taken_` counts such removals, which the owner sees when its sleep ends, and
 // `woken_` counts finished wakes. settle() waits until they are equal; afterwards the executor may be destroyed. So the last
@@ -29,6 +33,15 @@
 #include <utility>
 
 namespace fluxnet::detail {
+
+/// Told on any thread that an executor which rests has something to look at.
+class rest_listener {
+public:
+    virtual void on_work() noexcept = 0;
+
+protected:
+    ~rest_listener() = default;
+};
 
 class inbox {
 public:
@@ -62,6 +75,9 @@ public:
 
     [[nodiscard]] bool stopped() const noexcept { return (word_.load(std::memory_order_relaxed) & stop_tag) != 0; }
 
+    /// Whom to wake of an owner that rests; null for one that does not.
+    [[nodiscard]] rest_listener* resting() const noexcept { return resting_.load(std::memory_order_relaxed); }
+
     // The owner's.
 
     void restart() noexcept { word_.fetch_and(~stop_tag, std::memory_order_relaxed); }
@@ -88,9 +104,18 @@ public:
         return asleep_;
     }
 
+    /// The same for a rest, whose end `told` hears of.
+    [[nodiscard]] bool begin_rest(rest_listener& told) noexcept {
+        resting_.store(&told, std::memory_order_relaxed);
+        if (begin_sleep()) { return true; }
+        resting_.store(nullptr, std::memory_order_relaxed);
+        return false;
+    }
+
     /// Removes the sleeping tag, unless another thread has.
     void end_sleep() noexcept {
         if (!std::exchange(asleep_, false)) { return; }
+        resting_.store(nullptr, std::memory_order_relaxed);
         std::uintptr_t tag = sleeping_tag;
         if (!word_.compare_exchange_strong(tag, 0, std::memory_order_relaxed)) {
             probe<"inbox: sleep ended by another thread">();
@@ -124,6 +149,7 @@ private:
     std::uint64_t tags_taken_ = 0;  // by other threads, which have called woken() or will:
     std::atomic<std::uint64_t> woken_ = 0;
     bool asleep_ = false;  // the owner has set the sleeping tag and not seen it removed
+    std::atomic<rest_listener*> resting_ = nullptr;
 
     alignas(64) std::atomic<std::uintptr_t> word_ = 0;  // top node and tags; sleeping_tag stands alone
 };

@@ -117,6 +117,14 @@ public:
         if (inbox_.poke()) { wake_sleeper(); }
     }
 
+    /// Has `told` hear of work that comes while the executor rests: for what drives it from outside. Before other threads
+    /// know the executor.
+    void set_rest_listener(rest_listener& told) noexcept { rest_listener_ = &told; }
+
+    /// Begins a rest, which ends with the next turn: nothing waits for the reactor. False when there is something to do
+    /// already.
+    [[nodiscard]] bool begin_rest() noexcept { return ready_.empty() && inbox_.begin_rest(*rest_listener_); }
+
 protected:
     friend class nested_turns;
 
@@ -125,7 +133,11 @@ protected:
     ~scheduler() = default;
 
     void wake_sleeper() noexcept {
-        reactor_->wake();
+        if (rest_listener* const told = inbox_.resting()) {
+            told->on_work();
+        } else {
+            reactor_->wake();
+        }
         inbox_.woken();
     }
 
@@ -151,6 +163,7 @@ protected:
         contexts_;
     std::uint64_t timer_sequence_ = 0;
     time_point coarse_now_ = now();
+    rest_listener* rest_listener_ = nullptr;  // of an executor that another loop drives, which may rest
     inbox inbox_;
 
 private:

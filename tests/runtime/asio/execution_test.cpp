@@ -127,17 +127,82 @@ TEST_CASE("a work_guard keeps the io_context from ending and posts of other thre
     CHECK(ran == 100);
 }
 
-TEST_CASE("what was spawned while there was no work begins with wake") {
+TEST_CASE("what is spawned on an execution at rest begins, in a handler as well as while no thread runs the context") {
     net::io_context context;
     asio::execution on(context);
     context.run();
     int count = 0;
-    net::post(on.strand(), [&] {
-        on.loop().spawn(sleep_and_count(count));
-        on.wake();
-    });
+    net::post(on.strand(), [&] { on.loop().spawn(sleep_and_count(count)); });
     run_all(context);
     CHECK(count == 1);
+    on.loop().spawn(sleep_and_count(count));
+    run_all(context);
+    CHECK(count == 2);
+    on.loop().spawn_background(sleep_and_count(count, 0ns));
+    run_all(context);
+    CHECK(on.loop().turns() > 0);
+}
+
+TEST_CASE("what is posted to an execution at rest is run, from any thread") {
+    net::io_context context;
+    asio::execution on(context);
+    context.run();
+    for (int i = 0; i < 200; ++i) {
+        bool ran = false;
+        auto kept = net::make_work_guard(context);
+        std::thread elsewhere([&] {
+            on.loop().post([&] {
+                ran = true;
+                kept.reset();
+            });
+        });
+        context.restart();
+        context.run();  // for ever, if it is not
+        elsewhere.join();
+        CHECK(ran);
+    }
+    // An executor that has been woken rests again: nothing of it is in the context.
+    run_all(context);
+    CHECK(context.stopped());
+}
+
+TEST_CASE("a work_guard on an execution at rest keeps the io_context, and lets it end") {
+    net::io_context context;
+    asio::execution on(context);
+    context.run();
+    for (int i = 0; i < 3; ++i) {
+        std::optional<executor::work_guard> guard(on.loop());
+        run_ready(context);
+        CHECK_FALSE(context.stopped());
+        bool ran = false;
+        on.loop().post([&] { ran = true; });
+        while (!ran) { context.run_one(); }
+        CHECK_FALSE(context.stopped());
+        std::thread elsewhere([&] { guard.reset(); });
+        run_all(context);
+        elsewhere.join();
+    }
+}
+
+TEST_CASE("an execution at rest goes although a thread that has posted to it is still returning") {
+    for (int i = 0; i < 200; ++i) {
+        net::io_context context;
+        auto on = std::make_unique<asio::execution>(context);
+        context.run();
+        auto kept = net::make_work_guard(context);
+        std::thread elsewhere([&, loop = &on->loop()] {
+            loop->post([&] {
+                net::post(context, [&] {
+                    on.reset();
+                    kept.reset();
+                });
+            });
+        });
+        context.restart();
+        context.run();
+        elsewhere.join();
+        CHECK(on == nullptr);
+    }
 }
 
 TEST_CASE("an exception that leaves a task leaves the io_context's run and the others go on") {
@@ -194,7 +259,7 @@ TEST_CASE("no turn is made after the io_context was stopped, until it runs again
     CHECK_FALSE(on.loop().has_work());
 }
 
-TEST_CASE("a stopped executor does not keep the io_context, and goes on after restart and wake") {
+TEST_CASE("a stopped executor does not keep the io_context, and goes on after restart") {
     net::io_context context;
     asio::execution on(context);
     int count = 0;
@@ -203,9 +268,16 @@ TEST_CASE("a stopped executor does not keep the io_context, and goes on after re
     context.run();
     CHECK(count == 0);
     on.loop().restart();
-    on.wake();
     run_all(context);
     CHECK(count == 1);
+    on.loop().stop();  // at rest
+    bool ran = false;
+    on.loop().post([&] { ran = true; });
+    run_all(context);
+    CHECK_FALSE(ran);
+    on.loop().restart();
+    run_all(context);
+    CHECK(ran);
 }
 
 TEST_CASE("a timer that is taken back lets the io_context end") {
