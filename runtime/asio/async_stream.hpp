@@ -9,8 +9,8 @@
 // closes the stream; operations under way end with operation_aborted, and so do those that are started on one that was moved
 // from. One read and one write at a time: a second one ends with errc::handle_in_use.
 //
-// Errors are Asio's where Asio has a name: eof, operation_aborted, connection_reset. Cancellation: a cancelled read has
-// taken nothing; a cancelled write tells how much was taken.
+// Errors are Asio's where Asio has a name: eof, operation_aborted, connection_reset. Cancellation: a read heeds all kinds,
+// for a cancelled one has taken nothing; a write heeds terminal and partial, and tells how much was taken.
 //
 // Threads: as Asio's own objects. Operations may be started on any thread; one object is destroyed or moved by one thread.
 #pragma once
@@ -148,6 +148,8 @@ public:
 
     /// Closes the stream; operations under way end with operation_aborted.
     void close() noexcept { stream_.close(); }
+
+    /// Not after close(), nor once the execution has gone.
     [[nodiscard]] bool is_open() const noexcept { return stream_.is_open(); }
 
     /// The stream, of an open one; in the execution's strand, or while no thread runs the context.

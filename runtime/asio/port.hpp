@@ -16,8 +16,9 @@
 // about what twenty packets do: batches of 256 cost a tenth more than async_rx, batches of 64 a third.
 //
 // Errors are Asio's where Asio has a name: operation_aborted when it was cancelled or closed. Else they compare with ours:
-// `code == errc::interface_gone`. Cancellation of all kinds: a cancelled reception has taken nothing, and a cancelled
-// sending tells how many packets were taken.
+// `code == errc::interface_gone`. Cancellation: a reception and a wait heed all kinds, for what is cancelled has taken
+// nothing. A sending heeds terminal and partial, as boost::asio::async_write() does, and tells how many packets were taken;
+// a total one promises that nothing has been done, and packets may have gone.
 //
 // Threads: as Asio's own objects. Operations may be started on any thread; one object is destroyed or moved by one thread.
 #pragma once
@@ -129,8 +130,9 @@ public:
     }
 
     /// Sends packets in order: completes when all are in the TX ring, and tells how many were taken; their handles are empty
-    /// then. `packets` stay valid until then. Several may wait; they are served in turn. Signature: void(error_code,
-    /// size_t).
+    /// then. `packets` stay valid until then. Several may wait; they are served in turn. What the kernel does with them later
+    /// is not told: one that is longer than the MTU is dropped, and counted (tx::dropped_by_kernel()). Signature:
+    /// void(error_code, size_t).
     template <class Token = typename net::default_completion_token<Executor>::type>
     auto async_send(std::span<packet> packets, Token&& token = typename net::default_completion_token<Executor>::type()) {
         return start<Token, detail::told_as_transfer>(detail::sending{sockets_.get(), packets}, token);
@@ -143,12 +145,12 @@ public:
         return start<Token, detail::told_as_readiness>(detail::arrival{sockets_.get()}, token);
     }
 
-    /// Makes empty packets at the front of `into`, without waiting, and tells how many. Any thread; waits for a turn under
-    /// way on another one.
+    /// Makes empty packets at the front of `into`, without waiting, and tells how many. Throws std::system_error (closed) when
+    /// the port is not open. Any thread; waits for a turn under way on another one.
     [[nodiscard]] std::uint32_t allocate(std::span<packet> into) {
         std::uint32_t made = 0;
         sockets_.by()->exclusively([&] {
-            async_tx& half = detail::handle_of(sockets_.get()).tx;
+            async_tx& half = detail::open_handle_of(sockets_.get()).tx;
             made = half.try_allocate(into);
         });
         return made;
@@ -156,6 +158,8 @@ public:
 
     /// Closes the socket; operations under way end with operation_aborted.
     void close() noexcept { sockets_.close(); }
+
+    /// Not after close(), nor once the execution has gone.
     [[nodiscard]] bool is_open() const noexcept { return sockets_.is_open(); }
 
     /// The handles, for their observers and for tasks, of an open port; in the execution's strand, or while no thread runs

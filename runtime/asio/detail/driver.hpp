@@ -106,7 +106,7 @@ public:
     /// next. Gives it up when the driver was closed. In the strand.
     void begin(driven_operation& one, bool at_once) {
         const std::lock_guard lock(mutex_);
-        if (closed_) {
+        if (closed()) {
             one.give_up();
             return;
         }
@@ -157,12 +157,12 @@ public:
     /// Destroys the frames of all tasks, now or at the end of the turn that calls this.
     void close() noexcept {
         const outsider here(*this);
-        if (std::exchange(closed_, true) || in_turn_) { return; }
+        if (closed_.exchange(true, std::memory_order_relaxed) || in_turn_) { return; }
         clear();
     }
 
     /// Tells whether frames are destroyed for good, and not because something of theirs was given up.
-    [[nodiscard]] bool closed() const noexcept { return closed_; }
+    [[nodiscard]] bool closed() const noexcept { return closed_.load(std::memory_order_relaxed); }
 
     /// Tells whether handlers are to be destroyed without a call.
     [[nodiscard]] bool context_ends() const noexcept { return context_ends_; }
@@ -202,7 +202,7 @@ private:
         const std::lock_guard lock(mutex_);
         service_ = nullptr;
         context_ends_ = true;
-        closed_ = true;
+        closed_.store(true, std::memory_order_relaxed);
         clear();
         while (!ended_.empty()) {
             driven_operation& first = ended_.front();
@@ -325,14 +325,14 @@ private:
         while (outsiders_.load(std::memory_order_relaxed) != 0) { std::this_thread::yield(); }
         const std::lock_guard lock(mutex_);
         turn_due_.exchange(false, std::memory_order_acq_rel);
-        if (closed_) { return false; }
+        if (closed()) { return false; }
         undecided_ = true;
         in_turn_ = true;
         const struct over {
             driver& of;
             ~over() {
                 of.in_turn_ = false;
-                if (of.closed_) { of.clear(); }
+                if (of.closed()) { of.clear(); }
             }
         } end_of_turn{*this};
         return loop_.poll();  // what leaves a task leaves the context's run(), as it leaves the executor's
@@ -344,7 +344,7 @@ private:
         const std::lock_guard lock(mutex_);
         again = std::exchange(turn_wanted_, false) || again;
         const bool undecided = std::exchange(undecided_, false);
-        if (closed_ || !(undecided || again)) { return false; }
+        if (closed() || !(undecided || again)) { return false; }
         if (loop_.stopped()) {
             for (driven_operation& each : begun_) { each.keep_context(); }
             rest();
@@ -426,7 +426,7 @@ private:
     bool in_turn_ = false;
     bool turn_wanted_ = false;  // by something that began in this round
     bool undecided_ = false;    // what is to follow the last turn
-    bool closed_ = false;
+    std::atomic<bool> closed_ = false;  // written while turns are excluded
     bool context_ends_ = false;
 };
 

@@ -63,7 +63,9 @@ public:
     /// For operations: see handle_of().
     [[nodiscard]] const shared& get() const noexcept { return owned_; }
     [[nodiscard]] const std::shared_ptr<driver>& by() const noexcept { return by_; }
-    [[nodiscard]] bool is_open() const noexcept { return owned_ != nullptr && owned_->handle.has_value(); }
+    [[nodiscard]] bool is_open() const noexcept {
+        return owned_ != nullptr && owned_->handle.has_value() && !by_->closed();
+    }
 
 private:
     std::shared_ptr<driver> by_;
@@ -75,6 +77,13 @@ template <class Handle>
 [[nodiscard]] Handle& handle_of(const std::shared_ptr<owned_handle<Handle>>& owned) {
     if (owned == nullptr) { throw std::system_error(make_error_code(errc::closed)); }
     return owned->get();
+}
+
+/// The same for what is not an operation, which would be given up: throws also once the execution has gone.
+template <class Handle>
+[[nodiscard]] Handle& open_handle_of(const std::shared_ptr<owned_handle<Handle>>& owned) {
+    if (owned != nullptr && owned->by->closed()) { throw std::system_error(make_error_code(errc::closed)); }
+    return handle_of(owned);
 }
 
 }  // namespace fluxnet::asio::detail

@@ -274,6 +274,24 @@ TEST_CASE("a port is destroyed by its handler and by a task") {
     }
 }
 
+TEST_CASE("a port whose execution has gone is not open, and makes no packets") {
+    fake_kernel kernel;
+    net::io_context context;
+    auto on = std::make_unique<asio::execution>(context);
+    asio::port port(*on, fake_port::open(on->loop(), kernel));
+    std::array<packet, 1> one;
+    CHECK(port.is_open());
+    CHECK(port.allocate(one) == 1);
+    on.reset();
+    CHECK_FALSE(port.is_open());
+    std::error_code seen;
+    try {
+        static_cast<void>(port.allocate(one));
+    } catch (const std::system_error& failure) { seen = failure.code(); }
+    CHECK(seen == errc::closed);
+    CHECK(static_cast<bool>(one[0]));  // as it was
+}
+
 TEST_CASE("an io_context that is destroyed under a port's operations destroys their handlers") {
     fake_kernel kernel;
     auto context = std::make_unique<net::io_context>();
