@@ -16,7 +16,9 @@
 // Several of them on one context are independent of each other, and so are those of several threads: each makes its turns in
 // a strand of its own, which strand() names for handlers that share something with the tasks. Handlers are called between
 // turns, but often while the strand is held: one that blocks its thread holds the tasks up. Up to eight turns, if they are
-// short, follow each other before other handlers of the context; none after the io_context was stopped.
+// short, follow each other before other handlers of the context; none after the io_context was stopped. All of them are one
+// handler to the context: one run_one() or poll_one(), and one of those that run() counts, may call many handlers of the
+// user's.
 //
 // Its end, and what becomes of handlers. The destructor destroys the frames of tasks that have not ended, and calls no
 // handler. Each handler that waits for one of ours is called once, as if its operation had ended then: by the context when
@@ -108,6 +110,10 @@ public:
 
     /// The executor: for handles and for what is spawned; in strand(), in a task, or while no thread runs the context. What
     /// is spawned on it directly begins with the next turn. It is driven already: its run() is not for the user.
+    ///
+    /// Its stop() holds it up: no turn is made until its restart(), and operations that wait meanwhile keep waiting, and the
+    /// context from ending. Its request_stop() cancels what goes on, and what begins later, operations in Asio's style
+    /// included, until its restart(). To leave the context's run() there is io_context::stop().
     [[nodiscard]] executor& loop() noexcept { return driver_->loop(); }
 
     /// Where turns are made.

@@ -74,6 +74,8 @@ private:
 /// other threads, which then inherit that. Throws std::system_error as the constructor of a signal_set does.
 ///
 ///     loop.spawn_background(stop_on({SIGINT, SIGTERM}));
+///
+/// A handler of the same signal, as boost::asio::signal_set installs, is not called: a blocked signal does not reach it.
 [[nodiscard]] FLUXNET_EXPORT task<void> stop_on(std::initializer_list<int> signals);
 
 }  // namespace fluxnet
