@@ -384,30 +384,30 @@ private:
     std::uint8_t keep_alive_unanswered_ = 0;
     std::uint8_t syns_sent_ = 0;
     std::uint8_t silent_timeouts_ = 0;  // in a row, with nothing acknowledged between them
-    bool passive_ = false;
-    bool scaling_ = false;
-    bool timestamps_ = false;
-    bool sack_ = false;
-    bool recent_valid_ = false;
-    bool no_delay_ = false;
-    bool keep_alive_ = false;
-    bool closed_by_user_ = false;   // nobody reads any more
-    bool shut_ = false;             // the user has ended this end's direction
-    bool fin_acknowledged_ = false;
-    bool syn_due_ = false;
-    bool syn_lost_ = false;         // the timer has sent it again
-    bool beside_syn_ = false;       // the segment at hand came with a SYN: its window is not scaled
-    bool reset_due_ = false;
-    bool probe_due_ = false;        // a segment without data that asks for an answer
-    bool force_one_ = false;        // one range goes out whatever the windows say
-    bool front_due_ = false;        // the octet that probed a closed window goes again, for the window has opened
-    bool tail_due_ = false;         // a tail probe is
-    bool stamped_ = false;          // recovery_stamp_ means something
+    bool passive_ : 1 = false;
+    bool scaling_ : 1 = false;
+    bool timestamps_ : 1 = false;
+    bool sack_ : 1 = false;
+    bool recent_valid_ : 1 = false;
+    bool no_delay_ : 1 = false;
+    bool keep_alive_ : 1 = false;
+    bool closed_by_user_ : 1 = false;   // nobody reads any more
+    bool shut_ : 1 = false;             // the user has ended this end's direction
+    bool fin_acknowledged_ : 1 = false;
+    bool syn_due_ : 1 = false;
+    bool syn_lost_ : 1 = false;         // the timer has sent it again
+    bool beside_syn_ : 1 = false;       // the segment at hand came with a SYN: its window is not scaled
+    bool reset_due_ : 1 = false;
+    bool probe_due_ : 1 = false;        // a segment without data that asks for an answer
+    bool force_one_ : 1 = false;        // one range goes out whatever the windows say
+    bool front_due_ : 1 = false;        // the octet that probed a closed window goes again, for the window has opened
+    bool tail_due_ : 1 = false;         // a tail probe is
+    bool stamped_ : 1 = false;          // recovery_stamp_ means something
     // Nothing behind recovery_point_ was acknowledged yet: what was sent again needlessly draws duplicate ACKs, which tell of
     // no loss (RFC 6582 section 3.2 step 2).
-    bool repeats_expected_ = false;
-    bool ended_short_ = false;      // octets were left when it ended
-    bool limited_ = false;          // the congestion window held data back since the last acknowledgment
+    bool repeats_expected_ : 1 = false;
+    bool ended_short_ : 1 = false;      // octets were left when it ended
+    bool limited_ : 1 = false;          // the congestion window held data back since the last acknowledgment
 };
 
 }  // namespace fluxnet::proto::tcp

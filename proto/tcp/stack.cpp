@@ -77,8 +77,7 @@ stack::slot* stack::open(const four_tuple& name, sequence_number initial, slot_r
     one->role = role;
     one->begin(memory_, options_for(name), connection_secrets{initial, timestamp_offset(name)});
     if (limits_ != nullptr) { one->c.limit_segment(limits_->maximum_segment(name.remote_address())); }
-    [[maybe_unused]] const auto* const entered = table_.insert(name, static_cast<std::uint32_t>(one - slots_.get()));
-    assert(entered != nullptr);  // it has as many entries as there are slots
+    table_.insert(name, index_of(*one));
     one->named = true;
     buffers_.serve(one->buffers);
     return one;
@@ -99,7 +98,7 @@ void stack::make_room(time_point now) noexcept {
 }
 
 void stack::put_away(slot& one) noexcept {
-    if (one.named) { table_.erase(one.name); }
+    if (one.named) { table_.erase(one.name, index_of(one)); }
     switch (one.role) {
         case slot_role::embryonic:
             embryonic_.remove(one);
@@ -179,7 +178,7 @@ void stack::drained(slot& one, time_point now) noexcept {
     }
     if (one.c.state() != state::closed) { return arm(one); }
     if (one.role != slot_role::held) { return put_away(one); }
-    if (one.named) { table_.erase(one.name); }  // the place stays until the user has read what is left
+    if (one.named) { table_.erase(one.name, index_of(one)); }  // the place stays until the user has read what is left
     one.named = false;
 }
 
@@ -280,7 +279,7 @@ stack_result<connection_handle> stack::connect(const ip_address& local, const ip
     }
     const auto name_with = [&](std::uint16_t port) { return four_tuple(local, port, remote.address, remote.port); };
     const auto has_name = [&](const four_tuple& name) {
-        return table_.find(name) != nullptr ||
+        return place_of(name) != nullptr ||
                (time_wait_.contains(name, now) && !time_wait_.reusable(name, now, options_.reuse_after));
     };
     const auto in_use = [&](std::uint16_t port) {

@@ -216,7 +216,16 @@ private:
         return one.role == slot_role::held && one.generation == which.generation ? &one : nullptr;
     }
     [[nodiscard]] connection_handle handle_of(const slot& one) const noexcept {
-        return {static_cast<std::uint32_t>(&one - slots_.get()), one.generation};
+        return {index_of(one), one.generation};
+    }
+    /// Finds the place of a connection by its name; null when there is none.
+    [[nodiscard]] slot* place_of(const four_tuple& name) const noexcept {
+        const auto found =
+            table_.find(name, [this](std::uint32_t at) noexcept -> const four_tuple& { return slots_[at].name; });
+        return found ? &slots_[*found] : nullptr;
+    }
+    [[nodiscard]] std::uint32_t index_of(const slot& one) const noexcept {
+        return static_cast<std::uint32_t>(&one - slots_.get());
     }
     [[nodiscard]] slot* open(const four_tuple& name, sequence_number initial, slot_role role) noexcept;
     void put_away(slot& one) noexcept;
@@ -264,7 +273,7 @@ private:
     range_pool ranges_;
     memory memory_;
     timer_wheel wheel_;
-    connection_table<std::uint32_t> table_;
+    connection_table table_;
     time_wait_table time_wait_;
     listener_table listeners_;
     isn_generator numbers_;

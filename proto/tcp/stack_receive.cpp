@@ -53,7 +53,7 @@ arrival stack::receive(const ip_address& source, const ip_address& destination, 
         return {};
     }
     segment came = segment::of(view);
-    if (const std::uint32_t* const found = table_.find(name)) { return deliver(slots_[*found], came, token, now); }
+    if (slot* const one = place_of(name)) { return deliver(*one, came, token, now); }
     if (!is_one_host(destination)) {
         drop(reason::tcp_broadcast);
         return {};
@@ -234,9 +234,9 @@ void stack::reset(const four_tuple& name, const segment& came, time_point now) n
 // What ICMP says.
 
 bool stack::on_icmp_error(const four_tuple& name, sequence_number quoted, bool hard, time_point now) noexcept {
-    const std::uint32_t* const found = table_.find(name);
-    if (found == nullptr || !slots_[*found].c.has_outstanding(quoted)) { return false; }
-    slot& one = slots_[*found];
+    slot* const found = place_of(name);
+    if (found == nullptr || !found->c.has_outstanding(quoted)) { return false; }
+    slot& one = *found;
     buffers_.serve(one.buffers);
     one.c.on_unreachable(quoted, hard, now);
     settle(one);
@@ -244,9 +244,9 @@ bool stack::on_icmp_error(const four_tuple& name, sequence_number quoted, bool h
 }
 
 bool stack::on_packet_too_big(const four_tuple& name, sequence_number quoted, std::uint32_t mtu, time_point now) noexcept {
-    const std::uint32_t* const found = table_.find(name);
-    if (found == nullptr || !slots_[*found].c.has_outstanding(quoted)) { return false; }
-    slot& one = slots_[*found];
+    slot* const found = place_of(name);
+    if (found == nullptr || !found->c.has_outstanding(quoted)) { return false; }
+    slot& one = *found;
     const std::uint32_t least = name.is_v4() ? 552 : 1280;  // the former as other stacks do; RFC 8201 section 4
     const std::uint32_t headers = name.is_v4() ? 40 : 60;
     buffers_.serve(one.buffers);

@@ -85,10 +85,15 @@ void tcp_end::adopt(proto::tcp::connection_handle which, const tcp_options& opti
     tcp.stack()->set_user(which_, reinterpret_cast<std::uintptr_t>(this));
     if (options.no_delay) { tcp.stack()->set_no_delay(which_, true, tcp.now()); }
     if (options.keep_alive) { tcp.stack()->set_keep_alive(which_, true, tcp.now()); }
-    const auto name = tcp.stack()->name_of(which_);
-    if (!name) { return; }
-    local_ = tcp.endpoint(name->local_address(), name->local_port());
-    remote_ = tcp.endpoint(name->remote_address(), name->remote_port());
+    if (const auto name = tcp.stack()->name_of(which_)) { name_ = *name; }
+}
+
+proto::ip_endpoint tcp_end::local() const noexcept {
+    return core_->tcp().endpoint(name_.local_address(), name_.local_port());
+}
+
+proto::ip_endpoint tcp_end::remote() const noexcept {
+    return core_->tcp().endpoint(name_.remote_address(), name_.remote_port());
 }
 
 std::error_code tcp_end::check_executor() const noexcept {

@@ -27,8 +27,8 @@ using host::tcp_stream;
 
 namespace {
 
-/// What an idle connection takes in its stack and by its stream, without the coroutine that waits there.
-constexpr std::size_t most_idle_octets = 1152;
+/// What an idle connection takes at most, in its stack and by its stream, without the coroutine that waits there.
+constexpr std::size_t most_idle_octets = 1024;
 
 /// Two hosts with room for so many connections, and a listener at the right one.
 struct busy_hosts : virtual_wire {

@@ -16,9 +16,8 @@ namespace fluxnet::proto::tcp::detail {
 /// The place of an object in one list.
 template <class T>
 struct hook {
-    T* previous = nullptr;
-    T* next = nullptr;
-    bool linked = false;
+    T* previous = nullptr;  // of the first one: the last one
+    T* next = nullptr;      // of the last one: the first one; null while it is in no list
 };
 
 template <class T, hook<T> T::*Place>
@@ -27,40 +26,46 @@ public:
     [[nodiscard]] T* front() const noexcept { return front_; }
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] bool empty() const noexcept { return front_ == nullptr; }
-    [[nodiscard]] static T* after(const T& one) noexcept { return (one.*Place).next; }
-    [[nodiscard]] static bool holds(const T& one) noexcept { return (one.*Place).linked; }
+    /// The next one; null behind the last one.
+    [[nodiscard]] T* after(const T& one) const noexcept {
+        T* const next = (one.*Place).next;
+        return next == front_ ? nullptr : next;
+    }
+    /// Whether the object is in a list, by this hook.
+    [[nodiscard]] static bool holds(const T& one) noexcept { return (one.*Place).next != nullptr; }
 
     void push_back(T& one) noexcept {
         hook<T>& place = one.*Place;
-        assert(!place.linked);
-        place.linked = true;
-        place.previous = back_;
-        place.next = nullptr;
-        (back_ == nullptr ? front_ : (back_->*Place).next) = &one;
-        back_ = &one;
+        assert(place.next == nullptr);
+        if (front_ == nullptr) {
+            place = {&one, &one};
+            front_ = &one;
+        } else {
+            T* const last = (front_->*Place).previous;
+            place = {last, front_};
+            (last->*Place).next = &one;
+            (front_->*Place).previous = &one;
+        }
         ++size_;
     }
 
     void remove(T& one) noexcept {
         hook<T>& place = one.*Place;
-        assert(place.linked);
-        (place.previous == nullptr ? front_ : (place.previous->*Place).next) = place.next;
-        (place.next == nullptr ? back_ : (place.next->*Place).previous) = place.previous;
+        assert(place.next != nullptr);
+        (place.previous->*Place).next = place.next;
+        (place.next->*Place).previous = place.previous;
+        if (front_ == &one) { front_ = place.next == &one ? nullptr : place.next; }
         place = {};
         --size_;
     }
 
     /// Puts the first one at the end.
     void rotate() noexcept {
-        if (front_ == back_) { return; }
-        T& one = *front_;
-        remove(one);
-        push_back(one);
+        if (front_ != nullptr) { front_ = (front_->*Place).next; }
     }
 
 private:
     T* front_ = nullptr;
-    T* back_ = nullptr;
     std::size_t size_ = 0;
 };
 

@@ -9,6 +9,7 @@
 #include "fluxnet/export.hpp"
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/proto/tcp/connection_info.hpp"
+#include "fluxnet/proto/tcp/four_tuple.hpp"
 #include "fluxnet/proto/tcp/stack_options.hpp"
 #include "fluxnet/runtime/core/detail/placed_operation.hpp"
 #include "fluxnet/runtime/host/tcp_buffer.hpp"
@@ -60,8 +61,8 @@ public:
     /// Sees to it that the host works while something waits here.
     void wake_host() const noexcept;
 
-    [[nodiscard]] const proto::ip_endpoint& local() const noexcept { return local_; }
-    [[nodiscard]] const proto::ip_endpoint& remote() const noexcept { return remote_; }
+    [[nodiscard]] proto::ip_endpoint local() const noexcept;
+    [[nodiscard]] proto::ip_endpoint remote() const noexcept;
     [[nodiscard]] proto::tcp::connection_info info() const noexcept;
 
     // Opening.
@@ -100,8 +101,7 @@ public:
 private:
     const boost::intrusive_ptr<host_core> core_;
     proto::tcp::connection_handle which_;
-    proto::ip_endpoint local_;
-    proto::ip_endpoint remote_;
+    proto::tcp::four_tuple name_;  // known also when the host has gone
     bool connected_ = false;
     bool shut_ = false;
 };

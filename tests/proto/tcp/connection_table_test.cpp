@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <random>
 #include <string>
 #include <unordered_map>
@@ -46,6 +47,39 @@ four_tuple stranger6(std::uint64_t number) {
     return {*ipv6_address::parse("2001:db8::1"), 80, ipv6_address(octets), 443};
 }
 
+/// Places with names, as a stack has them; the first free one is taken next.
+class named_places {
+public:
+    named_places(std::size_t capacity, const table_secret& secret) : table(capacity, secret), names_(capacity) {
+        for (std::size_t i = capacity; i != 0; --i) { free_.push_back(static_cast<std::uint32_t>(i - 1)); }
+    }
+
+    [[nodiscard]] std::optional<std::uint32_t> find(const four_tuple& name) const {
+        return table.find(name, [this](std::uint32_t place) -> const four_tuple& { return names_[place]; });
+    }
+    /// Nothing when all places are taken.
+    std::optional<std::uint32_t> insert(const four_tuple& name) {
+        if (free_.empty()) { return std::nullopt; }
+        const std::uint32_t place = free_.back();
+        free_.pop_back();
+        names_[place] = name;
+        table.insert(name, place);
+        return place;
+    }
+    bool erase(const four_tuple& name) {
+        const auto place = find(name);
+        if (!place || !table.erase(name, *place)) { return false; }
+        free_.push_back(*place);
+        return true;
+    }
+
+    connection_table table;
+
+private:
+    std::vector<four_tuple> names_;
+    std::vector<std::uint32_t> free_;
+};
+
 struct words_hash {
     std::size_t operator()(const four_tuple& name) const noexcept {
         const auto& w = name.words();
@@ -56,64 +90,64 @@ struct words_hash {
 }  // namespace
 
 TEST_CASE("a table finds what was put in, and nothing else") {
-    connection_table<int> table(4, secret_of(1));
-    CHECK(table.find(stranger(1)) == nullptr);
-    CHECK_FALSE(table.erase(stranger(1)));
-    REQUIRE(table.insert(stranger(1), 7) != nullptr);
-    REQUIRE(table.find(stranger(1)) != nullptr);
-    CHECK(*table.find(stranger(1)) == 7);
-    CHECK(table.find(stranger(2)) == nullptr);
-    CHECK(table.find({server, 81, ipv4_address(), 1}) == nullptr);
-    CHECK(table.erase(stranger(1)));
-    CHECK(table.find(stranger(1)) == nullptr);
-    CHECK(table.size() == 0);
+    named_places all(4, secret_of(1));
+    CHECK_FALSE(all.find(stranger(1)));
+    const auto place = all.insert(stranger(1));
+    REQUIRE(place.has_value());
+    CHECK(all.find(stranger(1)) == place);
+    CHECK_FALSE(all.find(stranger(2)));
+    CHECK_FALSE(all.find({server, 81, ipv4_address(), 1}));
+    CHECK_FALSE(all.table.erase(stranger(1), *place + 1));
+    CHECK_FALSE(all.table.erase(stranger(2), *place + 1));
+    CHECK(all.table.size() == 1);
+    CHECK(all.erase(stranger(1)));
+    CHECK_FALSE(all.find(stranger(1)));
+    CHECK(all.table.size() == 0);
 }
 
-TEST_CASE("a full table refuses, and takes again what it has room for after an erasure") {
+TEST_CASE("a table has room for all its places, and for others after an erasure") {
     for (const std::size_t capacity : {1U, 2U, 3U, 100U}) {
-        connection_table<std::size_t> table(capacity, secret_of(2));
-        for (std::size_t i = 0; i != capacity; ++i) { CHECK(table.insert(stranger(i), i) != nullptr); }
-        CHECK(table.is_full());
-        CHECK(table.insert(stranger(capacity), 0) == nullptr);
-        CHECK(table.erase(stranger(capacity / 2)));
-        CHECK(table.insert(stranger(capacity), 0) != nullptr);
-        CHECK(table.size() == capacity);
+        named_places all(capacity, secret_of(2));
+        for (std::size_t i = 0; i != capacity; ++i) { CHECK(all.insert(stranger(i)).has_value()); }
+        CHECK(all.table.size() == all.table.capacity());
+        CHECK(all.erase(stranger(capacity / 2)));
+        CHECK(all.insert(stranger(capacity)).has_value());
+        CHECK(all.find(stranger(capacity)).has_value());
+        CHECK(all.table.size() == capacity);
     }
 }
 
-TEST_CASE("an entry stays where it is while others come and go") {
-    connection_table<int> table(1000, secret_of(3));
-    int* const place = table.insert(stranger(0), 1);
+TEST_CASE("a name keeps its place while others come and go") {
+    named_places all(1000, secret_of(3));
+    const auto place = all.insert(stranger(0));
     for (std::uint64_t round = 0; round != 3; ++round) {
-        for (std::uint64_t i = 1; i != 1000; ++i) { CHECK(table.insert(stranger(i), 2) != nullptr); }
-        for (std::uint64_t i = 1; i != 1000; ++i) { CHECK(table.erase(stranger(i))); }
+        for (std::uint64_t i = 1; i != 1000; ++i) { CHECK(all.insert(stranger(i)).has_value()); }
+        for (std::uint64_t i = 1; i != 1000; ++i) { CHECK(all.erase(stranger(i))); }
     }
-    CHECK(table.find(stranger(0)) == place);
-    CHECK(*place == 1);
+    CHECK(all.find(stranger(0)) == place);
 }
 
 TEST_CASE("a table does what an unordered map does, with both versions of IP") {
     std::mt19937_64 random(4);
     constexpr std::size_t capacity = 3000;
-    connection_table<std::uint64_t> table(capacity, secret_of(4));
-    std::unordered_map<four_tuple, std::uint64_t, words_hash> model;
+    named_places all(capacity, secret_of(4));
+    std::unordered_map<four_tuple, std::uint32_t, words_hash> model;
     std::size_t wrong = 0;
     for (int step = 0; step != 200'000; ++step) {
         const std::uint64_t number = random() % 4000;
         const four_tuple name = number % 2 == 0 ? stranger(number) : stranger6(number);
-        std::uint64_t* const found = table.find(name);
+        const auto found = all.find(name);
         const auto expected = model.find(name);
-        wrong += (found == nullptr) != (expected == model.end());
-        if (found != nullptr && expected != model.end()) { wrong += *found != expected->second; }
-        if (found == nullptr && random() % 2 == 0) {
-            const std::uint64_t value = random();
-            const bool added = table.insert(name, value) != nullptr;
-            wrong += added != (model.size() < capacity);
-            if (added) { model.emplace(name, value); }
+        wrong += found.has_value() != (expected != model.end());
+        if (found && expected != model.end()) { wrong += *found != expected->second; }
+        if (!found && random() % 2 == 0) {
+            const auto place = all.insert(name);
+            wrong += place.has_value() != (model.size() < capacity);
+            if (place) { model.emplace(name, *place); }
         } else if (random() % 3 == 0) {
-            wrong += table.erase(name) != (model.erase(name) == 1);
+            wrong += all.erase(name) != (model.erase(name) == 1);
         }
-        wrong += table.size() != model.size();
+        wrong += all.table.size() != model.size();
     }
     CHECK(wrong == 0);
     CHECK(model.size() > 1000);
@@ -134,8 +168,8 @@ TEST_CASE("no pattern of names makes long chains") {
     for (const auto& [text, pattern] : patterns) {
         for (std::uint64_t seed = 0; seed != 5; ++seed) {
             CAPTURE(text);
-            connection_table<int> table(count, secret_of(seed));
-            for (std::uint64_t i = 0; i != count; ++i) { REQUIRE(table.insert(pattern(i), 1) != nullptr); }
+            connection_table table(count, secret_of(seed));
+            for (std::uint32_t i = 0; i != count; ++i) { table.insert(pattern(i), i); }
             CHECK(table.longest_chain() <= 14);
         }
     }
@@ -148,12 +182,12 @@ TEST_CASE("names that were chosen to share a bucket under one secret do not unde
     for (std::uint64_t i = 0; chosen.size() != count; ++i) {
         if (known(stranger(i)) >> 23 == 0) { chosen.push_back(stranger(i)); }  // 2^9 buckets
     }
-    connection_table<int> beaten(count, secret_of(5));
-    for (const auto& name : chosen) { REQUIRE(beaten.insert(name, 1) != nullptr); }
+    connection_table beaten(count, secret_of(5));
+    for (std::uint32_t i = 0; i != count; ++i) { beaten.insert(chosen[i], i); }
     CHECK(beaten.longest_chain() == count);
     for (std::uint64_t seed = 6; seed != 16; ++seed) {
-        connection_table<int> table(count, secret_of(seed));
-        for (const auto& name : chosen) { REQUIRE(table.insert(name, 1) != nullptr); }
+        connection_table table(count, secret_of(seed));
+        for (std::uint32_t i = 0; i != count; ++i) { table.insert(chosen[i], i); }
         CHECK(table.longest_chain() <= 8);
     }
 }
@@ -174,8 +208,8 @@ TEST_CASE("two names that have one hash do not make a neighbouring pair have one
     CHECK(neighbours <= 1);
 }
 
-TEST_CASE("a table tells its memory: 72 octets to a connection when the capacity is a power of 2") {
-    const connection_table<void*> table(1 << 10, secret_of(8));
-    CHECK(table.memory_bytes() == (1 << 10) * (64 + 8));
+TEST_CASE("a table tells its memory: 16 octets to a connection when the capacity is a power of 2") {
+    const connection_table table(1 << 10, secret_of(8));
+    CHECK(table.memory_bytes() == (1 << 10) * (8 + 8));
     CHECK(table.capacity() == 1 << 10);
 }
