@@ -40,12 +40,13 @@ void add_counters(metrics& all, std::string_view name, const host_counters& coun
     add_drops(all, name, "fluxnet_host_drops_total", "Frames received and dropped, by reason.", count.dropped);
     for (const auto& [kind, value] : {named{"datagram", count.sent},
                                       {"segment", count.segments_sent},
+                                      {"held", count.held_sent},
                                       {"fragment", count.pieces_sent},
                                       {"answer", count.answers_sent},
                                       {"question", count.questions_sent},
                                       {"claim", count.claims_sent},
                                       {"error", count.errors_sent}}) {
-        all.add_counter("fluxnet_host_sent_total", "What the host has sent, by kind.", value,
+        all.add_counter("fluxnet_host_sent_total", "What the host has sent, by kind; held: segments and errors that had waited for a neighbour.", value,
                         {{"host", name}, {"kind", kind}});
     }
     for (const auto& [reason, value] : {named{"undeliverable", count.undeliverable},

@@ -103,8 +103,9 @@ TEST_CASE("a host whose interface has gone ends with interface_gone when it send
     const bool never = false;
     bed.loop.spawn(note_read(ends.near, got));
     bed.loop.spawn([&]() -> task<void> {
+        const proto::ip_endpoint there(v4_of(2), 9);
         static_cast<void>(co_await sleep_for(1ms));
-        co_await send_on(near, {v4_of(2), 9}, never, ended);
+        co_await send_on(near, there, never, ended);
     });
     bed.loop.run();
     CHECK(got.ec == errc::interface_gone);
@@ -171,10 +172,11 @@ TEST_CASE("TCP without end leaves frames to datagrams") {
     }
     bed.loop.spawn([&]() -> task<void> {
         const frame_bytes bytes = counting(10);
+        const proto::ip_endpoint there(v4_of(2), 9);
         static_cast<void>(co_await sleep_for(100ms));
         const auto begun = bed.clock.elapsed();
         for (; sent != 100 && bed.clock.elapsed() - begun < 5s; ++sent) {
-            const io_result one = co_await near.send_to(bytes, {v4_of(2), 9});
+            const io_result one = co_await near.send_to(bytes, there);
             CHECK_FALSE(one.ec);
         }
     });
