@@ -256,8 +256,8 @@ connection_info connection::info() const noexcept {
     told.sacked = queue_.sacked_octets();
     told.unsent = queue_.unsent_octets();
     told.send_window = send_window_;
-    told.lacks_buffers = lacks_buffers();
-    told.receive_window = static_cast<std::uint32_t>(std::max(0, (lacks_buffers() ? told_edge_ : advertised_) - received_.next()));
+    told.lacks_buffers = lacks_buffers_;
+    told.receive_window = static_cast<std::uint32_t>(std::max(0, (lacks_buffers_ ? told_edge_ : advertised_) - received_.next()));
     told.readable = received_.readable();
     told.beyond_gap = received_.beyond();
     told.lent = received_.lent();

@@ -221,7 +221,8 @@ private:
     [[nodiscard]] bool acceptable(const segment& received) const noexcept;
     [[nodiscard]] bool too_old(const segment& received, time_point now) const noexcept;
     [[nodiscard]] bool take_data(const segment& received, std::uint64_t token, time_point now) noexcept;
-    void follow_buffers(const segment& received, const receive_queue::outcome& told) noexcept;
+    void refuse(const segment& received, std::span<const std::byte> octets) noexcept;
+    void follow_buffers(const segment& received, bool refused) noexcept;
     void answer_unacceptable(const segment& received, time_point now) noexcept;
     void challenge(time_point now) noexcept;
     void reset_received() noexcept;
@@ -266,21 +267,22 @@ private:
     [[nodiscard]] std::uint16_t advertise_less(std::uint32_t free) noexcept;
     [[nodiscard]] std::uint32_t held_in_order() const noexcept { return received_.readable() + received_.lent(); }
     [[nodiscard]] std::uint32_t free_room() const noexcept { return receive_limit_ - std::min(receive_limit_, held_in_order()); }
-    [[nodiscard]] bool lacks_buffers() const noexcept { return receive_limit_ != options_.receive_limit; }
     [[nodiscard]] std::int32_t window_room(const range& one) const noexcept {
         return queue_.first() + send_window_ - one.first;
     }
     [[nodiscard]] bool window_closed() const noexcept {
         const range* const front = queue_.front();
         if (front == nullptr || send_window_ >= front->length + (front->length == 0 ? 1U : 0U)) [[likely]] { return false; }
-        return !was_in_window(*front);
+        // As was_in_window() says.
+        return front->where == range::place::unsent || send_window_ == 0 ||
+               front->extent() - send_window_ >= std::uint32_t{1} << send_scale_ || front->end() > window_edge_;
     }
     [[nodiscard]] bool was_in_window(const range& one) const noexcept;
     [[nodiscard]] std::uint32_t outstanding() const noexcept;
     [[nodiscard]] sequence_number acceptable_number() const noexcept;
     void announce_window() noexcept {
         const std::uint32_t free = std::min(free_room(), 0xffffU << receive_scale_);  // more cannot be told
-        const std::int32_t gain = received_.next() + free - (lacks_buffers() ? told_edge_ : advertised_);
+        const std::int32_t gain = received_.next() + free - (lacks_buffers_ ? told_edge_ : advertised_);
         const std::uint32_t worth = std::min(options_.receive_limit / 2, 2 * largest_received_);
         if (gain >= static_cast<std::int32_t>(worth) && synchronized() && !received_.finished()) {
             acknowledge_ = acknowledging::now;
@@ -350,7 +352,7 @@ private:
     // The receiver.
     sequence_number initial_receive_;
     sequence_number advertised_;         // the furthest right edge of the window that the peer was told
-    sequence_number told_edge_;          // the right edge that it was told last; only while lacks_buffers()
+    sequence_number told_edge_;          // the right edge that it was told last; only while lacks_buffers_
     sequence_number last_acknowledged_;  // Last.ACK.sent (RFC 7323 section 4.3)
     std::uint32_t recent_timestamp_ = 0;
     std::uint32_t receive_limit_;  // options_.receive_limit, or less: what there were buffers for
@@ -406,6 +408,7 @@ private:
     // Nothing behind recovery_point_ was acknowledged yet: what was sent again needlessly draws duplicate ACKs, which tell of
     // no loss (RFC 6582 section 3.2 step 2).
     bool repeats_expected_ : 1 = false;
+    bool lacks_buffers_ : 1 = false;    // receive_limit_ is less than that of the options
     bool ended_short_ : 1 = false;      // octets were left when it ended
     bool limited_ : 1 = false;          // the congestion window held data back since the last acknowledgment
 };

@@ -40,18 +40,18 @@ inline bool connection::take_data(const segment& received, std::uint64_t token, 
     const auto room = static_cast<std::size_t>(std::max(0, advertised_ - received.sequence));
     octets = octets.first(std::min(octets.size(), room));
     const sequence_number before = received_.next();
-    if (received.no_room) [[unlikely]] {  // what is there already is told as a duplicate, the rest has to come again
-        octets = octets.first(std::min(octets.size(), static_cast<std::size_t>(std::max(0, before - received.sequence))));
+    if (received.no_room) [[unlikely]] {
+        refuse(received, octets);
+        return false;
     }
-    receive_queue::outcome told = received_.insert(received.sequence, octets, token);
-    told.refused |= received.no_room;
+    const receive_queue::outcome told = received_.insert(received.sequence, octets, token);
     if (told.duplicate) {
         ++duplicates_received_;
         if (sack_) { duplicate_ = told.duplicate; }
     }
     const auto length = static_cast<std::uint32_t>(received.payload.size());
     if (length > largest_received_) { largest_received_ = std::min<std::uint32_t>(length, options_.maximum_segment); }
-    if (told.refused || lacks_buffers()) [[unlikely]] { follow_buffers(received, told); }
+    if ((told.refused | lacks_buffers_) != 0) [[unlikely]] { follow_buffers(received, told.refused); }
     if (told.advanced) {
         received_octets_ += static_cast<std::uint32_t>(received_.next() - before);
         events_.readable = true;
@@ -70,22 +70,34 @@ inline bool connection::take_data(const segment& received, std::uint64_t token, 
     return told.kept;
 }
 
-void connection::follow_buffers(const segment& received, const receive_queue::outcome& told) noexcept {
-    if (told.refused) {
+void connection::refuse(const segment& received, std::span<const std::byte> octets) noexcept {
+    // What is there already is told as a duplicate; the rest has to come again.
+    const auto known = static_cast<std::size_t>(std::max(0, received_.next() - received.sequence));
+    const receive_queue::outcome told = received_.insert(received.sequence, octets.first(std::min(octets.size(), known)), 0);
+    if (told.duplicate) {
+        ++duplicates_received_;
+        if (sack_) { duplicate_ = told.duplicate; }
+    }
+    follow_buffers(received, true);
+    acknowledge_ = acknowledging::now;
+}
+
+void connection::follow_buffers(const segment& received, bool refused) noexcept {
+    if (refused) {
         trace(trace_point::refused_octets, received.sequence.value());
         // Octets in order found no room: what is held is what there is room for, and the window is closed until some of it
         // has been read. A peer probes a closed window for as long as that takes; into an open one that is silent it would
         // send again, ever more rarely, and end the connection at last. Beyond a gap the window says nothing: the octets of
         // the gap, for which there is room, would be kept out.
-        if (received.sequence <= received_.next()) {
-            if (!lacks_buffers()) { told_edge_ = advertised_; }
-            receive_limit_ = std::min(receive_limit_, held_in_order() + received_.beyond());
-        }
-    } else if (told.advanced && held_in_order() <= received.payload.size()) {
+        if (received.sequence > received_.next()) { return; }
+        if (!lacks_buffers_) { told_edge_ = advertised_; }
+        receive_limit_ = std::min(receive_limit_, held_in_order() + received_.beyond());
+    } else if (received_.next() > last_acknowledged_ && held_in_order() <= received.payload.size()) {
         // The user keeps up, and there was room: two segments more for each one.
         receive_limit_ = std::min(receive_limit_ + 2 * largest_received_, options_.receive_limit);
         acknowledge_ = acknowledging::now;
     }
+    lacks_buffers_ = receive_limit_ != options_.receive_limit;
 }
 
 bool connection::receive(const segment& received, std::uint64_t token, time_point now) noexcept {

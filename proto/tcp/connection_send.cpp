@@ -61,8 +61,8 @@ range* connection::next_due() noexcept {
 inline bool connection::holds_back(const range& one) const noexcept {
     // Nagle's algorithm (RFC 9293 section 3.7.4): less than a segment waits while anything is unacknowledged, in however many
     // buffers it lies.
-    return one.length < congestion_.mss() && !no_delay_ && one.where == range::place::unsent &&
-           queue_.unsent_octets() < congestion_.mss() && !queue_.has_fin() && queue_.next() != queue_.first();
+    return one.length < congestion_.mss() && queue_.next() != queue_.first() && !no_delay_ &&
+           one.where == range::place::unsent && queue_.unsent_octets() < congestion_.mss() && !queue_.has_fin();
 }
 
 range* connection::cut(range& one, std::uint32_t octets) noexcept {
@@ -151,7 +151,7 @@ inline std::uint16_t connection::advertise() noexcept {
     // still counts.
     const sequence_number next = received_.next();
     const std::uint32_t free = free_room();
-    if (lacks_buffers()) [[unlikely]] { return advertise_less(free); }
+    if (lacks_buffers_) [[unlikely]] { return advertise_less(free); }
     const std::int32_t gain = next + free - advertised_;
     const auto step = static_cast<std::int32_t>(std::min(options_.receive_limit / 2, largest_received_));
     const sequence_number edge = gain >= step ? next + free : advertised_;
