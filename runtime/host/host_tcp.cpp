@@ -318,9 +318,11 @@ void host_tcp::close() noexcept {
 /// Sends for as long as frames come back at once.
 void host_tcp::send_out() noexcept {
     constexpr int most_rounds = 64;
-    for (int round = 0; round != most_rounds && send(); ++round) {
-        core_.tx_->socket().flush();
-        if (!has_more_) { return; }
+    for (int round = 0; round != most_rounds; ++round) {
+        const bool queued = send();
+        if (queued || has_more_) { core_.tx_->socket().flush(); }
+        // The first time frames may be on their way back that nobody has looked for yet.
+        if (!has_more_ || (!queued && round != 0)) { return; }
     }
 }
 
