@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -103,9 +104,9 @@ TEST_CASE("a host whose interface has gone ends with interface_gone when it send
     const bool never = false;
     bed.loop.spawn(note_read(ends.near, got));
     bed.loop.spawn([&]() -> task<void> {
-        const proto::ip_endpoint there(v4_of(2), 9);
         static_cast<void>(co_await sleep_for(1ms));
-        co_await send_on(near, there, never, ended);
+        const proto::ip_endpoint to(v4_of(2), 9);
+        co_await send_on(near, to, never, ended);
     });
     bed.loop.run();
     CHECK(got.ec == errc::interface_gone);
@@ -172,11 +173,11 @@ TEST_CASE("TCP without end leaves frames to datagrams") {
     }
     bed.loop.spawn([&]() -> task<void> {
         const frame_bytes bytes = counting(10);
-        const proto::ip_endpoint there(v4_of(2), 9);
+        const proto::ip_endpoint to(v4_of(2), 9);
         static_cast<void>(co_await sleep_for(100ms));
         const auto begun = bed.clock.elapsed();
         for (; sent != 100 && bed.clock.elapsed() - begun < 5s; ++sent) {
-            const io_result one = co_await near.send_to(bytes, there);
+            const io_result one = co_await near.send_to(bytes, to);
             CHECK_FALSE(one.ec);
         }
     });
@@ -250,6 +251,36 @@ TEST_CASE("a write that waits for memory goes on when the copies that its end ha
             REQUIRE_FALSE(got.ec);
             lent.push_back(std::move(got.buffer));
         }
+        static_cast<void>(co_await writing.join());
+        CHECK(written.n == 100);
+    });
+    bed.loop.run();
+}
+
+TEST_CASE("a write that finds no range looks again now and then, and goes on when there is one") {
+    host::host_options poor = host_number(1);
+    poor.tcp.ranges = 64;  // too few to keep some for each connection
+    virtual_wire bed;
+    auto left = bed.open(end::left, poor);
+    auto right = bed.open(end::right, host_number(2));
+    std::vector<tcp_ends> all(61);
+    io_result written;
+    bed.loop.spawn([&]() -> task<void> {
+        for (tcp_ends& one : all) { co_await join_hosts(left, right, v4_of(2), one); }
+        for (std::size_t i = 1; i != all.size(); ++i) {  // so few octets that they take no buffer, whose return would be news
+            io_result sent;
+            co_await write_and_note(all[i].far, 5, sent);
+        }
+        static_cast<void>(co_await sleep_for(1s));
+        CHECK(left.tcp()->ranges() == 60);
+        CHECK(left.tcp()->buffers() == 0);
+        scope writing;
+        writing.spawn(write_and_note(all[0].near, 100, written));
+        const std::uint64_t before = bed.loop.turns();
+        static_cast<void>(co_await sleep_for(2s));
+        CHECK(written.n == 0);
+        CHECK(bed.loop.turns() - before < 500);
+        for (std::size_t i = 1; i != all.size(); ++i) { co_await read_exactly(all[i].near, 5); }
         static_cast<void>(co_await writing.join());
         CHECK(written.n == 100);
     });

@@ -217,6 +217,12 @@ TEST_CASE("a host is refused addresses and links that cannot be") {
     refused([](auto& options) { options.gateways = {proto::ipv4_address(198, 51, 100, 1)}; });
     refused([](auto& options) { options.gateways = {v4_of(2), v4_of(3)}; });
     refused([](auto& options) { options.hardware = proto::mac_address::broadcast(); });
+    refused([](auto& options) { options.neighbours = {{v4_of(2), mac_of(2)}, {v4_of(3), proto::mac_address::broadcast()}}; });
+    refused([](auto& options) { options.neighbours = {{proto::ipv4_address(224, 0, 0, 1), mac_of(2)}}; });
+    refused([](auto& options) {
+        options.neighbour_table.capacity = 16;
+        for (std::uint8_t i = 2; i != 19; ++i) { options.neighbours.push_back({v4_of(i), mac_of(i)}); }
+    });
     refused([](auto& options) { options.mtu = 1279; });
     refused([](auto& options) { options.mtu = 9000; });
     refused([](auto& options) { options.tcp.connections = 0; });

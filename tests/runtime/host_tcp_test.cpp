@@ -107,6 +107,13 @@ TEST_CASE("a connect goes from the address and the port that it is asked for, wh
     bed.loop.run();
 }
 
+TEST_CASE("a connect to a neighbour whom nobody knows takes no time but the wire's") {
+    two_hosts bed;
+    auto ends = joined(bed);
+    CHECK(bed.clock.elapsed() == 0ms);
+    CHECK(bed.left.counters().questions_sent == 1);
+}
+
 TEST_CASE("a connect waits for the own address that is being probed") {
     host::host_options probing = host_number(1);
     probing.probe_addresses = true;
