@@ -76,6 +76,13 @@ public:
 
     state* operator->() const noexcept { return state_.get(); }
 
+    /// The task has been cancelled. What has come since then has found it running, and needs another one.
+    void rest() noexcept {
+        const auto of = std::move(state_);
+        of->running_ = false;
+        if (of->news_.is_set()) { of->start(); }
+    }
+
 private:
     std::shared_ptr<state> state_;
 };
@@ -102,11 +109,15 @@ task<wait_result> pcapng_file::state::drain() {
 task<void> pcapng_file::state::write_blocks(hold of) {
     for (;;) {
         const wait_result waited = co_await of->news_.wait();
-        if (waited) { co_return; }
+        if (waited) {
+            of.rest();
+            co_return;
+        }
         of->news_.reset();
         const wait_result ended = co_await of->drain();
         if (ended == errc::operation_canceled) {
             of->news_.set();  // for the task that comes after this one
+            of.rest();
             co_return;
         }
         if (ended || of->summed_) {

@@ -6,6 +6,7 @@
 #include "tests/proto/pcapng_reader.hpp"
 #include "tests/runtime/file_tests.hpp"
 #include "tests/runtime/host_bed.hpp"
+#include "tests/support/deadline.hpp"
 
 #include <doctest/doctest.h>
 
@@ -201,6 +202,28 @@ TEST_CASE("a file that is destroyed without being closed is written to its end i
         while (read_pcapng(contents_of(into)).statistics.size() != 2) { static_cast<void>(co_await sleep_for(1ms)); }
         co_await in.exchange(1);  // which nobody captures
     }(bed, path));
+    CHECK(check_whole(path).packets.size() >= 2 * 10);
+}
+
+TEST_CASE("a file that is destroyed while its writing is being cancelled is written to its end all the same") {
+    const scratch_directory directory;
+    const std::string path = directory / "capture.pcapng";
+    hosts_in_real_time bed;
+    bed.loop.spawn([](hosts_in_real_time& in, std::string into) -> task<void> {
+        host::pcapng_file file = co_await open_capture(in.loop, into, roomy);
+        in.capture_to(file);
+        co_await in.exchange(10);
+        while (file.written() == 0) { static_cast<void>(co_await sleep_for(1ms)); }
+        in.loop.request_stop();
+        in.loop.restart();
+        in.loop.spawn([](std::string of) -> task<void> {
+            const fluxnet::test::deadline limit = 60s;
+            while (read_pcapng(contents_of(of)).statistics.size() != 2 && !limit.passed()) {
+                static_cast<void>(co_await sleep_for(1ms));
+            }
+        }(into));
+    }(bed, path));
+    bed.loop.run();
     CHECK(check_whole(path).packets.size() >= 2 * 10);
 }
 
