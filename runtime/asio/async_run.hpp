@@ -4,11 +4,12 @@
 //     async_run(packets, count(), [](std::exception_ptr failure, int counted) { ... });
 //     int counted = co_await async_run(packets, count(), boost::asio::use_awaitable);  // throws what the task threw
 //     std::future<int> later = async_run(packets, count(), boost::asio::use_future);
+//     result<tcp_stream> peer = co_await async_run(packets, [&] { return door.accept(); }, boost::asio::use_awaitable);
 //
 // Takes every completion token. The handler is told a std::exception_ptr, and the task's value unless that is void: T() with
-// an exception. It is called on its associated executor or else the execution's, never inside async_run(). Cancellation: a
-// terminal signal of the associated slot requests a stop of the task, which then ends as it does on a stop: by a value, most
-// often.
+// an exception; a result<T> has the exception's code then. It is called on its associated executor or else the execution's,
+// never inside async_run(). Cancellation: a terminal signal of the associated slot requests a stop of the task, which then
+// ends as it does on a stop: by a value, most often.
 //
 // Threads: called on any thread; the task runs in the execution's turns.
 #pragma once
@@ -16,6 +17,7 @@
 #include "fluxnet/runtime/asio/detail/pending.hpp"
 #include "fluxnet/runtime/asio/detail/told.hpp"
 #include "fluxnet/runtime/asio/execution.hpp"
+#include "fluxnet/runtime/core/detail/there_and_back.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 
 #include <boost/asio/async_result.hpp>
@@ -28,7 +30,13 @@ namespace fluxnet::asio {
 
 namespace detail {
 
-/// What a program wants done: a task, or a function object that returns one and is kept until its end.
+/// What can be carried out: a task, or a function object that returns one, or whatever else can be awaited.
+template <class W>
+concept runnable = fluxnet::detail::spawnable<W> || requires(W& work) {
+    { work() } -> fluxnet::detail::awaitable;
+};
+
+/// What a program wants done: a task, or a function object that returns what is to be awaited and is kept until its end.
 template <class W>
 class wanted {
 public:
@@ -47,13 +55,14 @@ private:
 };
 
 template <class W>
-using value_wanted = typename std::invoke_result_t<wanted<W>&>::value_type;
+using value_wanted = fluxnet::detail::awaited_value<std::invoke_result_t<wanted<W>&>>;
 
 }  // namespace detail
 
 /// Starts `work`, a task or a function object that returns one, on the execution's executor, where `tasks()` lists it as
-/// made at `where`. An empty task, or one that was awaited before, ends with std::system_error (not_awaitable).
-template <class Executor, fluxnet::detail::spawnable W, class Token = typename net::default_completion_token<Executor>::type>
+/// made at `where`. The function may return an awaiter of ours instead, that of a listener's accept() for example. An empty
+/// task, or one that was awaited before, ends with std::system_error (not_awaitable).
+template <class Executor, detail::runnable W, class Token = typename net::default_completion_token<Executor>::type>
 auto async_run(basic_execution<Executor>& on, W work,
                Token&& token = typename net::default_completion_token<Executor>::type(),
                const std::source_location& where = std::source_location::current()) {

@@ -11,9 +11,9 @@
 // their associated executor or else the execution's, never inside the initiating function. Packets may be kept, and dropped
 // on any thread.
 //
-// A handler that begins the next reception while packets are there is called again as soon as it has returned. Other handlers
-// of the context run after 2048 packets at the latest (4 turns, whose last reception may exceed its share). Each handler costs
-// about what twenty packets do: batches of 256 cost a tenth more than async_rx, batches of 64 a third.
+// A handler that begins the next reception while packets are there is called again as soon as it has returned. Other
+// handlers of the context run after 2048 packets at the latest (4 turns, whose last reception may exceed its share). Each
+// handler costs about what twenty packets do: batches of 256 cost a tenth more than async_rx, batches of 64 a third.
 //
 // Errors are Asio's where Asio has a name: operation_aborted when it was cancelled or closed. Else they compare with ours:
 // `code == errc::interface_gone`. Cancellation: a reception and a wait heed all kinds, for what is cancelled has taken
@@ -130,8 +130,8 @@ public:
     }
 
     /// Sends packets in order: completes when all are in the TX ring, and tells how many were taken; their handles are empty
-    /// then. `packets` stay valid until then. Several may wait; they are served in turn. What the kernel does with them later
-    /// is not told: one that is longer than the MTU is dropped, and counted (tx::dropped_by_kernel()). Signature:
+    /// then. `packets` stay valid until then. Several may wait; they are served in turn. What the kernel does with them
+    /// later is not told: one that is longer than the MTU is dropped, and counted (tx::dropped_by_kernel()). Signature:
     /// void(error_code, size_t).
     template <class Token = typename net::default_completion_token<Executor>::type>
     auto async_send(std::span<packet> packets, Token&& token = typename net::default_completion_token<Executor>::type()) {
@@ -145,8 +145,8 @@ public:
         return start<Token, detail::told_as_readiness>(detail::arrival{sockets_.get()}, token);
     }
 
-    /// Makes empty packets at the front of `into`, without waiting, and tells how many. Throws std::system_error (closed) when
-    /// the port is not open. Any thread; waits for a turn under way on another one.
+    /// Makes empty packets at the front of `into`, without waiting, and tells how many. Throws std::system_error (closed)
+    /// when the port is not open. Any thread; waits for a turn under way on another one.
     [[nodiscard]] std::uint32_t allocate(std::span<packet> into) {
         std::uint32_t made = 0;
         sockets_.by()->exclusively([&] {

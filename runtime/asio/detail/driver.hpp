@@ -424,8 +424,8 @@ private:
     std::atomic<std::thread::id> round_on_ = std::thread::id();
     bool in_round_ = false;
     bool in_turn_ = false;
-    bool turn_wanted_ = false;  // by something that began in this round
-    bool undecided_ = false;    // what is to follow the last turn
+    bool turn_wanted_ = false;          // by something that began in this round
+    bool undecided_ = false;            // what is to follow the last turn
     std::atomic<bool> closed_ = false;  // written while turns are excluded
     bool context_ends_ = false;
 };

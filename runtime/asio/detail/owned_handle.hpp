@@ -63,9 +63,7 @@ public:
     /// For operations: see handle_of().
     [[nodiscard]] const shared& get() const noexcept { return owned_; }
     [[nodiscard]] const std::shared_ptr<driver>& by() const noexcept { return by_; }
-    [[nodiscard]] bool is_open() const noexcept {
-        return owned_ != nullptr && owned_->handle.has_value() && !by_->closed();
-    }
+    [[nodiscard]] bool is_open() const noexcept { return owned_ != nullptr && owned_->handle.has_value() && !by_->closed(); }
 
 private:
     std::shared_ptr<driver> by_;

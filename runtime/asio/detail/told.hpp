@@ -8,6 +8,7 @@
 #include "fluxnet/runtime/asio/detail/codes.hpp"
 #include "fluxnet/runtime/core/io_result.hpp"
 #include "fluxnet/runtime/core/wait_result.hpp"
+#include "fluxnet/xsk/base/error.hpp"
 
 #include <boost/asio/cancellation_type.hpp>
 
@@ -30,7 +31,8 @@ namespace fluxnet::asio::detail {
 /// A task's value, as boost::asio::co_spawn() tells it.
 template <class T>
 struct told_as_value {
-    static_assert(std::default_initializable<T>, "a handler is told T() beside an exception");
+    static_assert(std::default_initializable<T>,
+                  "a handler is told T() beside an exception: return a result<T> or a std::optional<T>");
     using signature = void(std::exception_ptr, T);
     using arguments = std::tuple<std::exception_ptr, T>;
     static constexpr auto cancelled_by = net::cancellation_type::terminal;
@@ -40,6 +42,25 @@ struct told_as_value {
         return arguments(nullptr, std::move(*value));
     }
     static arguments closed() { return arguments(closed_failure(), T()); }
+};
+
+/// The same of a result. Beside an exception it has an error with the exception's code.
+template <class T>
+struct told_as_value<result<T>> {
+    using signature = void(std::exception_ptr, result<T>);
+    using arguments = std::tuple<std::exception_ptr, result<T>>;
+    static constexpr auto cancelled_by = net::cancellation_type::terminal;
+
+    static arguments of(std::optional<result<T>>&& value, const std::exception_ptr& failure) {
+        if (!value) { return arguments(failure, error_of(failure)); }
+        return arguments(nullptr, std::move(*value));
+    }
+    static arguments closed() { return of(std::nullopt, closed_failure()); }
+
+private:
+    [[nodiscard]] static error error_of(const std::exception_ptr& failure) {
+        return {static_cast<std::error_code>(code_of(failure)), "run a task", "", ""};
+    }
 };
 
 template <>
