@@ -4,7 +4,8 @@
 //     async_run(packets, count(), [](std::exception_ptr failure, int counted) { ... });
 //     int counted = co_await async_run(packets, count(), boost::asio::use_awaitable);  // throws what the task threw
 //     std::future<int> later = async_run(packets, count(), boost::asio::use_future);
-//     result<tcp_stream> peer = co_await async_run(packets, [&] { return door.accept(); }, boost::asio::use_awaitable);
+//     const auto next = [&] { return door.accept(); };  // door: a listener
+//     result<tcp_stream> peer = co_await async_run(packets, next, boost::asio::use_awaitable);
 //
 // Takes every completion token. The handler is told a std::exception_ptr, and the task's value unless that is void: T() with
 // an exception; a result<T> has the exception's code then. It is called on its associated executor or else the execution's,

@@ -28,10 +28,10 @@ TEST_CASE("Asio's coroutines await what is no task: a listener's next connection
     tcp_listener door = tcp_listener::listen(proto::ip_endpoint::parse("127.0.0.1:0").value()).value();
     int ended = 0;
     const auto serve = [&]() -> net::awaitable<void> {
-        result<tcp_stream> near = co_await asio::async_run(
-            on, [&] { return tcp_stream::connect(door.local_endpoint()); }, net::use_awaitable);
-        result<tcp_stream> far = co_await asio::async_run(
-            on, [&] { return door.accept(); }, net::use_awaitable);
+        const auto join = [&] { return tcp_stream::connect(door.local_endpoint()); };
+        const auto next = [&] { return door.accept(); };
+        result<tcp_stream> near = co_await asio::async_run(on, join, net::use_awaitable);
+        result<tcp_stream> far = co_await asio::async_run(on, next, net::use_awaitable);
         CHECK(near.has_value());
         CHECK(far.has_value());
         ++ended;
