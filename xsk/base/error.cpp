@@ -2,6 +2,7 @@
 #include "fluxnet/xsk/base/error.hpp"
 
 #include <cstring>
+#include <stdexcept>
 #include <utility>
 
 namespace fluxnet {
@@ -129,8 +130,22 @@ std::string errno_text(int number) {
     return text;
 }
 
+namespace {
+
+/// What value() throws. A std::system_error alone would put the message of the code behind the text, which has said it.
+class failed_result final : public std::system_error {
+public:
+    explicit failed_result(const error& failure) : std::system_error(failure.code), text_(failure.message()) {}
+    [[nodiscard]] const char* what() const noexcept override { return text_.what(); }
+
+private:
+    std::runtime_error text_;  // a string that is copied without an exception
+};
+
+}  // namespace
+
 void throw_exception_from_error(const error& failure, const boost::source_location&) {
-    throw std::system_error(failure.code, failure.message());
+    throw failed_result(failure);
 }
 
 }  // namespace fluxnet
