@@ -61,3 +61,18 @@ run(${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer/find_package -B ${WORK}/build -
     -DCMAKE_CXX_EXTENSIONS=OFF)
 run(${CMAKE_COMMAND} --build ${WORK}/build --target consumer --parallel 2)
 run_consumer()
+
+# Every folder of headers that is installed has some. The cookbook is built by itself, with what the library needs and no more.
+file(GLOB_RECURSE folders LIST_DIRECTORIES true ${WORK}/prefix/include/*)
+foreach(folder IN LISTS folders)
+    file(GLOB inside ${folder}/*)
+    if(IS_DIRECTORY ${folder} AND inside STREQUAL "")
+        message(FATAL_ERROR "an empty folder is installed: ${folder}")
+    endif()
+endforeach()
+set(documents ${WORK}/prefix/share/doc/fluxnet)
+run(${documents}/tests/find_gcc12_patterns ${documents}/examples)
+run(${CMAKE_COMMAND} -S ${documents}/examples/cookbook -B ${WORK}/cookbook -G ${GENERATOR}
+    -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_CXX_COMPILER=${CXX} "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}" -DCMAKE_CXX_STANDARD=20
+    -DCMAKE_BUILD_TYPE=${BUILD_TYPE} -DCMAKE_CXX_FLAGS_DEBUG= -DCMAKE_DISABLE_FIND_PACKAGE_CLI11=ON)
+run(${CMAKE_COMMAND} --build ${WORK}/cookbook --target cookbook_every_second)
