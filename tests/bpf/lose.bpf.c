@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
 /*
- * Loses packets that leave and reach a kernel's interface: which ones is told by a hash of the seed and of how many packets have
- * passed that way before. Loaded by tests/support/lossy_link.cpp.
+ * Loses packets that leave and reach a kernel's interface: which ones is told by a hash of the seed and of how many packets
+ * have passed that way before. Loaded by tests/support/lossy_link.cpp.
  *
- * What is lost is "stolen", and not "shot": a sender is told that its own machine dropped a packet, and TCP then takes it for
- * not sent at all.
+ * What is lost is "stolen", and not "shot": of a packet that is shot on its way out TCP is told, and sends it again at once.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>

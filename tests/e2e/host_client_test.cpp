@@ -57,8 +57,8 @@ TEST_CASE("a host gets files from Python's HTTP server on the kernel's TCP as th
     files.add("large", 1 << 20);
     for (const bool v4 : {true, false}) {
         CAPTURE(v4);
-        process server = bed.bed.spawn(side::peer, {"python3", "-u", "-m", "http.server", "--bind", peer_text(v4), "--directory",
-                                                    files.path(), "8000"});
+        process server = bed.bed.spawn(side::peer, {"python3", "-u", "-m", "http.server", "--bind", peer_text(v4),
+                                                    "--directory", files.path(), "8000"});
         REQUIRE_MESSAGE(server.read_until("Serving HTTP on", 60s), server.output());
         for (const char* const name : {"little", "large"}) {
             std::string answer;

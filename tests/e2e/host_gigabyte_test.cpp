@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// 2^30 octets of HTTP between TCP in user space and the kernel's, each way and over both versions. No memory or disk has them.
+// 2^30 octets of HTTP between TCP in user space and the kernel's, each way and over both versions. No memory or disk has
+// them.
 #include "fluxnet/runtime/host/ip_host.hpp"
 
 #include "tests/e2e/host_transfer.hpp"
@@ -55,7 +56,8 @@ TEST_CASE("curl gets a gigabyte from TCP in user space, and its digest is that o
         CAPTURE(v4);
         stack_testbed bed;
         process server = bed.serve(v4);
-        const std::string line = "curl --silent --show-error --fail '" + stack_testbed::url(v4, gigabyte_path) + "' | sha256sum";
+        const std::string line =
+            "curl --silent --show-error --fail '" + stack_testbed::url(v4, gigabyte_path) + "' | sha256sum";
         const finished got = bed.run(side::peer, {"sh", "-c", line}, 900s);
         CHECK_MESSAGE(got.output == std::string(gigabyte_digest) + "  -\n", got.output);
         const std::string said = stop(server);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The iperf3 of others on the kernel's TCP, as the client of a host: a server of one test at a time, which speaks as much of its
-// protocol as the client asks for.
+// The iperf3 of others on the kernel's TCP, as the client of a host: a server of one test at a time, which speaks as much of
+// its protocol as the client asks for.
 //
-// The client opens a control connection, and on each connection sends 37 octets that name the test. On the control connection
-// the server names states by an octet each, and both send JSON behind its length. Source: what iperf3 3.12 says on the wire.
+// The client opens a control connection, and on each connection sends 37 octets that name the test. On the control
+// connection the server names states by an octet each, and both send JSON behind its length. Source: what iperf3 3.12 says
+// on the wire.
 #include "fluxnet/runtime/host/ip_host.hpp"
 
 #include "tests/e2e/host_transfer.hpp"
@@ -116,8 +117,7 @@ task<void> send_until_stopped(iperf_stream& one) {
 
 /// The results of the server: of the streams that the client has named, in its order.
 std::string results_of(const std::list<iperf_stream>& streams, const std::string& told_by_client) {
-    std::string json =
-        R"({"cpu_util_total":0,"cpu_util_user":0,"cpu_util_system":0,"sender_has_retransmits":0,"streams":[)";
+    std::string json = R"({"cpu_util_total":0,"cpu_util_user":0,"cpu_util_system":0,"sender_has_retransmits":0,"streams":[)";
     const std::vector<std::uint64_t> ids = numbers_named(told_by_client, "id");
     REQUIRE(ids.size() == streams.size());
     auto id = ids.begin();
@@ -165,9 +165,7 @@ task<void> serve_iperf(host::tcp_listener& door, iperf_test& test) {
     const std::vector<std::uint64_t> bytes = numbers_named(told, "bytes");
     REQUIRE_MESSAGE(bytes.size() == test.parallel, told);
     if (!test.host_sends) {  // the rest is under way
-        const auto is_behind = [&] {
-            return !std::ranges::equal(bytes, streams, {}, {}, &iperf_stream::octets);
-        };
+        const auto is_behind = [&] { return !std::ranges::equal(bytes, streams, {}, {}, &iperf_stream::octets); };
         const fluxnet::test::deadline limit = 30s;
         while (is_behind() && !limit.passed()) { static_cast<void>(co_await sleep_for(1ms)); }
         CHECK_FALSE(is_behind());

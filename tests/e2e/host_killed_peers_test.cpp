@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Programs on the kernel's TCP that are killed while they transfer with a host: its stream tells how it has ended, and the host
-// keeps nothing.
+// Programs on the kernel's TCP that are killed while they transfer with a host: its stream tells how it has ended, and the
+// host keeps nothing.
 #include "fluxnet/runtime/host/ip_host.hpp"
 
 #include "tests/e2e/host_transfer.hpp"
@@ -92,8 +92,8 @@ task<void> lose_downloader(host_testbed& bed, bool v4) {
 /// The client sends something that has no end. Its kernel sends what it has taken, and an end.
 task<void> lose_uploader(host_testbed& bed, bool v4) {
     host::tcp_listener door = bed.here->listen({ip(host_text(v4)), 80}).value();
-    process client = bed.bed.spawn(side::peer, {"curl", "--silent", "--header", "Expect:", "--upload-file", "/dev/zero",
-                                                address_of(v4)});
+    process client =
+        bed.bed.spawn(side::peer, {"curl", "--silent", "--header", "Expect:", "--upload-file", "/dev/zero", address_of(v4)});
     host::tcp_stream peer = co_await next_client(door);
     const std::error_code ended = co_await read_until_killed(peer, client);
     CHECK_MESSAGE(ended == errc::end_of_stream, ended.message());
@@ -106,8 +106,8 @@ task<void> write_to_end(host::tcp_stream& to, std::error_code& told) {
     }
 }
 
-/// Writes without end to a peer that is stopped when something has come from it, and killed when its window is shut: its kernel
-/// has octets that nobody has read, and resets the connection. What came before that can still be read.
+/// Writes without end to a peer that is stopped when something has come from it, and killed when its window is shut: its
+/// kernel has octets that nobody has read, and resets the connection. What came before that can still be read.
 task<void> lose_deaf_peer(host::tcp_stream& stream, process& peer) {
     const fluxnet::test::deadline limit = 60s;
     scope writing;

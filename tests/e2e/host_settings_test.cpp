@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A host's TCP with a kernel's that leaves something out, or asks for what the host does not have: octets pass all the same, and
-// both ends say that the feature is not used.
+// A host's TCP with a kernel's that leaves something out, or asks for what the host does not have: octets pass all the same,
+// and both ends say that the feature is not used.
 #include "fluxnet/runtime/host/ip_host.hpp"
 
 #include "fluxnet/proto/ethernet.hpp"

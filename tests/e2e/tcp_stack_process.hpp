@@ -71,8 +71,9 @@ struct stack_testbed : testbed {
 
     /// Starts the program with one address, and waits until it listens.
     [[nodiscard]] process serve(bool v4, std::vector<std::string> more = {}) {
-        std::vector<std::string> argv{FLUXNET_TCP_STACK_ASYNC, "--interface",  "flux0", "--address", v4 ? "10.77.0.1" : "fd77::1",
-                                      "--skip-probe",          "--quiet", "--root", files.path()};
+        std::vector<std::string> argv{
+            FLUXNET_TCP_STACK_ASYNC, "--interface", "flux0",  "--address", v4 ? "10.77.0.1" : "fd77::1",
+            "--skip-probe",          "--quiet",     "--root", files.path()};
         argv.insert(argv.end(), more.begin(), more.end());
         process child = spawn(side::host, argv);
         REQUIRE_MESSAGE(child.read_until("listening on ", std::chrono::seconds(10)), child.output());

@@ -93,12 +93,13 @@ TEST_CASE("wrk has no error from TCP in user space, with 1, 64 and 1000 connecti
 TEST_CASE("TCP in user space gets pages from the kernel's, and says how that went") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     stack_testbed bed;
-    process server = bed.spawn(side::peer, {FLUXNET_TCP_STACK_ASYNC, "--kernel", "--address", "10.77.0.2", "--quiet", "--root",
-                                            bed.files.path()});
+    process server = bed.spawn(
+        side::peer, {FLUXNET_TCP_STACK_ASYNC, "--kernel", "--address", "10.77.0.2", "--quiet", "--root", bed.files.path()});
     REQUIRE(server.read_until("listening on ", 10s));
     const auto get = [&](const std::string& path) {
-        return bed.run(side::host, {FLUXNET_TCP_STACK_ASYNC, "--interface", "flux0", "--address", "10.77.0.1", "--skip-probe",
-                                    "--get", "10.77.0.2:80/" + path},
+        return bed.run(side::host,
+                       {FLUXNET_TCP_STACK_ASYNC, "--interface", "flux0", "--address", "10.77.0.1", "--skip-probe", "--get",
+                        "10.77.0.2:80/" + path},
                        60s);
     };
     const finished large = get("large");
@@ -121,8 +122,8 @@ TEST_CASE("peers that are killed in the middle leave nothing in TCP in user spac
     process server = bed.serve(true, {"--echo-port", "7"});
     for (int round = 0; round != 5; ++round) {
         const std::string part = bed.files.at("part" + std::to_string(round));
-        process client = bed.spawn(side::peer, {"curl", "--silent", "--limit-rate", "100k", "--output", part,
-                                                bed.url(true, "bytes/100000000")});
+        process client = bed.spawn(
+            side::peer, {"curl", "--silent", "--limit-rate", "100k", "--output", part, bed.url(true, "bytes/100000000")});
         const deadline limit = 20s;
         while (!limit.passed() && (!std::filesystem::exists(part) || std::filesystem::file_size(part) == 0)) {
             std::this_thread::sleep_for(5ms);

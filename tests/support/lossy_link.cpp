@@ -84,7 +84,9 @@ lossy_link::lossy_link(const network_namespace& place, unsigned interface_index,
     segment_before_tc(interface_index);
     lose_bpf*& skeleton = programs_->skeleton;
     skeleton = lose_bpf__open();
-    if (skeleton == nullptr) { throw std::system_error(errno, std::generic_category(), "open the BPF programs that lose packets"); }
+    if (skeleton == nullptr) {
+        throw std::system_error(errno, std::generic_category(), "open the BPF programs that lose packets");
+    }
     skeleton->rodata->seed = rates.seed;
     skeleton->rodata->per_mille[sent_way] = rates.sent_per_mille;
     skeleton->rodata->per_mille[received_way] = rates.received_per_mille;

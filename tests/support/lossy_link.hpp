@@ -5,11 +5,12 @@
 //     ...
 //     CHECK(link.sent().lost != 0);
 //
-// Packets of every kind are lost, those that look for neighbours too; by their number and the seed, so that a run that sends as
-// many packets loses as many. TCP of this end hands its segments over one by one. The kernel that sends is not told of losses.
-// What is sent by an AF_XDP socket of this end passes by.
+// Packets of every kind are lost, those that look for neighbours too; by their number and the seed, so that a run that sends
+// as many packets loses as many. TCP of this end hands its segments over one by one. The kernel that sends is not told of
+// losses. What is sent by an AF_XDP socket of this end passes by.
 //
-// Owned by one test case; the programs stay until the interface goes. Any thread. Needs CAP_BPF and CAP_NET_ADMIN.
+// Owned by one test case; the programs stay until the interface goes. Any thread. Needs CAP_BPF and
+// CAP_NET_ADMIN. Uses the program ip.
 #pragma once
 
 #include "tests/support/network_namespace.hpp"
