@@ -168,7 +168,7 @@ public:
     [[nodiscard]] bool ended_short() const noexcept { return ended_short_; }
     /// Whether next_segment() would surely give nothing: nothing that it looks at is due. Told without looking at windows.
     [[nodiscard]] bool is_quiet() const noexcept {
-        const bool due = (tail_due_ | front_due_ | syn_due_ | reset_due_ | probe_due_ | rejected_.has_value()) != 0;
+        const bool due = (tail_due_ | front_due_ | syn_due_ | reset_due_ | probe_due_ | reject_due_) != 0;
         return acknowledge_ != acknowledging::now && queue_.unsent() == nullptr && queue_.lost_octets() == 0 && !due;
     }
     /// The window scale that a connection with these options offers.
@@ -356,10 +356,10 @@ private:
     sequence_number last_acknowledged_;  // Last.ACK.sent (RFC 7323 section 4.3)
     std::uint32_t recent_timestamp_ = 0;
     std::uint32_t receive_limit_;  // options_.receive_limit, or less: what there were buffers for
-    std::optional<sequence_number> duplicate_told_;  // the right edge of the D-SACK in the segment at hand
+    sequence_number duplicate_told_;  // the right edge of the D-SACK in the segment at hand; only while told_duplicate_
     std::uint32_t largest_received_;  // the largest segment seen: what counts as a full one
     std::optional<sack_block> duplicate_;          // the D-SACK block that is due (RFC 2883)
-    std::optional<sequence_number> rejected_;      // a reset with this number is due for a segment that was none of ours
+    sequence_number rejected_;  // the number of the reset that is due for a segment that was none of ours
     sequence_number reset_sequence_;               // of our own reset
 
     // Counters.
@@ -386,6 +386,15 @@ private:
     std::uint8_t keep_alive_unanswered_ = 0;
     std::uint8_t syns_sent_ = 0;
     std::uint8_t silent_timeouts_ = 0;  // in a row, with nothing acknowledged between them
+    // What next_segment() looks at each time: octets, which take fewer instructions than bits.
+    bool syn_due_ = false;
+    bool reset_due_ = false;
+    bool reject_due_ = false;
+    bool probe_due_ = false;        // a segment without data that asks for an answer
+    bool force_one_ = false;        // one range goes out whatever the windows say
+    bool front_due_ = false;        // the octet that probed a closed window goes again, for the window has opened
+    bool tail_due_ = false;         // a tail probe is
+    // And the rest.
     bool passive_ : 1 = false;
     bool scaling_ : 1 = false;
     bool timestamps_ : 1 = false;
@@ -396,18 +405,13 @@ private:
     bool closed_by_user_ : 1 = false;   // nobody reads any more
     bool shut_ : 1 = false;             // the user has ended this end's direction
     bool fin_acknowledged_ : 1 = false;
-    bool syn_due_ : 1 = false;
     bool syn_lost_ : 1 = false;         // the timer has sent it again
     bool beside_syn_ : 1 = false;       // the segment at hand came with a SYN: its window is not scaled
-    bool reset_due_ : 1 = false;
-    bool probe_due_ : 1 = false;        // a segment without data that asks for an answer
-    bool force_one_ : 1 = false;        // one range goes out whatever the windows say
-    bool front_due_ : 1 = false;        // the octet that probed a closed window goes again, for the window has opened
-    bool tail_due_ : 1 = false;         // a tail probe is
     bool stamped_ : 1 = false;          // recovery_stamp_ means something
     // Nothing behind recovery_point_ was acknowledged yet: what was sent again needlessly draws duplicate ACKs, which tell of
     // no loss (RFC 6582 section 3.2 step 2).
     bool repeats_expected_ : 1 = false;
+    bool told_duplicate_ : 1 = false;   // the segment at hand has a D-SACK
     bool lacks_buffers_ : 1 = false;    // receive_limit_ is less than that of the options
     bool ended_short_ : 1 = false;      // octets were left when it ended
     bool limited_ : 1 = false;          // the congestion window held data back since the last acknowledgment

@@ -133,7 +133,7 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     const bool advanced = number > before;
     delivery told;
     if (advanced) { take_progress(number, told); }
-    duplicate_told_.reset();
+    told_duplicate_ = false;
     if (sack_ && received.options.sack_count != 0) { take_sacks(received, told); }
     take_window(received, advanced);
     // A peer that answers probes of its closed window is alive (RFC 1122 section 4.2.2.17).
@@ -200,7 +200,10 @@ void connection::take_sacks(const segment& received, delivery& told) noexcept {
         if (right <= left || right > queue_.next()) { continue; }  // nonsense
         if (right <= first) {
             // Acknowledged octets: in the first place a duplicate was received (RFC 2883 section 4).
-            if (i == 0 && static_cast<std::uint32_t>(first - left) <= largest_send_window_) { duplicate_told_ = right; }
+            if (i == 0 && static_cast<std::uint32_t>(first - left) <= largest_send_window_) {
+                told_duplicate_ = true;
+                duplicate_told_ = right;
+            }
             continue;
         }
         if (left < first) { continue; }
@@ -208,6 +211,7 @@ void connection::take_sacks(const segment& received, delivery& told) noexcept {
             const sequence_number outer_left(received.options.sack[1].left);
             const sequence_number outer_right(received.options.sack[1].right);
             if (outer_left <= left && right <= outer_right) {
+                told_duplicate_ = true;
                 duplicate_told_ = right;
                 continue;
             }
@@ -254,11 +258,11 @@ std::uint32_t connection::count_duplicate(const segment& received, sequence_numb
 void connection::tell_rack(const segment& received, const delivery& told, time_point now) noexcept {
     note_delivery(received, told, now);
     // Without timestamps D-SACK is all that tells; a tail probe draws one without that anything was late.
-    if (!timestamps_ && duplicate_told_ && recovering_ == recovering::loss_episode && !probe_.outstanding()) {
+    if (!timestamps_ && told_duplicate_ && recovering_ == recovering::loss_episode && !probe_.outstanding()) {
         rack_.on_spurious();
     }
     const bool trouble = queue_.sacked_octets() != 0 || queue_.lost_octets() != 0 || recovering_ != recovering::no;
-    const bool needless = duplicate_told_ && !(probe_.outstanding() && *duplicate_told_ == probe_.end());
+    const bool needless = told_duplicate_ && !(probe_.outstanding() && duplicate_told_ == probe_.end());
     if (!trouble && !needless && !rack_.in_dsack_round()) { return; }
     rack_.update_window({.unacknowledged = queue_.first(),
                          .next = queue_.next(),
@@ -326,7 +330,7 @@ void connection::end_tail_probe(const segment& received, sequence_number before,
     const bool plain = received.acknowledgment == before && received.payload.empty() && !window_changed &&
                        !received.has(tcp_flag::syn | tcp_flag::fin) && received.options.sack_count == 0;
     const bool repaired = probe_.on_ack({.acknowledgment = received.acknowledgment,
-                                         .duplicate_sack_of_probe = duplicate_told_ && *duplicate_told_ == probe_.end(),
+                                         .duplicate_sack_of_probe = told_duplicate_ && duplicate_told_ == probe_.end(),
                                          .plain_duplicate = plain});
     if (!repaired || recovering_ != recovering::no) { return; }
     // The probe has mended a loss before anybody saw it. It is congestion all the same, and what was in flight before this

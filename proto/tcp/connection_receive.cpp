@@ -320,6 +320,7 @@ void connection::reset_received() noexcept {
 }
 
 void connection::reject(const segment& received) noexcept {
+    reject_due_ = true;
     rejected_ = received.acknowledgment;
 }
 

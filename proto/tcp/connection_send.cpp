@@ -61,8 +61,8 @@ range* connection::next_due() noexcept {
 inline bool connection::holds_back(const range& one) const noexcept {
     // Nagle's algorithm (RFC 9293 section 3.7.4): less than a segment waits while anything is unacknowledged, in however many
     // buffers it lies.
-    return one.length < congestion_.mss() && queue_.next() != queue_.first() && !no_delay_ &&
-           one.where == range::place::unsent && queue_.unsent_octets() < congestion_.mss() && !queue_.has_fin();
+    if (one.length >= congestion_.mss() || queue_.next() == queue_.first()) { return false; }
+    return !no_delay_ && one.where == range::place::unsent && queue_.unsent_octets() < congestion_.mss() && !queue_.has_fin();
 }
 
 range* connection::cut(range& one, std::uint32_t octets) noexcept {
@@ -125,9 +125,9 @@ void connection::emit_syn(outgoing& out, time_point now) noexcept {
 void connection::emit_reset(outgoing& out) noexcept {
     out = outgoing{};
     out.flags = tcp_flag::rst;
-    if (rejected_) {
-        out.sequence = *rejected_;
-        rejected_.reset();
+    if (reject_due_) {
+        out.sequence = rejected_;
+        reject_due_ = false;
         return;
     }
     reset_due_ = false;
@@ -222,7 +222,7 @@ inline void connection::emit_range(range& one, outgoing& out, time_point now) no
     sent_octets_ += one.length;
     out.sequence = one.first;
     out.payload = one.octets();
-    out.token = one.shares ? 0 : one.token;
+    out.token = one.is(range::shares) ? 0 : one.token;
     out.flags = tcp_flag::ack;
     if (one.next == nullptr && one.length != 0) { out.flags |= tcp_flag::psh; }
     if (one.fin) { out.flags |= tcp_flag::fin; }
@@ -240,7 +240,7 @@ void connection::emit_plain(outgoing& out, sequence_number sequence, time_point 
 }
 
 bool connection::next_segment(outgoing& out, time_point now) noexcept {
-    if (rejected_ || reset_due_) {
+    if ((reject_due_ | reset_due_) != 0) {
         emit_reset(out);
         return true;
     }

@@ -30,6 +30,13 @@ struct range {
         sacked,     ///< Reported as received by a SACK option; kept until it is acknowledged (RFC 2018 section 8).
     };
 
+    /// One of those that the pool keeps for the queue that has it.
+    static constexpr std::uint8_t kept = 1;
+    /// Before its octets, the buffer has octets of the range before: no room for headers.
+    static constexpr std::uint8_t shares = 2;
+
+    /// Whether it has that mark.
+    [[nodiscard]] bool is(std::uint8_t mark) const noexcept { return (marks & mark) != 0; }
     /// The octets of the range, without its FIN.
     [[nodiscard]] std::span<const std::byte> octets() const noexcept { return {data, length}; }
     /// How much room of the sequence space it takes: its octets and its FIN.
@@ -49,9 +56,8 @@ struct range {
     std::uint32_t room = 0;      ///< What the buffer still has behind the octets.
     std::uint8_t sendings = 0;   ///< How often it was sent; 255 stands for more, too.
     place where = place::unsent;
-    bool fin : 1 = false;         ///< A FIN follows the octets.
-    bool shares : 1 = false;      ///< Before its octets, the buffer has octets of the range before: no room for headers.
-    bool kept : 1 = false;        ///< One of those that the pool keeps for the queue that has it.
+    bool fin = false;             ///< A FIN follows the octets.
+    std::uint8_t marks = 0;       ///< `kept`, `shares`.
     std::array<std::byte, 8> little{};  ///< Octets too few for a buffer.
 };
 
@@ -89,25 +95,33 @@ public:
 
     /// Takes a range back from the queue. Its buffer has been given back before.
     void give(range& one, std::uint32_t& kept) noexcept {
-        if (one.kept) {
+        if (one.is(range::kept)) {
             --kept;
             --kept_in_use_;
+        } else {
+            --shared_in_use_;
         }
-        --in_use_;
         link(one);
     }
 
     /// How many ranges take() leaves.
     [[nodiscard]] std::size_t reserve() const noexcept { return ranges_.size() - plenty_; }
     /// How many ranges are taken.
-    [[nodiscard]] std::size_t in_use() const noexcept { return in_use_; }
+    [[nodiscard]] std::size_t in_use() const noexcept { return kept_in_use_ + shared_in_use_; }
     /// How many ranges there are, taken or not.
     [[nodiscard]] std::size_t size() const noexcept { return ranges_.size(); }
 
 private:
     [[nodiscard]] range* take_from(std::uint32_t& kept, std::uint32_t most_kept, std::size_t most_shared) noexcept {
         const bool keeps = kept < most_kept && keeps_;
-        if (!keeps && in_use_ - kept_in_use_ >= most_shared) { return nullptr; }
+        if (keeps) {
+            ++kept;
+            ++kept_in_use_;
+        } else if (shared_in_use_ < most_shared) {
+            ++shared_in_use_;
+        } else {
+            return nullptr;
+        }
         range* const one = free_;
         assert(one != nullptr);
         free_ = one->next;
@@ -116,11 +130,8 @@ private:
         one->length = one->room = 0;
         one->sendings = 0;
         one->where = range::place::unsent;
-        one->fin = one->shares = false;
-        one->kept = keeps;
-        kept += keeps ? 1U : 0U;
-        kept_in_use_ += keeps ? 1U : 0U;
-        ++in_use_;
+        one->fin = false;
+        one->marks = keeps ? range::kept : std::uint8_t{0};
         return one;
     }
     void link(range& one) noexcept {
@@ -133,8 +144,8 @@ private:
     const std::size_t shared_;  // what is not kept for connections
     const std::size_t plenty_;  // of these, what take() gives at most
     range* free_ = nullptr;
-    std::size_t in_use_ = 0;
-    std::size_t kept_in_use_ = 0;  // of those, which are kept for the queues that have them
+    std::size_t kept_in_use_ = 0;  // of those that are kept for the queues that have them
+    std::size_t shared_in_use_ = 0;
 };
 
 /// What the queues of a connection share with those of others.

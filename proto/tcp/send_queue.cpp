@@ -253,7 +253,7 @@ bool send_queue::split(range& one, std::uint32_t octets) noexcept {
         // Both stay in the one buffer. It is the second part that gives it back, and the first part goes before that.
         if (fresh.data != nullptr) { memory_.buffers.release(fresh.token); }
         head->data = one.data;
-        one.shares = true;
+        one.marks |= range::shares;
     }
     if (head->data != one.data) { std::memcpy(head->data, one.data, octets); }
     head->first = one.first;

@@ -52,9 +52,13 @@ public:
     void remove(T& one) noexcept {
         hook<T>& place = one.*Place;
         assert(place.next != nullptr);
-        (place.previous->*Place).next = place.next;
-        (place.next->*Place).previous = place.previous;
-        if (front_ == &one) { front_ = place.next == &one ? nullptr : place.next; }
+        if (place.next == &one) {
+            front_ = nullptr;
+        } else {
+            (place.previous->*Place).next = place.next;
+            (place.next->*Place).previous = place.previous;
+            if (front_ == &one) { front_ = place.next; }
+        }
         place = {};
         --size_;
     }
