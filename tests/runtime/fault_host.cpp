@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Rows of the fault matrix: the endpoints of a host in user space.
+#include "fluxnet/proto/icmp.hpp"
+#include "fluxnet/proto/ipv4.hpp"
+#include "fluxnet/proto/udp.hpp"
 #include "fluxnet/runtime/host/ip_host.hpp"
 #include "fluxnet/runtime/host/udp_endpoint.hpp"
 #include "fluxnet/runtime/packets/open_async.hpp"
@@ -17,7 +20,9 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 namespace fluxnet::test {
 namespace {
@@ -129,6 +134,52 @@ public:
     }
 };
 
+/// An ICMP error of the client's about a datagram of the host's to it.
+[[nodiscard]] std::vector<std::byte> port_unreachable(const proto::test::endpoints& who) {
+    std::array<std::byte, proto::ipv4_header_length + proto::udp_header_length> about{};
+    proto::ipv4_repr{who.host_ip, who.client_ip, proto::ip_protocol::udp, proto::udp_header_length}.emit(about);
+    auto head = proto::mutable_udp_view::unchecked(std::span(about).subspan(proto::ipv4_header_length));
+    head.set_source_port(who.echo_port);
+    head.set_destination_port(who.client_port);
+    head.set_length(static_cast<std::uint16_t>(proto::udp_header_length));
+    std::vector<std::byte> message(proto::icmp_header_length + about.size());
+    proto::icmp_error_repr{}.emit(message, about);
+    return proto::test::ipv4_frame(who, proto::ip_protocol::icmp, message);
+}
+
+/// What the network tells an endpoint that is connected to the client. What no await was told, the next one is; but of several
+/// errors the last only.
+template <class Below>
+class host_told_world final : public host_world<Below> {
+public:
+    explicit host_told_world(fault_place& place) : host_world<Below>(place, true) {
+        REQUIRE(this->near_->connect(hosts_peer()).has_value());
+        const bool has_sent = place.loop().run(send());
+        REQUIRE(has_sent);
+    }
+
+    task<ending> await_once() override {
+        std::array<std::byte, 4> room{};
+        const datagram_result got = co_await this->near_->recv_from(room);
+        if (got.n != 0 || !got.ec) { co_return ending::failed; }
+        if (got.ec != std::errc::connection_refused) { co_return ending_of(got.ec); }
+        this->below_.drained();
+        co_return ending::completed;
+    }
+    void complete() override { this->below_.deliver(port_unreachable(fault_stations)); }
+    void check_handles(const fault_tally& tally) override {
+        if (tally.completions > tally.completed) { REQUIRE(this->place_.loop().run(await_once()) == ending::completed); }
+        CHECK(this->near_->trouble().count == static_cast<std::uint64_t>(tally.completions));
+        CHECK_FALSE(this->here_->failure());
+    }
+
+private:
+    task<bool> send() {
+        const io_result sent = co_await this->near_->send(hosted);
+        co_return !sent.ec;
+    }
+};
+
 /// A send to a neighbour whom nobody knows, until complete() lets the answer to ARP arrive.
 template <class Below>
 class host_send_world final : public host_world<Below> {
@@ -184,6 +235,10 @@ std::span<const fault_entry> host_faults() {
                     .awaiter = "udp_endpoint::recv_from_awaiter",
                     .what = "a datagram at a host's endpoint",
                     .make = make_over_frames<host_recv_from_world>},
+        fault_entry{.file = "udp_endpoint.hpp",
+                    .awaiter = "udp_endpoint::recv_from_awaiter",
+                    .what = "an error that a host's endpoint is told",
+                    .make = make_over_frames<host_told_world>},
         fault_entry{.file = "udp_endpoint.hpp",
                     .awaiter = "udp_endpoint::recv_awaiter",
                     .what = "a datagram that a host's endpoint lends",

@@ -60,7 +60,9 @@ constexpr std::size_t full = 1500 - 20 - 32;
 template <class Below>
 class host_door_world : public fault_world {
 public:
-    explicit host_door_world(fault_place& place) : place_(place), below_(place), core_(open()) {
+    /// `knows_peer`: the client need not be asked for.
+    explicit host_door_world(fault_place& place, bool knows_peer = false)
+        : place_(place), below_(place), core_(open(knows_peer)) {
         core_->wake();
         proto::ip_endpoint local = own_door();
         proto::tcp::listener_handle made;
@@ -108,12 +110,14 @@ private:
         config.completion_ring = 64;
         return umem::create(config).value();
     }
-    boost::intrusive_ptr<host_core> open() {
+    boost::intrusive_ptr<host_core> open(bool knows_peer) {
         builder below = below_.options();
         below.over(memory_).rx_ring(64).tx_ring(64).fill_ring(64).completion_ring(64);
         auto sockets = open_async(place_.loop(), below).value();
+        host::host_options wanted = little_room();
+        if (knows_peer) { wanted.neighbours = {{fault_stations.client_ip, fault_stations.client}}; }
         return boost::intrusive_ptr<host_core>(new host_core(place_.loop(), std::move(sockets.rx), std::move(sockets.tx),
-                                                             little_room(), fault_stations.host, 1500));
+                                                             wanted, fault_stations.host, 1500));
     }
 };
 
@@ -139,7 +143,7 @@ public:
 
 /// A connect to the own door, or to nobody when it is not to complete.
 template <class Below>
-class host_connect_world final : public host_door_world<Below> {
+class host_connect_world : public host_door_world<Below> {
 public:
     using host_door_world<Below>::host_door_world;
 
@@ -157,6 +161,15 @@ public:
 
 private:
     bool soon_ = true;
+};
+
+/// The same, but the client gets the SYN, and does not answer it.
+template <class Below>
+class host_handshake_world final : public host_connect_world<Below> {
+public:
+    explicit host_handshake_world(fault_place& place) : host_connect_world<Below>(place, true) {}
+
+    void check_handles(const fault_tally&) override { CHECK(this->core_->counters().undeliverable == 0); }
 };
 
 /// A connection of which `near_` is awaited.
@@ -351,6 +364,11 @@ std::span<const fault_entry> host_stream_faults() {
                     .awaiter = "tcp_stream::connect_awaiter",
                     .what = "a connection of a host",
                     .make = make_over_frames<host_connect_world>,
+                    .completes_by_itself = true},
+        fault_entry{.file = "tcp_stream.hpp",
+                    .awaiter = "tcp_stream::connect_awaiter",
+                    .what = "the answer to a host's SYN",
+                    .make = make_over_frames<host_handshake_world>,
                     .completes_by_itself = true},
         fault_entry{.file = "ip_host.hpp",
                     .awaiter = "ip_host::settle_awaiter",
