@@ -164,13 +164,13 @@ TEST_CASE("resets for what belongs to no connection are limited, and come again 
     host b(b_address, options, 2, now);
     stranger peer(b, now);
     std::size_t resets = 0;
-    for (int second = 0; second != 5; ++second) {
+    for (std::size_t second = 0; second != 5; ++second) {
         for (int i = 0; i != 100; ++i) { peer.say(plain(1, 2, flag::ack)); }
         const std::size_t some = peer.heard().size();
         CHECK(some >= 5);
         CHECK(some <= 10);
         resets += some;
-        CHECK(b.stack.count().dropped_for(proto::reason::tcp_reset_limited) + resets == 100U * (second + 1U));
+        CHECK(b.stack.count().dropped_for(proto::reason::tcp_reset_limited) + resets == 100U * (second + 1));
         now += 1s;
     }
 }
