@@ -89,10 +89,9 @@ void stack::make_room(time_point now) noexcept {
     if (one == nullptr) { return; }
     ++counters_.evicted;
     if (one->role == slot_role::orphan) {
-        buffers_.serve(one->buffers);
-        one->c.abort(now);
+        abort(*one, now);
         outgoing last;
-        if (one->c.next_segment(last, now)) { answer(one->name, last); }
+        if (one->c.next_segment(last, now)) { answer(one->name, last); }  // its reset, which its place does not wait for
     }
     put_away(*one);
 }

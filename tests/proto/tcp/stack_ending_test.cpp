@@ -168,6 +168,25 @@ TEST_CASE("tcp 12: orphans may take every place, and the oldest makes room for a
     CHECK(b.stack.count().evicted == 1);
 }
 
+TEST_CASE("tcp 12: an orphan that makes room with octets left counts as reset") {
+    tcp::stack_options options = quick_options();
+    options.connections = 1;
+    time_point now = start;
+    host b(b_address, options, 2, now);
+    stranger peer(b, now, a_address, 80);
+    tcp::outgoing syn;
+    const auto one = open_to(b, peer, now, 5000, syn);
+    REQUIRE(b.stack.write(one, octets(100), now) == 100);
+    b.stack.release(one, tcp::leaving::in_order, now);
+    static_cast<void>(peer.heard());
+    CHECK(b.stack.has_unsettled_orphans());
+    CHECK(b.stack.count().orphans_reset == 0);
+    CHECK(b.stack.connect(b_address, {a_address, 90}, now).has_value());
+    CHECK_FALSE(b.stack.has_unsettled_orphans());
+    CHECK(b.stack.count().evicted == 1);
+    CHECK(b.stack.count().orphans_reset == 1);
+}
+
 TEST_CASE("tcp 12: orphans in FIN-WAIT-2 end with time, and the oldest one when there are too many") {
     tcp::stack_options options = quick_options();
     options.orphans = 2;
