@@ -90,10 +90,13 @@ public:
     /// Where turns are made. Valid while the context is.
     [[nodiscard]] const strand_type& strand() const noexcept { return waits_->strand(); }
 
-    /// Has a turn made soon. Any thread.
+    /// Has a turn made soon. Any thread, also one that does not own the driver, which may be going.
     void schedule() {
         if (context_ends_ || turn_due_.exchange(true, std::memory_order_acq_rel)) { return; }
-        net::post(strand(), [self = shared_from_this()] { self->make_due_turn(); });
+        if (auto self = weak_from_this().lock()) {
+            const strand_type on = strand();
+            net::post(on, [self = std::move(self)] { self->make_due_turn(); });
+        }
     }
 
     /// Tells whether the calling thread is in the strand, where operations may begin. While the context is there.
@@ -186,15 +189,8 @@ private:
         driver& of_;
     };
 
-    // As schedule(). The thread that calls it may not own the driver meanwhile: the executor waits for that thread when it
-    // is destroyed.
-    void on_work() noexcept override {
-        if (context_ends_ || turn_due_.exchange(true, std::memory_order_acq_rel)) { return; }
-        if (auto self = weak_from_this().lock()) {
-            const strand_type on = strand();
-            net::post(on, [self = std::move(self)] { self->make_due_turn(); });
-        }
-    }
+    // The executor, when it is destroyed, waits for the thread that calls this.
+    void on_work() noexcept override { schedule(); }
 
     std::shared_ptr<context_member> keep() noexcept override { return weak_from_this().lock(); }
 

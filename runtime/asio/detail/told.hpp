@@ -28,38 +28,33 @@ namespace fluxnet::asio::detail {
         std::system_error(make_error_code(errc::closed), "run a task: its execution was destroyed before its end"));
 }
 
-/// A task's value, as boost::asio::co_spawn() tells it.
+template <class T>
+inline constexpr bool is_result = false;
+template <class T>
+inline constexpr bool is_result<result<T>> = true;
+
+/// A task's value, as boost::asio::co_spawn() tells it. Beside an exception a result has an error with the exception's code.
 template <class T>
 struct told_as_value {
-    static_assert(std::default_initializable<T>,
+    static_assert(is_result<T> || std::default_initializable<T>,
                   "a handler is told T() beside an exception: return a result<T> or a std::optional<T>");
     using signature = void(std::exception_ptr, T);
     using arguments = std::tuple<std::exception_ptr, T>;
     static constexpr auto cancelled_by = net::cancellation_type::terminal;
 
-    static arguments of(std::optional<T>&& value, std::exception_ptr failure) {
-        if (!value) { return arguments(std::move(failure), T()); }
-        return arguments(nullptr, std::move(*value));
-    }
-    static arguments closed() { return arguments(closed_failure(), T()); }
-};
-
-/// The same of a result. Beside an exception it has an error with the exception's code.
-template <class T>
-struct told_as_value<result<T>> {
-    using signature = void(std::exception_ptr, result<T>);
-    using arguments = std::tuple<std::exception_ptr, result<T>>;
-    static constexpr auto cancelled_by = net::cancellation_type::terminal;
-
-    static arguments of(std::optional<result<T>>&& value, const std::exception_ptr& failure) {
-        if (!value) { return arguments(failure, error_of(failure)); }
+    static arguments of(std::optional<T>&& value, const std::exception_ptr& failure) {
+        if (!value) { return arguments(failure, beside(failure)); }
         return arguments(nullptr, std::move(*value));
     }
     static arguments closed() { return of(std::nullopt, closed_failure()); }
 
 private:
-    [[nodiscard]] static error error_of(const std::exception_ptr& failure) {
-        return {static_cast<std::error_code>(code_of(failure)), "run a task", "", ""};
+    [[nodiscard]] static T beside([[maybe_unused]] const std::exception_ptr& failure) {
+        if constexpr (is_result<T>) {
+            return error{static_cast<std::error_code>(code_of(failure)), "run a task", "", ""};
+        } else {
+            return T();
+        }
     }
 };
 
