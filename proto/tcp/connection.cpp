@@ -257,7 +257,7 @@ connection_info connection::info() const noexcept {
     told.unsent = queue_.unsent_octets();
     told.send_window = send_window_;
     told.lacks_buffers = lacks_buffers_;
-    told.receive_window = static_cast<std::uint32_t>(std::max(0, (lacks_buffers_ ? told_edge_ : advertised_) - received_.next()));
+    told.receive_window = static_cast<std::uint32_t>(std::max(0, last_edge() - received_.next()));
     told.readable = received_.readable();
     told.beyond_gap = received_.beyond();
     told.lent = received_.lent();

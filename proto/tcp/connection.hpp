@@ -266,7 +266,11 @@ private:
     [[nodiscard]] std::uint16_t advertise() noexcept;
     [[nodiscard]] std::uint16_t advertise_less(std::uint32_t free) noexcept;
     [[nodiscard]] std::uint32_t held_in_order() const noexcept { return received_.readable() + received_.lent(); }
-    [[nodiscard]] std::uint32_t free_room() const noexcept { return receive_limit_ - std::min(receive_limit_, held_in_order()); }
+    [[nodiscard]] std::uint32_t free_room() const noexcept {
+        return receive_limit_ - std::min(receive_limit_, held_in_order());
+    }
+    /// The right edge of the window that the peer was told last.
+    [[nodiscard]] sequence_number last_edge() const noexcept { return lacks_buffers_ ? told_edge_ : advertised_; }
     [[nodiscard]] std::int32_t window_room(const range& one) const noexcept {
         return queue_.first() + send_window_ - one.first;
     }
@@ -282,7 +286,7 @@ private:
     [[nodiscard]] sequence_number acceptable_number() const noexcept;
     void announce_window() noexcept {
         const std::uint32_t free = std::min(free_room(), 0xffffU << receive_scale_);  // more cannot be told
-        const std::int32_t gain = received_.next() + free - (lacks_buffers_ ? told_edge_ : advertised_);
+        const std::int32_t gain = received_.next() + free - last_edge();
         const std::uint32_t worth = std::min(options_.receive_limit / 2, 2 * largest_received_);
         if (gain >= static_cast<std::int32_t>(worth) && synchronized() && !received_.finished()) {
             acknowledge_ = acknowledging::now;

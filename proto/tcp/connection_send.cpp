@@ -42,7 +42,8 @@ range* connection::next_due() noexcept {
         }
         one = one != nullptr ? one->previous : queue_.back();
         // A window that has shrunk since the timer began holds it back, and is probed by the time-out.
-        const bool fits = one != nullptr && (window_room(*one) >= static_cast<std::int32_t>(one->extent()) || was_in_window(*one));
+        const bool fits =
+            one != nullptr && (window_room(*one) >= static_cast<std::int32_t>(one->extent()) || was_in_window(*one));
         if (fits && one->where == range::place::in_flight) {
             probe_.on_probe(queue_.next(), true);
             return one;

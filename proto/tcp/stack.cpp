@@ -38,13 +38,14 @@ stack::stack(const stack_options& options, buffer_source& buffers, std::span<con
 
 stack::stack(const stack_options& options, buffer_source& buffers, const secret_keys& keys, time_point start)
     : options_(options), buffers_(buffers, options.buffers_per_connection, options.buffers),
-      ranges_(options.ranges, options.connections), memory_{buffers_, ranges_}, wheel_(start), table_(options.connections, keys.table),
+      ranges_(options.ranges, options.connections), memory_{buffers_, ranges_}, wheel_(start),
+      table_(options.connections, keys.table),
       time_wait_({.capacity = options.time_wait, .length = options.v4.time_wait}, keys.time_wait),
       listeners_(options.listeners), numbers_(keys.numbers), ports_(keys.ports, options.ports), cookies_(keys.cookies),
       cookies_with_times_(keys.cookies_with_times), offset_key_(keys.offsets),
       resets_(options.resets_per_second, proto::detail::hash_key(keys.limits), 1),
-      challenges_(options.challenges_per_second, proto::detail::hash_key(keys.limits), 2), slots_(new slot[options.connections]),
-      answers_(options.answers) {
+      challenges_(options.challenges_per_second, proto::detail::hash_key(keys.limits), 2),
+      slots_(new slot[options.connections]), answers_(options.answers) {
     for (std::size_t i = 0; i != options.connections; ++i) { free_.push_back(slots_[i]); }
 }
 

@@ -40,8 +40,8 @@ struct stack_options {
     connection_options v6 = default_v6_options();
     std::size_t connections = 1024;  ///< All that are not in TIME-WAIT, those that a listener has not given out included.
     std::size_t listeners = 64;
-    /// Runs of octets that all connections have together, one at least for each buffer. Three are kept for each connection,
-    /// which goes on with them whatever the others hold, unless that is more than half of them.
+    /// Runs of octets that all connections have together; each buffer in use takes one, or more when it is cut. Three are kept
+    /// for each connection, which goes on with them whatever the others hold, unless that is more than half of them.
     std::size_t ranges = 16'384;
     std::size_t time_wait = 16'384;  ///< Connections in TIME-WAIT; more of them shorten the wait of the oldest.
     std::size_t embryonic = 256;     ///< Handshakes that listeners keep, all together: beyond that they use cookies.

@@ -70,8 +70,8 @@ private:
 
 /// A task for executor::spawn_background(): at the first of `signals` it calls request_stop() on its executor, and gives the
 /// former mask back, so that a second one does what it did before. What the program still wants to await when run() has
-/// returned takes executor::restart() first. The signals are blocked from the call on: make it before
-/// other threads, which then inherit that. Throws std::system_error as the constructor of a signal_set does.
+/// returned takes executor::restart() first. The signals are blocked from the call on: make it before other threads, which
+/// then inherit that. Throws std::system_error as the constructor of a signal_set does.
 ///
 ///     loop.spawn_background(stop_on({SIGINT, SIGTERM}));
 ///

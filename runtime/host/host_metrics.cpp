@@ -46,7 +46,8 @@ void add_counters(metrics& all, std::string_view name, const host_counters& coun
                                       {"question", count.questions_sent},
                                       {"claim", count.claims_sent},
                                       {"error", count.errors_sent}}) {
-        all.add_counter("fluxnet_host_sent_total", "What the host has sent, by kind; held: segments and errors that had waited for a neighbour.", value,
+        all.add_counter("fluxnet_host_sent_total",
+                        "What the host has sent, by kind; held: segments and errors that had waited for a neighbour.", value,
                         {{"host", name}, {"kind", kind}});
     }
     for (const auto& [reason, value] : {named{"undeliverable", count.undeliverable},

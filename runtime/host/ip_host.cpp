@@ -113,7 +113,8 @@ result<ip_host> ip_host::open(executor& on, async_rx rx, async_tx tx, const host
     } catch (const std::bad_alloc&) {
         return make_error(errc::out_of_memory, step, "there is no memory for its tables", "ask for less in host_options");
     } catch (const std::length_error&) {
-        return make_error(errc::out_of_memory, step, "its tables are larger than memory can be", "ask for less in host_options");
+        return make_error(errc::out_of_memory, step, "its tables are larger than memory can be",
+                          "ask for less in host_options");
     }
 }
 

@@ -102,7 +102,8 @@ public:
     /// Listens. The unspecified address stands for all addresses of the host, [::] for those of both versions; port 0 has one
     /// chosen. Beside a listener at all addresses there may be one at a single address with the same port, which then takes
     /// what comes there. Allocates. Errors: address_in_use, address_not_available (std::errc: none of the host's, or taken by
-    /// another station), no_buffer_space (host_options::tcp.listeners); closed, of a host that was moved from; how the host has ended.
+    /// another station), no_buffer_space (host_options::tcp.listeners); closed, of a host that was moved from; how the host has
+    /// ended.
     [[nodiscard]] result<tcp_listener> listen(proto::ip_endpoint local, const tcp_options& options = {});
 
     /// Completes when nothing is on its way any more of what was written to streams that were closed in order: their peers have

@@ -48,7 +48,7 @@ void require_names(std::string_view family, std::initializer_list<metrics::label
     }
 }
 
-/// A number as Prometheus reads it, and as the next number does not change it.
+/// The shortest text that reads back as the number.
 template <class Number>
 class number_text {
 public:
