@@ -53,7 +53,7 @@ TEST_CASE("the checked build stops a frame that is returned twice") {
     CHECK(test::dies([] {
         checked_fixture f;
         packet one = f.make();
-        const xdp_desc desc = std::move(one).into_raw();
+        const fluxnet::xdp_desc desc = std::move(one).into_raw();
         { const packet first = packet::from_raw(*f.home, desc); }
         { const packet second = packet::from_raw(*f.home, desc); }
     }));
@@ -96,7 +96,7 @@ TEST_CASE("bytes of a frame that is not the user's are poisoned") {
         packet one = f.make();
         bytes = one.data().data();
         CHECK_FALSE(__asan_address_is_poisoned(bytes));
-        const xdp_desc desc = std::move(one).into_raw();
+        const fluxnet::xdp_desc desc = std::move(one).into_raw();
         f.home->submitted(f.home->index_of(desc.addr));
         CHECK(__asan_address_is_poisoned(bytes));
         CHECK(__asan_address_is_poisoned(bytes + 2047));

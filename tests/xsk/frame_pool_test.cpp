@@ -99,7 +99,7 @@ TEST_CASE("a census follows a frame through every state") {
     frame_pool& pool = memory.pool();
     frame_home* home = pool.make_home(8);
     tx_ledger& ledger = pool.make_ledger();
-    test::ring_storage<xdp_desc> rx(8, 0xffff'ffffU);
+    test::ring_storage<fluxnet::xdp_desc> rx(8, 0xffff'ffffU);
     test::ring_storage<frame_addr> comp(8, 0xffff'ffffU);
     test::ring_storage<frame_addr> fill_storage(4);
     pool.watch({.rx = rx.memory(), .comp = comp.memory(), .fd = 7});

@@ -211,7 +211,7 @@ TEST_CASE("a packet becomes a descriptor and a packet again") {
     packet one = f.make(256);
     REQUIRE(one.assign(pattern(77, 8)));
     REQUIRE(one.adjust_head(7));
-    const xdp_desc desc = std::move(one).into_raw();
+    const fluxnet::xdp_desc desc = std::move(one).into_raw();
     CHECK_FALSE(one);
     CHECK(desc.len == 70);
     CHECK((desc.addr.value & 2047) == 263);

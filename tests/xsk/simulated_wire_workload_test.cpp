@@ -31,9 +31,9 @@ std::uint64_t sum_of(std::span<const std::byte> bytes) {
 }
 
 /// Both ends send, hold, drop and return packets at random; what arrives undamaged is what was sent, and within the bound.
-class workload {
+class wire_workload {
 public:
-    workload(const wire_options& options, bool need_wakeup)
+    wire_workload(const wire_options& options, bool need_wakeup)
         : pair_(options, 64, 32, need_wakeup), sides_{&*pair_.left, &*pair_.right}, random_(options.seed) {}
 
     void step() {
@@ -128,7 +128,7 @@ std::uint64_t mixed_workload(std::uint64_t seed, bool zero_copy = false, bool ne
     options.to_right.withheld = options.to_left.withheld;
     options.to_right.withheld_for = 50us;
     options.to_left = options.to_right;
-    workload mixed(options, need_wakeup);
+    wire_workload mixed(options, need_wakeup);
     for (unsigned i = 0; i < 400; ++i) { mixed.step(); }
     mixed.finish();
     CHECK(mixed.received() > 100);
