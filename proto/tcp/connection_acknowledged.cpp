@@ -15,6 +15,7 @@ constexpr std::uint8_t duplicate_threshold = 3;  // RFC 5681 section 3.2
 
 inline void connection::take_progress(sequence_number number, delivery& told) noexcept {
     queue_.acknowledge(number, told);
+    acknowledged_octets_ += told.acknowledged;
     unanswered_since_ = {};
     events_.writable = true;
     trace(trace_point::acknowledged, told.acknowledged);
@@ -116,10 +117,11 @@ inline bool connection::take_usual_acknowledgment(const segment& received, time_
 bool connection::take_acknowledgment(const segment& received, time_point now) noexcept {
     const sequence_number number = received.acknowledgment;
     const sequence_number before = queue_.first();
-    if (number > queue_.next() ||
-        (number < before && static_cast<std::uint32_t>(before - number) > largest_send_window_)) {
+    // RFC 5961 section 5.2; and nobody acknowledges what was never sent, a window before the first octet either.
+    const std::uint64_t oldest = std::min<std::uint64_t>(largest_send_window_, acknowledged_octets_);
+    if (number > queue_.next() || (number < before && static_cast<std::uint32_t>(before - number) > oldest)) {
         trace(trace_point::bad_acknowledgment, number.value());
-        challenge(now);  // RFC 5961 section 5.2
+        challenge(now);
         return false;
     }
     if (number < before) { return true; }  // an old one; its data may be new

@@ -197,9 +197,11 @@ bool connection::receive_synchronized(const segment& received, std::uint64_t tok
         }
     }
     if (!acceptable(received)) {
-        // A full window still lets ACKs through (section 3.10.7.4): those of a peer that probes it, say.
+        // A full window still lets ACKs through (section 3.10.7.4): those of a peer that probes it, say. And a segment that
+        // repeats the last of what was received, because our ACK was lost, tells what its sender has received since.
         const bool full = advertised_ == received_.next() && received.sequence == received_.next();
-        if (full && received.has(tcp_flag::ack) && !received.has(tcp_flag::rst | tcp_flag::syn) &&
+        const bool repeats = received.sequence + received.extent() == received_.next() && received.extent() != 0;
+        if ((full || repeats) && received.has(tcp_flag::ack) && !received.has(tcp_flag::rst | tcp_flag::syn) &&
             state_ != state::syn_received) {
             last_heard_ = now;
             keep_alive_unanswered_ = 0;
@@ -240,7 +242,7 @@ bool connection::receive_synchronized(const segment& received, std::uint64_t tok
     const bool open = state_ == state::established || state_ == state::fin_wait_1 || state_ == state::fin_wait_2;
     if (!open) { return false; }  // the peer has ended its direction: nothing follows
     const sequence_number end = received.sequence + static_cast<std::uint32_t>(received.payload.size());
-    if (closed_by_user_ && end > received_.next()) {
+    if (closed_by_user_ && end > received_.next() && received.extent() != 0) {
         // Nobody will read it, and the peer should know (section 3.6.1).
         reset_due_ = true;
         reset_sequence_ = acceptable_number();

@@ -270,7 +270,7 @@ TEST_CASE("tcp 4: an ACK of what was never sent, or of long ago, draws a challen
           "section 5.2)") {
     at_every_start([](start at) {
         struct { std::uint32_t ack; bool good; } const table[] = {
-            {1001, true}, {1002, false}, {501, true}, {1001U - 65535U, true}, {1000U - 65535U, false}, {0x8000'0000, false}};
+            {1001, true}, {1002, false}, {501, true}, {1, true}, {0, false}, {1001U - 65535U, false}, {0x8000'0000, false}};
         for (const auto& row : table) {
             CAPTURE(row.ack);
             script s(at);
@@ -284,6 +284,48 @@ TEST_CASE("tcp 4: an ACK of what was never sent, or of long ago, draws a challen
             CHECK(s.info().challenges == (row.good ? 0 : 1));
             CHECK(s.info().readable == (row.good ? 100 : 0));
         }
+    });
+}
+
+TEST_CASE("tcp 4: an ACK from a window ago is old, one from before that draws a challenge ACK (RFC 5961 section 5.2)") {
+    at_every_start([](start at) {
+        script s(at);
+        s.open();
+        while (s.written < 70'000) {
+            s.write(1000);
+            s.out({.data = 1000});
+            s.in({.ack = s.written + 1});
+        }
+        s.in({.ack = s.written + 1 - 65'535, .data = 100});
+        s.out({.ack = 101});
+        s.in({.seq = 101, .ack = s.written - 65'535, .data = 100});
+        s.out({.ack = 101});
+        CHECK(s.info().challenges == 1);
+    });
+}
+
+TEST_CASE("tcp 3: a segment that repeats the last of what was received is answered, and its ACK counts (RFC 9293 section "
+          "3.10.7.4)") {
+    at_every_start([](start at) {
+        script s(at);
+        s.open();
+        s.in({.data = 100});
+        s.out({.ack = 101});
+        s.write(1000);
+        s.out({.data = 1000});
+        s.in({.seq = 1, .ack = 1001, .data = 50});  // not the last of it
+        s.out({.flags = flag::ack, .seq = 1001, .ack = 101});
+        CHECK(s.info().in_flight == 1000);
+        s.in({.seq = 51, .ack = 1001, .data = 50});
+        s.out({.flags = flag::ack, .seq = 1001, .ack = 101});
+        CHECK(s.info().in_flight == 0);
+        s.in({.flags = flag::fin | flag::ack, .seq = 101, .ack = 1001});
+        s.out({.ack = 102});
+        s.does([&](tcp::connection& c) { c.shutdown_write(s.now); });
+        s.out({.flags = flag::fin | flag::ack, .seq = 1001});
+        s.in({.flags = flag::fin | flag::ack, .seq = 101, .ack = 1002});
+        s.silent();
+        CHECK(s.c.ending() == tcp::ending::closed);
     });
 }
 

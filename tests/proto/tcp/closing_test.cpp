@@ -68,7 +68,8 @@ TEST_CASE("tcp 10: an end that closes second goes through CLOSE-WAIT and LAST-AC
         s.out({.flags = flag::ack | flag::fin, .seq = 1, .ack = 2});
         CHECK(s.c.state() == tcp::state::last_ack);
         s.in({.seq = 2, .ack = 1});  // an old ACK does not end it
-        s.in({.seq = 2, .ack = 0});
+        s.in({.seq = 2, .ack = 0});  // nor one of what was never sent, which draws a challenge
+        s.out({.flags = flag::ack, .seq = 2, .ack = 2});
         CHECK(s.c.state() == tcp::state::last_ack);
         s.in({.seq = 2, .ack = 2});
         CHECK(s.c.state() == tcp::state::closed);
@@ -215,6 +216,8 @@ TEST_CASE("tcp 10: data that comes after close() draws a reset (RFC 9293 section
         s.open();
         close(s);
         s.out({.flags = flag::ack | flag::fin, .seq = 1});
+        s.in({.seq = 11, .ack = 2});  // what takes no number is no data, though it tells of some
+        CHECK(s.c.state() == tcp::state::fin_wait_2);
         s.in({.ack = 2, .data = 10});
         s.out({.flags = flag::rst | flag::ack, .seq = 2, .ack = 1});
         s.silent();
