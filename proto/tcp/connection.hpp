@@ -349,7 +349,7 @@ private:
     sequence_number recovery_point_;        // what was sent when the recovery began
     std::uint32_t send_window_ = 0;
     std::uint32_t largest_send_window_ = 0;
-    std::uint64_t acknowledged_octets_ = 0;  // by the peer, the FIN included
+    std::uint32_t acknowledged_octets_ = 0;  // by the peer, the FIN included; from 2^30 on it stays about there
     std::uint32_t segment_;  // the most data a segment may have now, without options
     std::uint32_t recovery_stamp_ = 0;  // the clock when the first segment was sent again; for RFC 4015
     std::uint32_t timestamp_offset_;

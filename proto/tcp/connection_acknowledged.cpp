@@ -10,12 +10,13 @@ namespace fluxnet::proto::tcp {
 namespace {
 
 constexpr std::uint8_t duplicate_threshold = 3;  // RFC 5681 section 3.2
+constexpr std::uint32_t largest_window = 1U << 30;  // RFC 7323 section 2.3
 
 }  // namespace
 
 inline void connection::take_progress(sequence_number number, delivery& told) noexcept {
     queue_.acknowledge(number, told);
-    acknowledged_octets_ += told.acknowledged;
+    if (acknowledged_octets_ < largest_window) { acknowledged_octets_ += told.acknowledged; }
     unanswered_since_ = {};
     events_.writable = true;
     trace(trace_point::acknowledged, told.acknowledged);
@@ -118,7 +119,7 @@ bool connection::take_acknowledgment(const segment& received, time_point now) no
     const sequence_number number = received.acknowledgment;
     const sequence_number before = queue_.first();
     // RFC 5961 section 5.2; and nobody acknowledges what was never sent, a window before the first octet either.
-    const std::uint64_t oldest = std::min<std::uint64_t>(largest_send_window_, acknowledged_octets_);
+    const std::uint32_t oldest = std::min(largest_send_window_, acknowledged_octets_);
     if (number > queue_.next() || (number < before && static_cast<std::uint32_t>(before - number) > oldest)) {
         trace(trace_point::bad_acknowledgment, number.value());
         challenge(now);

@@ -162,7 +162,7 @@ TEST_CASE("a fragment in the middle whose length is no multiple of eight is refu
     CHECK(add(store, cut(whole, 48, 100), at(0s)).whole == whole);
 }
 
-TEST_CASE("a fragment that ends beyond 65,535 octets is refused alone (RFC 8200 4.5; the ping of death)") {
+TEST_CASE("a fragment that ends beyond 65,535 octets is refused alone (RFC 8200 4.5, the ping of death)") {
     const auto whole = counting(65'535);
     reassembly store({}, secret);
     const auto beyond = [&](std::size_t offset, std::size_t size, std::size_t header, bool v6) {

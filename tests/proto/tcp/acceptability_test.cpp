@@ -21,7 +21,7 @@ tcp::connection_options small_window(std::uint32_t limit) {
 
 }  // namespace
 
-TEST_CASE("tcp 3: a segment counts if it begins or ends in the window; else it draws an ACK (RFC 9293 section 3.10.7.4)") {
+TEST_CASE("tcp 3: a segment counts if it begins or ends in the window, else it draws an ACK (RFC 9293 section 3.10.7.4)") {
     // The window is [1, 4001).
     struct { std::uint32_t seq; std::size_t data; std::uint32_t taken; std::uint32_t beyond; } const table[] = {
         {1, 1000, 1000, 0},          // at its edge

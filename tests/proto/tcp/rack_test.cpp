@@ -100,7 +100,7 @@ TEST_CASE(
     CHECK(rack.is_lost(rack_moment(1ms), start + 400, rack_moment(1s)));
 }
 
-TEST_CASE("data sent once and delivered below what was delivered shows reordering; sent again it does not (step 3)") {
+TEST_CASE("data sent once and delivered below what was delivered shows reordering, sent again it does not (step 3)") {
     for (const std::uint32_t origin : rack_origins) {
         const sequence_number start(origin);
         rack_state rack(start);

@@ -126,7 +126,7 @@ TEST_CASE("RFC 9293 section 3.10.7.4: the peer's FIN that comes again is acknowl
 }
 
 TEST_CASE(
-    "RFC 9293 section 3.10.7.4: a FIN together with the data before it is the same FIN; one elsewhere does not prolong the "
+    "RFC 9293 section 3.10.7.4: a FIN together with the data before it is the same FIN, one elsewhere does not prolong the "
     "wait") {
     for (const std::uint32_t edge : edges) {
         lone_wait one(edge);
