@@ -94,8 +94,9 @@ concept listener = std::movable<L> && requires(L door) {
 };
 
 /// Single messages, each of which arrives whole, or not at all.
-/// - recv_from(span) completes with the next datagram.
-/// - send_to(span, endpoint) completes when it was taken; with message_size when it is too large to be sent.
+/// - recv_from(span) completes with the next datagram. One coroutine at a time: a second one ends with handle_in_use.
+/// - send_to(span, endpoint) completes when it was taken; with message_size when it is too large to be sent. Any number of
+///   coroutines may send.
 template <class S>
 concept datagram_socket = std::movable<S> &&
     requires(S socket, std::span<std::byte> into, std::span<const std::byte> from, const proto::ip_endpoint& peer) {

@@ -15,7 +15,7 @@ datagram_transfer::datagram_transfer(socket_state* state, std::span<std::byte> i
 
 datagram_transfer::datagram_transfer(socket_state* state, std::span<const std::byte> from, const proto::ip_endpoint* peer,
                                      std::uint16_t segment) noexcept
-    : fd_(fd_of(state)), place_(state, &socket_state::writer), message_(from) {
+    : fd_(fd_of(state)), place_(state, place_at_socket::among_senders), message_(from) {
     if (peer != nullptr) { message_.set_peer(socket_address(*peer)); }
     if (segment != 0) { message_.set_control(SOL_UDP, UDP_SEGMENT, std::as_bytes(std::span(&segment, 1))); }
 }
@@ -26,6 +26,7 @@ void datagram_transfer::send() {
 }
 
 void datagram_transfer::receive() {
+    if (message_.room() == 0) { return complete(no_error); }  // and takes none
     place_.take(*this);
     // MSG_TRUNC makes the result the datagram's own size.
     submit(io_request::receive_message(fd_, message_.to_receive(), MSG_TRUNC));
@@ -73,7 +74,7 @@ readiness_transfer::~readiness_transfer() {
 }
 
 bool readiness_transfer::ready_at_once() noexcept {
-    ended_ = place_.refusal();
+    if (!ended_) { ended_ = place_.refusal(); }
     if (ended_) { return true; }
     if (!draw_here()) { return false; }
     const int answer = attempt();

@@ -65,14 +65,16 @@ public:
         ::posix_spawn_file_actions_destroy(&actions);
     }
 
-    [[nodiscard]] int set_signals() {
+    [[nodiscard]] int set_signals(bool own_group) {
         const sigset_t mask = signal_set::child_mask();
         sigset_t defaults;
         ::sigemptyset(&defaults);
         ::sigaddset(&defaults, SIGPIPE);
         if (const int number = ::posix_spawnattr_setsigmask(&attributes, &mask)) { return number; }
         if (const int number = ::posix_spawnattr_setsigdefault(&attributes, &defaults)) { return number; }
-        return ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+        // The group is number 0: the program's own, which is what a new attribute has.
+        const int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | (own_group ? POSIX_SPAWN_SETPGROUP : 0);
+        return ::posix_spawnattr_setflags(&attributes, static_cast<short>(flags));
     }
 
     [[nodiscard]] int set_descriptors(const descriptor& directory, const std::array<descriptor, 3>& streams) {
@@ -212,7 +214,7 @@ error launch::cannot_start(int number) const {
 
 result<void> launch::spawn() {
     spawn_settings settings;
-    int number = settings.set_signals();
+    int number = settings.set_signals(options_.own_group);
     if (number == 0) { number = settings.set_descriptors(directory_, programs_); }
     if (number != 0) { return cannot_start(number); }
     const std::vector<char*> arguments = pointers_to(options_.argv);

@@ -38,6 +38,7 @@ void message_transfer::receive(int flags) {
         complete(errc::closed);
         return;
     }
+    if (message_.room() == 0 && received_ == nullptr) { return complete(no_error); }  // and takes none
     submit(io_request::receive_message(fd_, message_.to_receive(), flags));
 }
 

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -68,8 +69,22 @@ std::optional<proto::ip_endpoint> numeric(const std::string& host, const std::st
     return proto::ip_endpoint::parse(is_v6 ? '[' + host + "]:" + service : host + ':' + service);
 }
 
+/// Whether getaddrinfo() would take the service for a number, of which it keeps the last 16 bits, though it is no port's.
+bool is_no_port(const std::string& service) noexcept {
+    char* end = nullptr;
+    static_cast<void>(std::strtoul(service.c_str(), &end, 10));
+    if (*end != '\0') { return false; }
+    std::uint16_t port = 0;
+    const auto [behind, failure] = std::from_chars(service.data(), service.data() + service.size(), port);
+    return failure != std::errc{} || behind != service.data() + service.size();
+}
+
 /// Why the names cannot be given to a function of C.
 std::optional<error> refuse(const std::string& host, const std::string& service) {
+    if (!service.empty() && service.find('\0') == service.npos && is_no_port(service)) {
+        return error{resolve_errc::service_not_found, step_of(host, service), "the service is a number, but no port's",
+                     "give a port from 0 to 65535, or a service of /etc/services"};
+    }
     for (const std::string* const each : {&host, &service}) {
         if (!each->empty() && each->find('\0') == each->npos) { continue; }
         return make_error(errc::invalid_option, step_of(host, service),

@@ -73,8 +73,10 @@ result<descriptor> make_socket(int family, int type, int protocol, const std::st
 
 result<void> set_options(int fd, std::initializer_list<socket_option> options, const std::string& purpose) {
     for (const socket_option& each : options) {
-        if (!each.wanted || ::setsockopt(fd, each.level, each.option, &each.value, sizeof each.value) == 0) { continue; }
-        return socket_error(errno, purpose + ": set " + each.name + " to " + std::to_string(each.value));
+        if (!each.wanted) { continue; }
+        // Of buffers the kernel takes a negative number for the least that it knows.
+        if (each.value >= 0 && ::setsockopt(fd, each.level, each.option, &each.value, sizeof each.value) == 0) { continue; }
+        return socket_error(each.value < 0 ? EINVAL : errno, purpose + ": set " + each.name + " to " + std::to_string(each.value));
     }
     return {};
 }

@@ -31,6 +31,13 @@ socket_address::socket_address(const sockaddr& address, socklen_t size) noexcept
     std::memcpy(&unix_, &address, size_);
 }
 
+std::error_code socket_address::unfit(const unix_address& address) noexcept {
+    const std::string& name = address.to_string();
+    if (name.size() > unix_address::most) { return std::make_error_code(std::errc::filename_too_long); }
+    const bool is_cut = !address.is_abstract() && name.find('\0') != std::string::npos;
+    return is_cut ? std::make_error_code(std::errc::invalid_argument) : std::error_code();
+}
+
 socket_address::socket_address(const unix_address& address) noexcept : size_(offsetof(sockaddr_un, sun_path)) {
     unix_ = {};
     unix_.sun_family = AF_UNIX;

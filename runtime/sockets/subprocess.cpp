@@ -49,12 +49,12 @@ result<subprocess> subprocess::start(const process_options& options) {
     detail::reap_left_behind();
     detail::launch starting(options);
     if (const result<void> started = starting.run(); !started) { return started.error(); }
-    return subprocess(starting.pid, std::move(starting.process), std::move(starting.streams));
+    return subprocess(starting.pid, std::move(starting.process), std::move(starting.streams), options.own_group);
 }
 
 subprocess::subprocess(subprocess&& other) noexcept
     : pid_(std::exchange(other.pid_, 0)), process_(std::move(other.process_)), streams_(std::move(other.streams_)),
-      ended_(std::exchange(other.ended_, std::nullopt)) {}
+      ended_(std::exchange(other.ended_, std::nullopt)), leads_group_(other.leads_group_) {}
 
 subprocess& subprocess::operator=(subprocess&& other) noexcept {
     if (this != &other) {
@@ -63,6 +63,7 @@ subprocess& subprocess::operator=(subprocess&& other) noexcept {
         process_ = std::move(other.process_);
         streams_ = std::move(other.streams_);
         ended_ = std::exchange(other.ended_, std::nullopt);
+        leads_group_ = other.leads_group_;
     }
     return *this;
 }
@@ -73,6 +74,7 @@ subprocess::~subprocess() {
 
 void subprocess::end_now() noexcept {
     streams_ = {};
+    if (process_ && leads_group_) { static_cast<void>(kill(SIGKILL)); }  // the group goes on though the program may have ended
     if (process_ && !ended()) {
         if (!kill(SIGKILL)) { detail::wait_for_end(process_.get(), longest_end); }
         detail::leave_behind(std::move(process_));
@@ -97,7 +99,10 @@ std::optional<exit_result> subprocess::ended() noexcept {
 std::error_code subprocess::kill(int signal) noexcept {
     if (!process_) { return errc::closed; }
     if (ended_) { return {ESRCH, std::system_category()}; }
-    return detail::signal_process(process_.get(), signal);
+    if (!leads_group_) { return detail::signal_process(process_.get(), signal); }
+    // Nobody has reaped the program, so that the number of its group is still its own.
+    if (const std::error_code gone = detail::signal_process(process_.get(), 0)) { return gone; }
+    return ::kill(-pid_, signal) == 0 ? std::error_code() : std::error_code(errno, std::system_category());
 }
 
 void subprocess::detach() noexcept {

@@ -7,7 +7,8 @@
 //     const exit_result end = co_await child.wait();
 //
 // Owns the process: when the handle is destroyed the program is killed and nothing of it is left. To let it go on, detach()
-// it. To end it gently, kill(SIGTERM) and give wait() a timeout. Its own children are not followed.
+// it. To end it gently, kill(SIGTERM) and give wait() a timeout. Its own children are not followed, but
+// see process_options::own_group.
 //
 // The program is given the standard streams and the environment that its options name, and the signal mask that this
 // process has without its signal sets (signal_set.hpp). Signals that this process catches, and SIGPIPE, do in it what they
@@ -62,7 +63,8 @@ public:
     /// Tells how the program ended, without waiting; nothing while it is running.
     [[nodiscard]] std::optional<exit_result> ended() noexcept;
 
-    /// Sends a signal. no_such_process (std::errc) when it has ended and wait() or ended() has told; or the kernel's error;
+    /// Sends a signal; with process_options::own_group to all of the group, whether or not the program itself has ended, but
+    /// not once wait() or ended() has told of that. no_such_process (std::errc) when it has ended and wait() or ended() has told; or the kernel's error;
     /// or closed. A program that has ended but has not been waited for takes a signal without an effect.
     [[nodiscard]] std::error_code kill(int signal) noexcept;
 
@@ -89,8 +91,8 @@ public:
 private:
     using streams = std::array<descriptor, 3>;  // of this process; by the number that the other ends have in the program
 
-    subprocess(pid_t pid, descriptor process, streams ends) noexcept
-        : pid_(pid), process_(std::move(process)), streams_(std::move(ends)) {}
+    subprocess(pid_t pid, descriptor process, streams ends, bool leads_group) noexcept
+        : pid_(pid), process_(std::move(process)), streams_(std::move(ends)), leads_group_(leads_group) {}
 
     void end_now() noexcept;
 
@@ -98,6 +100,7 @@ private:
     descriptor process_;  // the pidfd; none when the handle is empty
     streams streams_;
     std::optional<exit_result> ended_;  // set once the process is reaped, or found to have been reaped elsewhere
+    bool leads_group_ = false;
 };
 
 }  // namespace fluxnet

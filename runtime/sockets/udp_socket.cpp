@@ -80,7 +80,9 @@ result<udp_socket> udp_socket::bind(const proto::ip_endpoint& at, const udp_opti
     if (done && !options.interface.empty()) { done = detail::bind_to_interface(fd, options.interface, purpose); }
     if (done) { done = detail::bind_to(fd, detail::socket_address(at), purpose); }
     if (!done) { return std::move(done).error(); }
-    return udp_socket(std::move(*socket));
+    udp_socket made(std::move(*socket));
+    made.state_->joins_datagrams = options.coalesce;
+    return made;
 }
 
 result<void> udp_socket::connect(const proto::ip_endpoint& peer) {
@@ -104,7 +106,14 @@ result<void> udp_socket::change_membership(const proto::ip_address& group, const
     std::copy_n(bytes, address.size(), reinterpret_cast<std::byte*>(&request.gr_group));
     const int level = group.is_v4() ? IPPROTO_IP : IPPROTO_IPV6;
     if (::setsockopt(fd(), level, join ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &request, sizeof request) == 0) { return {}; }
-    return detail::socket_error(errno, step);
+    error made = detail::socket_error(errno, step);
+    switch (made.code.value()) {
+        case EADDRINUSE: made.remedy = "nothing is to be done: the socket is in that group already"; break;
+        case EADDRNOTAVAIL: made.remedy = "leave a group, and by an interface, that the socket has joined"; break;
+        case EINVAL: made.remedy = "name a multicast group: 224.0.0.0/4 or ff00::/8"; break;
+        default: break;
+    }
+    return made;
 }
 
 result<void> udp_socket::join(const proto::ip_address& group, const std::string& interface) {
@@ -120,6 +129,7 @@ proto::ip_endpoint udp_socket::local_endpoint() const noexcept {
 }
 
 int udp_socket::recv_many_awaiter::attempt() noexcept {
+    if (into_.empty()) { return 0; }
     message_batch batch;
     const std::size_t room = std::min(into_.size(), most_at_once);
     for (const datagram& each : into_.first(room)) { batch.add(each, detail::socket_address()); }

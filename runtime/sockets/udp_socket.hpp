@@ -7,8 +7,7 @@
 //     const io_result sent = co_await socket.send_to(std::span(bytes).first(got.n), got.from);
 //
 // A model of the concept `datagram_socket`. Move-only; owns its socket, which is a blocking one: a call never waits in the
-// kernel all the same. Any number of coroutines may await it: each datagram goes to one of them. Destroy it when no
-// coroutine awaits it. Of one that was moved from every call says `closed`, at once.
+// kernel all the same. One coroutine may receive; any number may send meanwhile. Destroy it when no coroutine awaits it. Of one that was moved from every call says `closed`, at once.
 //
 // Threads: used on one thread at a time, that of the executor where it is awaited; it may go to another one while nobody
 // awaits it. Source: udp(7), RFC 768.
@@ -69,10 +68,11 @@ public:
 
     /// Completes with the next datagram. Errors: message_size (std::errc: it was larger than `into`, which has its
     /// beginning; size tells), operation_canceled (nothing was taken), handle_in_use (another coroutine receives), closed,
-    /// or the kernel's: ECONNREFUSED for a connected socket.
+    /// operation_not_supported (std::errc: udp_options::coalesce joins datagrams, which recv_segments() alone tells apart), or
+    /// the kernel's: ECONNREFUSED for a connected socket.
     [[nodiscard]] recv_awaiter recv_from(std::span<std::byte> into) noexcept;
 
-    /// Completes when the kernel has taken the datagram. Errors: message_size (std::errc), operation_canceled, or the
+    /// Completes when the kernel has taken the datagram. Errors: message_size (std::errc), operation_canceled, closed, or the
     /// kernel's: ENETUNREACH, EPERM (a firewall), EACCES (broadcast without udp_options::broadcast).
     [[nodiscard]] send_awaiter send_to(std::span<const std::byte> from, const proto::ip_endpoint& peer) noexcept;
 
@@ -89,8 +89,9 @@ public:
     /// what does not fit is lost, and message_size says so.
     [[nodiscard]] segments_awaiter recv_segments(std::span<std::byte> into) noexcept;
 
-    /// Completes with at least one datagram, and as many as there are and fit into `into`, which is not empty; n counts
-    /// them. One system call for up to 64 (recvmmsg(2)), and a poll when there was none.
+    /// Completes with at least one datagram, and as many as there are and fit into `into`; n counts them. One system call for
+    /// up to 64 (recvmmsg(2)), and a poll when there was none. Errors: as recv_from(), but a datagram that was cut says so by
+    /// its size.
     [[nodiscard]] recv_many_awaiter recv_many(std::span<datagram> into) noexcept;
 
     /// Completes when the kernel has taken all of `from`; n counts those it has taken, also with an error, which is that of
@@ -116,7 +117,9 @@ private:
 
 class [[nodiscard]] udp_socket::recv_awaiter final : private detail::datagram_transfer {
 public:
-    recv_awaiter(detail::socket_state* at, std::span<std::byte> into) noexcept : datagram_transfer(at, into) {}
+    recv_awaiter(detail::socket_state* at, std::span<std::byte> into) noexcept : datagram_transfer(at, into) {
+        refuse(detail::refusal_of_single(at));
+    }
 
     using datagram_transfer::await_ready;
 
@@ -179,7 +182,9 @@ private:
 class [[nodiscard]] udp_socket::recv_many_awaiter final : private detail::readiness_transfer {
 public:
     recv_many_awaiter(detail::socket_state* at, std::span<datagram> into) noexcept
-        : readiness_transfer(at, &detail::socket_state::reader), into_(into) {}
+        : readiness_transfer(at, &detail::socket_state::reader), into_(into) {
+        refuse(detail::refusal_of_single(at));
+    }
 
     [[nodiscard]] bool await_ready() noexcept { return ready_at_once(); }
 
@@ -201,7 +206,7 @@ private:
 class [[nodiscard]] udp_socket::send_many_awaiter final : private detail::readiness_transfer {
 public:
     send_many_awaiter(detail::socket_state* at, std::span<const datagram> from) noexcept
-        : readiness_transfer(at, &detail::socket_state::writer), from_(from) {}
+        : readiness_transfer(at, detail::place_at_socket::among_senders), from_(from) {}
 
     [[nodiscard]] bool await_ready() noexcept { return ready_at_once(); }
 

@@ -46,27 +46,49 @@ task<result<Socket>> connect_to(int type, unix_address peer, const char* name) {
 }  // namespace
 
 namespace detail {
+namespace {
+
+/// As socket_error(), with what is to be done about paths in place of ports.
+error unix_error(std::error_code code, std::string step) {
+    error made = socket_error(code, std::move(step));
+    if (code.category() != std::system_category() && code.category() != std::generic_category()) { return made; }
+    switch (code.value()) {
+        case EADDRINUSE: made.remedy = "choose another path, or remove the file if nobody serves it (ss -xlp shows who does)"; break;
+        case ECONNREFUSED: made.remedy = "start the program that is to listen there, or check the path"; break;
+        case EACCES:
+        case EPERM: made.remedy = "choose a folder that this process may write to, or change the file's permissions"; break;
+        case EINVAL: made.remedy = "name a path without zero octets, or \"@\" and an abstract name"; break;
+        default: break;
+    }
+    return made;
+}
+
+error unix_error(int number, std::string step) {
+    return unix_error(std::error_code(number, std::system_category()), std::move(step));
+}
+
+}  // namespace
 
 result<descriptor> bind_unix(int type, const unix_address& at, const std::string& purpose) {
-    if (at.to_string().size() > unix_address::most) { return socket_error(ENAMETOOLONG, purpose); }
+    if (const std::error_code why = socket_address::unfit(at)) { return unix_error(why.value(), purpose); }
     result<descriptor> socket = make_socket(AF_UNIX, type, 0, purpose);
     if (!socket || at.empty()) { return socket; }
-    if (auto bound = bind_to(socket->get(), socket_address(at), purpose); !bound) { return std::move(bound).error(); }
+    const socket_address address(at);
+    if (::bind(socket->get(), &address.get(), address.size()) != 0) { return unix_error(errno, purpose + ": bind"); }
     return socket;
 }
 
 task<result<descriptor>> connect_unix(int type, unix_address peer, const char* name) {
     const std::string purpose = "connect to " + peer.to_string();
-    if (peer.empty() || peer.to_string().size() > unix_address::most) {
-        co_return socket_error(peer.empty() ? EINVAL : ENAMETOOLONG, purpose);
-    }
+    const int unfit = peer.empty() ? EINVAL : socket_address::unfit(peer).value();
+    if (unfit != 0) { co_return unix_error(unfit, purpose); }
     result<descriptor> socket = make_socket(AF_UNIX, type, 0, purpose);
     if (!socket) { co_return socket; }
     const socket_address address(peer);
     for (back_off pauses = until_queue_has_room();;) {
         const std::error_code ended = co_await connecting(socket->get(), address, name);
         if (!ended) { co_return socket; }
-        if (ended != std::error_code(EAGAIN, std::system_category())) { co_return socket_error(ended, purpose); }
+        if (ended != std::error_code(EAGAIN, std::system_category())) { co_return unix_error(ended, purpose); }
         const std::error_code woken = co_await sleep_for(pauses.next());
         if (woken) { co_return socket_error(woken, purpose); }
     }
@@ -74,7 +96,7 @@ task<result<descriptor>> connect_unix(int type, unix_address peer, const char* n
 
 result<descriptor> listen_unix(int type, const unix_address& at, int backlog) {
     const std::string purpose = "listen at " + at.to_string();
-    if (at.empty()) { return socket_error(EINVAL, purpose + "an empty address"); }
+    if (at.empty()) { return unix_error(EINVAL, purpose + "an empty address"); }
     result<descriptor> socket = bind_unix(type, at, purpose);
     if (socket && ::listen(socket->get(), backlog) != 0) { return socket_error(errno, purpose); }
     return socket;

@@ -50,7 +50,7 @@ public:
     [[nodiscard]] recv_awaiter recv_from(std::span<std::byte> into) noexcept;
 
     /// Completes when the datagram is in the receiver's queue. Errors: message_size (std::errc), operation_canceled, or the
-    /// kernel's: ENOENT, ECONNREFUSED (nobody is bound there), EACCES.
+    /// kernel's: ENOENT, ECONNREFUSED (nobody is bound there), EACCES, ENAMETOOLONG, EINVAL (a path with a zero octet).
     [[nodiscard]] send_awaiter send_to(std::span<const std::byte> from, const unix_address& peer) noexcept;
 
     /// Where it is bound. One system call.
@@ -66,8 +66,12 @@ private:
 
 class [[nodiscard]] unix_datagram::send_awaiter final : private detail::message_transfer {
 public:
-    send_awaiter(int fd, std::span<const std::byte> from, const detail::socket_address& peer) noexcept
-        : message_transfer(fd, from, {}, &peer) {}
+    /// `unfit`: what is wrong with the peer's address.
+    send_awaiter(int fd, std::span<const std::byte> from, const detail::socket_address& peer,
+                 std::error_code unfit) noexcept
+        : message_transfer(fd, from, {}, &peer) {
+        refuse(unfit);
+    }
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
 
@@ -110,7 +114,7 @@ inline unix_datagram::recv_awaiter unix_datagram::recv_from(std::span<std::byte>
 }
 inline unix_datagram::send_awaiter unix_datagram::send_to(std::span<const std::byte> from,
                                                           const unix_address& peer) noexcept {
-    return {fd(), from, detail::socket_address(peer)};
+    return {fd(), from, detail::socket_address(peer), detail::socket_address::unfit(peer)};
 }
 
 }  // namespace fluxnet

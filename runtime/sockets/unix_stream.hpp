@@ -41,7 +41,8 @@ public:
 
     /// Sends bytes, at least one, and with them duplicates of descriptors, 16 at most; those stay the caller's. Completes
     /// when the kernel has taken all or a part of the bytes; n tells. The descriptors go with the first of them. Not while
-    /// another coroutine writes. Errors: as write(); argument_list_too_long (std::errc: too many descriptors).
+    /// another coroutine writes. Errors: as write(); argument_list_too_long (std::errc: too many descriptors);
+    /// invalid_argument (std::errc: descriptors without a byte).
     [[nodiscard]] send_awaiter send_with(std::span<const std::byte> from, std::span<const int> descriptors) noexcept;
 
     /// Completes with bytes that have arrived; the descriptors that came with them are put at the end of `descriptors`,
@@ -55,7 +56,10 @@ class [[nodiscard]] unix_stream::send_awaiter final : private detail::message_tr
 public:
     /// `ended`: the direction has been ended here.
     send_awaiter(int fd, std::span<const std::byte> from, std::span<const int> descriptors, bool ended) noexcept
-        : message_transfer(fd, from, descriptors, nullptr), ended_here_(ended) {}
+        : message_transfer(fd, from, descriptors, nullptr), ended_here_(ended) {
+        // The kernel would take nothing, and leave the descriptors out without a word.
+        if (from.empty() && !descriptors.empty()) { refuse(std::make_error_code(std::errc::invalid_argument)); }
+    }
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
 

@@ -51,6 +51,20 @@ task<void> empty_datagram(Model& model) {
 }
 
 template <class Model>
+task<void> no_room(Model& model) {
+    auto near = model.make_socket();
+    auto far = model.make_socket();
+    const datagram_result early = co_await far.recv_from({});
+    CHECK(!early.ec);
+    CHECK(early.n == 0);
+    co_await send_datagram(near, far.local_endpoint(), 4, 40);
+    const datagram_result none = co_await far.recv_from({});
+    CHECK(!none.ec);
+    CHECK(none.n == 0);
+    co_await expect_datagram(far, near.local_endpoint(), 4, 40);
+}
+
+template <class Model>
 task<void> large_datagram(Model& model) {
     auto near = model.make_socket();
     auto far = model.make_socket();
@@ -136,6 +150,27 @@ task<void> second_receiver(Model& model) {
 }
 
 template <class Model>
+task<void> many_senders(Model& model) {
+    auto near = model.make_socket();
+    auto far = model.make_socket();
+    constexpr std::size_t count = 50;
+    scope senders;
+    for (std::size_t i = 0; i != count; ++i) { senders.spawn(send_datagram(near, far.local_endpoint(), i, 20)); }
+    std::vector<bool> came(count);
+    for (std::size_t i = 0; i != count; ++i) {
+        std::array<std::byte, 20> room{};
+        const datagram_result got = co_await far.recv_from(room);
+        CHECK(got.n == room.size());
+        for (std::size_t place = 0; place != count; ++place) {
+            if (are_bytes_from(place, std::span<const std::byte>(room))) { came[place] = true; }
+        }
+    }
+    CHECK(std::ranges::count(came, true) == count);
+    const wait_result ended = co_await senders.join();
+    CHECK(!ended);
+}
+
+template <class Model>
 task<void> no_receiver(Model& model) {
     auto near = model.make_socket();
     auto far = model.make_socket();
@@ -172,9 +207,11 @@ task<void> moved_from_socket(Model& model) {
 #define FLUXNET_DATAGRAM_CONFORMANCE(model, label)                                                                          \
     FLUXNET_CONFORMANCE_CASE(model, label, "each datagram arrives whole and by itself", datagram_boundaries)                \
     FLUXNET_CONFORMANCE_CASE(model, label, "an empty datagram arrives", empty_datagram)                                     \
+    FLUXNET_CONFORMANCE_CASE(model, label, "an empty span takes no datagram", no_room)                                      \
     FLUXNET_CONFORMANCE_CASE(model, label, "a datagram that is larger than the span is told with its size", large_datagram) \
     FLUXNET_CONFORMANCE_CASE(model, label, "the datagrams of each of two senders keep their order", two_senders)            \
     FLUXNET_CONFORMANCE_CASE(model, label, "a receive is cancelled at any moment and no datagram is lost", stopped_receive) \
     FLUXNET_CONFORMANCE_CASE(model, label, "a second receiver is refused and the first goes on", second_receiver)           \
+    FLUXNET_CONFORMANCE_CASE(model, label, "any number of coroutines send at once", many_senders)                           \
     FLUXNET_CONFORMANCE_CASE(model, label, "datagrams to nobody do no harm", no_receiver)                                   \
     FLUXNET_CONFORMANCE_CASE(model, label, "a socket that was moved from is closed", moved_from_socket)

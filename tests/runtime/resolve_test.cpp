@@ -123,6 +123,19 @@ TEST_CASE("a service that nobody knows is told") {
     CHECK_FALSE(refused.error().remedy.empty());
 }
 
+TEST_CASE("a number that is no port is no service, of which the system's resolver would keep 16 bits") {
+    executor loop;
+    for (const char* const service : {"65536", "70000", "4294967376", "-1", "+80", " 80", "99999999999999999999999"}) {
+        CAPTURE(service);
+        for (const char* const host : {"127.0.0.1", "localhost"}) {
+            const auto refused = answer_of(loop, never_asked, host, service);
+            REQUIRE_FALSE(refused.has_value());
+            CHECK(refused.error().code == resolve_errc::service_not_found);
+            CHECK(refused.error().remedy.find("65535") != std::string::npos);
+        }
+    }
+}
+
 TEST_CASE("a look-up that is slow is left at once when its task is cancelled") {
     slow_begun = false;
     slow_may_end = false;

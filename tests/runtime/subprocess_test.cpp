@@ -5,6 +5,7 @@
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
 #include "fluxnet/runtime/simulation/virtual_clock.hpp"
+#include "fluxnet/runtime/sockets/pipe.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/subprocess_tests.hpp"
 
@@ -12,7 +13,9 @@
 
 #include <csignal>
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -34,6 +37,12 @@ namespace {
 void wait_for_zombie(pid_t pid) {
     siginfo_t info{};
     REQUIRE(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) == 0);
+}
+
+task<io_result> read_once(pipe_reader& from) {
+    std::array<std::byte, 32> bytes;
+    const io_result got = co_await from.read(bytes);
+    co_return got;
 }
 
 bool is_child(pid_t pid) {
@@ -78,6 +87,37 @@ TEST_CASE("a signal that is sent ends the program and after its end there is non
     const exit_result end = sync_wait(loop, child.wait());
     CHECK(end.status.signal == SIGTERM);
     CHECK(child.kill(SIGTERM) == std::errc::no_such_process);
+}
+
+TEST_CASE("a signal reaches what the leader of a group has started, also when the leader has ended") {
+    executor loop;
+    for (const bool leader_ends : {false, true}) {
+        process_options options = shell(std::string("sleep 1000 & echo $!; ") + (leader_ends ? "exit 3" : "wait"));
+        options.own_group = true;
+        options.out = process_stream::pipe();
+        subprocess child = started(options);
+        pipe_reader out = pipe_reader::adopt(child.release_stdout()).value();
+        CHECK(sync_wait(loop, read_once(out)).n != 0);  // its child has begun
+        if (leader_ends) { wait_for_zombie(child.pid()); }
+        CHECK_FALSE(child.kill(SIGTERM));
+        CHECK(sync_wait(loop, read_once(out)).ec == errc::end_of_stream);  // nobody has the pipe any more
+        const exit_result status = sync_wait(loop, child.wait());
+        CHECK((leader_ends ? status.status.code == 3 : status.status.signal == SIGTERM));
+        CHECK(child.kill(SIGTERM) == std::errc::no_such_process);
+    }
+}
+
+TEST_CASE("a handle that goes ends the group of its program") {
+    executor loop;
+    process_options options = shell("sleep 1000 & echo $!; exit 0");
+    options.own_group = true;
+    options.out = process_stream::pipe();
+    std::optional<subprocess> child(started(options));
+    pipe_reader out = pipe_reader::adopt(child->release_stdout()).value();
+    CHECK(sync_wait(loop, read_once(out)).n != 0);
+    wait_for_zombie(child->pid());
+    child.reset();
+    CHECK(sync_wait(loop, read_once(out)).ec == errc::end_of_stream);
 }
 
 TEST_CASE("several coroutines wait for one program") {

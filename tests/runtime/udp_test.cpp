@@ -134,6 +134,11 @@ TEST_CASE("the kernel cuts segments apart and joins them again") {
         const io_result again = co_await near.send_segments(all, 300, joined.local_endpoint());
         CHECK_FALSE(again.ec);
         std::vector<std::byte> room(65'536);
+        const datagram_result alone = co_await joined.recv_from(room);  // where would one end?
+        CHECK(alone.ec == std::errc::operation_not_supported);
+        std::array<datagram, 1> many{{{room, {}}}};
+        const io_result some = co_await joined.recv_many(many);
+        CHECK(some.ec == std::errc::operation_not_supported);
         std::size_t total = 0;
         while (total < all.size()) {
             const segments_result got = co_await joined.recv_segments(room);
@@ -175,4 +180,22 @@ TEST_CASE("binding where somebody is bound says so") {
     const result<udp_socket> second = udp_socket::bind(first.local_endpoint());
     REQUIRE_FALSE(second.has_value());
     CHECK(second.error().code == std::errc::address_in_use);
+}
+
+TEST_CASE("a buffer of a negative size is refused") {
+    udp_options options;
+    options.receive_buffer = -5;
+    const result<udp_socket> refused = udp_socket::bind(proto::ip_endpoint::parse("127.0.0.1:0").value(), options);
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().code == std::errc::invalid_argument);
+    CHECK(refused.error().step.find("SO_RCVBUF to -5") != std::string::npos);
+}
+
+TEST_CASE("to join a group twice, or to leave it twice, is told as that") {
+    udp_socket one = bound();
+    const proto::ip_address group = proto::ipv4_address(239, 1, 2, 3);
+    REQUIRE(one.join(group, "lo").has_value());
+    CHECK(one.join(group, "lo").error().remedy.find("already") != std::string::npos);
+    REQUIRE(one.leave(group, "lo").has_value());
+    CHECK(one.leave(group, "lo").error().remedy.find("has joined") != std::string::npos);
 }

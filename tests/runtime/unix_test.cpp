@@ -201,6 +201,47 @@ TEST_CASE("sequenced packets keep messages apart, and tell the end") {
     loop.run();
 }
 
+TEST_CASE("an address that the kernel would cut is refused, and is not taken for another one") {
+    executor loop;
+    loop.run([]() -> task<void> {
+        const std::string longest = "@" + std::string(unix_address::most - 1, 'x');
+        unix_datagram receiver = unix_datagram::bind(unix_address(longest)).value();
+        unix_datagram sender = unix_datagram::bind().value();
+        const io_result right = co_await sender.send_to(bytes_of("a"), unix_address(longest));
+        CHECK(!right.ec);
+        const unix_address too_long(longest + "y");
+        const io_result cut = co_await sender.send_to(bytes_of("b"), too_long);
+        CHECK(cut.ec == std::errc::filename_too_long);
+        CHECK(cut.n == 0);
+        const unix_address with_zero(std::string("/nowhere\0x", 10));
+        const io_result zero = co_await sender.send_to(bytes_of("c"), with_zero);
+        CHECK(zero.ec == std::errc::invalid_argument);
+        CHECK(unix_datagram::bind(too_long).error().code == std::errc::filename_too_long);
+        CHECK(unix_datagram::bind(with_zero).error().code == std::errc::invalid_argument);
+        const auto connected = co_await unix_stream::connect(with_zero);
+        REQUIRE_FALSE(connected.has_value());
+        CHECK(connected.error().code == std::errc::invalid_argument);
+        const auto busy = unix_datagram::bind(unix_address(longest));
+        CHECK(busy.error().remedy.find("path") != std::string::npos);  // and no port
+
+        std::array<std::byte, 8> bytes;
+        const unix_datagram::received nothing = co_await receiver.recv_from({});  // takes none
+        CHECK(!nothing.ec);
+        const unix_datagram::received got = co_await receiver.recv_from(bytes);
+        CHECK(text_of(std::span(bytes).first(got.n)) == "a");
+    }());
+}
+
+TEST_CASE("descriptors do not go without a byte") {
+    executor loop;
+    loop.run([]() -> task<void> {
+        auto ends = unix_stream::pair().value();
+        const std::array<int, 1> given{0};
+        const io_result sent = co_await ends.first.send_with({}, given);
+        CHECK(sent.ec == std::errc::invalid_argument);
+    }());
+}
+
 TEST_CASE("Unix datagrams tell who sent them, and none is lost to a slow receiver") {
     executor loop;
     loop.spawn([]() -> task<void> {

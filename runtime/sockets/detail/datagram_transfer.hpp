@@ -24,22 +24,36 @@
 
 namespace fluxnet::detail {
 
-/// The part of an await that has to do with the socket's state: its place there as the reader or the writer.
-class place_at_socket {
+/// The part of an await that has to do with the socket's state: its place there as the reader or the writer, or as one of the
+/// senders of datagrams.
+class place_at_socket : private shared_place {
 public:
-    /// `at`: null for a socket that was moved from. `slot`: &socket_state::reader or writer.
-    place_at_socket(socket_state* at, socket_await* socket_state::*slot) noexcept : state_(at), slot_(slot) {}
+    using slot = socket_await* socket_state::*;
+    static constexpr slot among_senders = nullptr;
+
+    /// `at`: null for a socket that was moved from. `where`: &socket_state::reader or writer, or among_senders.
+    place_at_socket(socket_state* at, slot where) noexcept : state_(at), slot_(where) {}
 
     /// Why the place cannot be had: the socket is gone, or another await has it.
     [[nodiscard]] std::error_code refusal() const noexcept {
         if (state_ == nullptr) [[unlikely]] { return errc::closed; }
-        return state_->*slot_ == nullptr ? no_error : make_error_code(errc::handle_in_use);
+        const bool taken = slot_ != among_senders && state_->*slot_ != nullptr;
+        return taken ? make_error_code(errc::handle_in_use) : no_error;
     }
-    void take(socket_await& by) noexcept { state_->*slot_ = mine_ = &by; }
+    void take(socket_await& by) noexcept {
+        holder = &by;
+        if (slot_ == among_senders) {
+            state_->senders.push_back(*this);
+        } else {
+            state_->*slot_ = &by;
+        }
+    }
     /// Gives the place back, if it was taken and the socket is there.
     void leave() noexcept {
-        if (state_ != nullptr && mine_ != nullptr) { state_->*slot_ = nullptr; }
-        mine_ = nullptr;
+        const bool mine = state_ != nullptr && holder != nullptr;
+        if (mine && slot_ != among_senders) { state_->*slot_ = nullptr; }
+        if (is_linked()) { unlink(); }
+        holder = nullptr;
     }
     /// The socket is going.
     void lose() noexcept { state_ = nullptr; }
@@ -47,14 +61,19 @@ public:
 
 private:
     socket_state* state_;
-    socket_await* socket_state::*slot_;
-    socket_await* mine_ = nullptr;
+    const slot slot_;
 };
+
+/// Why single datagrams cannot be told apart at a socket, if so.
+[[nodiscard]] inline std::error_code refusal_of_single(const socket_state* at) noexcept {
+    const bool joined = at != nullptr && at->joins_datagrams;
+    return joined ? std::make_error_code(std::errc::operation_not_supported) : std::error_code();
+}
 
 class FLUXNET_EXPORT datagram_transfer : public stream_transfer {
 public:
     [[nodiscard]] bool await_ready() noexcept {
-        refused_ = place_.refusal();
+        if (!refused_) { refused_ = place_.refusal(); }
         return static_cast<bool>(refused_);
     }
 
@@ -65,6 +84,8 @@ protected:
                       std::uint16_t segment) noexcept;
     ~datagram_transfer() { place_.leave(); }
 
+    /// Has the await end at once with that error; without one it goes on.
+    void refuse(std::error_code why) noexcept { refused_ = why; }
     void receive();
     void send();
 
@@ -93,9 +114,11 @@ private:
 
 class FLUXNET_EXPORT readiness_transfer : public operation, public poll_operation, public socket_await {
 protected:
-    readiness_transfer(socket_state* at, socket_await* socket_state::*slot) noexcept : fd_(fd_of(at)), place_(at, slot) {}
+    readiness_transfer(socket_state* at, place_at_socket::slot where) noexcept : fd_(fd_of(at)), place_(at, where) {}
     ~readiness_transfer();
 
+    /// Has the await end at once with that error; without one it goes on.
+    void refuse(std::error_code why) noexcept { ended_ = why; }
     /// The body of await_ready(): makes an attempt if the turn's budget allows it.
     [[nodiscard]] bool ready_at_once() noexcept;
     void begin_wait(short events);

@@ -38,6 +38,8 @@ protected:
     /// Closes the descriptors of a message that the kernel has delivered and nobody was told of.
     ~message_transfer();
 
+    /// Has the await end at once with that error; without one it goes on.
+    void refuse(std::error_code why) noexcept { trouble_ = why; }
     /// `flags`: MSG_TRUNC for messages, 0 for a stream.
     void receive(int flags);
     void send();
@@ -64,7 +66,7 @@ private:
     back_off pauses_ = until_queue_has_room();
     std::size_t n_ = 0;
     std::size_t size_ = 0;
-    std::error_code trouble_;  // with the descriptors
+    std::error_code trouble_;  // with the descriptors, or with what it was called with
 };
 
 }  // namespace fluxnet::detail

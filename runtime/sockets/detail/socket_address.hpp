@@ -21,7 +21,9 @@ public:
     explicit socket_address(const proto::ip_endpoint& endpoint) noexcept;
     /// A copy of an address that somebody else was told, of `size` bytes; room() at most.
     socket_address(const sockaddr& address, socklen_t size) noexcept;
-    /// Of at most unix_address::most bytes; what is longer is cut, so check that first.
+    /// What the kernel would cut: a name that is too long, or a path with a zero octet, would be that of another socket.
+    [[nodiscard]] static std::error_code unfit(const unix_address& address) noexcept;
+    /// Of one that unfit() finds nothing wrong with.
     explicit socket_address(const unix_address& address) noexcept;
 
     /// The endpoint; 0.0.0.0:0 for an address of another family.

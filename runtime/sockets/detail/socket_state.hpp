@@ -10,6 +10,8 @@
 #include "fluxnet/runtime/sockets/detail/receiver.hpp"
 #include "fluxnet/runtime/sockets/detail/transfer.hpp"
 
+#include <boost/intrusive/list.hpp>
+
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -38,6 +40,11 @@ protected:
     ~arrival_wait() = default;
 };
 
+/// The place of an await that others of its kind are allowed beside.
+struct shared_place : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+    socket_await* holder = nullptr;
+};
+
 class socket_state {
 public:
     explicit socket_state(descriptor socket) noexcept : socket_(std::move(socket)) {}
@@ -46,6 +53,11 @@ public:
     ~socket_state() {
         if (reader != nullptr) { std::exchange(reader, nullptr)->lose_socket(); }
         if (writer != nullptr) { std::exchange(writer, nullptr)->lose_socket(); }
+        while (!senders.empty()) {
+            socket_await* const one = senders.front().holder;
+            senders.pop_front();
+            one->lose_socket();
+        }
         if (pieces) { receiver::end(std::move(pieces)); }
     }
 
@@ -62,8 +74,10 @@ public:
 
     socket_await* reader = nullptr;  // the awaits under way
     socket_await* writer = nullptr;
+    boost::intrusive::list<shared_place, boost::intrusive::constant_time_size<false>> senders;  // of datagrams
     std::unique_ptr<receiver> pieces;  // once somebody has borrowed
     bool write_ended = false;          // by this end
+    bool joins_datagrams = false;      // UDP_GRO
 
 private:
     descriptor socket_;
