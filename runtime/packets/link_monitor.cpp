@@ -112,6 +112,7 @@ link_monitor::~link_monitor() {
 void link_monitor::add(link_listener& listener) noexcept {
     listeners_.push_back(listener);
     query(listener.interface_index);
+    listener.first_answer_ = asked_;
 }
 
 void link_monitor::query(int interface_index) noexcept {
@@ -119,7 +120,7 @@ void link_monitor::query(int interface_index) noexcept {
     request.header.nlmsg_len = sizeof request;
     request.header.nlmsg_type = RTM_GETLINK;
     request.header.nlmsg_flags = NLM_F_REQUEST;
-    request.header.nlmsg_seq = static_cast<std::uint32_t>(interface_index);
+    request.header.nlmsg_seq = ++asked_;
     request.body.ifi_family = AF_UNSPEC;
     request.body.ifi_index = interface_index;
     // An answer that finds the socket full is lost; then so was a notification, and read_messages() asks again.
@@ -169,28 +170,31 @@ void link_monitor::handle(std::span<const std::byte> messages) noexcept {
         std::memcpy(&header, messages.data(), sizeof header);
         if (header.nlmsg_len < sizeof header || header.nlmsg_len > messages.size()) { return; }
         const auto body = messages.subspan(NLMSG_HDRLEN, header.nlmsg_len - NLMSG_HDRLEN);
-        // A query carries the interface's number as its sequence number, and the answer has that and our own port.
-        if (header.nlmsg_type == NLMSG_ERROR && body.size() >= sizeof(int)) {
-            int answer = 0;
-            std::memcpy(&answer, body.data(), sizeof answer);
-            if (answer == -ENODEV || answer == -ENXIO) { gone(static_cast<int>(header.nlmsg_seq)); }
+        // The answer to a query has its number and our own port; a refusal has the query behind it.
+        if (header.nlmsg_type == NLMSG_ERROR && body.size() >= sizeof(nlmsgerr) + sizeof(ifinfomsg)) {
+            nlmsgerr refusal;
+            ifinfomsg asked;
+            std::memcpy(&refusal, body.data(), sizeof refusal);
+            std::memcpy(&asked, body.data() + sizeof refusal, sizeof asked);
+            if (refusal.error == -ENODEV || refusal.error == -ENXIO) { gone(asked.ifi_index, header.nlmsg_seq); }
         } else if ((header.nlmsg_type == RTM_NEWLINK || header.nlmsg_type == RTM_DELLINK) &&
                    body.size() >= sizeof(ifinfomsg)) {
             const auto& info = *reinterpret_cast<const ifinfomsg*>(body.data());
-            const bool confirmed =
-                header.nlmsg_pid == port_ && header.nlmsg_seq == static_cast<std::uint32_t>(info.ifi_index);
+            const std::optional answer =
+                header.nlmsg_pid == port_ ? std::optional(header.nlmsg_seq) : std::optional<std::uint32_t>();
             // Bridges announce the removal of a port by RTM_DELLINK with a family of their own.
             if (header.nlmsg_type == RTM_DELLINK && info.ifi_family == AF_UNSPEC) {
                 query(info.ifi_index);
             } else if (header.nlmsg_type == RTM_NEWLINK) {
-                link_changed(info.ifi_index, info.ifi_flags, read_attributes(body), confirmed);
+                link_changed(info.ifi_index, info.ifi_flags, read_attributes(body), answer);
             }
         }
         messages = messages.subspan(std::min<std::size_t>(NLMSG_ALIGN(header.nlmsg_len), messages.size()));
     }
 }
 
-void link_monitor::link_changed(int index, unsigned flags, const link_attributes& news, bool confirmed) noexcept {
+void link_monitor::link_changed(int index, unsigned flags, const link_attributes& news,
+                                std::optional<std::uint32_t> answer) noexcept {
     using condition = link_listener::condition;
     bool ask = false;
     bool lost = false;
@@ -201,8 +205,9 @@ void link_monitor::link_changed(int index, unsigned flags, const link_attributes
         if (news.has_address) { listener.on_address(news.address); }
         const std::span seen(news.programs.data(), news.program_count);
         const bool ours = listener.program_id == 0 || std::find(seen.begin(), seen.end(), listener.program_id) != seen.end();
+        const bool confirmed = answer && is_about(listener, *answer);
         if (!ours && confirmed) { listener.on_program_lost(); }
-        lost = lost || !ours;
+        lost = lost || (!ours && confirmed);
         ask = ask || (!ours && !confirmed);
     }
     if (ask) {
@@ -234,10 +239,14 @@ void link_monitor::tell_news(int index, link_listener::condition now) noexcept {
     });
 }
 
-void link_monitor::gone(int index) noexcept {
+void link_monitor::gone(int index, std::uint32_t answer) noexcept {
+    const auto is_meant = [&](const link_listener& listener) {
+        return listener.interface_index == index && is_about(listener, answer);
+    };
+    if (std::ranges::none_of(listeners_, is_meant)) { return; }
     tell_news(index, link_listener::condition::gone);
     for (link_listener& listener : listeners_) {
-        if (listener.interface_index == index) { listener.on_interface_gone(); }
+        if (is_meant(listener)) { listener.on_interface_gone(); }
     }
 }
 

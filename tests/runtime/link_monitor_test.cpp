@@ -3,6 +3,7 @@
 
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/core/timeout.hpp"
 #include "fluxnet/xsk/program.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/runtime/veth_port.hpp"
@@ -175,6 +176,28 @@ TEST_CASE("a program that somebody else detached ends a waiting receive at the n
         CHECK_FALSE(port.sockets.tx.socket().failure());
         check_nothing_lost(port.sockets);
     }
+}
+
+TEST_CASE("what was asked for a socket that has gone says nothing of the one opened after it in the same turn") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    veth_port port;
+    port.loop.run([](veth_port& on) -> task<void> {
+        for (int i = 0; i != 3; ++i) {
+            { const async_sockets gone = std::move(on.sockets); }
+            on.sockets = open_async(on.loop, on.options(xdp_mode::native)).value();
+        }
+        std::array<packet, 8> burst;
+        // Time for every answer to be heard.
+        const auto quiet = co_await timeout(50ms, on.sockets.rx.recv(burst));
+        CHECK(quiet.expired);
+        const std::vector<std::byte> frame(60);
+        on.peer.send(frame);
+        const io_result got = co_await on.sockets.rx.recv(burst);
+        CHECK(!got.ec);
+        CHECK(got.n == 1);
+    }(port));
+    CHECK_FALSE(port.sockets.rx.socket().failure());
+    check_nothing_lost(port.sockets);
 }
 
 TEST_CASE("links that change elsewhere do not disturb a receive") {

@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,7 @@ private:
     enum class condition : std::uint8_t { unknown, up, down, without_program, gone };
 
     condition heard_ = condition::unknown;  // what the log was told, or what there was at first
+    std::uint32_t first_answer_ = 0;        // answers to earlier queries may be from before it was there
 };
 
 class link_monitor final : private turn_handler, private poll_operation {
@@ -77,8 +79,13 @@ private:
     void handle(std::span<const std::byte> messages) noexcept;
     struct link_attributes;
     [[nodiscard]] static link_attributes read_attributes(std::span<const std::byte> message) noexcept;
-    void link_changed(int index, unsigned flags, const link_attributes& news, bool confirmed) noexcept;
-    void gone(int index) noexcept;
+    /// `answer`: the number of the query that it answers; nothing for a notification.
+    void link_changed(int index, unsigned flags, const link_attributes& news, std::optional<std::uint32_t> answer) noexcept;
+    void gone(int index, std::uint32_t answer) noexcept;
+    /// Whether the answer to that query may be about a listener.
+    [[nodiscard]] static bool is_about(const link_listener& listener, std::uint32_t answer) noexcept {
+        return static_cast<std::int32_t>(answer - listener.first_answer_) >= 0;
+    }
     /// Tells the log what an interface has become, once for all its handles.
     void tell_news(int index, link_listener::condition now) noexcept;
 
@@ -86,6 +93,7 @@ private:
     int fd_ = -1;
     std::uint64_t cookie_ = 0;  // of the network namespace
     std::uint32_t port_ = 0;    // our netlink address: answers to our queries carry it
+    std::uint32_t asked_ = 0;   // the number of the last query
     boost::intrusive::list<link_listener, hook, boost::intrusive::constant_time_size<false>> listeners_;
 };
 
