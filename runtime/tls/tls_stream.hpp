@@ -11,7 +11,8 @@
 // so that a reader does not wait for a peer that does not read.
 //
 // Ends. shutdown_write() tells the peer that the direction ends, by a close_notify; the peer then reads end_of_stream. A
-// stream that is destroyed without it looks to its peer as if somebody had cut the connection: call it last. Where that
+// stream that is destroyed without it looks to its peer as if somebody had cut the connection: call it last (not in a task
+// that has been cancelled: the recipe end_sessions_in_order has how a server ends). Where that
 // happens, a read tells tls_errc::truncated, a connection_reset to programs that know nothing of TLS, and never
 // end_of_stream; then nothing can be written either.
 //
