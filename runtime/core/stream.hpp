@@ -84,7 +84,7 @@ concept stream = std::movable<S> && requires(S peer, std::span<std::byte> into, 
 };
 
 /// Where peers connect to. accept() completes with the next connection; connections that wait stay waiting when it is
-/// cancelled. An error that concerns one connection only is not told; no descriptors left is told once, and then accept()
+/// cancelled. An error that concerns one connection only is not told, unless by that connection; no descriptors left is told once, and then accept()
 /// waits until there are.
 template <class L>
 concept listener = std::movable<L> && requires(L door) {

@@ -10,16 +10,39 @@
 namespace fluxnet {
 namespace {
 
-/// A label's value, or a help: backslash and line feed are escaped, and in a value the quote.
+/// How many octets the character takes with which a text begins; 0 where that is no UTF-8 (RFC 3629 section 4).
+std::size_t character_length(std::string_view text) {
+    const auto octet = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
+    const unsigned first = octet(0);
+    if (first < 0x80) { return 1; }
+    const std::size_t length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+    if (length == 0 || length > text.size()) { return 0; }
+    // Of some first octets not all second ones follow: those of longer forms, of surrogates and of what is beyond Unicode.
+    const unsigned least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    const unsigned most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    if (octet(1) < least || octet(1) > most) { return 0; }
+    for (std::size_t at = 2; at != length; ++at) {
+        if (octet(at) < 0x80 || octet(at) > 0xbf) { return 0; }
+    }
+    return length;
+}
+
+/// A label's value, or a help: backslash and line feed are escaped, and in a value the quote; octets that are no UTF-8 are
+/// replaced, since whoever reads the page would refuse all of it.
 std::string escaped(std::string_view plain, bool quotes) {
     std::string text;
-    for (const char c : plain) {
+    while (!plain.empty()) {
+        const std::size_t length = character_length(plain);
+        const char c = plain.front();
         if (c == '\\' || (c == '"' && quotes)) { text += '\\'; }
-        if (c == '\n') {
+        if (length == 0) {
+            text += "\xef\xbf\xbd";  // U+FFFD
+        } else if (c == '\n') {
             text += "\\n";
         } else {
-            text += c;
+            text += plain.substr(0, length);
         }
+        plain.remove_prefix(std::max<std::size_t>(length, 1));
     }
     return text;
 }
@@ -42,9 +65,14 @@ void require_names(std::string_view family, std::initializer_list<metrics::label
         throw std::invalid_argument("metrics: no name of a family: '" + std::string(family) + "'; use one like orders_total");
     }
     for (const metrics::label& one : labels) {
-        if (is_name(one.name, false)) { continue; }
-        throw std::invalid_argument("metrics: no name of a label of " + std::string(family) + ": '" + std::string(one.name) +
-                                    "'; use one like side");
+        if (!is_name(one.name, false) || one.name.starts_with("__")) {
+            throw std::invalid_argument("metrics: no name of a label of " + std::string(family) + ": '" +
+                                        std::string(one.name) + "'; use one like side");
+        }
+        if (std::ranges::count(labels, one.name, &metrics::label::name) != 1) {
+            throw std::invalid_argument("metrics: a sample of " + std::string(family) + " has the label " +
+                                        std::string(one.name) + " twice; leave one out");
+        }
     }
 }
 
@@ -66,20 +94,24 @@ void metrics::sample(std::string_view name, std::string_view help, kind type, st
                      std::string_view number) {
     auto found = std::ranges::find(families_, name, &family::name);
     if (found == families_.end()) {
-        found = families_.insert(families_.end(), {std::string(name), escaped(help, false), type, {}});
+        found = families_.insert(families_.end(), {std::string(name), escaped(help, false), type, {}, {}});
     }
     if (found->type != type) {
         throw std::invalid_argument("metrics: " + std::string(name) + " is a counter and a gauge; give one another name");
     }
-    std::string& samples = found->samples;
-    samples.append(name);
-    char before = '{';
-    for (const label& one : labels) {
-        samples += before;
-        samples.append(one.name).append("=\"").append(escaped(one.value, true)).append("\"");
-        before = ',';
+    std::vector<std::string> pairs;
+    for (const label& one : labels) { pairs.push_back(std::string(one.name) + "=\"" + escaped(one.value, true) + '"'); }
+    const auto joined = [&pairs] {
+        std::string text;
+        for (const std::string& one : pairs) { text.append(text.empty() ? "{" : ",").append(one); }
+        return pairs.empty() ? text : text + '}';
+    };
+    const std::string written = std::string(name) + joined();
+    std::ranges::sort(pairs);  // their order tells no samples apart
+    if (!found->keys.insert(joined()).second) {
+        throw std::invalid_argument("metrics: the sample " + written + " is there already; tell them apart by a label");
     }
-    samples.append(labels.size() == 0 ? " " : "} ").append(number).append("\n");
+    found->samples.append(written).append(" ").append(number).append("\n");
 }
 
 void metrics::add_counter(std::string_view family, std::string_view help, std::uint64_t value,

@@ -22,6 +22,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,13 +31,13 @@ namespace fluxnet {
 
 class FLUXNET_EXPORT metrics {
 public:
-    /// What tells samples of one family apart. The value is any UTF-8.
+    /// What tells samples of one family apart. The value is any UTF-8; what is none is written as U+FFFD.
     struct label {
         std::string_view name;
         std::string_view value;
     };
 
-    // Each is told apart by a name, which becomes a label.
+    // Each is told apart by a name, which becomes a label. Two of one kind with one name: std::invalid_argument.
 
     /// Turns, sleeps, spins, resumptions, completions of the reactor, tasks' wake-ups per sleep.
     void add(std::string_view name, const executor& from);
@@ -54,8 +55,9 @@ public:
     void add(std::string_view name, frame_pool& from);
 
     // Of the program's own. A family has the help and the type of its first sample, and its samples differ in their labels.
-    // Names are those of Prometheus' data model: letters, digits and '_', in a family's also ':', no digit first. Both throw
-    // std::invalid_argument for others, and for a counter that is a gauge elsewhere. What they are given is copied.
+    // Names are those of Prometheus' data model: letters, digits and '_', in a family's also ':', no digit first, and no two
+    // '_' first in a label's. Both throw std::invalid_argument for others, for a label that a sample has twice, for a sample
+    // that is there already, and for a counter that is a gauge elsewhere. What they are given is copied.
 
     /// A total that only rises while the program runs.
     void add_counter(std::string_view family, std::string_view help, std::uint64_t value,
@@ -75,6 +77,7 @@ private:
         std::string help;
         kind type = kind::counter;
         std::string samples;
+        std::set<std::string> keys;  // the labels of each sample, sorted
     };
 
     /// `number`: the value as text.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/sockets/detail/offload_pool.hpp"
 
+#include "fluxnet/xsk/base/detail/tell.hpp"
+
 #include <algorithm>
 #include <csignal>
 #include <system_error>
@@ -106,6 +108,7 @@ void offload_pool::work() noexcept {
         operation* const waiter = std::exchange(job->waiter_, nullptr);
         if (job->abandoned_) {
             lock.unlock();
+            if (job->failure) { tell_exception(job->failure, "a function of offload(), after its task had left it"); }
             job.reset();
             lock.lock();
             continue;

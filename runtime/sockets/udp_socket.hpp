@@ -80,7 +80,7 @@ public:
     [[nodiscard]] send_awaiter send(std::span<const std::byte> from) noexcept;
 
     /// Sends `from` as datagrams of `segment` octets, the last of which may be shorter; the kernel, or the device, cuts them
-    /// apart (UDP_SEGMENT, Linux 4.18). At most 64 of them, and 65,507 octets in all. Errors: as send_to(); EINVAL when
+    /// apart (UDP_SEGMENT, Linux 4.18). At most 64 of them (some kernels take 128), and 65,507 octets in all. Errors: as send_to(); EINVAL when
     /// there are too many, or one is larger than the path's MTU.
     [[nodiscard]] send_awaiter send_segments(std::span<const std::byte> from, std::uint16_t segment,
                                              const proto::ip_endpoint& peer) noexcept;

@@ -131,6 +131,19 @@ TEST_CASE("a program's own counters and gauges stand beside those of the library
           "limits{which=\"none\"} NaN\n");
 }
 
+TEST_CASE("what would make Prometheus refuse the page is refused, or written otherwise") {
+    metrics all;
+    all.add_counter("seen_total", "h", 1, {{"side", "left"}, {"kind", "a"}});
+    CHECK_THROWS_AS(all.add_counter("seen_total", "h", 2, {{"kind", "a"}, {"side", "left"}}), std::invalid_argument);
+    CHECK_THROWS_AS(all.add_counter("seen_total", "h", 2, {{"side", "left"}, {"side", "right"}}), std::invalid_argument);
+    CHECK_THROWS_AS(all.add_counter("seen_total", "h", 2, {{"__name__", "x"}}), std::invalid_argument);
+    all.add_counter("seen_total", "h", 3, {{"side", "a\xff\xc3(\xed\xa0\x80\xe2\x82\xac"}});
+    const std::string text = all.text();
+    CHECK(text.find("seen_total{side=\"left\",kind=\"a\"} 1\n") != text.npos);
+    CHECK(text.find("\"a\ufffd\ufffd(\ufffd\ufffd\ufffd\u20ac\"} 3\n") != text.npos);
+    CHECK(text.find(" 2\n") == text.npos);
+}
+
 TEST_CASE("names that Prometheus would not read are refused, and what they were given with is not there") {
     metrics all;
     const auto refused = [](auto what) -> std::string {

@@ -5,6 +5,7 @@
 #include "fluxnet/runtime/core/sleep.hpp"
 #include "fluxnet/runtime/simulation/virtual_clock.hpp"
 #include "tests/runtime/coroutines.hpp"
+#include "tests/support/log_recorder.hpp"
 
 #include <doctest/doctest.h>
 
@@ -225,6 +226,36 @@ TEST_CASE("a function that may be abandoned is left at once when its task is can
     }
     CHECK(ended->load());  // the executor's end has waited for it
     CHECK(ended.use_count() == 1);
+}
+
+TEST_CASE("the log hears the exception of a function that was left") {
+    log_recorder log;
+    const auto closed = std::make_shared<gate>();
+    const auto begun = std::make_shared<std::atomic<bool>>(false);
+    {
+        executor loop;
+        std::stop_source source;
+        const auto wait = [&]() -> task<void> {
+            auto function = [closed, begun] {
+                *begun = true;
+                closed->pass();
+                throw std::runtime_error("too late");
+            };
+            const result<void> left = co_await offload(std::move(function), when_canceled::abandons);
+            CHECK(left.error().code == errc::operation_canceled);
+        };
+        loop.spawn([&]() -> task<void> {
+            stoppable under = run_under(source.get_token(), wait());
+            co_await under;
+            closed->open();
+        });
+        loop.spawn([&]() -> task<void> {
+            co_await until(*begun);
+            source.request_stop();
+        });
+        loop.run();
+    }
+    CHECK(log.count("exception: a function of offload(), after its task had left it: too late") == 1);
 }
 
 TEST_CASE("a coroutine is destroyed while its function runs, and the function is waited for") {

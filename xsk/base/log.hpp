@@ -9,8 +9,8 @@
 //     fluxnet::set_log_sink(&sink);
 //
 // Without a sink, which is how a program begins, nothing is written anywhere, and no text is made. What an error code or an
-// `error` tells its caller is not told again. Events come from set-up, from news of the kernel and from failing tasks, never
-// from the path of packets.
+// `error` tells its caller is not told again; what an object keeps to be asked for, as notes() and refusals() give it, is.
+// Events come from set-up, from news of the kernel and from failing tasks, never from the path of packets.
 //
 // Threads: a sink is called on the thread where something happens, so by several at a time in a program that uses the
 // library on several.
