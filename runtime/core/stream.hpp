@@ -85,12 +85,11 @@ concept stream = std::movable<S> && requires(S peer, std::span<std::byte> into, 
 
 /// Where peers connect to. accept() completes with the next connection; connections that wait stay waiting when it is
 /// cancelled. An error that concerns one connection only is not told, unless by that connection; no descriptors left is told once, and then accept()
-/// waits until there are.
+/// waits until there are. Where it listens is asked by local_endpoint(), of a Unix listener by local_address().
 template <class L>
 concept listener = std::movable<L> && requires(L door) {
     { door.accept() } -> detail::awaitable;
     requires stream<typename detail::awaited_value<decltype(door.accept())>::value_type>;
-    { door.local_endpoint() } -> std::same_as<proto::ip_endpoint>;
 };
 
 /// Single messages, each of which arrives whole, or not at all.

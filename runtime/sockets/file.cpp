@@ -104,7 +104,8 @@ task<result<file>> file::open(std::string path, file_options options) {
     const char* unfit = why_not(options);
     if (path.empty() || path.find('\0') != path.npos) { unfit = "the path is empty or contains a zero octet"; }
     if (unfit != nullptr) {
-        co_return make_error(errc::invalid_option, step_of(path), unfit, "see file_options.hpp for what goes together");
+        const std::string shown = path.substr(0, path.find('\0'));  // texts end at a zero octet for many who show them
+        co_return make_error(errc::invalid_option, step_of(shown), unfit, "see file_options.hpp for what goes together");
     }
     using opened = result<std::shared_ptr<detail::file_state>>;
     // The function owns all that it uses, so it may be abandoned.

@@ -30,7 +30,7 @@ namespace detail {
 
 }  // namespace detail
 
-/// See unix_listener. `Socket`: what accept() gives.
+/// See unix_listener, which is a model of the concept `listener`. `Socket`: what accept() gives.
 template <class Socket>
 class basic_unix_listener {
 public:

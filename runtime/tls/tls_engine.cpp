@@ -89,6 +89,8 @@ result<std::unique_ptr<tls_engine>> tls_engine::make(const tls_context& context,
         return made;
     }
     ::SSL_set_connect_state(made->ssl_.get());
+    // Names of the DNS may end with a dot; those of certificates and of the extension do not (RFC 6066 section 3).
+    if (made->host_.size() > 1 && made->host_.back() == '.') { made->host_.pop_back(); }
     if (!made->set_host(made->host_)) {
         return make_error(errc::invalid_option, "connect by TLS to \"" + made->host_ + '"', "this is no host name",
                           "give the name or the address that the peer's certificate has");

@@ -5,6 +5,7 @@
 #include "fluxnet/runtime/sockets/tcp_stream.hpp"
 #include "fluxnet/runtime/sockets/udp_socket.hpp"
 #include "fluxnet/runtime/sockets/unix_listener.hpp"
+#include "fluxnet/runtime/sockets/unix_seqpacket.hpp"
 #include "fluxnet/runtime/sockets/unix_stream.hpp"
 
 #include <doctest/doctest.h>
@@ -13,6 +14,7 @@ using namespace fluxnet;
 
 static_assert(stream<tcp_stream> && stream<unix_stream>);
 static_assert(listener<tcp_listener>);
+static_assert(listener<unix_listener> && !listener<unix_seqpacket_listener>);
 static_assert(datagram_socket<udp_socket>);
 
 namespace {

@@ -64,6 +64,7 @@ TEST_CASE("a certificate that is not to be trusted is refused by its reason") {
     const std::vector<row> rows{
         {"trusted itself", own, "server.test", no_error},
         {"signed by a trusted one", signed_by_own, "server.test", no_error},
+        {"by its name with the dot at its end", signed_by_own, "server.test.", no_error},
         {"by its address", signed_by_own, "127.0.0.1", no_error},
         {"wrong host", signed_by_own, "elsewhere.test", tls_errc::certificate_wrong_host},
         {"wrong address", signed_by_own, "127.0.0.2", tls_errc::certificate_wrong_host},
