@@ -69,8 +69,8 @@ private:
 };
 
 /// A task for executor::spawn_background(): at the first of `signals` it calls request_stop() on its executor, and gives the
-/// former mask back, so that a second one does what it did before. From then on every await of every task is cancelled, at once:
-/// sessions that have to say goodbye await a signal_set in its place. What the program still wants to await when run() has
+/// former mask back, so that a second one does what it did before. From then on every await of every task is cancelled: a
+/// program whose sessions have to say goodbye awaits a signal_set in its place. What it still wants to await when run() has
 /// returned takes executor::restart() first. The signals are blocked from the call on: make it before other threads, which
 /// then inherit that. Throws std::system_error as the constructor of a signal_set does.
 ///

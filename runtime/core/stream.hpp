@@ -84,8 +84,9 @@ concept stream = std::movable<S> && requires(S peer, std::span<std::byte> into, 
 };
 
 /// Where peers connect to. accept() completes with the next connection; connections that wait stay waiting when it is
-/// cancelled. An error that concerns one connection only is not told, unless by that connection; no descriptors left is told once, and then accept()
-/// waits until there are. Where it listens is asked by local_endpoint(), of a Unix listener by local_address().
+/// cancelled. An error that concerns one connection only is not told, unless by that connection; no descriptors left is told
+/// once, and then accept() waits until there are. Where it listens is asked by local_endpoint(), of a Unix listener by
+/// local_address().
 template <class L>
 concept listener = std::movable<L> && requires(L door) {
     { door.accept() } -> detail::awaitable;

@@ -57,9 +57,9 @@ struct process_options {
     process_stream out = {};
     process_stream err = {};
 
-    /// The program leads a process group of its own (setpgid(2)), and subprocess::kill() signals all of it: also what the
-    /// program has started and not put into another group. At a terminal such a group is not in the foreground: what it reads
-    /// there stops it, and Ctrl-C does not reach it.
+    /// The program leads a process group of its own (setpgid(2)), and subprocess::kill() and the end of the handle reach all
+    /// of it: also what the program has started and not put into another group. At a terminal such a group is not in the
+    /// foreground: what it reads there stops it, and Ctrl-C does not reach it.
     bool own_group = false;
 };
 

@@ -76,7 +76,8 @@ result<void> set_options(int fd, std::initializer_list<socket_option> options, c
         if (!each.wanted) { continue; }
         // Of buffers the kernel takes a negative number for the least that it knows.
         if (each.value >= 0 && ::setsockopt(fd, each.level, each.option, &each.value, sizeof each.value) == 0) { continue; }
-        return socket_error(each.value < 0 ? EINVAL : errno, purpose + ": set " + each.name + " to " + std::to_string(each.value));
+        const int why = each.value < 0 ? EINVAL : errno;
+        return socket_error(why, purpose + ": set " + each.name + " to " + std::to_string(each.value));
     }
     return {};
 }

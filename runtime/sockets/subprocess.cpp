@@ -74,7 +74,7 @@ subprocess::~subprocess() {
 
 void subprocess::end_now() noexcept {
     streams_ = {};
-    if (process_ && leads_group_) { static_cast<void>(kill(SIGKILL)); }  // the group goes on though the program may have ended
+    if (process_ && leads_group_) { static_cast<void>(kill(SIGKILL)); }  // the program may have ended, and its group not
     if (process_ && !ended()) {
         if (!kill(SIGKILL)) { detail::wait_for_end(process_.get(), longest_end); }
         detail::leave_behind(std::move(process_));

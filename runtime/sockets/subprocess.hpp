@@ -63,9 +63,9 @@ public:
     /// Tells how the program ended, without waiting; nothing while it is running.
     [[nodiscard]] std::optional<exit_result> ended() noexcept;
 
-    /// Sends a signal; with process_options::own_group to all of the group, whether or not the program itself has ended, but
-    /// not once wait() or ended() has told of that. no_such_process (std::errc) when it has ended and wait() or ended() has told; or the kernel's error;
-    /// or closed. A program that has ended but has not been waited for takes a signal without an effect.
+    /// Sends a signal; with process_options::own_group to all of the group, also when the program itself has ended.
+    /// no_such_process (std::errc) when it has ended and wait() or ended() has told; or the kernel's error; or closed. A
+    /// program that has ended but has not been waited for takes a signal without an effect.
     [[nodiscard]] std::error_code kill(int signal) noexcept;
 
     /// Lets the program go on by itself, and gives up this handle: its streams are closed, unless they were released. On an

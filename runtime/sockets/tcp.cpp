@@ -36,7 +36,8 @@ result<descriptor> prepare(const proto::ip_endpoint& peer, const tcp_options& op
         const std::string from = purpose + " from " + options.from->to_string();
         if (options.from->address.is_v4() != peer.address.is_v4()) {
             return error{std::make_error_code(std::errc::address_family_not_supported), from,
-                         "the addresses are of two versions of IP", "give tcp_options::from an address of the peer's version"};
+                         "the addresses are of two versions of IP",
+                         "give tcp_options::from an address of the peer's version"};
         }
         if (auto bound = detail::bind_to(socket->get(), detail::socket_address(*options.from), from); !bound) {
             return std::move(bound).error();

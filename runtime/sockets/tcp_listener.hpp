@@ -10,8 +10,9 @@
 //
 // A model of the concept `listener`. Owns its socket. From the first accept() on the executor accepts ahead, up to 64
 // connections, by one request for all; these are closed with the listener. A connection that breaks before it is accepted is
-// given out all the same, where the kernel does: its first read tells. When there are no descriptors left (EMFILE, ENFILE, ENOBUFS, ENOMEM), accept() says so once and then tries
-// again, after 10 milliseconds at first and every second at last, until it can go on; connections stay in the backlog.
+// given out all the same where the kernel does so: its first read tells. When there are no descriptors left (EMFILE, ENFILE,
+// ENOBUFS, ENOMEM), accept() says so once and then tries again, after 10 milliseconds at first and every second at last, until
+// it can go on; connections stay in the backlog.
 //
 // Threads: that of the executor of the first accept(), which it is bound to. To serve on several executors give each a
 // listener of its own with tcp_options::reuse_port, or hand accepted streams over.

@@ -13,7 +13,7 @@ struct udp_options {
     bool reuse_port = false;     ///< SO_REUSEPORT: several share a port, and the kernel spreads datagrams by their sender.
     bool broadcast = false;      ///< SO_BROADCAST: datagrams may be sent to a network's broadcast address.
     bool only_ipv6 = false;      ///< IPV6_V6ONLY: [::] does not take IPv4 datagrams too.
-    bool coalesce = false;       ///< UDP_GRO (Linux 5.0): recv_segments(), and it alone, may get several of one sender at once.
+    bool coalesce = false;       ///< UDP_GRO (Linux 5.0): recv_segments() may get several of one sender at once.
     int send_buffer = 0;         ///< SO_SNDBUF in bytes; 0 leaves it to the kernel.
     int receive_buffer = 0;      ///< SO_RCVBUF likewise; what does not fit is lost.
     std::string_view interface = {};  ///< SO_BINDTODEVICE; empty for any. Its text outlives the call.

@@ -7,7 +7,8 @@
 //     const io_result sent = co_await socket.send_to(std::span(bytes).first(got.n), got.from);
 //
 // A model of the concept `datagram_socket`. Move-only; owns its socket, which is a blocking one: a call never waits in the
-// kernel all the same. One coroutine may receive; any number may send meanwhile. Destroy it when no coroutine awaits it. Of one that was moved from every call says `closed`, at once.
+// kernel all the same. One coroutine may receive, while any number send. Destroy it when no coroutine awaits it. Of one that
+// was moved from every call says `closed`, at once.
 //
 // Threads: used on one thread at a time, that of the executor where it is awaited; it may go to another one while nobody
 // awaits it. Source: udp(7), RFC 768.
@@ -68,7 +69,7 @@ public:
 
     /// Completes with the next datagram. Errors: message_size (std::errc: it was larger than `into`, which has its
     /// beginning; size tells), operation_canceled (nothing was taken), handle_in_use (another coroutine receives), closed,
-    /// operation_not_supported (std::errc: udp_options::coalesce joins datagrams, which recv_segments() alone tells apart), or
+    /// operation_not_supported (std::errc: udp_options::coalesce joins datagrams, which only recv_segments() tells apart), or
     /// the kernel's: ECONNREFUSED for a connected socket.
     [[nodiscard]] recv_awaiter recv_from(std::span<std::byte> into) noexcept;
 
@@ -80,8 +81,8 @@ public:
     [[nodiscard]] send_awaiter send(std::span<const std::byte> from) noexcept;
 
     /// Sends `from` as datagrams of `segment` octets, the last of which may be shorter; the kernel, or the device, cuts them
-    /// apart (UDP_SEGMENT, Linux 4.18). At most 64 of them (some kernels take 128), and 65,507 octets in all. Errors: as send_to(); EINVAL when
-    /// there are too many, or one is larger than the path's MTU.
+    /// apart (UDP_SEGMENT, Linux 4.18). At most 64 of them (some kernels take 128), and 65,507 octets in all. Errors: as
+    /// send_to(); EINVAL when there are too many, or one is larger than the path's MTU.
     [[nodiscard]] send_awaiter send_segments(std::span<const std::byte> from, std::uint16_t segment,
                                              const proto::ip_endpoint& peer) noexcept;
 

@@ -53,7 +53,9 @@ error unix_error(std::error_code code, std::string step) {
     error made = socket_error(code, std::move(step));
     if (code.category() != std::system_category() && code.category() != std::generic_category()) { return made; }
     switch (code.value()) {
-        case EADDRINUSE: made.remedy = "choose another path, or remove the file if nobody serves it (ss -xlp shows who does)"; break;
+        case EADDRINUSE:
+            made.remedy = "choose another path, or remove the file if nobody serves it (ss -xlp shows who does)";
+            break;
         case ECONNREFUSED: made.remedy = "start the program that is to listen there, or check the path"; break;
         case EACCES:
         case EPERM: made.remedy = "choose a folder that this process may write to, or change the file's permissions"; break;

@@ -24,8 +24,8 @@
 
 namespace fluxnet::detail {
 
-/// The part of an await that has to do with the socket's state: its place there as the reader or the writer, or as one of the
-/// senders of datagrams.
+/// The part of an await that has to do with the socket's state: its place there as the reader or the writer, or as one of
+/// the senders of datagrams.
 class place_at_socket : private shared_place {
 public:
     using slot = socket_await* socket_state::*;
