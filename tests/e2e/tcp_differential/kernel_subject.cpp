@@ -132,13 +132,13 @@ call_result kernel_subject::accept() {
 }
 
 call_result kernel_subject::read(std::size_t most, std::vector<std::byte>& into) {
-    if (over_) { return {call_result::kind::ended}; }
     const std::size_t before = into.size();
     into.resize(before + most);
     const ssize_t got = ::recv(mine_.get(), into.data() + before, most, 0);
     into.resize(before + (got > 0 ? static_cast<std::size_t>(got) : 0));
     if (got > 0) { return {call_result::kind::done, static_cast<std::size_t>(got)}; }
-    if (got == 0) { return {call_result::kind::end_of_stream}; }
+    // The reason is told once, and the end of the stream from then on.
+    if (got == 0) { return {over_ ? call_result::kind::ended : call_result::kind::end_of_stream}; }
     if (errno == EAGAIN) { return {}; }
     over_ = true;
     return {call_result::kind::ended};
