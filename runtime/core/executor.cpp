@@ -340,10 +340,12 @@ void executor::stop() noexcept {
 }
 
 void executor::request_stop() {
+    const std::uint64_t restarts = restarts_.load(std::memory_order_acquire);
+    stop_asked_.store(restarts + 1, std::memory_order_relaxed);
     if (current_ == this) {
         stop_source_.request_stop();
     } else {
-        post([this, restarts = restarts_.load(std::memory_order_acquire)] {
+        post([this, restarts] {
             if (restarts == restarts_.load(std::memory_order_relaxed)) { stop_source_.request_stop(); }
         });
     }
@@ -362,7 +364,7 @@ std::vector<task_info> executor::shut_down_by(time_point limit) {
         const run_visit here(*this);
         inbox_.restart();  // a stop() from before, to which poll() keeps, is not meant for this
         add_timer(at_limit, limit);
-        stop_source_.request_stop();
+        request_stop();
         const auto any_task = [&] { return tasks_->any() || tasks_->any_background(); };
         while ((any_task() || has_ready()) && !stopped() && !at_limit.rung) {
             start_turn();

@@ -202,6 +202,11 @@ public:
     void request_stop();
     [[nodiscard]] std::stop_token stop_token() const noexcept { return stop_source_.get_token(); }
 
+    /// Tells whether request_stop() was called since the last restart(); its effect may still come. Any thread.
+    [[nodiscard]] bool stop_requested() const noexcept {
+        return stop_asked_.load(std::memory_order_relaxed) == restarts_.load(std::memory_order_relaxed) + 1;
+    }
+
     /// Makes the executor fit for new work after stop() or request_stop(): what is spawned from now on is not cancelled.
     /// Tasks that were there before stay so.
     void restart();
@@ -335,7 +340,8 @@ private:
     std::unique_ptr<detail::executor_tasks> tasks_;
     std::atomic<std::uint32_t> guards_ = 0;
     std::stop_source stop_source_;
-    std::atomic<std::uint64_t> restarts_ = 0;  // how often stop_source_ was replaced
+    std::atomic<std::uint64_t> restarts_ = 0;    // how often stop_source_ was replaced
+    std::atomic<std::uint64_t> stop_asked_ = 0;  // after how many of these a stop was requested last, and 1; 0: never
     std::exception_ptr failure_;
     detail::counter turns_;
     detail::counter sleeps_;

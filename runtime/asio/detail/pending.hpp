@@ -29,6 +29,7 @@
 #include <boost/asio/execution/executor.hpp>
 #include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/prefer.hpp>
 #include <boost/asio/recycling_allocator.hpp>
 
@@ -190,6 +191,10 @@ public:
     [[nodiscard]] bool ends_at_once() noexcept override {
         if constexpr (ends_at_once_or_waits<Work>) {
             if (stop_ && stop_->stop_requested()) { return false; }
+            if (is_refused()) {
+                ended_.emplace(Told::closed());
+                return true;
+            }
             try {
                 auto work = work_();
                 if (!work.await_ready()) { return false; }
@@ -201,10 +206,9 @@ public:
         }
     }
 
-    /// Has the handler told. `value` is empty when there is a failure.
-    static void complete(owner one, std::optional<fluxnet::detail::value_of<value_type>>&& value,
-                         std::exception_ptr failure) {
-        one->ended_.emplace(Told::of(std::move(value), std::move(failure)));
+    /// Has the handler told.
+    static void complete(owner one, arguments&& how) {
+        one->ended_.emplace(std::move(how));
         const std::shared_ptr<driver> by = one->by_;
         by->end(*one.release());
     }
@@ -236,9 +240,18 @@ private:
         return carry_out_alone(owner(this));
     }
 
+    /// Tells whether it is not to begin any more.
+    [[nodiscard]] bool is_refused() const noexcept {
+        return !Told::begins_when_stopped && by_->loop().stop_requested();
+    }
+
     /// The coroutine of an operation.
     static task<void> carry_out_alone(owner one) {
-        std::optional<fluxnet::detail::value_of<value_type>> value;
+        if (one->is_refused()) {
+            complete(std::move(one), Told::closed());
+            co_return;
+        }
+        std::optional<fluxnet::detail::value_of<value_type>> value;  // empty when there is a failure
         std::exception_ptr failure;
         try {
             auto work = one->begin();
@@ -257,7 +270,7 @@ private:
                 value.emplace(co_await work);
             }
         } catch (...) { failure = std::current_exception(); }
-        complete(std::move(one), std::move(value), std::move(failure));
+        complete(std::move(one), Told::of(std::move(value), std::move(failure)));
     }
 
     void give_up() noexcept override {
@@ -307,6 +320,13 @@ public:
     template <class Handler>
     void operator()(Handler&& handler, Work work) const {
         using operation = pending<std::decay_t<Handler>, IoExecutor, Told, Work>;
+        if (by_ == nullptr) {  // the execution was moved from
+            using ended = completion<std::decay_t<Handler>, typename Told::arguments>;
+            std::decay_t<Handler> own(std::forward<Handler>(handler));
+            const auto there = net::get_associated_executor(own, on_);
+            net::post(there, ended(std::move(own), Told::closed()));
+            return;
+        }
         auto one = operation::make(by_, on_, std::forward<Handler>(handler), std::move(work), where_);
         if (by_->is_here()) {
             by_->begin(*one.release(), ends_at_once_or_waits<Work>);

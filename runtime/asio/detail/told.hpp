@@ -2,7 +2,9 @@
 // How the end of an operation is told to a handler. Types without state, for `pending`.
 //
 // `signature`: the handler's; `arguments`: a tuple for it. `of()`: from a value or an exception. `closed()`: when the
-// operation was given up. `cancelled_by`: the kinds of cancellation that the operation can promise.
+// operation was given up. `cancelled_by`: the kinds of cancellation that the operation can promise. `begins_when_stopped`:
+// whether it is carried out after a request_stop() of the executor. A task is, and what it awaits is cancelled. A transfer
+// that need not wait would succeed, and a loop of handlers never end.
 #pragma once
 
 #include "fluxnet/runtime/asio/detail/codes.hpp"
@@ -41,6 +43,7 @@ struct told_as_value {
     using signature = void(std::exception_ptr, T);
     using arguments = std::tuple<std::exception_ptr, T>;
     static constexpr auto cancelled_by = net::cancellation_type::terminal;
+    static constexpr bool begins_when_stopped = true;
 
     static arguments of(std::optional<T>&& value, const std::exception_ptr& failure) {
         if (!value) { return arguments(failure, beside(failure)); }
@@ -63,6 +66,7 @@ struct told_as_value<void> {
     using signature = void(std::exception_ptr);
     using arguments = std::tuple<std::exception_ptr>;
     static constexpr auto cancelled_by = net::cancellation_type::terminal;
+    static constexpr bool begins_when_stopped = true;
 
     static arguments of(std::optional<std::monostate>&&, std::exception_ptr failure) {
         return arguments(std::move(failure));
@@ -75,6 +79,7 @@ struct told_as_transfer {
     using signature = void(boost::system::error_code, std::size_t);
     using arguments = std::tuple<boost::system::error_code, std::size_t>;
     static constexpr auto cancelled_by = net::cancellation_type::terminal | net::cancellation_type::partial;
+    static constexpr bool begins_when_stopped = false;
 
     static arguments of(std::optional<io_result>&& value, const std::exception_ptr& failure) {
         if (!value) { return arguments(code_of(failure), 0); }
@@ -95,6 +100,7 @@ struct told_as_wait {
     using arguments = std::tuple<boost::system::error_code>;
     static constexpr auto cancelled_by =
         net::cancellation_type::terminal | net::cancellation_type::partial | net::cancellation_type::total;
+    static constexpr bool begins_when_stopped = false;
 
     static arguments of(std::optional<wait_result>&& value, const std::exception_ptr& failure) {
         return arguments(value ? code_for_asio(*value) : code_of(failure));
