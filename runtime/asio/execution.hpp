@@ -29,7 +29,9 @@
 //
 // Threads: as Asio's own objects, distinct ones anywhere, one by one thread at a time; operations may be started on any
 // thread. Destroy it before its context. Its destructor waits for a turn under way on another thread. When a task of its own
-// destroys it, the frames go when the turn ends. It does not cancel the operations of Asio's that its tasks await, because
+// destroys it, the frames go when the turn ends. Turns of two executions never wait for each other: when a task of one
+// destroys the other, or closes one of its objects, while a turn of that other is under way, the frames or the handle go when
+// this turn ends; see port::allocate() and port::open() too. It does not cancel the operations of Asio's that its tasks await, because
 // their objects may have gone before. Such an operation may use a buffer in a frame: end these tasks first (request_stop()),
 // or destroy the objects of their operations first.
 #pragma once
@@ -86,7 +88,8 @@ public:
     explicit basic_execution(Context& context, reactor_kind kind = reactor_kind::automatic)
         : basic_execution(Executor(context.get_executor()), kind) {}
 
-    basic_execution(basic_execution&& other) noexcept = default;
+    /// One that was moved from is closed: what is started on it ends as after the end of an execution.
+    basic_execution(basic_execution&& other) noexcept : on_(other.on_), driver_(std::move(other.driver_)) {}
 
     /// Takes what an execution with another type of executor owns: one with a default completion token, for example.
     template <class Other>
@@ -112,15 +115,18 @@ public:
     /// is spawned on it directly begins with the next turn. It is driven already: its run() is not for the user.
     ///
     /// Its stop() holds it up: no turn is made until its restart(), and operations that wait meanwhile keep waiting, and the
-    /// context from ending. Its request_stop() cancels what goes on, and what begins later, operations in Asio's style
-    /// included, until its restart(). To leave the context's run() there is io_context::stop().
+    /// context from ending. Its request_stop() cancels what goes on, and what begins later, until its restart(). Operations in
+    /// Asio's style end with operation_aborted then, also those that would not have to wait, so that a loop of handlers ends; a
+    /// task of async_run() begins, and what it awaits is cancelled. To leave the context's run() there is io_context::stop().
     [[nodiscard]] executor& loop() noexcept { return driver_->loop(); }
 
-    /// Where turns are made.
+    /// Where turns are made. As loop(), not of one that was moved from.
     [[nodiscard]] net::strand<net::any_io_executor> strand() const noexcept { return driver_->strand(); }
 
     /// Has a turn made, for what was changed by other ways than an operation, a post or a spawn. Any thread.
-    void wake() { driver_->schedule(); }
+    void wake() {
+        if (driver_ != nullptr) { driver_->schedule(); }
+    }
 
 private:
     template <class>

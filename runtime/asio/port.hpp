@@ -36,6 +36,7 @@
 #include <cstdint>
 #include <source_location>
 #include <span>
+#include <system_error>
 #include <utility>
 
 namespace fluxnet::asio {
@@ -77,6 +78,20 @@ struct arrival {
     [[nodiscard]] async_rx::recv_awaiter operator()() const { return handle_of(at).rx.wait(); }
 };
 
+/// Why a port cannot be made on the execution of this driver; 0: it can.
+[[nodiscard]] inline std::error_code why_no_port(const driver* by) noexcept {
+    if (by == nullptr) { return errc::closed; }
+    return by->is_in_turn_of_another() ? make_error_code(errc::wrong_executor) : no_error;
+}
+
+template <class Executor>
+[[nodiscard]] const basic_execution<Executor>& fit_for_port(const basic_execution<Executor>& on) {
+    if (const std::error_code refused = why_no_port(access::driver_of(on).get())) {
+        throw std::system_error(refused, "make a port, in a turn of another execution or on one that was moved from");
+    }
+    return on;
+}
+
 }  // namespace detail
 
 /// See `port`. `Executor`: where handlers are called that name no executor of their own.
@@ -91,18 +106,23 @@ public:
         using other = basic_port<Other>;
     };
 
-    /// Opens a socket, as open_async() does, with its errors.
+    /// Opens a socket, as open_async() does, with its errors; wrong_executor in a turn of another execution; closed on one that
+    /// was moved from.
     [[nodiscard]] static result<basic_port> open(basic_execution<Executor>& on, const builder& options) {
         const auto& by = detail::access::driver_of(on);
+        if (const std::error_code refused = detail::why_no_port(by.get())) {
+            return error{refused, "open a port", "", "open it in a task of its own execution, or outside of tasks"};
+        }
         result<async_sockets> made = make_error(errc::closed, "open a port", "", "");
         by->exclusively([&] { made = open_async(by->loop(), options); });
         if (!made) { return std::move(made).error(); }
         return basic_port(on, std::move(*made));
     }
 
-    /// Takes handles that are bound to `on.loop()`.
+    /// Takes handles that are bound to `on.loop()`. Throws std::system_error: wrong_executor in a turn of another execution,
+    /// closed on one that was moved from.
     basic_port(basic_execution<Executor>& on, async_sockets&& sockets)
-        : on_(on.get_executor()), sockets_(detail::access::driver_of(on), detail::port_sockets(std::move(sockets))) {
+        : on_(detail::fit_for_port(on).get_executor()), sockets_(detail::access::driver_of(on), detail::port_sockets(std::move(sockets))) {
         detail::driver& by = *sockets_.by();
         by.exclusively([&] { by.add(*sockets_.get()->handle); });
     }
@@ -145,15 +165,16 @@ public:
         return start<Token, detail::told_as_readiness>(detail::arrival{sockets_.get()}, token);
     }
 
-    /// Makes empty packets at the front of `into`, without waiting, and tells how many. Throws std::system_error (closed)
-    /// when the port is not open. Any thread; waits for a turn under way on another one.
+    /// Makes empty packets at the front of `into`, without waiting for frames, and tells how many. Throws std::system_error
+    /// (closed) when the port is not open. Any thread; waits for a turn under way on another one, except in a turn of another
+    /// execution, whose tasks get none while a turn of this one is under way: the two would wait for each other.
     [[nodiscard]] std::uint32_t allocate(std::span<packet> into) {
         std::uint32_t made = 0;
-        sockets_.by()->exclusively([&] {
+        const bool was_free = sockets_.by()->try_exclusively([&] {
             async_tx& half = detail::open_handle_of(sockets_.get()).tx;
             made = half.try_allocate(into);
         });
-        return made;
+        return was_free ? made : 0;
     }
 
     /// Closes the socket; operations under way end with operation_aborted.

@@ -62,9 +62,7 @@ struct shared_end final : unawaited_operation {
     void let_go() noexcept override { signal.slot().clear(); }
 
     void unlist() noexcept {
-        if (is_linked()) {
-            by->exclusively([this] { by->remove(*this); });
-        }
+        if (is_linked()) { by->remove(*this); }
     }
 
     const std::shared_ptr<driver> by;

@@ -66,8 +66,9 @@ private:
     void await_descriptor(int fd, Told& told) {
         if (!descriptor_.is_open()) { watch(fd); }
         if (descriptor_wait_ != 0) { return; }
-        descriptor_wait_ = ++last_wait_;
-        descriptor_.async_wait(net::posix::descriptor_base::wait_read, told(kind::descriptor, descriptor_wait_));
+        ++last_wait_;
+        descriptor_.async_wait(net::posix::descriptor_base::wait_read, told(kind::descriptor, last_wait_));
+        descriptor_wait_ = last_wait_;
     }
 
     template <class Told>
@@ -77,9 +78,11 @@ private:
             return;
         }
         if (timer_wait_ != 0 && timer_.expiry() == *deadline) { return; }
-        timer_wait_ = ++last_wait_;
+        timer_wait_ = 0;
         timer_.expires_at(*deadline);  // cancels the wait before
-        timer_.async_wait(told(kind::timer, timer_wait_));
+        ++last_wait_;
+        timer_.async_wait(told(kind::timer, last_wait_));
+        timer_wait_ = last_wait_;
     }
 
     /// Has Asio know an epoll that is readable when `fd` is. Asio makes what it waits for non-blocking, and the executor's

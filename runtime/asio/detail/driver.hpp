@@ -18,7 +18,8 @@
 // Locks. The strand lets one turn follow the other without blocking threads of the context. `mutex_` is for the others: a
 // thread outside the strand that closes the driver, or destroys a handle bound to its executor, waits until the turn under
 // way has ended. It is recursive, because what runs in a turn may do so too; a driver that is closed in its own turn is
-// cleared when that turn ends.
+// cleared when that turn ends. A thread that holds the mutex of one driver, as it does in a turn, never waits for another
+// one's, since that one's turn may want the first: what it cannot do at once is posted to the other strand, or refused.
 //
 // The end. close(), by the end of the `execution`: frames are destroyed, and the handlers of what was under way are told so.
 // end_with_context(): the same, but handlers are destroyed without a call, as Asio does with all others.
@@ -54,6 +55,9 @@
 #include <utility>
 
 namespace fluxnet::asio::detail {
+
+/// Whether the calling thread holds a driver's mutex, and what runs may be the user's.
+inline constinit thread_local bool holds_a_driver = false;
 
 class driver final : public context_member,
                      public std::enable_shared_from_this<driver>,
@@ -93,9 +97,14 @@ public:
     /// Has a turn made soon. Any thread, also one that does not own the driver, which may be going.
     void schedule() {
         if (context_ends_ || turn_due_.exchange(true, std::memory_order_acq_rel)) { return; }
-        if (auto self = weak_from_this().lock()) {
-            const strand_type on = strand();
-            net::post(on, [self = std::move(self)] { self->make_due_turn(); });
+        try {
+            if (auto self = weak_from_this().lock()) {
+                const strand_type on = strand();
+                net::post(on, [self = std::move(self)] { self->make_due_turn(); });
+            }
+        } catch (...) {
+            turn_due_.store(false, std::memory_order_release);  // none comes: the next call is to try again
+            throw;
         }
     }
 
@@ -106,33 +115,35 @@ public:
     }
 
     /// Begins an operation: one that ends `at_once` or waits in the turn that was made last, if its budget allows, or in the
-    /// next. Gives it up when the driver was closed. In the strand.
+    /// next. Gives it up when the driver was closed. In the strand. What it throws, it throws without an operation begun.
     void begin(driven_operation& one, bool at_once) {
         const std::lock_guard lock(mutex_);
         if (closed()) {
             one.give_up();
             return;
         }
-        loop_.after_sleep();  // else the executor would be woken by a system call
-        undecided_ = in_round_;
-        if (at_once && in_round_ && !in_turn_ && context_ != nullptr && !loop_.stopped() && one.may_end_now()) {
-            bool ended = false;
-            loop_.visited([&] { ended = one.ends_at_once(); });
-            if (ended) {
-                ended_.push_back(one);
-                return;
+        try {
+            if (!in_round_) { schedule(); }
+            undecided_ = in_round_;
+            loop_.after_sleep();  // else the executor would be woken by a system call
+            if (at_once && in_round_ && !in_turn_ && context_ != nullptr && !loop_.stopped() && one.may_end_now()) {
+                bool ended = false;
+                loop_.visited([&] { ended = one.ends_at_once(); });
+                if (ended) {
+                    ended_.push_back(one);
+                    return;
+                }
             }
+            if (at_once && !in_round_) { one.keep_context(); }
+        } catch (...) {
+            one.drop();
+            throw;
         }
+        if (in_round_) { turn_wanted_ = true; }
         if (at_once) {
             begun_.push_back(one);
         } else {
             spawn(one);
-        }
-        if (in_round_) {
-            turn_wanted_ = true;
-        } else {
-            if (at_once) { one.keep_context(); }
-            schedule();
         }
     }
 
@@ -146,22 +157,51 @@ public:
     /// Looks at `one` before it lets the context end. While turns are excluded.
     void add(rest_of_work& one) noexcept { rests_.push_back(one); }
 
-    /// Has `one` let go when the context ends. While turns are excluded, as remove().
-    void add(unawaited_operation& one) noexcept { unawaited_.push_back(one); }
-    void remove(unawaited_operation& one) noexcept { unawaited_.erase(unawaited_.iterator_to(one)); }
+    /// Has `one` let go when the context ends. Any thread, as remove().
+    void add(unawaited_operation& one) noexcept {
+        const std::lock_guard lock(unawaited_mutex_);
+        unawaited_.push_back(one);
+    }
+    void remove(unawaited_operation& one) noexcept {
+        const std::lock_guard lock(unawaited_mutex_);
+        unawaited_.erase(unawaited_.iterator_to(one));
+    }
 
-    /// Calls `function` while no other thread makes a turn.
+    /// Tells whether the calling thread is in a turn of another driver, and not of this one.
+    [[nodiscard]] bool is_in_turn_of_another() const noexcept { return holds_a_driver && !mutex_.is_mine(); }
+
+    /// Calls `function` while no other thread makes a turn. Waits for the turn under way: not in a turn of another driver.
     template <class F>
     void exclusively(F function) {
-        const outsider here(*this);
+        const outsider here(*this, true);
         function();
     }
 
-    /// Destroys the frames of all tasks, now or at the end of the turn that calls this.
+    /// The same anywhere. Returns false, without a call, in a turn of another driver while a turn of this one is under way.
+    template <class F>
+    [[nodiscard]] bool try_exclusively(F function) {
+        const outsider here(*this, !is_in_turn_of_another());
+        if (here.is_in()) { function(); }
+        return here.is_in();
+    }
+
+    /// The same, but has `function` called after the turn under way where it is not called at once.
+    template <class F>
+    void exclusively_or_later(F function) noexcept {
+        if (try_exclusively(function)) { return; }
+        try {
+            net::post(strand(), [self = shared_from_this(), function] { self->exclusively(function); });
+        } catch (...) { exclusively(function); }  // there is no memory: it waits after all
+    }
+
+    /// Destroys the frames of all tasks, now or at the end of the turn that is under way.
     void close() noexcept {
-        const outsider here(*this);
-        if (closed_.exchange(true, std::memory_order_relaxed) || in_turn_) { return; }
-        clear();
+        const bool in_turn_of_another = is_in_turn_of_another();
+        if (in_turn_of_another && closed_.exchange(true, std::memory_order_relaxed)) { return; }
+        exclusively_or_later([this, in_turn_of_another] {
+            if (!in_turn_of_another && closed_.exchange(true, std::memory_order_relaxed)) { return; }
+            if (!in_turn_) { clear(); }
+        });
     }
 
     /// Tells whether frames are destroyed for good, and not because something of theirs was given up.
@@ -171,22 +211,43 @@ public:
     [[nodiscard]] bool context_ends() const noexcept { return context_ends_; }
 
 private:
-    /// Holds the mutex for somebody who may be outside the strand. Turns that follow each other would hardly let go of it.
+    /// While it lives the thread does not wait for another driver.
+    class holding {
+    public:
+        holding() noexcept : outer_(std::exchange(holds_a_driver, true)) {}
+        holding(const holding&) = delete;
+        holding& operator=(const holding&) = delete;
+        ~holding() { holds_a_driver = outer_; }
+
+    private:
+        const bool outer_;
+    };
+
+    /// Holds the mutex for somebody who may be outside the strand, and `waits` for it or does without. Turns that follow each
+    /// other would hardly let go of it.
     class outsider {
     public:
-        explicit outsider(driver& of) : of_(of) {
+        outsider(driver& of, bool waits) noexcept : of_(of) {
             of_.outsiders_.fetch_add(1, std::memory_order_relaxed);
-            of_.mutex_.lock();
+            if (waits) {
+                of_.mutex_.lock();
+            } else if (!of_.mutex_.try_lock()) {
+                return;
+            }
+            held_.emplace();
         }
         outsider(const outsider&) = delete;
         outsider& operator=(const outsider&) = delete;
         ~outsider() {
-            of_.mutex_.unlock();
+            if (held_) { of_.mutex_.unlock(); }
             of_.outsiders_.fetch_sub(1, std::memory_order_relaxed);
         }
 
+        [[nodiscard]] bool is_in() const noexcept { return held_.has_value(); }
+
     private:
         driver& of_;
+        std::optional<holding> held_;
     };
 
     // The executor, when it is destroyed, waits for the thread that calls this.
@@ -205,12 +266,16 @@ private:
             ended_.pop_front();
             first.drop();
         }
-        while (!unawaited_.empty()) {
-            unawaited_operation& first = unawaited_.front();
-            unawaited_.pop_front();
-            first.let_go();
-        }
+        while (unawaited_operation* const first = take_unawaited()) { first->let_go(); }
         waits_.reset();
+    }
+
+    [[nodiscard]] unawaited_operation* take_unawaited() noexcept {
+        const std::lock_guard lock(unawaited_mutex_);
+        if (unawaited_.empty()) { return nullptr; }
+        unawaited_operation& first = unawaited_.front();
+        unawaited_.pop_front();
+        return &first;
     }
 
     /// A round under way. Has those handlers told later that an exception of another one has left, or the end of the
@@ -237,11 +302,18 @@ private:
         driver& of_;
     };
 
-    void spawn(driven_operation& one) {
-        one.keep_context();
-        std::source_location where;
-        task<void> work = one.carry_out(where);
-        loop_.spawn(std::move(work), where);
+    /// Gives `one` to a task. Where there is no memory for that it is given up, and its handler is told.
+    void spawn(driven_operation& one) noexcept {
+        bool given = false;
+        try {
+            one.keep_context();
+            std::source_location where;
+            given = true;
+            task<void> work = one.carry_out(where);
+            loop_.spawn(std::move(work), where);
+        } catch (...) {
+            if (!given) { one.give_up(); }
+        }
     }
 
     // What has begun since the last turn ends in this one if it need not wait, else a task waits for it. It may end at the
@@ -267,9 +339,7 @@ private:
                 ended_.push_back(one);
                 continue;
             }
-            try {
-                spawn(one);
-            } catch (...) {}  // there is no memory for a task: it has been given up
+            spawn(one);
         }
     }
 
@@ -320,6 +390,7 @@ private:
     bool make_turn() {
         while (outsiders_.load(std::memory_order_relaxed) != 0) { std::this_thread::yield(); }
         const std::lock_guard lock(mutex_);
+        const holding here;
         turn_due_.exchange(false, std::memory_order_acq_rel);
         if (closed()) { return false; }
         undecided_ = true;
@@ -339,8 +410,17 @@ private:
     bool goes_on(bool again, bool may) {
         const std::lock_guard lock(mutex_);
         again = std::exchange(turn_wanted_, false) || again;
-        const bool undecided = std::exchange(undecided_, false);
-        if (closed() || !(undecided || again)) { return false; }
+        if (closed() || !(undecided_ || again)) {
+            undecided_ = false;
+            return false;
+        }
+        undecided_ = true;  // also when an exception leaves this, of a context without descriptors for example
+        const bool at_once = decide(again, may);
+        undecided_ = false;
+        return at_once;
+    }
+
+    [[nodiscard]] bool decide(bool again, bool may) {
         if (loop_.stopped()) {
             for (driven_operation& each : begun_) { each.keep_context(); }
             rest();
@@ -370,7 +450,8 @@ private:
     /// The context of `on`, when it is an io_context: only of one can be told whether it was stopped.
     [[nodiscard]] static net::io_context* io_context_of(const net::any_io_executor& on) noexcept {
         const auto* const found = on.target<net::io_context::executor_type>();
-        return found == nullptr ? nullptr : &found->context();
+        // Not by context(), which executors have only where Asio has those of the Networking TS.
+        return found == nullptr ? nullptr : &net::query(*found, net::execution::context);
     }
 
     /// Waits for what `plan` names, through Asio.
@@ -414,7 +495,6 @@ private:
     driver_service* service_ = nullptr;
     boost::intrusive::list<driven_operation, boost::intrusive::constant_time_size<false>> begun_;
     boost::intrusive::list<driven_operation, boost::intrusive::constant_time_size<false>> ended_;
-    boost::intrusive::list<unawaited_operation, boost::intrusive::constant_time_size<false>> unawaited_;
     boost::intrusive::list<rest_of_work, boost::intrusive::constant_time_size<false>> rests_;
     net::io_context* const context_;  // null: it is something else, and may be stopped without a sign
     std::atomic<std::thread::id> round_on_ = std::thread::id();
@@ -422,8 +502,10 @@ private:
     bool in_turn_ = false;
     bool turn_wanted_ = false;          // by something that began in this round
     bool undecided_ = false;            // what is to follow the last turn
-    std::atomic<bool> closed_ = false;  // written while turns are excluded
+    std::atomic<bool> closed_ = false;  // set while turns are excluded, or in a turn of another driver
     bool context_ends_ = false;
+    std::mutex unawaited_mutex_;  // guards:
+    boost::intrusive::list<unawaited_operation, boost::intrusive::constant_time_size<false>> unawaited_;
 };
 
 }  // namespace fluxnet::asio::detail

@@ -2,12 +2,14 @@
 // `owned_handle`: a handle bound to an execution's executor, which an object of Asio's style owns and operations use.
 //
 // Shared by that object and the operations that it has started. The object ends the handle; operations that begin later find
-// none. Threads: the handle is used in the driver's turns and ended while no thread makes one.
+// none. Threads: the handle is used in the driver's turns and ended while no thread makes one: after the turn under way,
+// where a turn of another driver ends it.
 #pragma once
 
 #include "fluxnet/runtime/asio/detail/driver.hpp"
 #include "fluxnet/xsk/base/error.hpp"
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <system_error>
@@ -21,12 +23,15 @@ struct owned_handle {
 
     /// The handle; throws std::system_error (closed) once it has gone.
     [[nodiscard]] Handle& get() {
-        if (!handle) { throw std::system_error(make_error_code(errc::closed)); }
+        if (!is_open()) { throw std::system_error(make_error_code(errc::closed)); }
         return *handle;
     }
 
+    [[nodiscard]] bool is_open() const noexcept { return !ending.load(std::memory_order_relaxed) && handle.has_value(); }
+
     const std::shared_ptr<driver> by;
     std::optional<Handle> handle;
+    std::atomic<bool> ending = false;  // it has gone, or goes when the turn under way is over
 };
 
 /// What an object of Asio's style has of a handle: it ends with the object. Move-only.
@@ -35,8 +40,14 @@ class handle_owner {
 public:
     using shared = std::shared_ptr<owned_handle<Handle>>;
 
-    handle_owner(std::shared_ptr<driver> by, Handle&& handle)
-        : by_(std::move(by)), owned_(std::make_shared<owned_handle<Handle>>(by_, std::move(handle))) {}
+    /// Without a driver, that of an execution which was moved from, the handle ends at once.
+    handle_owner(std::shared_ptr<driver> by, Handle&& handle) : by_(std::move(by)) {
+        if (by_ != nullptr) {
+            owned_ = std::make_shared<owned_handle<Handle>>(by_, std::move(handle));
+        } else {
+            const Handle ends(std::move(handle));
+        }
+    }
     /// One that was moved from is as one that was closed.
     handle_owner(handle_owner&& other) noexcept : by_(other.by_), owned_(std::move(other.owned_)) {}
     handle_owner& operator=(handle_owner&& other) noexcept {
@@ -49,21 +60,22 @@ public:
     }
     ~handle_owner() { close(); }
 
-    /// Ends the handle; what waits for it is told so. Waits for a turn under way on another thread.
+    /// Ends the handle; what waits for it is told so. Waits for a turn under way on another thread; inside a turn of another
+    /// driver it leaves the handle to the end of that turn.
     void close() noexcept {
-        if (const shared closing = owned_) {
-            closing->by->exclusively([&] {
-                if (!closing->handle) { return; }
-                closing->handle.reset();
-                closing->by->schedule();  // for what waited for it
-            });
-        }
+        if (owned_ == nullptr) { return; }
+        owned_->ending.store(true, std::memory_order_relaxed);
+        by_->exclusively_or_later([closing = owned_] {
+            if (!closing->handle) { return; }
+            closing->handle.reset();
+            closing->by->schedule();  // for what waited for it
+        });
     }
 
     /// For operations: see handle_of().
     [[nodiscard]] const shared& get() const noexcept { return owned_; }
     [[nodiscard]] const std::shared_ptr<driver>& by() const noexcept { return by_; }
-    [[nodiscard]] bool is_open() const noexcept { return owned_ != nullptr && owned_->handle.has_value() && !by_->closed(); }
+    [[nodiscard]] bool is_open() const noexcept { return owned_ != nullptr && owned_->is_open() && !by_->closed(); }
 
 private:
     std::shared_ptr<driver> by_;

@@ -31,6 +31,23 @@ public:
         owner_.store(self, std::memory_order_relaxed);
     }
 
+    /// Locks it unless another thread has.
+    [[nodiscard]] bool try_lock() noexcept {
+        if (is_mine()) {
+            ++depth_;
+            return true;
+        }
+        int free = 0;
+        if (!state_.compare_exchange_strong(free, 1, std::memory_order_acquire, std::memory_order_relaxed)) { return false; }
+        owner_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+        return true;
+    }
+
+    /// Tells whether the calling thread holds it.
+    [[nodiscard]] bool is_mine() const noexcept {
+        return owner_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+    }
+
     void unlock() noexcept {
         if (depth_ != 0) {
             --depth_;

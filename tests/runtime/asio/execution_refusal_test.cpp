@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What an execution does when the system refuses it something, and when it was moved from.
+#include "fluxnet/runtime/asio/async_run.hpp"
+#include "fluxnet/runtime/asio/async_stream.hpp"
+#include "fluxnet/runtime/asio/execution.hpp"
+#include "fluxnet/runtime/asio/port.hpp"
+#include "fluxnet/runtime/core/sleep.hpp"
+#include "fluxnet/runtime/sockets/unix_stream.hpp"
+#include "tests/runtime/asio/asio_tests.hpp"
+
+#include <doctest/doctest.h>
+#include <boost/asio/error.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+using namespace fluxnet;
+using namespace fluxnet::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Lets this process have no further descriptors for as long as it lives.
+class no_descriptors {
+public:
+    no_descriptors() {
+        REQUIRE(::getrlimit(RLIMIT_NOFILE, &former_) == 0);
+        const int free = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+        REQUIRE(free >= 0);
+        ::close(free);
+        const rlimit low{static_cast<rlim_t>(free), former_.rlim_max};
+        REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
+    }
+    no_descriptors(const no_descriptors&) = delete;
+    no_descriptors& operator=(const no_descriptors&) = delete;
+    ~no_descriptors() { ::setrlimit(RLIMIT_NOFILE, &former_); }
+
+private:
+    rlimit former_{};
+};
+
+task<void> sleep_a_while() {
+    const auto slept = co_await sleep_for(1ms);
+    CHECK_FALSE(slept);
+}
+
+std::error_code code_in(const std::exception_ptr& failure) {
+    if (!failure) { return {}; }
+    try {
+        std::rethrow_exception(failure);
+    } catch (const std::system_error& error) { return error.code(); }
+}
+
+}  // namespace
+
+TEST_CASE("an execution that gets no descriptor when it first sleeps goes on as soon as there are descriptors") {
+    net::io_context context;
+    asio::execution on(context);
+    int ended = 0;
+    asio::async_run(on, sleep_a_while(), [&](const std::exception_ptr&) { ++ended; });
+    {
+        const no_descriptors none;
+        CHECK_THROWS_AS(context.run(), std::system_error);
+        CHECK_THROWS_AS(context.run(), std::system_error);  // it tries again, and says so again
+    }
+    CHECK(ended == 0);
+    context.run_for(10s);
+    CHECK(ended == 1);
+    CHECK(context.stopped());
+}
+
+TEST_CASE("what another thread posts to an execution that got no descriptor is run") {
+    net::io_context context;
+    asio::execution on(context);
+    executor::work_guard guard(on.loop());
+    {
+        const no_descriptors none;
+        CHECK_THROWS_AS(context.run(), std::system_error);
+    }
+    bool posted = false;
+    std::thread([&] {
+        on.loop().post([&] {
+            posted = true;
+            guard.release();
+        });
+    }).join();
+    context.run_for(10s);
+    CHECK(posted);
+    CHECK(context.stopped());
+}
+
+TEST_CASE("an execution that was moved from is closed") {
+    net::io_context context;
+    asio::execution first(context);
+    const asio::execution second(std::move(first));
+    CHECK(first.get_executor() == second.get_executor());
+    first.wake();
+
+    int told = 0;
+    std::error_code code;
+    asio::async_run(first, sleep_a_while(), [&](const std::exception_ptr& failure) {
+        ++told;
+        code = code_in(failure);
+    });
+    CHECK(told == 0);
+
+    auto ends = unix_stream::pair().value();
+    asio::async_stream<unix_stream> stream(first, std::move(ends.first));
+    CHECK_FALSE(stream.is_open());
+    std::array<std::byte, 4> room;
+    boost::system::error_code aborted;
+    stream.async_read_some(net::buffer(room), [&](const boost::system::error_code& end, std::size_t) {
+        ++told;
+        aborted = end;
+    });
+    CHECK(told == 0);
+    run_all(context);
+    CHECK(told == 2);
+    CHECK(code == errc::closed);
+    CHECK(aborted == net::error::operation_aborted);
+    CHECK(asio::port::open(first, builder("lo")).error().code == errc::closed);
+}
