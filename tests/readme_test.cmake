@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# Fails unless the first cpp block of README is the text of EXAMPLE from its first #include to its end.
+# Fails unless the first cpp block of README is the text of EXAMPLE from its first #include to its end, and README says how
+# many recipes lie beside EXAMPLE.
 foreach(name README EXAMPLE)
     if(NOT EXISTS "${${name}}")
         message(FATAL_ERROR "${${name}} does not exist")
@@ -24,4 +25,12 @@ string(FIND "${EXAMPLE_text}" "#include" begin)
 string(SUBSTRING "${EXAMPLE_text}" ${begin} -1 code)
 if(NOT "${block}" STREQUAL "${code}")
     message(FATAL_ERROR "the cpp block of ${README} differs from ${EXAMPLE}:\n${block}")
+endif()
+
+cmake_path(GET EXAMPLE PARENT_PATH examples)
+file(GLOB recipes ${examples}/cookbook/*.cpp)
+list(LENGTH recipes count)
+string(FIND "${README_text}" "`examples/cookbook` has ${count} recipes" place)
+if(place EQUAL -1)
+    message(FATAL_ERROR "${README} does not say that `examples/cookbook` has ${count} recipes")
 endif()

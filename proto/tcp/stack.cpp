@@ -361,6 +361,17 @@ bool stack::has_unsettled_orphans() const noexcept {
     return false;
 }
 
+bool stack::has_unacknowledged() const noexcept {
+    std::size_t left = connections();
+    for (std::size_t i = 0; left != 0 && i != options_.connections; ++i) {
+        const slot& one = slots_[i];
+        if (one.role == slot_role::free) { continue; }
+        --left;
+        if ((one.role == slot_role::held || one.role == slot_role::orphan) && one.c.has_unacknowledged()) { return true; }
+    }
+    return false;
+}
+
 void stack::abort_unreleased(time_point now) noexcept {
     for (std::size_t i = 0; i != options_.connections; ++i) {
         slot& one = slots_[i];

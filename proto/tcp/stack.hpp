@@ -192,6 +192,8 @@ public:
     [[nodiscard]] std::size_t orphans() const noexcept { return orphans_.size(); }
     /// Whether such a connection has something that its peer has not acknowledged yet.
     [[nodiscard]] bool has_unsettled_orphans() const noexcept;
+    /// Whether any connection has: looks at all of them.
+    [[nodiscard]] bool has_unacknowledged() const noexcept;
     /// Connections in TIME-WAIT.
     [[nodiscard]] std::size_t waiting() const noexcept { return time_wait_.size(); }
     /// Listeners that are open.

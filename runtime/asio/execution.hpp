@@ -8,10 +8,14 @@
 //
 // It owns an executor and no thread. A turn of the executor is a handler of the context's, and when the executor has nothing
 // to do the context waits for it as for a socket. It keeps the context from ending exactly while the executor has work: a
-// task that has not ended, an operation of async_run() or a port, a work_guard. Tasks in the background go on as long as
-// something else is work. Without work the executor rests: nothing of it is in the context then. A post, a spawn or a
-// work_guard ends the rest, from wherever it comes; it is as a post to the context: one that has returned from run() has to
-// be run again. What leaves a task that was spawned leaves the context's run(), as a handler's exception does.
+// task that has not ended, an operation of async_run(), a port or a stream, a work_guard; and without any of these while the
+// kernel has not taken all packets that were sent, or a host in user space (ip_host) waits for peers to acknowledge what was
+// written to its streams. Tasks in the background go on as long as something else is work. Without work the executor rests:
+// nothing of it is in the context then, and nothing goes on in the background, whatever else the context does. So a host
+// answers nobody while no accept, no read and no other task is under way: hold an executor::work_guard for as long as it is to
+// be there. A post, a spawn or a work_guard ends the rest, from wherever it comes; it is as a post to the context: one that
+// has returned from run() has to be run again. What leaves a task that was spawned leaves the context's run(), as a handler's
+// exception does; so does std::system_error when there is no descriptor left to wait by, and the next run() tries again.
 //
 // Several of them on one context are independent of each other, and so are those of several threads: each makes its turns in
 // a strand of its own, which strand() names for handlers that share something with the tasks. Handlers are called between
@@ -30,10 +34,13 @@
 // Threads: as Asio's own objects, distinct ones anywhere, one by one thread at a time; operations may be started on any
 // thread. Destroy it before its context. Its destructor waits for a turn under way on another thread. When a task of its own
 // destroys it, the frames go when the turn ends. Turns of two executions never wait for each other: when a task of one
-// destroys the other, or closes one of its objects, while a turn of that other is under way, the frames or the handle go when
-// this turn ends; see port::allocate() and port::open() too. It does not cancel the operations of Asio's that its tasks await, because
-// their objects may have gone before. Such an operation may use a buffer in a frame: end these tasks first (request_stop()),
-// or destroy the objects of their operations first.
+// destroys the other, or closes one of its objects, while a turn of that other is under way, the frames or the handle go
+// when this turn ends; see port::allocate() and port::open() too. It does not cancel the operations of Asio's that its
+// tasks await, because their objects may have gone before. Such an operation may use a buffer in a frame: end these tasks
+// first (request_stop()), or destroy the objects of their operations first.
+//
+// fork(): not supported, with notify_fork() or without. The rings and descriptors stay the parent's; a child that goes on with
+// an io_context makes an execution of its own, and neither runs nor destroys the one that it has inherited.
 #pragma once
 
 #include "fluxnet/runtime/asio/detail/driver.hpp"

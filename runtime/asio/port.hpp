@@ -43,16 +43,7 @@ namespace fluxnet::asio {
 
 namespace detail {
 
-/// Both halves of a socket. Packets that were queued and that the kernel has not taken are work.
-struct port_sockets final : async_sockets, rest_of_work {
-    explicit port_sockets(async_sockets&& both) noexcept : async_sockets(std::move(both)) {}
-    [[nodiscard]] bool unfinished() noexcept override {
-        fluxnet::tx& half = tx.socket();
-        return half.pending() != 0 && !half.failure() && !half.link_down();
-    }
-};
-
-using shared_sockets = handle_owner<port_sockets>::shared;
+using shared_sockets = handle_owner<async_sockets>::shared;
 
 /// Tells whether there are packets to receive.
 [[nodiscard]] inline bool has_packets(const shared_sockets& at) noexcept {
@@ -78,18 +69,10 @@ struct arrival {
     [[nodiscard]] async_rx::recv_awaiter operator()() const { return handle_of(at).rx.wait(); }
 };
 
-/// Why a port cannot be made on the execution of this driver; 0: it can.
+/// Why a port cannot be opened on the execution of this driver; 0: it can.
 [[nodiscard]] inline std::error_code why_no_port(const driver* by) noexcept {
     if (by == nullptr) { return errc::closed; }
     return by->is_in_turn_of_another() ? make_error_code(errc::wrong_executor) : no_error;
-}
-
-template <class Executor>
-[[nodiscard]] const basic_execution<Executor>& fit_for_port(const basic_execution<Executor>& on) {
-    if (const std::error_code refused = why_no_port(access::driver_of(on).get())) {
-        throw std::system_error(refused, "make a port, in a turn of another execution or on one that was moved from");
-    }
-    return on;
 }
 
 }  // namespace detail
@@ -119,13 +102,9 @@ public:
         return basic_port(on, std::move(*made));
     }
 
-    /// Takes handles that are bound to `on.loop()`. Throws std::system_error: wrong_executor in a turn of another execution,
-    /// closed on one that was moved from.
+    /// Takes handles that are bound to `on.loop()`.
     basic_port(basic_execution<Executor>& on, async_sockets&& sockets)
-        : on_(detail::fit_for_port(on).get_executor()), sockets_(detail::access::driver_of(on), detail::port_sockets(std::move(sockets))) {
-        detail::driver& by = *sockets_.by();
-        by.exclusively([&] { by.add(*sockets_.get()->handle); });
-    }
+        : on_(on.get_executor()), sockets_(detail::access::driver_of(on), std::move(sockets)) {}
 
     basic_port(basic_port&& other) noexcept : on_(other.on_), sockets_(std::move(other.sockets_)) {}
     basic_port& operator=(basic_port&& other) noexcept {
@@ -169,6 +148,7 @@ public:
     /// (closed) when the port is not open. Any thread; waits for a turn under way on another one, except in a turn of another
     /// execution, whose tasks get none while a turn of this one is under way: the two would wait for each other.
     [[nodiscard]] std::uint32_t allocate(std::span<packet> into) {
+        if (sockets_.by() == nullptr) { throw std::system_error(make_error_code(errc::closed)); }
         std::uint32_t made = 0;
         const bool was_free = sockets_.by()->try_exclusively([&] {
             async_tx& half = detail::open_handle_of(sockets_.get()).tx;
@@ -200,7 +180,7 @@ private:
     }
 
     Executor on_;
-    detail::handle_owner<detail::port_sockets> sockets_;
+    detail::handle_owner<async_sockets> sockets_;
 };
 
 /// With any executor of Asio's.

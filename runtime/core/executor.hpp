@@ -10,7 +10,9 @@
 // after_sleep()). Everything here is used on that thread, or while no thread drives the executor, except the members marked
 // "any thread". The executor owns the frames of what was spawned on it and destroys those that have not ended when it is
 // destroyed itself; it must outlive every handle bound to it. What tasks use (channels, mutexes, events) is declared before
-// the executor, since it has to outlive the frames. It allocates when something is spawned or posted, and never on its own.
+// the executor, since it has to outlive the frames. A child of fork() neither runs nor destroys what it has inherited: the
+// rings and descriptors are the parent's, and it makes an executor of its own. It allocates when something is spawned or
+// posted, and never on its own.
 //
 // A turn: take what other threads posted; resume what is ready, up to a budget; let the handles tidy up (refill, reap,
 // kick); then either look at the reactor without waiting, or, when nothing is ready, do as the idle_policy says: enter the

@@ -182,6 +182,13 @@ void host_core::before_sleep() noexcept {
     fluxnet::detail::inside(on_).add_timer(*this, *set_to_);
 }
 
+/// What was written to streams, as long as somebody can acknowledge it.
+bool host_core::has_unfinished() noexcept {
+    if (ended_ || !running_ || tx_->socket().link_down()) { return false; }
+    const proto::tcp::stack* const stack = tcp_.stack();
+    return stack != nullptr && stack->has_unacknowledged();
+}
+
 void host_core::on_address(const std::array<std::uint8_t, 6>& address) noexcept {
     const proto::mac_address told(address);
     if (ended_ || told == own_.hardware() || told.is_zero() || told.is_multicast()) { return; }

@@ -17,7 +17,10 @@
 //
 // A task in the background of the executor receives; the host works whenever the executor runs. When the tasks of the
 // executor are cancelled (executor::run(task) does that at its end) the host rests, and the next await at one of its
-// endpoints wakes it.
+// endpoints wakes it. Inside an io_context of Boost.Asio's (fluxnet::asio::execution) the executor itself rests while it has no
+// work, whatever else the context does, and then the host answers nobody, not even pings. Work is an accept, a read or another
+// task under way, and as long as the host's tasks go on what peers have not acknowledged of all that was written; beyond that
+// an executor::work_guard keeps the host there.
 //
 // What comes from the network costs no allocation and no system call of its own, except for datagrams of endpoints that come
 // in fragments and do not stay where they are put together: their octets are copied into memory of their own. What TCP copies

@@ -65,6 +65,13 @@ if(TLS)
     run(WORKS ${ask} -B ${WORK}/without_openssl -DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON "-DARGUMENTS=REQUIRED")
     says("found: 1" "target: runtime" "target: simulation")
     is_silent_on("target: tls")
+    run(WORKS ${ask} -B ${WORK}/without_openssl -DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON
+        "-DARGUMENTS=REQUIRED\\;COMPONENTS\\;asio\\;OPTIONAL_COMPONENTS\\;tls")
+    says("found: 1" "target: asio")
+    is_silent_on("target: tls")
+    run(FAILS ${ask} -B ${WORK}/without_openssl -DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON
+        "-DARGUMENTS=REQUIRED\\;COMPONENTS\\;tls")
+    says("CMake does not find OpenSSL 3.0, which fluxnet::tls needs")
 endif()
 
 set(missing "pkg-config does not find libbpf, which fluxnet needs: install its development package")
@@ -73,6 +80,9 @@ says("found: 0" "because: ${missing}")
 is_silent_on("CMake Warning" "CMake Error" "target:")
 run(FAILS ${blind} ${ask} -B ${WORK}/blind "-DARGUMENTS=REQUIRED\\;COMPONENTS\\;xsk")
 says("${missing}")
+run(WORKS ${blind} ${ask} -B ${WORK}/blind "-DARGUMENTS=REQUIRED\\;COMPONENTS\\;proto\\;OPTIONAL_COMPONENTS\\;runtime")
+says("found: 1" "target: proto")
+is_silent_on("target: xsk" "target: runtime")
 
 # The protocol views need nothing of the kernel's, installed or in the folder.
 set(alone ${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer/proto_alone ${compiler})

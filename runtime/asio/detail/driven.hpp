@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `driven_executor`, and `driven_operation`, `rest_of_work`, `unawaited_operation`: what a `driver` drives, and what it has
-// in its lists.
+// `driven_executor`, and `driven_operation`, `unawaited_operation`: what a `driver` drives, and what it has in its lists.
 //
 // Each is linked in place by what owns it, into the lists of one driver; see there for threads.
 #pragma once
@@ -68,18 +67,6 @@ protected:
     driven_operation(const driven_operation&) = delete;
     driven_operation& operator=(const driven_operation&) = delete;
     ~driven_operation() = default;
-};
-
-/// Something that has still to be done though no task waits for it. Linked into one driver while turns are excluded.
-class rest_of_work : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
-public:
-    [[nodiscard]] virtual bool unfinished() noexcept = 0;
-
-protected:
-    rest_of_work() = default;
-    rest_of_work(rest_of_work&&) noexcept : list_base_hook() {}
-    rest_of_work& operator=(rest_of_work&&) noexcept { return *this; }
-    ~rest_of_work() = default;
 };
 
 /// An operation of Asio's that goes on though what awaited it was destroyed. Linked into one driver until it has ended.

@@ -154,9 +154,6 @@ public:
         if (!in_round_) { post_sending(); }
     }
 
-    /// Looks at `one` before it lets the context end. While turns are excluded.
-    void add(rest_of_work& one) noexcept { rests_.push_back(one); }
-
     /// Has `one` let go when the context ends. Any thread, as remove().
     void add(unawaited_operation& one) noexcept {
         const std::lock_guard lock(unawaited_mutex_);
@@ -257,6 +254,7 @@ private:
 
     void end_with_context() noexcept override {
         const std::lock_guard lock(mutex_);
+        const holding here;
         service_ = nullptr;
         context_ends_ = true;
         closed_.store(true, std::memory_order_relaxed);
@@ -444,7 +442,7 @@ private:
     }
 
     [[nodiscard]] bool has_work() noexcept {
-        return loop_.has_work() || std::ranges::any_of(rests_, [](rest_of_work& each) { return each.unfinished(); });
+        return loop_.has_work() || fluxnet::detail::inside(loop_).has_unfinished();
     }
 
     /// The context of `on`, when it is an io_context: only of one can be told whether it was stopped.
@@ -495,7 +493,6 @@ private:
     driver_service* service_ = nullptr;
     boost::intrusive::list<driven_operation, boost::intrusive::constant_time_size<false>> begun_;
     boost::intrusive::list<driven_operation, boost::intrusive::constant_time_size<false>> ended_;
-    boost::intrusive::list<rest_of_work, boost::intrusive::constant_time_size<false>> rests_;
     net::io_context* const context_;  // null: it is something else, and may be stopped without a sign
     std::atomic<std::thread::id> round_on_ = std::thread::id();
     bool in_round_ = false;

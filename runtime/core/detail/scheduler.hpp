@@ -17,6 +17,7 @@
 #include <boost/intrusive/list.hpp>
 #include <boost/intrusive/set.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <coroutine>
 #include <cstddef>
@@ -120,6 +121,11 @@ public:
     /// Has `told` hear of work that comes while the executor rests: for what drives it from outside. Before other threads
     /// know the executor.
     void set_rest_listener(rest_listener& told) noexcept { rest_listener_ = &told; }
+
+    /// Tells whether a handle has something under way for which no task waits.
+    [[nodiscard]] bool has_unfinished() noexcept {
+        return std::ranges::any_of(handlers_, [](turn_handler& each) { return each.has_unfinished(); });
+    }
 
     /// Begins a rest, which ends with the next turn: nothing waits for the reactor. False when there is something to do
     /// already.

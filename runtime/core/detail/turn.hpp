@@ -48,6 +48,10 @@ public:
     virtual void leave_thread() noexcept {}  ///< Another thread may be the next to call: give up what belongs to a thread.
     virtual void end_run() noexcept = 0;     ///< Let go of the thread and of the reactor.
 
+    /// Tells whether something is under way that a program counts on, though no task waits for it: a loop of somebody else's
+    /// that drives the executor then goes on with it. Asked when there are no tasks.
+    [[nodiscard]] virtual bool has_unfinished() noexcept { return false; }
+
 protected:
     ~turn_handler() = default;
 };

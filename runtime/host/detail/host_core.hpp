@@ -199,6 +199,7 @@ private:
     void before_sleep() noexcept override;
     void after_sleep() noexcept override { now_.reset(); }
     void end_run() noexcept override {}
+    [[nodiscard]] bool has_unfinished() noexcept override;
     void on_time() noexcept override { dirty_ = true; }  // the turn that has begun ends with what is due
 
     // link_listener; the handles hear of the interface's end themselves

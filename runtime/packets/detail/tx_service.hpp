@@ -80,6 +80,10 @@ private:
     void after_sleep() noexcept override { withdraw_hunger(); }
     void leave_thread() noexcept override { tx_.release(); }
     void end_run() noexcept override;
+    /// Packets are queued that the kernel has not taken, and it may.
+    [[nodiscard]] bool has_unfinished() noexcept override {
+        return tx_.pending() != 0 && !tx_.failure() && !tx_.link_down();
+    }
     void on_time() noexcept override;
     void on_interface_gone() noexcept override;
     void on_program_lost() noexcept override {}

@@ -176,13 +176,17 @@ TEST_CASE("tcp 12: an orphan that makes room with octets left counts as reset") 
     stranger peer(b, now, a_address, 80);
     tcp::outgoing syn;
     const auto one = open_to(b, peer, now, 5000, syn);
+    CHECK_FALSE(b.stack.has_unacknowledged());
     REQUIRE(b.stack.write(one, octets(100), now) == 100);
+    CHECK(b.stack.has_unacknowledged());
     b.stack.release(one, tcp::leaving::in_order, now);
     static_cast<void>(peer.heard());
     CHECK(b.stack.has_unsettled_orphans());
+    CHECK(b.stack.has_unacknowledged());
     CHECK(b.stack.count().orphans_reset == 0);
     CHECK(b.stack.connect(b_address, {a_address, 90}, now).has_value());
     CHECK_FALSE(b.stack.has_unsettled_orphans());
+    CHECK_FALSE(b.stack.has_unacknowledged());
     CHECK(b.stack.count().evicted == 1);
     CHECK(b.stack.count().orphans_reset == 1);
 }

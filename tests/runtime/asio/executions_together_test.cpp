@@ -25,7 +25,6 @@
 #include <exception>
 #include <memory>
 #include <optional>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -129,22 +128,21 @@ TEST_CASE("two executions that destroy each other in their turns end, and so do 
     for (const std::exception_ptr& each : told) { CHECK(each); }
 }
 
-TEST_CASE("a turn opens no port on another execution") {
+TEST_CASE("a turn opens no port on another execution, but makes one of a socket that is open") {
     net::io_context context;
     fake_kernel kernel;
     const auto both = two_executions(context);
+    std::optional<asio::port> made;
     auto sockets = fake_port::open(both[1]->loop(), kernel);
-    int refused = 0;
     asio::async_run(
         *both[0],
         [&]() -> task<void> {
             CHECK(asio::port::open(*both[1], builder("lo")).error().code == errc::wrong_executor);
-            try {
-                const asio::port port(*both[1], std::move(sockets));
-            } catch (const std::system_error& error) { refused += error.code() == errc::wrong_executor ? 1 : 0; }
+            made.emplace(*both[1], std::move(sockets));
             co_return;
         },
         net::detached);
     run_all(context);
-    CHECK(refused == 1);
+    REQUIRE(made);
+    CHECK(made->is_open());
 }

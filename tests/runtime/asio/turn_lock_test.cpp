@@ -45,3 +45,26 @@ TEST_CASE("a thread that waits for a turn_lock goes on when the last of the hold
     waits.join();
     CHECK(got);
 }
+
+TEST_CASE("a turn_lock is taken without waiting, unless another thread holds it") {
+    turn_lock lock;
+    REQUIRE(lock.try_lock());
+    REQUIRE(lock.try_lock());
+    CHECK(lock.is_mine());
+    bool of_another = false;
+    bool got = true;
+    std::thread([&] {
+        of_another = lock.is_mine();
+        got = lock.try_lock();
+    }).join();
+    CHECK_FALSE(of_another);
+    CHECK_FALSE(got);
+    lock.unlock();
+    lock.unlock();
+    CHECK_FALSE(lock.is_mine());
+    std::thread([&] {
+        got = lock.try_lock();
+        lock.unlock();
+    }).join();
+    CHECK(got);
+}
