@@ -8,6 +8,8 @@
 #include "fluxnet/proto/ip_endpoint.hpp"
 #include "fluxnet/runtime/sockets/unix_address.hpp"
 
+#include <system_error>
+
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
