@@ -7,10 +7,10 @@
 //     const auto next = [&] { return door.accept(); };  // door: a listener
 //     result<tcp_stream> peer = co_await async_run(packets, next, boost::asio::use_awaitable);
 //
-// Takes every completion token. The handler is told a std::exception_ptr, and the task's value unless that is void: T() with
-// an exception; a result<T> has the exception's code then. It is called on its associated executor or else the execution's,
-// never inside async_run(). Cancellation: a terminal signal of the associated slot requests a stop of the task, which then
-// ends as it does on a stop: by a value, most often.
+// Takes every completion token. The handler is told a std::exception_ptr, and the task's value unless that is void: T()
+// with an exception; a result<T> has the exception's code then. It is called on its associated executor or else the
+// execution's, never inside async_run(). On an execution that was moved from it is told `closed`. Cancellation: a terminal
+// signal of the associated slot requests a stop of the task, which then ends as it does on a stop: by a value, most often.
 //
 // Threads: called on any thread; the task runs in the execution's turns.
 #pragma once

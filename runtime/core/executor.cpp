@@ -41,6 +41,26 @@ private:
     std::function<void()> function_;
 };
 
+/// Ends a sleep, or the attempt at one, and tells the handles: also when the reactor has thrown.
+class executor::awakening {
+public:
+    explicit awakening(executor& of) noexcept : of_(of) {}
+    awakening(const awakening&) = delete;
+    awakening& operator=(const awakening&) = delete;
+    ~awakening() {
+        if (put_off_) { return; }
+        of_.inbox_.end_sleep();
+        for (auto& handler : of_.handlers_) { handler.after_sleep(); }
+    }
+
+    /// Leaves it to somebody else.
+    void put_off() noexcept { put_off_ = true; }
+
+private:
+    executor& of_;
+    bool put_off_ = false;
+};
+
 constinit thread_local executor* executor::current_ = nullptr;
 
 executor::executor(const idle_policy& idle, reactor_kind kind, reactor_threads threads)
@@ -173,16 +193,11 @@ std::optional<sleep_plan> executor::prepare_sleep() {
     }
     const visit here(awake());
     for (auto& handler : handlers_) { handler.before_sleep(); }
+    awakening over(*this);
     if (ready_.empty() && inbox_.begin_sleep()) {
-        prepared_wait prepared;
-        try {
-            prepared = reactor_->prepare_wait();
-        } catch (...) {
-            inbox_.end_sleep();
-            for (auto& handler : handlers_) { handler.after_sleep(); }
-            throw;
-        }
+        const prepared_wait prepared = reactor_->prepare_wait();
         if (!prepared.ready) {
+            over.put_off();
             sleeps_.add(1);
             sleep_plan plan{prepared.fd, std::nullopt};
             // Not before the time that is known to have passed: the caller subtracts, and the earliest time there is lies
@@ -193,7 +208,6 @@ std::optional<sleep_plan> executor::prepare_sleep() {
         inbox_.end_sleep();
         reactor_->finish_wait();
     }
-    for (auto& handler : handlers_) { handler.after_sleep(); }
     return std::nullopt;
 }
 
@@ -205,10 +219,10 @@ void executor::after_sleep() {
         return;
     }
     const visit here(*this);
+    const awakening over(*this);
     inbox_.end_sleep();
     reactor_->finish_wait();
     coarse_now_ = now();
-    for (auto& handler : handlers_) { handler.after_sleep(); }
 }
 
 void executor::start_turn() {
@@ -305,24 +319,17 @@ bool executor::keeps_spinning() noexcept {
 
 void executor::sleep() {
     for (auto& handler : handlers_) { handler.before_sleep(); }
-    if (ready_.empty() && inbox_.begin_sleep()) {
-        const struct awakening {
-            detail::inbox& of;
-            ~awakening() { of.end_sleep(); }
-        } over{inbox_};
-        sleeps_.add(1);
-        std::optional<time_point> deadline;
-        if (!timers_.empty()) { deadline = timers_.begin()->deadline; }
-        if (clock_ == nullptr) [[likely]] {
-            reactor_->wait(deadline);
-        } else {
-            pass_time(deadline);
-        }
-        coarse_now_ = now();
+    const awakening over(*this);
+    if (!ready_.empty() || !inbox_.begin_sleep()) { return reactor_->poll(); }
+    sleeps_.add(1);
+    std::optional<time_point> deadline;
+    if (!timers_.empty()) { deadline = timers_.begin()->deadline; }
+    if (clock_ == nullptr) [[likely]] {
+        reactor_->wait(deadline);
     } else {
-        reactor_->poll();
+        pass_time(deadline);
     }
-    for (auto& handler : handlers_) { handler.after_sleep(); }
+    coarse_now_ = now();
 }
 
 void executor::post(std::function<void()> function) {

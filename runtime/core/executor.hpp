@@ -306,6 +306,7 @@ private:
     friend class dump_on_signal;
     friend detail::scheduler& detail::inside(executor& of) noexcept;
     class posted_function;
+    class awakening;
 
     static void resume(ready_node& node) noexcept;
     void run_ready();
