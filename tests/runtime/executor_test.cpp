@@ -469,3 +469,23 @@ TEST_CASE("an exception comes out of run at once though other tasks sleep") {
     });
     CHECK_THROWS_AS(loop.run(), std::runtime_error);
 }
+
+TEST_CASE("stop_requested tells of a request as soon as any thread has made it, until restart") {
+    executor loop;
+    CHECK_FALSE(loop.stop_requested());
+    std::thread([&] { loop.request_stop(); }).join();
+    CHECK(loop.stop_requested());
+    CHECK_FALSE(loop.stop_token().stop_requested());  // it takes effect in a turn
+    loop.restart();
+    CHECK_FALSE(loop.stop_requested());
+    loop.poll();
+    CHECK_FALSE(loop.stop_requested());
+    CHECK_FALSE(loop.stop_token().stop_requested());
+    loop.spawn([&]() -> task<void> {
+        loop.request_stop();
+        co_return;
+    });
+    loop.run();
+    CHECK(loop.stop_requested());
+    CHECK(loop.stop_token().stop_requested());
+}
