@@ -10,13 +10,12 @@ namespace fluxnet::proto::tcp {
 namespace {
 
 constexpr std::uint8_t duplicate_threshold = 3;  // RFC 5681 section 3.2
-constexpr std::uint32_t largest_window = 1U << 30;  // RFC 7323 section 2.3
 
 }  // namespace
 
 inline void connection::take_progress(sequence_number number, delivery& told) noexcept {
     queue_.acknowledge(number, told);
-    if (acknowledged_octets_ < largest_window) { acknowledged_octets_ += told.acknowledged; }
+    if (acknowledged_octets_ < congestion_control::max_window) { acknowledged_octets_ += told.acknowledged; }
     unanswered_since_ = {};
     events_.writable = true;
     trace(trace_point::acknowledged, told.acknowledged);

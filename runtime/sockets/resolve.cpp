@@ -60,11 +60,16 @@ const char* text_of(ip_version version) noexcept {
     return version == ip_version::v4 ? "IPv4" : version == ip_version::v6 ? "IPv6" : "IP";
 }
 
-/// The endpoint, where both parts are numbers.
-std::optional<proto::ip_endpoint> numeric(const std::string& host, const std::string& service) {
+/// Whether a service is the number of a port.
+bool is_port(const std::string& service) noexcept {
     std::uint16_t port = 0;
     const auto [end, failure] = std::from_chars(service.data(), service.data() + service.size(), port);
-    if (failure != std::errc{} || end != service.data() + service.size()) { return std::nullopt; }
+    return failure == std::errc{} && end == service.data() + service.size();
+}
+
+/// The endpoint, where both parts are numbers.
+std::optional<proto::ip_endpoint> numeric(const std::string& host, const std::string& service) {
+    if (!is_port(service)) { return std::nullopt; }
     const bool is_v6 = host.find(':') != host.npos;
     return proto::ip_endpoint::parse(is_v6 ? '[' + host + "]:" + service : host + ':' + service);
 }
@@ -73,10 +78,7 @@ std::optional<proto::ip_endpoint> numeric(const std::string& host, const std::st
 bool is_no_port(const std::string& service) noexcept {
     char* end = nullptr;
     static_cast<void>(std::strtoul(service.c_str(), &end, 10));
-    if (*end != '\0') { return false; }
-    std::uint16_t port = 0;
-    const auto [behind, failure] = std::from_chars(service.data(), service.data() + service.size(), port);
-    return failure != std::errc{} || behind != service.data() + service.size();
+    return *end == '\0' && !is_port(service);
 }
 
 /// Why the names cannot be given to a function of C.

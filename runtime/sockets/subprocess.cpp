@@ -74,11 +74,11 @@ subprocess::~subprocess() {
 
 void subprocess::end_now() noexcept {
     streams_ = {};
-    if (process_ && leads_group_) { static_cast<void>(kill(SIGKILL)); }  // the program may have ended, and its group not
-    if (process_ && !ended()) {
-        if (!kill(SIGKILL)) { detail::wait_for_end(process_.get(), longest_end); }
-        detail::leave_behind(std::move(process_));
-    }
+    if (!process_ || (!leads_group_ && ended())) { return; }  // a group may go on though the program has ended
+    const bool killed = !kill(SIGKILL);
+    if (ended()) { return; }
+    if (killed) { detail::wait_for_end(process_.get(), longest_end); }
+    detail::leave_behind(std::move(process_));
 }
 
 task<exit_result> subprocess::wait() {

@@ -5,14 +5,13 @@
 #include "fluxnet/runtime/packets/open_async.hpp"
 #include "tests/runtime/leaves_nothing.hpp"
 #include "tests/support/skip.hpp"
+#include "tests/support/without_descriptors.hpp"
 #include "tests/xsk/scale.hpp"
 #include "tests/xsk/sim.hpp"
 
 #include <doctest/doctest.h>
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/resource.h>
 
 #include <cerrno>
 #include <optional>
@@ -23,22 +22,6 @@ using namespace fluxnet;
 using namespace fluxnet::test;
 
 namespace {
-
-/// Lets this process have no descriptors from `first` on, for as long as it lives.
-class descriptor_limit {
-public:
-    explicit descriptor_limit(int first) {
-        REQUIRE(::getrlimit(RLIMIT_NOFILE, &former_) == 0);
-        const rlimit low{static_cast<rlim_t>(first), former_.rlim_max};
-        REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
-    }
-    descriptor_limit(const descriptor_limit&) = delete;
-    descriptor_limit& operator=(const descriptor_limit&) = delete;
-    ~descriptor_limit() { ::setrlimit(RLIMIT_NOFILE, &former_); }
-
-private:
-    rlimit former_{};
-};
 
 /// Makes all that has descriptors; returns why not, or nothing.
 std::string why_not_made() {
@@ -107,8 +90,7 @@ TEST_CASE("a call that fails while a socket is opened on an executor leaves noth
 
 TEST_CASE("a process without descriptors is told at which step and loses none") {
     FLUXNET_SKIP_IF(why_sanitized());
-    int first = 0;
-    while (::fcntl(first, F_GETFD) >= 0) { ++first; }
+    const int first = lowest_free_descriptor();
     unsigned refused = 0;
     for (int limit = first;; ++limit) {
         REQUIRE(limit < first + 100);

@@ -58,33 +58,15 @@ int option(int fd, int level, int name) {
     return value;
 }
 
-/// Leaves this process no descriptor but those that are open now and `more`.
-class few_descriptors {
-public:
-    explicit few_descriptors(std::ptrdiff_t more) {
-        REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
-        set(static_cast<rlim_t>(highest() + 1 + more));
+/// The highest number of a descriptor that is open.
+int highest_descriptor() {
+    const int next = lowest_free_descriptor();
+    int last = next - 1;
+    for (int fd = next; fd < next + 64; ++fd) {
+        if (::fcntl(fd, F_GETFD) >= 0) { last = fd; }
     }
-    ~few_descriptors() { static_cast<void>(::setrlimit(RLIMIT_NOFILE, &before_)); }
-    few_descriptors(const few_descriptors&) = delete;
-    few_descriptors& operator=(const few_descriptors&) = delete;
-
-private:
-    static int highest() {
-        const int next = ::dup(0);
-        ::close(next);
-        int last = next - 1;
-        for (int fd = next; fd < next + 64; ++fd) {
-            if (::fcntl(fd, F_GETFD) >= 0) { last = fd; }
-        }
-        return last;
-    }
-    void set(rlim_t count) const {
-        const rlimit few{count, before_.rlim_max};
-        REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
-    }
-    rlimit before_{};
-};
+    return last;
+}
 
 }  // namespace
 
@@ -301,7 +283,7 @@ TEST_CASE("without descriptors accept says so once, waits, and loses no connecti
         std::vector<tcp_stream> far;
         int told = 0;
         {
-            const few_descriptors limit(5);
+            const descriptor_limit limit(highest_descriptor() + 1 + 5);
             for (;;) {
                 auto next = co_await timeout(100ms, door->accept());
                 if (next.expired) { break; }

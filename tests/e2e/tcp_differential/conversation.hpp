@@ -34,7 +34,6 @@ struct reply {
     std::optional<std::uint32_t> sent_up_to;      ///< The number behind all that it has ever sent.
     bool finished = false;                        ///< Its FIN has come, ever.
 
-    friend bool operator==(const reply&, const reply&) = default;
     [[nodiscard]] std::string text() const;
 };
 

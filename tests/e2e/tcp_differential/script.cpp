@@ -143,13 +143,13 @@ std::optional<difference> script::take(const step& what, bool in_the_end) {
     const reply kernel_said = steps_ == 1 ? with_kernel_.listen() : with_kernel_.ask();
     const reply stack_said = steps_ == 1 ? with_stack_.listen() : with_stack_.ask();
     const auto judge = [&](const std::vector<std::byte>& octets) {
-        if (octets != octets_of(read_by_kernel_ + 1, octets.size(), true)) {
+        if (octets != octets_of(read_ + 1, octets.size(), true)) {
             throw std::runtime_error("what was read is not what was sent");
         }
     };
     judge(read_kernel);
     judge(read_stack);
-    read_by_kernel_ += static_cast<std::uint32_t>(read_kernel.size());
+    read_ += static_cast<std::uint32_t>(read_kernel.size());
     text_ += what.text() + "\n    kernel: " + kernel_said.text() + "; " + kernel_returned.text() +
              "\n    stack:  " + stack_said.text() + "; " + stack_returned.text() + "\n";
     view_.written += what.what == step::kind::write ? static_cast<std::uint32_t>(kernel_returned.octets) : 0U;
@@ -166,7 +166,7 @@ void script::note(const step& what, const reply& said, const call_result& return
     if (what.what == step::kind::segment) { note_segment(what.segment); }
     if (said.acknowledged) {
         const std::uint32_t octets = std::min(*said.acknowledged, view_.end.value_or(*said.acknowledged));
-        view_.unread = octets == 0 ? 0 : octets - 1 - read_by_kernel_;
+        view_.unread = octets == 0 ? 0 : octets - 1 - read_;
         view_.expected = *said.acknowledged;
     }
     view_.sent = said.sent_up_to.value_or(view_.sent);

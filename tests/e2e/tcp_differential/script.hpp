@@ -89,7 +89,7 @@ private:
     conversation with_kernel_;
     conversation with_stack_;
     view view_;
-    std::uint32_t read_by_kernel_ = 0;
+    std::uint32_t read_ = 0;
     std::size_t steps_ = 0;
     std::string text_;
 };

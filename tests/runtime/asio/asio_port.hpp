@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `asio_port`: an io_context with a port whose kernel is a model; see fake_port.hpp.
+// `asio_port`: an io_context with a port whose kernel is a model; see fake_port.hpp. `transfer_end`: a handler.
 #pragma once
 
 #include "fluxnet/runtime/asio/execution.hpp"
@@ -10,6 +10,7 @@
 
 #include <doctest/doctest.h>
 #include <boost/asio/io_context.hpp>
+#include <boost/system/error_code.hpp>
 
 #include <array>
 #include <cstddef>
@@ -21,6 +22,21 @@
 #include <unistd.h>
 
 namespace fluxnet::test {
+
+/// Remembers how an operation ended.
+struct transfer_end {
+    void operator()(const boost::system::error_code& code, std::size_t n = 0) const {
+        ++to->calls;
+        to->code = code;
+        to->n = n;
+    }
+    struct record {
+        int calls = 0;
+        boost::system::error_code code;
+        std::size_t n = 0;
+    };
+    record* to;
+};
 
 template <class Executor = net::any_io_executor>
 struct asio_port {

@@ -10,7 +10,7 @@
 #include "tests/runtime/asio/asio_tests.hpp"
 #include "tests/runtime/pipe_ends.hpp"
 #include "tests/support/skip.hpp"
-#include "tests/xsk/scale.hpp"
+#include "tests/support/without_descriptors.hpp"
 
 #include <doctest/doctest.h>
 #include <boost/asio/error.hpp>
@@ -26,43 +26,11 @@
 #include <thread>
 #include <utility>
 
-#include <fcntl.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 using namespace fluxnet;
 using namespace fluxnet::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-/// Lets this process have no further descriptors for as long as it lives.
-class no_descriptors {
-public:
-    no_descriptors() {
-        REQUIRE(::getrlimit(RLIMIT_NOFILE, &former_) == 0);
-        const int free = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-        REQUIRE(free >= 0);
-        ::close(free);
-        const rlimit low{static_cast<rlim_t>(free), former_.rlim_max};
-        REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
-    }
-    no_descriptors(const no_descriptors&) = delete;
-    no_descriptors& operator=(const no_descriptors&) = delete;
-    ~no_descriptors() { ::setrlimit(RLIMIT_NOFILE, &former_); }
-
-private:
-    rlimit former_{};
-};
-
-/// Why no descriptors at all cannot be tried here; none when it can.
-std::optional<std::string> why_descriptors_are_needed() {
-#if defined(FLUXNET_TEST_SANITIZED)
-    return "the undefined-behaviour sanitizer opens a pipe to look at an object's type";
-#else
-    return std::nullopt;
-#endif
-}
 
 task<void> sleep_a_while() {
     static_cast<void>(co_await sleep_for(1ms));
@@ -78,7 +46,7 @@ std::error_code code_in(const std::exception_ptr& failure) {
 }  // namespace
 
 TEST_CASE("an execution that gets no descriptor when it first sleeps goes on as soon as there are descriptors") {
-    FLUXNET_SKIP_IF(why_descriptors_are_needed());
+    FLUXNET_SKIP_IF(why_not_without_descriptors());
     net::io_context context;
     asio::execution on(context);
     const pipe_ends pipe;
@@ -89,7 +57,7 @@ TEST_CASE("an execution that gets no descriptor when it first sleeps goes on as 
     };
     asio::async_run(on, wait, [&](const std::exception_ptr&) { ++ended; });
     {
-        const no_descriptors none;
+        const descriptor_limit none(lowest_free_descriptor());
         CHECK_THROWS_AS(context.run(), std::system_error);
         CHECK_THROWS_AS(context.run(), std::system_error);  // it tries again, and says so again
     }
@@ -103,12 +71,12 @@ TEST_CASE("an execution that gets no descriptor when it first sleeps goes on as 
 }
 
 TEST_CASE("what another thread posts to an execution that got no descriptor is run") {
-    FLUXNET_SKIP_IF(why_descriptors_are_needed());
+    FLUXNET_SKIP_IF(why_not_without_descriptors());
     net::io_context context;
     asio::execution on(context);
     executor::work_guard guard(on.loop());
     {
-        const no_descriptors none;
+        const descriptor_limit none(lowest_free_descriptor());
         CHECK_THROWS_AS(context.run(), std::system_error);
     }
     bool posted = false;

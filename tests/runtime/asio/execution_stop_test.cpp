@@ -28,20 +28,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct told_after_stop {
-    void operator()(const boost::system::error_code& code, std::size_t n = 0) const {
-        ++to->calls;
-        to->code = code;
-        to->n = n;
-    }
-    struct record {
-        int calls = 0;
-        boost::system::error_code code;
-        std::size_t n = 0;
-    };
-    record* to;
-};
-
 /// Transfers again and again, until it is told an error.
 template <class Begin>
 struct endless {
@@ -67,13 +53,13 @@ TEST_CASE("operations of a port that begin after a request_stop are aborted, als
     asio_port one;
     auto out = one.packets(2);
     std::array<packet, 4> in;
-    std::array<told_after_stop::record, 4> told;
+    std::array<transfer_end::record, 4> told;
     one.arrive(7);
     one.on.loop().request_stop();
-    one.port.async_send(out, told_after_stop{&told[0]});
-    one.port.async_wait(told_after_stop{&told[1]});
+    one.port.async_send(out, transfer_end{&told[0]});
+    one.port.async_wait(transfer_end{&told[1]});
     run_all(*one.context);
-    one.port.async_receive(in, told_after_stop{&told[2]});
+    one.port.async_receive(in, transfer_end{&told[2]});
     CHECK(told[2].calls == 0);
     run_all(*one.context);
     for (std::size_t i = 0; i != 3; ++i) {
@@ -85,7 +71,7 @@ TEST_CASE("operations of a port that begin after a request_stop are aborted, als
     CHECK_FALSE(out[0].empty());
 
     one.on.loop().restart();
-    one.port.async_receive(in, told_after_stop{&told[3]});
+    one.port.async_receive(in, transfer_end{&told[3]});
     run_all(*one.context);
     CHECK_FALSE(told[3].code);
     CHECK(told[3].n == 1);
@@ -94,13 +80,13 @@ TEST_CASE("operations of a port that begin after a request_stop are aborted, als
 TEST_CASE("a request_stop of a handler holds for what the handler begins next, which ends after the handler") {
     asio_port one;
     std::array<packet, 4> in;
-    told_after_stop::record told;
+    transfer_end::record told;
     int in_handler = -1;
     one.arrive(1);
     one.port.async_wait([&](const boost::system::error_code& code) {
         CHECK_FALSE(code);
         one.on.loop().request_stop();
-        one.port.async_receive(in, told_after_stop{&told});
+        one.port.async_receive(in, transfer_end{&told});
         in_handler = told.calls;
     });
     run_all(*one.context);

@@ -35,25 +35,6 @@ using namespace std::chrono_literals;
 
 static_assert(std::is_nothrow_move_constructible_v<asio::port> && !std::is_copy_constructible_v<asio::port>);
 
-namespace {
-
-/// Remembers how an operation ended.
-struct transfer_end {
-    void operator()(const boost::system::error_code& code, std::size_t n = 0) const {
-        ++to->calls;
-        to->code = code;
-        to->n = n;
-    }
-    struct record {
-        int calls = 0;
-        boost::system::error_code code;
-        std::size_t n = 0;
-    };
-    record* to;
-};
-
-}  // namespace
-
 TEST_CASE("a port receives what is there, and what arrives later") {
     asio_port one;
     std::array<packet, 8> batch;
