@@ -83,7 +83,7 @@ void own_addresses::set_hardware(mac_address hardware, time_point now) noexcept 
     assert(!hardware.is_multicast() && !hardware.is_zero());
     hardware_ = hardware;
     for (record& what : records_) {
-        if (what.tentative) { continue; }
+        if (what.tentative || follows_) { continue; }
         what.defends = true;  // which replaces what others know (RFC 4861 section 7.2.6)
         what.sent = announce_number - 1;
         what.due = now + announce_interval;
@@ -96,7 +96,29 @@ void own_addresses::begin(record& what, time_point now, std::uint32_t random) no
     what.defends = false;
     what.sent = 0;
     what.conflict.reset();
+    what.due.reset();
+    if (follows_) { return; }
     what.due = now + (rests ? conflict_rest : duration(0)) + part_of(probe_wait, random);
+}
+
+void own_addresses::follow() noexcept {
+    follows_ = true;
+    for (record& what : records_) {
+        what.defends = false;
+        what.due.reset();
+    }
+}
+
+void own_addresses::lead(time_point now, std::uint32_t random) noexcept {
+    follows_ = false;
+    for (record& what : records_) {
+        if (what.tentative) { begin(what, now, random); }
+        random = random * 0x9e3779b1U + 0x7f4a7c15U;  // so that they do not all go out at once
+    }
+}
+
+void own_addresses::confirm(const ip_address& address) noexcept {
+    if (record* const what = find(address)) { what->tentative = false; }
 }
 
 std::optional<own_addresses::message> own_addresses::next_message(time_point now, std::uint32_t random) noexcept {
@@ -174,6 +196,7 @@ own_addresses::verdict own_addresses::heard_advertisement(const ipv6_address& ta
 
 /// Another station has an address of this host's.
 own_addresses::verdict own_addresses::claimed(record& what, mac_address station, time_point now) noexcept {
+    if (follows_) { return {verdict::conflict, what.address, station, false}; }
     if (what.tentative || what.how == defence::never) { return lose(what, station); }
     if (what.conflict && now - *what.conflict < defend_interval) {
         if (what.how == defence::once) { return lose(what, station); }
@@ -185,6 +208,7 @@ own_addresses::verdict own_addresses::claimed(record& what, mac_address station,
 }
 
 own_addresses::verdict own_addresses::lose(record& what, mac_address station) noexcept {
+    if (follows_) { return {verdict::conflict, what.address, station, false}; }
     const verdict told{verdict::lost, what.address, station, false};
     if (what.address.is_v4()) { ++lost_in_a_row_; }
     what = records_.back();

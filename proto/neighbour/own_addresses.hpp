@@ -79,7 +79,7 @@ public:
             ignored,  ///< Not for this host, or from a sender that cannot be one.
             answer,  ///< A question that is answered, by unicast to `station`; if `to_all`, to all nodes of the link (IPv6).
             defended,  ///< `station` uses the address too; next_message() has the defence.
-            conflict,  ///< The same, and nothing is sent, because that was done a moment ago.
+            conflict,  ///< The same, and nothing is sent: that was done a moment ago, or another one speaks for the address.
             lost,      ///< The address is this host's no more: forgotten here, and to be used no more.
         };
 
@@ -109,6 +109,17 @@ public:
 
     /// The station has another link address: what is in use is announced at once, as in its defence, and once more later.
     void set_hardware(mac_address hardware, time_point now) noexcept;
+
+    // Where several hear of the same addresses, one speaks for them, and the others follow it.
+
+    /// From now on another one speaks: this one probes, announces, defends and gives up nothing. What is tentative stays so
+    /// until confirm(), or is removed.
+    void follow() noexcept;
+    [[nodiscard]] bool follows() const noexcept { return follows_; }
+    /// Speaks again, and probes what is tentative. `random` as for add().
+    void lead(time_point now, std::uint32_t random) noexcept;
+    /// The one that speaks uses the address.
+    void confirm(const ip_address& address) noexcept;
 
     /// Returns the next message to be sent now, or nothing until deadline(). With its first announcement an address is in
     /// use. `random`: 32 random bits, new ones each time.
@@ -165,6 +176,7 @@ private:
     options options_;
     std::vector<record> records_;  // reserved for options_.capacity
     unsigned lost_in_a_row_ = 0;   // IPv4 addresses, while none came into use
+    bool follows_ = false;
 };
 
 }  // namespace fluxnet::proto

@@ -34,14 +34,18 @@ public:
     struct options {
         std::uint16_t first = 49'152;  ///< The dynamic ports of RFC 6335 section 6, which no service has for its own.
         std::uint16_t last = 65'535;   ///< Not less than `first`, which is not 0.
-        std::uint16_t tries = 65'535;  ///< The predicate is asked at most so often, and at most once for each port.
+        std::uint16_t tries = 65'535;  ///< So many ports are looked at, each of them at most once.
+        /// Only ports are chosen that leave this rest when they are divided by `every`: so several choosers have no port in
+        /// common. A host with host_options::queues sets both.
+        std::uint16_t rest = 0;
+        std::uint16_t every = 1;  ///< More than `rest`.
     };
 
     /// Makes a chooser under a secret of 16 random octets, with the default options.
     explicit port_chooser(std::span<const std::byte, 16> secret) noexcept : port_chooser(secret, options()) {}
     /// Makes a chooser under a secret of 16 random octets.
     port_chooser(std::span<const std::byte, 16> secret, const options& wanted) noexcept : key_(secret), options_(wanted) {
-        assert(wanted.first != 0 && wanted.first <= wanted.last && wanted.tries != 0);
+        assert(wanted.first != 0 && wanted.first <= wanted.last && wanted.tries != 0 && wanted.rest < wanted.every);
     }
 
     /// Chooses a port for which `in_use(port)` is false; nothing when there was none within the tries. Two addresses of one
@@ -59,7 +63,7 @@ public:
         for (std::uint32_t i = 0; i != tries; ++i) {
             const auto port = static_cast<std::uint16_t>(options_.first + (begin + counter) % count);
             counter = static_cast<std::uint16_t>((counter + 1U) % count);
-            if (!in_use(port)) { return port; }
+            if (port % options_.every == options_.rest && !in_use(port)) { return port; }
         }
         return std::nullopt;
     }

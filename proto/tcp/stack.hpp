@@ -78,6 +78,13 @@ public:
     arrival receive(const ip_address& source, const ip_address& destination, std::span<const std::byte> octets,
                     std::uint64_t token, time_point now, checksum_state checked = checksum_state::unchecked) noexcept;
 
+    /// From now on segments that are for no connection and no listener of the stack's are left to the caller, who knows of
+    /// others that they may be for: receive() says so. A reset is due if they are for nobody (RFC 9293 section 3.10.7.1).
+    void leave_strangers() noexcept { leaves_strangers_ = true; }
+    /// Answers such a segment, the last one that receive() was given, as if it had not been left.
+    void answer_stranger(const ip_address& source, const ip_address& destination, std::span<const std::byte> octets,
+                         time_point now) noexcept;
+
     /// Takes an ICMP error about a segment that this host has sent: the quoted name, as this host sees it, and sequence
     /// number. True when the segment is on its way: others are not to be believed (RFC 5927 section 4.1). `hard`: nothing
     /// will ever reach the peer (RFC 1122 section 4.2.3.9).
@@ -259,6 +266,7 @@ private:
     [[nodiscard]] static bool is_one_host(const ip_address& address) noexcept;
     arrival deliver(slot& one, segment& came, std::uint64_t token, time_point now) noexcept;
     arrival receive_unknown(const four_tuple& name, segment& came, std::uint64_t token, time_point now) noexcept;
+    arrival refuse(const four_tuple& name, const segment& came, bool listens, time_point now) noexcept;
     void receive_waiting(const four_tuple& name, const segment& came, const time_wait_table::answer& told,
                          time_point now) noexcept;
     [[nodiscard]] bool admit(listener& at, const four_tuple& name, const segment& syn, sequence_number initial,
@@ -266,6 +274,7 @@ private:
     void send_cookie(const four_tuple& name, const segment& syn, time_point now) noexcept;
     [[nodiscard]] std::optional<arrival> take_cookie(listener& at, const four_tuple& name, segment& came,
                                                      std::uint64_t token, time_point now) noexcept;
+    void turn_away(const four_tuple& name, const segment& came, time_point now) noexcept;
     void reset(const four_tuple& name, const segment& came, time_point now) noexcept;
     void answer(const four_tuple& name, const outgoing& out) noexcept;
     void drop(reason why) noexcept { ++counters_.dropped[static_cast<std::size_t>(why)]; }
@@ -301,6 +310,7 @@ private:
     std::size_t answer_count_ = 0;
     bool answered_last_ = false;  // the last segment that next() gave was one of them
     std::optional<time_point> last_cookie_at_;
+    bool leaves_strangers_ = false;
     stack_counters counters_;
 };
 

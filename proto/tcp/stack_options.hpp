@@ -73,6 +73,10 @@ struct stack_options {
     if (options.answers == 0) { return "TCP has room for no answer"; }
     if (options.ranges < 16) { return "TCP has fewer than 16 ranges"; }
     if (options.buffers < 8 || options.buffers_per_connection < 8) { return "TCP has fewer than 8 buffers"; }
+    if (options.ports.first == 0 || options.ports.first > options.ports.last || options.ports.tries == 0 ||
+        options.ports.rest >= options.ports.every) {
+        return "TCP has no port to choose";
+    }
     for (const connection_options* const each : {&options.v4, &options.v6}) {
         if (each->receive_limit < each->default_segment || each->send_limit < each->default_segment) {
             return "TCP has a limit below one segment";
@@ -152,6 +156,8 @@ struct connection_event {
 struct arrival {
     bool kept = false;        ///< The stack keeps the buffer, and gives it back to the buffer source.
     bool answer_now = false;  ///< It is to be answered before the next segment is handed in: next_immediate().
+    bool stranger = false;    ///< It is for nothing of this stack's, and was left unanswered: stack::leave_strangers().
+    bool listens = false;     ///< Of a stranger: there is a listener at its port all the same, of which it wants nothing.
 };
 
 /// A segment to be sent.
@@ -166,13 +172,15 @@ enum class leaving : std::uint8_t {
     at_once,   ///< By a reset.
 };
 
-/// What a stack has counted. `delivered`, `time_wait`, `opened`, `cookies_sent` and the drops add up to `segments`.
+/// What a stack has counted. `delivered`, `time_wait`, `opened`, `cookies_sent`, `strangers` and the
+/// drops add up to `segments`.
 struct stack_counters {
     std::uint64_t segments = 0;   ///< Calls of receive().
     std::uint64_t delivered = 0;  ///< To connections; those that a cookie makes count, too.
     std::uint64_t time_wait = 0;  ///< For connections in TIME-WAIT.
     std::uint64_t opened = 0;     ///< SYNs that have made a connection.
     std::uint64_t cookies_sent = 0;
+    std::uint64_t strangers = 0;  ///< Those that were left to the caller.
     std::array<std::uint64_t, reason_count> dropped{};  ///< Indexed by `reason`.
 
     std::uint64_t cookies_accepted = 0;

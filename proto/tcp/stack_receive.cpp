@@ -84,19 +84,13 @@ arrival stack::receive_unknown(const four_tuple& name, segment& came, std::uint6
             return {};
         }
     }
-    if (came.has(tcp_flag::rst)) {
-        drop(reason::tcp_unknown_reset);
-        return {};
-    }
     listener* const at = listeners_.find(name.local_address(), name.local_port());
-    if (at == nullptr) {
-        reset(name, came, now);
-        return {};
-    }
+    if (at == nullptr || came.has(tcp_flag::rst)) { return refuse(name, came, at != nullptr, now); }
     if (came.has(tcp_flag::ack)) {
         if (const auto told = take_cookie(*at, name, came, token, now)) { return *told; }
-        reset(name, came, now);
-    } else if (came.has(tcp_flag::syn) && !came.has(tcp_flag::fin)) {
+        return refuse(name, came, true, now);
+    }
+    if (came.has(tcp_flag::syn) && !came.has(tcp_flag::fin)) {
         if (admit(*at, name, came, numbers_.make(name, now), options_.syn_cookies, now)) { ++counters_.opened; }
     } else {
         drop(reason::tcp_bad_opening);
@@ -223,6 +217,31 @@ std::optional<arrival> stack::take_cookie(listener& at, const four_tuple& name, 
     ++counters_.cookies_accepted;
     one->c.accept_cookie(came, agreed, now);
     return deliver(*one, came, token, now);
+}
+
+/// Of a segment that is for nothing here.
+arrival stack::refuse(const four_tuple& name, const segment& came, bool listens, time_point now) noexcept {
+    if (leaves_strangers_) {
+        ++counters_.strangers;
+        return {.stranger = true, .listens = listens};
+    }
+    turn_away(name, came, now);
+    return {};
+}
+
+void stack::turn_away(const four_tuple& name, const segment& came, time_point now) noexcept {
+    if (came.has(tcp_flag::rst)) {
+        drop(reason::tcp_unknown_reset);
+    } else {
+        reset(name, came, now);
+    }
+}
+
+void stack::answer_stranger(const ip_address& source, const ip_address& destination, std::span<const std::byte> octets,
+                            time_point now) noexcept {
+    --counters_.strangers;  // it counts as what is dropped
+    const auto view = tcp_view::unchecked(octets);
+    turn_away(four_tuple(destination, view.destination_port(), source, view.source_port()), segment::of(view), now);
 }
 
 void stack::reset(const four_tuple& name, const segment& came, time_point now) noexcept {

@@ -337,4 +337,42 @@ TEST_CASE("own addresses allocate when they are made and never again, at random"
     CHECK(own.memory_octets() < 1024);
 }
 
+TEST_CASE("an own address that follows another one probes, announces, defends and gives up nothing, and answers questions") {
+    for (const auto how : {own_addresses::defence::never, own_addresses::defence::once, own_addresses::defence::always}) {
+        own_addresses own(us);
+        own.follow();
+        REQUIRE(own.add(our_v4, how, own_at(0ms), 7));
+        CHECK_FALSE(own.deadline().has_value());
+        CHECK(own.heard_arp(question(them, ipv4_address(), our_v4), them, own_at(1ms)).what == own_verdict::conflict);
+        CHECK(own.state_of(our_v4) == own_state::tentative);
+        own.confirm(our_v4);
+        CHECK(own.owns(our_v4));
+        CHECK(own.heard_arp(question(them, their_v4, our_v4), them, own_at(2ms)).what == own_verdict::answer);
+        for (int i = 0; i != 3; ++i) {
+            CHECK(own.heard_arp(gratuitous(them, our_v4), them, own_at(3ms)).what == own_verdict::conflict);
+        }
+        own.set_hardware(them, own_at(4ms));
+        CHECK_FALSE(own.deadline().has_value());
+        CHECK(own.owns(our_v4));
+    }
+}
+
+TEST_CASE("an own address that leads again defends what is in use, and probes what is not") {
+    own_addresses own(us);
+    own.follow();
+    REQUIRE(own.add_unprobed(our_v4, own_addresses::defence::always));
+    REQUIRE(own.add(our_v6, own_addresses::defence::always, own_at(0ms), 7));
+    own.lead(own_at(1000ms), 7);
+    CHECK_FALSE(own.follows());
+    CHECK(own.heard_arp(gratuitous(them, our_v4), them, own_at(1001ms)).what == own_verdict::defended);
+    const auto defence = own.next_message(own_at(1001ms), 7);
+    REQUIRE(defence.has_value());
+    CHECK(defence->what == own_message::defending);
+    const auto sent = run(own, 7);
+    REQUIRE_FALSE(sent.empty());
+    CHECK(sent[0].what.what == own_message::probe);
+    CHECK(sent[0].what.address == our_v6);
+    CHECK(own.owns(our_v6));
+}
+
 }  // namespace fluxnet::proto::test::own

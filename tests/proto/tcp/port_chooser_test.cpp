@@ -41,6 +41,20 @@ TEST_CASE(
     CHECK(seen.size() == 16'384);
 }
 
+TEST_CASE("choosers with different rests have no port in common, and each comes to all of its own") {
+    for (std::uint16_t rest = 0; rest != 3; ++rest) {
+        port_chooser ports(port_secret, {.rest = rest, .every = 3});
+        std::set<std::uint16_t> seen;
+        for (int i = 0; i != 16'384 / 3; ++i) {
+            const auto port = ports.choose(port_host, port_peer, 80, never);
+            REQUIRE(port);
+            CHECK(*port % 3 == rest);
+            seen.insert(*port);
+        }
+        CHECK(seen.size() == 16'384 / 3);
+    }
+}
+
 TEST_CASE("RFC 6056 section 3.3.3: destinations and secrets start at ports of their own") {
     std::set<std::uint16_t> seen;
     for (std::uint16_t remote = 1; remote != 101; ++remote) {

@@ -157,6 +157,62 @@ TEST_CASE("tcp 2: nothing answers a reset, and nothing that is not from one host
     CHECK(b.stack.count().segments == 10);
 }
 
+TEST_CASE("what is for no connection and no listener of the stack's is left to a caller who asks for it, and no more") {
+    time_point now = start;
+    host b(b_address, small_options(), 2, now);
+    REQUIRE(b.stack.listen({.port = 80}).has_value());
+    b.stack.leave_strangers();
+    stranger peer(b, now);
+    for (const auto flags : {flag::ack, flag::rst}) {
+        const auto told = peer.say(plain(7, 9, flags), octets(40));
+        CHECK(told.stranger);
+        CHECK(told.listens);
+    }
+    peer.to_port = 81;
+    const auto elsewhere = peer.say(plain(7, 0, flag::syn));
+    CHECK(elsewhere.stranger);
+    CHECK_FALSE(elsewhere.listens);
+    peer.expect_silence();
+    CHECK(b.stack.count().strangers == 3);
+
+    peer.to_port = 80;
+    CHECK_FALSE(peer.say(plain(7, 0, flag::syn)).stranger);
+    const auto answered = peer.answer();
+    CHECK(answered.flags == (flag::syn | flag::ack));
+    CHECK_FALSE(peer.say(plain(8, answered.sequence.value() + 1, flag::ack)).stranger);
+    CHECK_FALSE(peer.say(plain(8, answered.sequence.value() + 1, flag::rst)).stranger);
+    CHECK(b.stack.count().dropped_for(proto::reason::tcp_not_connected) == 0);
+    CHECK(b.buffers.lent() == 0);
+}
+
+TEST_CASE("a stranger that the caller has no use for is answered as if it had not been left") {
+    time_point now = start;
+    host b(b_address, small_options(), 2, now);
+    b.stack.leave_strangers();
+    stranger peer(b, now);
+    std::array<std::byte, 64> room{};
+    const auto say_and_answer = [&](std::uint8_t flags) {
+        proto::tcp_repr what = plain(7, 9, flags);
+        what.source_port = peer.port;
+        what.destination_port = peer.to_port;
+        auto view = what.emit(room);
+        view.fill_checksum(peer.address, b.address);
+        CHECK(b.stack.receive(peer.address, b.address, view.bytes(), 0, now).stranger);
+        b.stack.answer_stranger(peer.address, b.address, view.bytes(), now);
+    };
+    say_and_answer(flag::rst);
+    peer.expect_silence();
+    say_and_answer(flag::ack);
+    const auto reset = peer.answer();
+    CHECK(reset.flags == flag::rst);
+    CHECK(reset.sequence.value() == 9);
+    const tcp::stack_counters& counted = b.stack.count();
+    CHECK(counted.strangers == 0);
+    CHECK(counted.dropped_for(proto::reason::tcp_unknown_reset) == 1);
+    CHECK(counted.dropped_for(proto::reason::tcp_not_connected) == 1);
+    CHECK(counted.segments == 2);
+}
+
 TEST_CASE("resets for what belongs to no connection are limited, and come again with time") {
     time_point now = start;
     tcp::stack_options options = small_options();
