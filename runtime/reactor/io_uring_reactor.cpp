@@ -177,6 +177,7 @@ public:
 private:
     // Apart from poll(), which finds nothing to do in most turns of a busy executor.
     [[gnu::noinline]] void poll_ring(bool to_submit) {
+        buffers_.refill();
         if (to_submit) {
             detail::check_enter(io_uring_submit_and_get_events(&ring_));
             if (cancels_owed_) [[unlikely]] { cancel_owed(); }  // owed while the queue was full; there is room now
@@ -321,7 +322,6 @@ private:
             fired_.push_back(operation);
         }
         io_uring_cq_advance(&ring_, count);
-        buffers_.refill();
         if (changing_) [[unlikely]] { rearm_lost(); }
     }
 

@@ -11,16 +11,18 @@
 namespace fluxnet {
 
 void reactor::fire(operation_list& fired) noexcept {
-    operation_list now;
-    now.swap(fired);
     std::size_t left = completions_per_turn;
-    for (; left != 0 && !now.empty(); --left) {
-        poll_operation& operation = now.front();
-        mark_idle(operation);
-        completions_.add(1);
-        operation.on_ready(operation.result_);
+    if (!fired.empty()) {
+        operation_list now;
+        now.swap(fired);
+        for (; left != 0 && !now.empty(); --left) {
+            poll_operation& operation = now.front();
+            mark_idle(operation);
+            completions_.add(1);
+            operation.on_ready(operation.result_);
+        }
+        if (!now.empty()) { fired.splice(fired.begin(), now); }
     }
-    if (!now.empty()) { fired.splice(fired.begin(), now); }
     if (!io_.none_queued()) { completions_.add(io_.dispatch(std::max(left, completions_per_turn / 4))); }
 }
 
