@@ -36,7 +36,7 @@ class host_core;
 }
 
 /// What became of a received frame that was of use, or had to be left: see host_counters, which has the same words.
-enum class frame_outcome : std::uint8_t { arp, ndp, echo, datagram, segment, queue_full, fragment, error };
+enum class frame_outcome : std::uint8_t { arp, ndp, echo, datagram, segment, queue_full, fragment, error, handed_on };
 
 /// The outcome, or for which reason the frame was dropped.
 using frame_verdict = proto::result<frame_outcome>;

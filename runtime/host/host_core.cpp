@@ -41,7 +41,7 @@ std::array<std::byte, 32> secrets_of(secret_numbers& random) noexcept {
 }  // namespace
 
 host_core::host_core(executor& on, async_rx rx, async_tx tx, const host_options& options, proto::mac_address hardware,
-                     std::uint32_t mtu)
+                     std::uint32_t mtu, sibling_place place)
     : on_(on), rx_(std::move(rx)), tx_(std::move(tx)), routes_(options), random_(options.seed),
       own_(hardware, room_for(options.addresses.size())), neighbours_(options.neighbour_table, random_.secret()),
       fragments_(options.reassembly, random_.secret()), limiter_(options.icmp_errors, random_.secret()),
@@ -49,10 +49,12 @@ host_core::host_core(executor& on, async_rx rx, async_tx tx, const host_options&
       scope_(static_cast<std::uint32_t>(rx_->socket().interface().index)), trust_checksums_(options.trust_checksums),
       most_queued_(rx_->socket().home().frame_count() / 2),
       most_in_flight_(most_in_flight(tx_->socket().in_flight() + tx_->socket().credit())),
-      most_copied_(most_queued_ * rx_->socket().home().frame_size()),
+      most_copied_(most_queued_ * rx_->socket().home().frame_size()), place_(std::move(place)),
       held_(std::min<std::size_t>(most_held, tx_->socket().home().frame_count() / 4)),
-      tcp_(*this, options, secrets_of(random_)) {
+      duties_(place_ ? receiving | taking : receiving), tcp_(*this, options, secrets_of(random_)) {
+    if (!place_.leads()) { own_.follow(); }
     for (const host_address& one : options.addresses) {
+        if (place_) { addresses_.push_back(one.address); }
         if (options.probe_addresses) {
             static_cast<void>(own_.add(one.address, options.defence, now(), random_.next32()));
         } else {
@@ -106,6 +108,7 @@ bool host_core::is_awaited() const noexcept {
 void host_core::end(std::error_code why) noexcept {
     if (ended_) { return; }
     ended_ = why;
+    leave_siblings();
     for (line* const waiting : {&searching_, &starved_}) {
         while (!waiting->empty()) {
             udp_send& first = waiting->front();
@@ -127,6 +130,7 @@ void host_core::end_turn() noexcept {
         now_.reset();
         return;
     }
+    if (place_) { follow_leader(); }
     // Datagrams that wait for frames and TCP take turns at being served first, since each may take all that there are.
     const bool waits = !starved_.empty();
     if (waits && dirty_) { datagrams_last_ = !datagrams_last_; }
@@ -134,6 +138,7 @@ void host_core::end_turn() noexcept {
     if (news_ || (waits && !last)) { serve(!last); }
     if (std::exchange(dirty_, false)) {
         do_due();
+        if (place_) { lead_others(); }
         if (news_) { serve(!last); }
         serve_tcp(!last);
         if (last) { serve(true); }
@@ -184,7 +189,7 @@ void host_core::before_sleep() noexcept {
 
 /// What was written to streams, as long as somebody can acknowledge it.
 bool host_core::has_unfinished() noexcept {
-    if (ended_ || !running_ || tx_->socket().link_down()) { return false; }
+    if (ended_ || (running_ & receiving) == 0 || tx_->socket().link_down()) { return false; }
     const proto::tcp::stack* const stack = tcp_.stack();
     return stack != nullptr && stack->has_unacknowledged();
 }
@@ -320,6 +325,7 @@ void host_core::count(const received& what) noexcept {
         case outcome::queue_full: ++counters_.queue_full; return;
         case outcome::fragment: ++counters_.fragments; return;
         case outcome::error: ++counters_.errors; return;
+        case outcome::handed_on: ++counters_.handed_on; return;
     }
 }
 

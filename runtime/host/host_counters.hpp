@@ -13,16 +13,19 @@ namespace fluxnet::host {
 
 /// Each received frame counts once, as one of the first group or as dropped for a reason, so accounted() == frames.
 struct host_counters {
-    std::uint64_t frames = 0;
+    std::uint64_t frames = 0;  ///< Also those that hosts on other queues have handed on, and what these put together.
 
     std::uint64_t arp = 0;         ///< Requests for an address of the host, and what was of use about neighbours.
     std::uint64_t ndp = 0;         ///< Likewise.
     std::uint64_t echoes = 0;      ///< Echo requests.
     std::uint64_t datagrams = 0;   ///< UDP, put into the queue of an endpoint.
     std::uint64_t segments = 0;    ///< TCP, given to its stack, whose counters tell what became of them.
-    std::uint64_t queue_full = 0;  ///< Dropped because the endpoint's queue was full, too many frames or no memory was left.
+    /// Dropped: the queue of the endpoint, or of the host that it was to be handed on to, was full; or too many frames were in
+    /// use, or no memory was left.
+    std::uint64_t queue_full = 0;
     std::uint64_t fragments = 0;   ///< Kept; the one that completes a packet counts as what it carries.
     std::uint64_t errors = 0;      ///< ICMP errors about a packet that the host has sent.
+    std::uint64_t handed_on = 0;   ///< Given to the host on another queue that they are meant for (host_queues).
     std::array<std::uint64_t, proto::reason_count> dropped{};  ///< Indexed by `proto::reason`.
 
     // What was sent.
@@ -37,6 +40,7 @@ struct host_counters {
     std::uint64_t held_sent = 0;        ///< Errors and segments that had waited for a neighbour.
     std::uint64_t undeliverable = 0;    ///< Those given up: no way there, no answer of the neighbour, or too many waited.
     std::uint64_t no_room = 0;  ///< Answers and errors not sent: no frame was free, or no room in the ring.
+    std::uint64_t not_told = 0;  ///< Times that another queue's host did not hear of ARP or Neighbor Discovery, for want of room.
     std::uint64_t neighbours_failed = 0;  ///< Neighbours that were asked and did not answer.
     std::uint64_t addresses_lost = 0;     ///< Own addresses that another station has.
 
@@ -48,7 +52,7 @@ struct host_counters {
     /// What the received frames became, in all.
     [[nodiscard]] std::uint64_t accounted() const noexcept {
         return std::accumulate(dropped.begin(), dropped.end(),
-                               arp + ndp + echoes + datagrams + segments + queue_full + fragments + errors);
+                               arp + ndp + echoes + datagrams + segments + queue_full + fragments + errors + handed_on);
     }
 
     friend bool operator==(const host_counters&, const host_counters&) = default;

@@ -197,7 +197,9 @@ void host_core::refuse(const ip_payload& got, const icmp_error& error) noexcept 
     }
     if (!has_spare()) { return; }
     std::array<std::byte, longest_quote> room;
-    const auto quote = rebuild(room, got.source, got.destination, got.protocol, 0, false, got.bytes);
+    const auto quote = !got.from_ip_on.empty()
+                           ? got.from_ip_on
+                           : rebuild(room, got.source, got.destination, got.protocol, 0, false, got.bytes);
     packet frame = take_spare();
     emit_error(frame, error, *source, got.source, quote);
     answer(frame, got.station, type, counters_.errors_sent);
@@ -287,11 +289,15 @@ host_core::received host_core::receive_error(const ip_payload& got, const proto:
     if (!own_.owns(quoted.source)) { return reason::quoted_foreign; }
     // That nobody listens on a port is told by the host that has the port, not by a router.
     if (what == std::errc::connection_refused && got.source != quoted.destination) { return reason::quoted_foreign; }
-    const bool believed = quoted.protocol == proto::ip_protocol::udp   ? receive_udp_error(quoted, what, too_big)
-                          : quoted.protocol == proto::ip_protocol::tcp ? tcp_.receive_error(quoted, what, too_big)
-                                                                       : false;
-    if (!believed) { return reason::quoted_foreign; }
-    return outcome::error;
+    const bool by_udp = quoted.protocol == proto::ip_protocol::udp;
+    if (!by_udp && quoted.protocol != proto::ip_protocol::tcp) { return reason::quoted_foreign; }
+    const bool believed = by_udp ? receive_udp_error(quoted, what, too_big) : tcp_.receive_error(quoted, what, too_big);
+    if (believed) { return outcome::error; }
+    if (place_ && strange_errors_.take(now())) {
+        const auto handed = hand_on(got, by_udp ? port_use::udp : port_use::tcp, quoted.source_port());
+        if (handed) { return *handed; }
+    }
+    return reason::quoted_foreign;
 }
 
 bool host_core::receive_udp_error(const proto::quoted_packet& quoted, std::error_code what,

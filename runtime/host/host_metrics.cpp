@@ -33,7 +33,8 @@ void add_counters(metrics& all, std::string_view name, const host_counters& coun
                                       {"segment", count.segments},
                                       {"fragment", count.fragments},
                                       {"error", count.errors},
-                                      {"queue_full", count.queue_full}}) {
+                                      {"queue_full", count.queue_full},
+                                      {"handed_on", count.handed_on}}) {
         all.add_counter("fluxnet_host_received_total", "Frames received and not dropped for a reason, by what they became.",
                         value, {{"host", name}, {"kind", kind}});
     }
@@ -52,7 +53,8 @@ void add_counters(metrics& all, std::string_view name, const host_counters& coun
     }
     for (const auto& [reason, value] : {named{"undeliverable", count.undeliverable},
                                         {"no_room", count.no_room},
-                                        {"errors_withheld", count.errors_withheld}}) {
+                                        {"errors_withheld", count.errors_withheld},
+                                        {"not_told", count.not_told}}) {
         all.add_counter("fluxnet_host_unsent_total", "What the host was to send and has given up, by reason.", value,
                         {{"host", name}, {"reason", reason}});
     }

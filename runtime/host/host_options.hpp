@@ -12,6 +12,7 @@
 #include "fluxnet/proto/path_mtu.hpp"
 #include "fluxnet/proto/reassembly.hpp"
 #include "fluxnet/proto/tcp/stack_options.hpp"
+#include "fluxnet/runtime/host/host_queues.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -67,6 +68,10 @@ struct host_options {
     proto::reassembly::options reassembly = {};
     proto::icmp_limiter::options icmp_errors = {};
     proto::path_mtu::options paths = {};
+
+    /// The hosts on other queues of the same interface, with which it is one host to the network. They have the same
+    /// `addresses`, `hardware` and `tcp.ports`, of which they share out what is chosen.
+    std::optional<host_queues> queues;
 
     /// What random numbers (ports, identifications, delays) are drawn from; not given: the system's. For replays.
     std::optional<std::uint64_t> seed;

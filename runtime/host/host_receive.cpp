@@ -71,13 +71,17 @@ host_core::received host_core::receive_arp(packet& frame, mac_address station) n
     if (said.sender_hardware != station) { return reason::arp_sender_mismatch; }
     const auto verdict = own_.heard_arp(said, station, now());
     using kind = proto::own_addresses::verdict;
+    const bool reply_to_us = said.operation == proto::arp_operation::reply && said.target_hardware == own_.hardware();
+    const bool about_us = is_own(said.target_protocol) || is_own(said.sender_protocol);
+    if (about_us || reply_to_us || neighbours_.lookup(said.sender_protocol, now()).state != proto::neighbour_state::none) {
+        // Before it is answered in the same frame.
+        tell_siblings(frame, proto::ethernet_header_length + proto::arp_packet_length);
+    }
     if (verdict.what == kind::defended || verdict.what == kind::conflict || verdict.what == kind::lost) {
         heard(verdict);
         return reason::arp_address_conflict;
     }
-    const bool reply_to_us = said.operation == proto::arp_operation::reply && own_.owns(said.target_protocol) &&
-                             said.target_hardware == own_.hardware();
-    const auto news = reply_to_us ? neighbours_.heard_reply(said.sender_protocol, station, now())
+    const auto news = reply_to_us && own_.owns(said.target_protocol) ? neighbours_.heard_reply(said.sender_protocol, station, now())
                                   : neighbours_.heard_claim(said.sender_protocol, station, now());
     heard(news);
     if (verdict.what == kind::answer) {
@@ -110,7 +114,7 @@ host_core::received host_core::receive_ipv4(packet& frame, mac_address station, 
                    .protocol = view.protocol(),
                    .bytes = view.payload(),
                    .from_ip_on = view.bytes(),
-                   .frame = &frame,
+                   .frame = own_frame(frame),
                    .station = station,
                    .link_group = link_group,
                    .broadcast = broadcast};
@@ -146,7 +150,7 @@ host_core::received host_core::deliver(const ip_payload& got) noexcept {
         case proto::ip_protocol::udp: return receive_udp(got);
         case proto::ip_protocol::tcp:
             if (got.broadcast || got.destination.is_multicast()) { return reason::tcp_broadcast; }
-            return tcp_.receive(got) ? outcome::segment : outcome::queue_full;
+            return tcp_.receive(got);
         case proto::ip_protocol::icmp:
             if (v4) { return receive_icmp(got); }
             break;

@@ -35,7 +35,7 @@ host_core::received host_core::receive_ipv6(packet& frame, proto::mac_address st
                    .destination = destination,
                    .bytes = {},
                    .from_ip_on = view.bytes(),
-                   .frame = &frame,
+                   .frame = own_frame(frame),
                    .station = station,
                    .link_group = link_group};
     std::optional<proto::ipv6_problem> problem;
@@ -77,6 +77,7 @@ host_core::received host_core::receive_ndp(const ip_payload& got, proto::icmpv6_
     if (message.type() == icmpv6_type::router_advertisement) {
         const auto said = proto::ndp_router_advertisement_view::parse(message, view);
         if (!said) { return said.error(); }
+        tell_siblings(*got.frame, got.frame->data().size());
         const auto hardware = said->link_address();
         if (hardware && *hardware == got.station) { heard(neighbours_.heard_claim(got.source, *hardware, now())); }
         heard(neighbours_.set_router(got.source, said->router_lifetime_s() != 0));
@@ -85,6 +86,9 @@ host_core::received host_core::receive_ndp(const ip_payload& got, proto::icmpv6_
     if (message.type() == icmpv6_type::router_solicitation) { return reason::ndp_unknown_type; }  // it is no router
     const auto said = proto::ndp_neighbour_view::parse(message, view);
     if (!said) { return said.error(); }
+    if (said->is_advertisement() || is_own(said->target()) || is_own(got.source)) {
+        tell_siblings(*got.frame, got.frame->data().size());
+    }
     return receive_neighbour(got, *said);
 }
 

@@ -37,6 +37,7 @@ bool host_core::transmit_captured(packet& frame) noexcept {
 }
 
 void host_core::answer(packet& frame, mac_address to, ethertype type, std::uint64_t& counter) noexcept {
+    if (overheard_) { return; }
     ++(transmit(frame, to, type) ? counter : counters_.no_room);
 }
 

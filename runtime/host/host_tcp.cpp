@@ -26,8 +26,12 @@ constexpr std::uint32_t headers_of(bool v4) noexcept {
                                       proto::tcp_header_length);
 }
 
-tcp::stack_options options_for(const host_options& options, std::uint32_t mtu) noexcept {
+tcp::stack_options options_for(const host_options& options, std::uint32_t mtu, const sibling_place& place) noexcept {
     tcp::stack_options chosen = options.tcp;
+    if (place) {
+        chosen.ports.every = static_cast<std::uint16_t>(place.count());
+        chosen.ports.rest = static_cast<std::uint16_t>(place.number());
+    }
     chosen.v4.maximum_segment = static_cast<std::uint16_t>(mtu - headers_of(true));
     chosen.v6.maximum_segment = static_cast<std::uint16_t>(mtu - headers_of(false));
     return chosen;
@@ -55,8 +59,9 @@ void write_segment(std::span<std::byte> to, const tcp::stack_segment& out) noexc
 
 host_tcp::host_tcp(host_core& core, const host_options& options, std::span<const std::byte, 32> secrets)
     : core_(core), buffers_(core.rx_->socket().home(), buffer_size(core.mtu_), options.tcp.buffers + most_looped),
-      stack_(std::in_place, options_for(options, core.mtu_), buffers_, secrets, core.now()) {
+      stack_(std::in_place, options_for(options, core.mtu_, core.place_), buffers_, secrets, core.now()) {
     stack_->use_limits(this);
+    if (core_.place_) { stack_->leave_strangers(); }
     looped_.reserve(most_looped);
 }
 
@@ -82,37 +87,45 @@ proto::ip_endpoint host_tcp::endpoint(const ip_address& address, std::uint16_t p
 
 // Arrivals
 
-bool host_tcp::receive(const ip_payload& got) noexcept {
+frame_outcome host_tcp::receive(const ip_payload& got) noexcept {
     touch();
-    if (!stack_) { return true; }
+    if (!stack_) { return frame_outcome::segment; }
     const bool short_header = got.bytes.size() < proto::tcp_header_length;
     const bool has_data = !short_header && got.bytes.size() > proto::tcp_view::unchecked(got.bytes).header_length();
     if (has_data && (got.frame == nullptr || !core_.may_keep())) { return receive_copy(got); }
-    const auto checked = core_.trust_checksums_ ? tcp::checksum_state::right : tcp::checksum_state::unchecked;
     const std::uint64_t token = has_data ? tcp_buffers::token_of(*got.frame) : 0;
-    const tcp::arrival told = stack_->receive(got.source, got.destination, got.bytes, token, now(), checked);
+    const tcp::arrival told = stack_->receive(got.source, got.destination, got.bytes, token, now(), checksums());
     if (told.kept) { buffers_.keep(std::move(*got.frame)); }
     if (told.answer_now) { answer_now(); }
-    return true;
+    return told.stranger ? hand_on(got, told) : frame_outcome::segment;
 }
 
 /// For a segment whose octets do not stay where they are.
-bool host_tcp::receive_copy(const ip_payload& got) noexcept {
-    if (got.bytes.size() > buffers_.size()) { return false; }  // no peer was told of so long ones
+frame_outcome host_tcp::receive_copy(const ip_payload& got) noexcept {
+    if (got.bytes.size() > buffers_.size()) { return frame_outcome::queue_full; }  // no peer was told of so long ones
     const tcp::buffer copy = buffers_.allocate();
-    if (copy.data == nullptr) { return false; }
+    if (copy.data == nullptr) { return frame_outcome::queue_full; }
     std::memcpy(copy.data, got.bytes.data(), got.bytes.size());
-    hand_over(got.source, got.destination, {copy.data, got.bytes.size()}, copy.token,
-              core_.trust_checksums_ ? tcp::checksum_state::right : tcp::checksum_state::unchecked);
-    return true;
+    const std::span<const std::byte> octets{copy.data, got.bytes.size()};
+    const tcp::arrival told = stack_->receive(got.source, got.destination, octets, copy.token, now(), checksums());
+    if (!told.kept) { buffers_.release(copy.token); }
+    if (told.answer_now) { answer_now(); }
+    return told.stranger ? hand_on(got, told) : frame_outcome::segment;
 }
 
-/// Gives the stack a segment in a buffer, which comes back unless it is kept.
-void host_tcp::hand_over(const ip_address& source, const ip_address& destination, std::span<const std::byte> octets,
-                         std::uint64_t token, tcp::checksum_state checked) noexcept {
-    const tcp::arrival told = stack_->receive(source, destination, octets, token, now(), checked);
-    if (!told.kept) { buffers_.release(token); }
-    if (told.answer_now) { answer_now(); }
+/// Gives a segment that is for nothing here to another host, or answers it. Where a listener serves the port here, what the
+/// card gives to this queue is this host's, but what answers a connection that another host has opened.
+frame_outcome host_tcp::hand_on(const ip_payload& got, const tcp::arrival& told) noexcept {
+    const bool by_card = core_.taken_ == nullptr && !got.from_ip_on.empty();
+    const port_use use = told.listens && by_card ? port_use::tcp_connection : port_use::tcp;
+    const std::uint16_t port = proto::tcp_view::unchecked(got.bytes).destination_port();
+    if (const auto handed = core_.hand_on(got, use, port)) { return *handed; }
+    stack_->answer_stranger(got.source, got.destination, got.bytes, now());
+    return frame_outcome::segment;
+}
+
+tcp::checksum_state host_tcp::checksums() const noexcept {
+    return core_.trust_checksums_ ? tcp::checksum_state::right : tcp::checksum_state::unchecked;
 }
 
 /// Sends what the last segment must be answered with before the next one is looked at, if there is a frame for it.
@@ -239,7 +252,13 @@ void host_tcp::loop_back(const tcp::stack_segment& out) noexcept {
 void host_tcp::receive_looped() noexcept {
     for (std::size_t i = 0; i != looped_.size(); ++i) {  // answers come to its end
         const looped one = looped_[i];
-        hand_over(one.name.local_address(), one.name.remote_address(), one.octets, one.token, tcp::checksum_state::right);
+        const ip_address from = one.name.local_address();
+        const ip_address to = one.name.remote_address();
+        // Given back only when it has been answered.
+        const tcp::arrival told = stack_->receive(from, to, one.octets, one.token, now(), tcp::checksum_state::right);
+        if (told.stranger) { stack_->answer_stranger(from, to, one.octets, now()); }
+        if (!told.kept) { buffers_.release(one.token); }
+        if (told.answer_now) { answer_now(); }
     }
     looped_.clear();
 }
@@ -349,9 +368,18 @@ std::error_code host_tcp::listen(proto::ip_endpoint& local, const tcp_options& o
         local.port = port;
         return true;
     };
-    if (local.port == 0 ? core_.choose_port(try_port) : try_port(local.port)) { return {}; }
+    if (local.port == 0 ? core_.choose_port(port_use::tcp, try_port) : try_port(local.port)) { return {}; }
     return std::make_error_code(why == tcp::refusal::no_listener_free ? std::errc::no_buffer_space
                                                                       : std::errc::address_in_use);
+}
+
+void host_tcp::add(tcp_door& one) noexcept {
+    doors_.push_back(one);
+    core_.place_.serve(port_use::tcp_listener, one.local().port);
+}
+
+void host_tcp::use_port(std::uint16_t port) noexcept {
+    core_.place_.serve(port_use::tcp_connection, port);
 }
 
 tcp_buffer host_tcp::lend(tcp::connection_handle from) noexcept {

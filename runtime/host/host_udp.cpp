@@ -57,7 +57,7 @@ std::error_code host_core::bind(proto::ip_endpoint& local) noexcept {
         return false;
     };
     if (local.port != 0) { return is_taken(local.port) ? failure(std::errc::address_in_use) : std::error_code(); }
-    const bool found = choose_port([&](std::uint16_t number) {
+    const bool found = choose_port(port_use::udp, [&](std::uint16_t number) {
         local.port = number;
         return !is_taken(number);
     });
@@ -68,12 +68,17 @@ void host_core::add(udp_port& port) noexcept {
     udp_port*& chain = ports_[port.local().port % ports_.size()];
     port.next_with_port = chain;
     chain = &port;
+    place_.serve(port_use::udp, port.local().port);
 }
 
 void host_core::remove(udp_port& port) noexcept {
     udp_port** at = &ports_[port.local().port % ports_.size()];
     while (*at != &port) { at = &(*at)->next_with_port; }
     *at = port.next_with_port;
+    const std::uint16_t number = port.local().port;
+    const udp_port* other = ports_[number % ports_.size()];
+    while (other != nullptr && other->local().port != number) { other = other->next_with_port; }
+    if (other == nullptr) { place_.cease(port_use::udp, number); }
     for (line* const waiting : {&searching_, &starved_}) {
         for (auto next = waiting->begin(); next != waiting->end();) {
             udp_send& one = *next++;
@@ -108,6 +113,9 @@ host_core::received host_core::receive_udp(const ip_payload& got) noexcept {
     if (!datagram) { return datagram.error(); }
     const proto::ip_endpoint from{got.source, datagram->source_port(), scope_of(got.source)};
     udp_port* const port = find_port(got.destination, datagram->destination_port(), from);
+    if (port == nullptr) {
+        if (const auto handed = hand_on(got, port_use::udp, datagram->destination_port())) { return *handed; }
+    }
     if (got.broadcast || got.destination.is_multicast()) {
         const bool wanted = port != nullptr && port->options().broadcast && got.broadcast;
         if (!wanted) { return reason::udp_broadcast; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/host/ip_host.hpp"
 
+#include "fluxnet/runtime/core/schedule.hpp"
 #include "fluxnet/runtime/core/task.hpp"
 #include "fluxnet/runtime/host/detail/host_core.hpp"
 
@@ -20,14 +21,14 @@ using owned_core = boost::intrusive_ptr<host_core>;
 constexpr std::uint32_t least_mtu = 1280;  // RFC 8200 section 5
 constexpr std::uint32_t least_frames = 8;
 
-/// Keeps the core alive for its task, and says that the task runs, from its making on until its frame is destroyed.
+/// Keeps the core alive for a task of its, and says that the task runs, from its making on until its frame is destroyed.
 class task_of {
 public:
-    explicit task_of(host_core& core) noexcept : core_(&core) { core.set_running(true); }
+    task_of(host_core& core, host_core::duty which) noexcept : core_(&core), which_(which) { core.set_running(which, true); }
     task_of(task_of&&) noexcept = default;
     task_of& operator=(task_of&&) = delete;
     ~task_of() {
-        if (core_ != nullptr) { core_->set_running(false); }
+        if (core_ != nullptr) { core_->set_running(which_, false); }
     }
 
     host_core* operator->() const noexcept { return core_.get(); }
@@ -35,12 +36,13 @@ public:
     /// The task has been cancelled. Who has begun to wait since then has found it running, and needs another one.
     void rest() noexcept {
         const owned_core core = std::move(core_);
-        core->set_running(false);
+        core->set_running(which_, false);
         if (core->is_awaited()) { core->wake(); }
     }
 
 private:
     owned_core core_;
+    host_core::duty which_;
 };
 
 /// Receives until the host has ended or the task is cancelled.
@@ -55,6 +57,26 @@ task<void> receive_frames(task_of core) {
             core->end(got.ec);
         }
         co_return;
+    }
+}
+
+/// Takes what other hosts hand on, as long as that.
+task<void> take_handed_on(task_of core, std::shared_ptr<detail::host_siblings> all, unsigned number) {
+    std::array<detail::handed_on, 16> some;
+    while (core->is_open() && !core->ended()) {
+        const io_result got = co_await all->inbox(number).recv(some);
+        for (detail::handed_on& one : std::span(some).first(got.n)) {
+            if (core->is_open() && !core->ended()) { core->take(one); }
+            one = detail::handed_on();
+        }
+        if (got.ec) {
+            core.rest();
+            co_return;
+        }
+        // They count as what is received: others have their turn.
+        auto& loop = fluxnet::detail::inside(core->loop());
+        loop.spend_packet_budget(got.n);
+        if (!loop.has_packet_budget()) { static_cast<void>(co_await yield()); }
     }
 }
 
@@ -76,7 +98,10 @@ void detail::host_core::start() noexcept {
     // While the executor's tasks are being cancelled it would end at once.
     if (ended_ || on_.stop_token().stop_requested()) { return; }
     try {
-        on_.spawn_background(receive_frames(task_of(*this)));
+        if ((running_ & receiving) == 0) { on_.spawn_background(receive_frames(task_of(*this, receiving))); }
+        if ((duties_ & ~running_ & taking) != 0) {
+            on_.spawn_background(take_handed_on(task_of(*this, taking), place_.all(), place_.number()));
+        }
     } catch (const std::bad_alloc&) { end(errc::out_of_memory); }
 }
 
@@ -105,7 +130,29 @@ result<ip_host> ip_host::open(executor& on, async_rx rx, async_tx tx, const host
                       "set an MTU from 1280 on, and builder::frame_size() to match");
     }
     try {
-        owned_core core(new host_core(on, std::move(rx), std::move(tx), options, hardware, mtu));
+        detail::sibling_place place;
+        if (options.queues) {
+            unsigned number = 0;
+            const std::uint32_t most_lent = rx.socket().home().frame_count() / 4;
+            using refusal = detail::host_siblings::refusal;
+            switch (options.queues->shared_->join(options, static_cast<std::uint32_t>(link.index), most_lent, number)) {
+                case refusal::none: place = {options.queues->shared_, number}; break;
+                case refusal::too_many:
+                    return refuse(step, std::to_string(options.queues->count()) + " hosts of its host_queues are open",
+                                  "make host_queues for one more");
+                case refusal::other_addresses:
+                    return refuse(step, "other hosts of its host_queues have other addresses",
+                                  "give all of them the same host_options::addresses");
+                case refusal::other_interface:
+                    return refuse(
+                        step, "other hosts of its host_queues are on another interface, or were given another link address",
+                        "make host_queues for each interface, and give all the same host_options::hardware");
+                case refusal::other_ports:
+                    return refuse(step, "other hosts of its host_queues choose from other ports",
+                                  "give all of them the same host_options::tcp.ports");
+            }
+        }
+        owned_core core(new host_core(on, std::move(rx), std::move(tx), options, hardware, mtu, std::move(place)));
         core->wake();
         return ip_host(std::move(core));
     } catch (const std::system_error& refused) {

@@ -15,7 +15,7 @@
 // long as async_tx::set_completion_limit() says, though something waits to be sent: what is awaited there says so then, and so
 // does failure().
 //
-// A task in the background of the executor receives; the host works whenever the executor runs. When the tasks of the
+// A task in the background of the executor receives (with host_queues, a second one takes what others hand on); the host works whenever the executor runs. When the tasks of the
 // executor are cancelled (executor::run(task) does that at its end) the host rests, and the next await at one of its
 // endpoints wakes it. Inside an io_context of Boost.Asio's (fluxnet::asio::execution) the executor itself rests while it has no
 // work, whatever else the context does, and then the host answers nobody, not even pings. Work is an accept, a read or another
@@ -27,7 +27,7 @@
 // goes into memory that the host takes piece by piece, as it needs it, and keeps.
 //
 // It takes what its socket receives, which is all of the queue's unless the builder says otherwise: host_filter.hpp has what
-// leaves the rest of the interface to the kernel.
+// leaves the rest of the interface to the kernel. host_queues.hpp has what makes one host of those on several queues.
 //
 // Not here: VLANs (tagged frames are dropped), multicast groups but those of Neighbor Discovery, which are not reported to
 // routers either (RFC 3810), addresses that routers advertise (RFC 4862), redirects, IPv6 options inside of what comes in
@@ -75,7 +75,8 @@ public:
     /// Makes a host of the two halves of a socket, which are bound to `on`, and starts its task. Allocates, by default some
     /// 7 MB. Errors: invalid_option (addresses, prefixes, gateways and neighbours that cannot be, more neighbours than their
     /// table has room for; an MTU that no frame holds; a tx without frames of its own, 8 at least; TCP without room for
-    /// anything); out_of_memory; system_failure (the kernel grants no rtnetlink socket).
+    /// anything; host_queues of which enough hosts are open, or whose hosts have other addresses, ports or interfaces);
+    /// out_of_memory; system_failure (the kernel grants no rtnetlink socket).
     [[nodiscard]] static result<ip_host> open(executor& on, async_rx rx, async_tx tx, const host_options& options);
 
     ip_host(ip_host&&) noexcept;

@@ -174,6 +174,7 @@ void tcp_stream::connect_awaiter::open() noexcept {
             default: return fail(std::make_error_code(std::errc::invalid_argument), "name the address of one host");
         }
     }
+    if (wanted.local_port != 0) { tcp.use_port(wanted.local_port); }
     end_->adopt(*made, options_);
     static_cast<void>(occupy(end_->opener));  // nobody else knows of it
 }

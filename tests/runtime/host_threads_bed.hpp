@@ -43,14 +43,18 @@ namespace fluxnet::test {
 /// after.
 class host_thread {
 public:
-    host_thread(simulated_wire& wire, simulated_wire::end which, std::uint8_t number) {
+    /// `together`: the hosts that are one with those on other queues of that end.
+    host_thread(simulated_wire& wire, simulated_wire::end which, std::uint8_t number, std::uint32_t queue = 0,
+                const std::optional<host::host_queues>& together = {}) {
         builder socket = wire.socket_on(which);
+        socket.queue(queue);
         socket.over(memory_).frames(256 + 64).tx_frames(64).rx_ring(128).tx_ring(64).fill_ring(128).completion_ring(64);
         auto sockets = open_async(*loop_, socket).value();
         host::host_options options;
         options.addresses = {{threaded_address(number), 24}};
         options.hardware = proto::mac_address({0x02, 0, 0, 0, 0, number});
         options.probe_addresses = false;
+        options.queues = together;
         here_.emplace(host::ip_host::open(*loop_, std::move(sockets.rx), std::move(sockets.tx), options).value());
     }
     host_thread(const host_thread&) = delete;
@@ -170,6 +174,38 @@ struct threaded_pair {
     simulated_wire wire{between_threads()};
     host_thread near{wire, simulated_wire::end::left, 1};
     host_thread far{wire, simulated_wire::end::right, 2};
+};
+
+/// Two hosts, each on two queues, and each queue's on its thread. The second echoes streams and datagrams.
+struct threaded_queues {
+    threaded_queues() {
+        for (host_thread* const one : {&far_0, &far_1}) {
+            one->loop().spawn_background(echo_streams(one->here().listen(service).value()));
+            one->loop().spawn_background(echo_datagrams(one->here().open_udp(service).value()));
+            one->start();
+        }
+        near_0.start();
+        near_1.start();
+    }
+    threaded_queues(const threaded_queues&) = delete;
+    threaded_queues& operator=(const threaded_queues&) = delete;
+    ~threaded_queues() = default;
+
+    const proto::ip_endpoint service{threaded_address(2), 80};
+    host::host_queues near_queues{2};
+    host::host_queues far_queues{2};
+    simulated_wire wire{two_queues_between_threads()};
+    host_thread near_0{wire, simulated_wire::end::left, 1, 0, near_queues};
+    host_thread near_1{wire, simulated_wire::end::left, 1, 1, near_queues};
+    host_thread far_0{wire, simulated_wire::end::right, 2, 0, far_queues};
+    host_thread far_1{wire, simulated_wire::end::right, 2, 1, far_queues};
+
+private:
+    static wire_options two_queues_between_threads() {
+        wire_options options = between_threads();
+        options.queues = 2;
+        return options;
+    }
 };
 
 /// Hands things to a thread of its own, which does something with each.

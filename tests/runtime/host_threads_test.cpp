@@ -3,12 +3,14 @@
 // they await, drop what they have lent, and end them.
 #include "tests/runtime/host_threads_bed.hpp"
 
+#include "fluxnet/runtime/host/detail/host_siblings.hpp"
 #include "tests/runtime/coroutines.hpp"
 #include "tests/xsk/scale.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -49,15 +51,15 @@ task<void> tell(task<bool> work, std::shared_ptr<std::promise<bool>> to) {
     to->set_value(so);
 }
 
-/// Has the near host ask, one number after another; returns how many came back.
-std::uint64_t ask_from_another_thread(threaded_pair& bed, std::uint64_t from, std::uint64_t to) {
+/// Has a host ask, one number after another; returns how many came back.
+std::uint64_t ask_from_another_thread(host_thread& near, proto::ip_endpoint service, std::uint64_t from, std::uint64_t to) {
     std::uint64_t well = 0;
     for (std::uint64_t number = from; number != to; ++number) {
         const auto told = std::make_shared<std::promise<bool>>();
         auto answer = told->get_future();
-        bed.near.start_task([&bed, told, number] {
-            auto asking = number % 2 == 0 ? ask_by_stream(bed.near.here(), bed.service, number)
-                                          : ask_by_datagram(bed.near.here(), bed.service, number);
+        near.start_task([&near, service, told, number] {
+            auto asking = number % 2 == 0 ? ask_by_stream(near.here(), service, number)
+                                          : ask_by_datagram(near.here(), service, number);
             return tell(std::move(asking), told);
         });
         well += answer.get() ? 1U : 0U;
@@ -205,7 +207,7 @@ TEST_CASE("threads post work into a host's executor, and each is answered") {
     std::vector<std::future<std::uint64_t>> workers;
     for (std::uint64_t i = 0; i != 3; ++i) {
         workers.push_back(std::async(std::launch::async, [&bed, i, count] {
-            return ask_from_another_thread(bed, 1 + i * count, 1 + (i + 1) * count);
+            return ask_from_another_thread(bed.near, bed.service, 1 + i * count, 1 + (i + 1) * count);
         }));
     }
     for (auto& one : workers) { CHECK(one.get() == count); }
@@ -213,6 +215,65 @@ TEST_CASE("threads post work into a host's executor, and each is answered") {
     bed.near.end();
     CHECK(bed.near.frames_are_home());
     bed.finish_far();
+}
+
+TEST_CASE("two hosts on two queues each, every queue on a thread of its own, exchange streams and datagrams by whichever queue") {
+    const std::uint64_t count = rounds(1000, 10);
+    threaded_queues bed;
+    std::vector<std::future<std::uint64_t>> workers;
+    std::uint64_t first = 1;
+    for (host_thread* const near : {&bed.near_0, &bed.near_1, &bed.near_0, &bed.near_1}) {
+        workers.push_back(std::async(std::launch::async, [&bed, near, first, count] {
+            return ask_from_another_thread(*near, bed.service, first, first + count);
+        }));
+        first += count;
+    }
+    for (auto& one : workers) { CHECK(one.get() == count); }
+    std::uint64_t handed_on = 0;
+    const std::array all{&bed.near_0, &bed.near_1, &bed.far_0, &bed.far_1};
+    for (host_thread* const each : all) {
+        const host::host_counters counted = each->ask([each] { return each->here().counters(); });
+        CHECK(counted.accounted() == counted.frames);
+        handed_on += counted.handed_on;
+    }
+    CHECK(handed_on != 0);
+    MESSAGE(handed_on, " frames were handed on");
+    for (host_thread* const each : all) { each->finish(); }
+    for (host_thread* const each : all) { each->end(); }
+    for (host_thread* const each : all) { CHECK(each->frames_are_home()); }
+}
+
+TEST_CASE("what is handed on to a host that leaves is given back, by the one or by the other, and nothing stays in its inbox") {
+    const std::uint64_t count = rounds(20'000, 5);
+    host::detail::host_siblings all(2);
+    host::host_options options;
+    options.addresses = {{threaded_address(1), 24}};
+    unsigned here = 0;
+    unsigned other = 0;
+    using refusal = host::detail::host_siblings::refusal;
+    REQUIRE(all.join(options, 1, 1000, here) == refusal::none);
+    std::uint64_t handed = 0;
+    std::atomic<bool> over = false;
+    std::thread handing([&] {
+        while (!over) {
+            host::detail::handed_on one;
+            one.whole = std::make_unique<std::byte[]>(1);
+            handed += all.hand_on(here, 1, std::move(one)) ? 1U : 0U;
+        }
+    });
+    std::uint64_t taken = 0;
+    for (std::uint64_t i = 0; i != count; ++i) {
+        REQUIRE(all.join(options, 1, 1000, other) == refusal::none);
+        REQUIRE(other == 1);
+        host::detail::handed_on one;
+        while (all.inbox(other).try_recv(std::span(&one, 1)) == 0) { std::this_thread::yield(); }
+        ++taken;
+        all.leave(other);
+    }
+    over = true;
+    handing.join();
+    CHECK(all.inbox(1).size() == 0);
+    CHECK(handed >= taken);
 }
 
 TEST_CASE("reads of a host's that are cancelled on another thread lose no octet and take none twice") {

@@ -5,7 +5,8 @@
 //
 // Who does what, and when:
 //   the task   Receives frames (ip_host.cpp) and gives each to receive(). What it carries is answered in the received frame,
-//              put into the queue of an endpoint, or dropped with a reason.
+//              put into the queue of an endpoint, handed on to a host on another queue, or dropped with a reason. Where there
+//              are such hosts a second task gives take() what they hand on.
 //   end_turn   At the end of each turn in which something may have changed: sends go on that have waited for a neighbour or
 //              a frame, what the engines want sent at once is sent, and the timer is set.
 //   the timer  One, for the earliest deadline of the engines. do_due() then sends what is due.
@@ -16,6 +17,7 @@
 // receive_error() gives it ICMP errors; transmit_to() sends its packets; end_turn() and the timer give it time.
 #pragma once
 
+#include "fluxnet/proto/detail/token_bucket.hpp"
 #include "fluxnet/proto/ethernet.hpp"
 #include "fluxnet/proto/icmp_error_rules.hpp"
 #include "fluxnet/proto/icmpv6.hpp"
@@ -26,6 +28,7 @@
 #include "fluxnet/proto/reason.hpp"
 #include "fluxnet/runtime/core/executor.hpp"
 #include "fluxnet/runtime/host/detail/held_packets.hpp"
+#include "fluxnet/runtime/host/detail/host_siblings.hpp"
 #include "fluxnet/runtime/host/detail/host_tcp.hpp"
 #include "fluxnet/runtime/host/detail/ip_message.hpp"
 #include "fluxnet/runtime/host/detail/routes.hpp"
@@ -49,6 +52,7 @@
 #include <span>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace fluxnet::host::detail {
 
@@ -59,7 +63,7 @@ struct ip_payload {
     proto::ip_protocol protocol = proto::ip_protocol::udp;
     std::span<const std::byte> bytes;       ///< The message of the upper layer, whole.
     std::span<const std::byte> from_ip_on;  ///< The IP header and what follows; empty where fragments were put together.
-    packet* frame = nullptr;                ///< What it lies in; null where fragments were put together.
+    packet* frame = nullptr;                ///< What it lies in; null where fragments were put together, or another host's is.
     proto::mac_address station;             ///< That sent the frame, or the last fragment.
     bool link_group = false;                ///< The frame went to a group of stations.
     bool broadcast = false;                 ///< IPv4: to all hosts of the network.
@@ -86,14 +90,17 @@ public:
     /// The options have been checked. Follows the interface to another link address unless the options name one. Allocates.
     /// Throws std::system_error when no rtnetlink socket can be had.
     host_core(executor& on, async_rx rx, async_tx tx, const host_options& options, proto::mac_address hardware,
-              std::uint32_t mtu);
+              std::uint32_t mtu, sibling_place place = {});
     ~host_core() override;
 
     // Life (host_core.cpp).
 
-    /// Sees to it that the task runs that receives, unless the host has ended.
+    /// What tasks of the host's do: receive frames, and take what other hosts hand on.
+    enum duty : std::uint8_t { receiving = 1, taking = 2 };
+
+    /// Sees to it that its tasks run, unless the host has ended.
     void wake() noexcept {
-        if (!running_) { start(); }
+        if (running_ != duties_) { start(); }
     }
     /// Ends everything that waits, and closes the handles: all frames go home but those of datagrams that a program has.
     void close() noexcept;
@@ -118,11 +125,15 @@ public:
     [[nodiscard]] async_rx& rx() noexcept { return *rx_; }
     [[nodiscard]] const async_tx& sender() const noexcept { return *tx_; }
     [[nodiscard]] std::span<packet> batch() noexcept { return batch_; }
-    void set_running(bool runs) noexcept { running_ = runs; }
+    void set_running(duty which, bool runs) noexcept {
+        running_ = static_cast<std::uint8_t>(runs ? running_ | which : running_ & ~which);
+    }
     /// Whether a coroutine waits for what only the task can bring about.
     [[nodiscard]] bool is_awaited() const noexcept;
     /// Takes the first `count` packets of the batch.
     void receive(std::size_t count) noexcept;
+    /// Takes what another host has handed on.
+    void take(handed_on& what) noexcept;
 
     // Endpoints (host_udp.cpp).
 
@@ -131,12 +142,13 @@ public:
     /// Calls `take(port)` with ports of the ephemeral ones (RFC 6335 section 6), from a random one on, until that returns
     /// true. Returns whether it has.
     template <class F>
-    [[nodiscard]] bool choose_port(F take) noexcept {
+    [[nodiscard]] bool choose_port(port_use use, F take) noexcept {
         constexpr std::uint32_t first = 49152;
         constexpr std::uint32_t count = 65536 - first;
         const std::uint32_t begin = random_.next32();
         for (std::uint32_t i = 0; i != count; ++i) {
-            if (take(static_cast<std::uint16_t>(first + (begin + i) % count))) { return true; }
+            const auto port = static_cast<std::uint16_t>(first + (begin + i) % count);
+            if (place_.may_choose(use, port) && take(port)) { return true; }
         }
         return false;
     }
@@ -158,6 +170,7 @@ public:
     }
     void add(udp_port& port) noexcept;
     void remove(udp_port& port) noexcept;
+    [[nodiscard]] sibling_place& place() noexcept { return place_; }
     /// The interface's number for link-local addresses, 0 for others.
     [[nodiscard]] std::uint32_t scope_of(const proto::ip_address& address) const noexcept {
         return address.is_v6() && address.v6().is_link_local() ? scope_ : 0;
@@ -282,8 +295,29 @@ private:
     [[nodiscard]] received deliver(const ip_payload& got) noexcept;
     [[nodiscard]] received receive_ndp(const ip_payload& got, proto::icmpv6_view message) noexcept;
     [[nodiscard]] received receive_neighbour(const ip_payload& got, proto::ndp_neighbour_view message) noexcept;
+    /// Whether it is an address of the host's, tentative ones included.
+    [[nodiscard]] bool is_own(const proto::ip_address& address) const noexcept {
+        return own_.state_of(address) != proto::own_addresses::state::none;
+    }
     void heard(const proto::neighbour_table::news& news) noexcept;
     void heard(const proto::own_addresses::verdict& verdict) noexcept;
+
+    // Several queues (host_hand_on.cpp).
+
+    /// Hands a packet on to another host that uses the port so, and says what has become of it; nothing: none does. Then the
+    /// packet is still this host's.
+    [[nodiscard]] std::optional<outcome> hand_on(const ip_payload& got, port_use use, std::uint16_t port) noexcept;
+    /// Has the others hear of the first `octets` of a frame, unless it is theirs.
+    void tell_siblings(const packet& frame, std::size_t octets) noexcept;
+    void leave_siblings() noexcept;
+    [[nodiscard]] received take_one(handed_on& what) noexcept;
+    /// Takes over how the addresses stand from the host that leads, or publishes it.
+    void follow_leader() noexcept;
+    void lead_others() noexcept;
+    /// What a received packet lies in, if that may be kept and answered in: the frames of others are given back at once.
+    [[nodiscard]] packet* own_frame(packet& frame) const noexcept {
+        return taken_ != nullptr && !overheard_ ? nullptr : &frame;
+    }
 
     // ICMP (host_icmp.cpp).
 
@@ -332,6 +366,12 @@ private:
     std::size_t copied_ = 0;
     host_counters counters_;
     frame_sink* sink_ = nullptr;
+    sibling_place place_;
+    handed_on* taken_ = nullptr;  // what another host has handed on and is looked at
+    bool overheard_ = false;      // that is for all to hear, and the host that has received it answers
+    std::vector<proto::ip_address> addresses_;  // of host_options, in their order; none without other hosts
+    shared_addresses agreed_;                   // what was taken over or published last
+    proto::detail::token_bucket strange_errors_{1000, 100};  // ICMP errors that are handed on
 
     std::array<packet, 64> batch_;
     std::array<packet, 4> spare_;  // for packets of the host's own; those below spares_ hold a frame
@@ -347,7 +387,8 @@ private:
     std::uint64_t frames_taken_ = 0;         // of the tx
     std::uint64_t taken_before_ = 0;         // when the host last looked
     std::error_code ended_;
-    bool running_ = false;  // the task
+    const std::uint8_t duties_;  // of its tasks
+    std::uint8_t running_ = 0;   // those of them whose task runs
     bool dirty_ = true;     // deadlines may have changed
     bool news_ = false;     // for sends in searching_
     bool asks_ = false;     // a neighbour is to be asked for

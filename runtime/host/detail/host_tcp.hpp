@@ -17,6 +17,7 @@
 #include "fluxnet/proto/tcp/stack.hpp"
 #include "fluxnet/runtime/host/detail/tcp_buffers.hpp"
 #include "fluxnet/runtime/host/detail/tcp_end.hpp"
+#include "fluxnet/runtime/host/frame_sink.hpp"
 #include "fluxnet/runtime/host/host_options.hpp"
 
 #include <boost/intrusive/list.hpp>
@@ -47,8 +48,9 @@ public:
 
     // What the core tells.
 
-    /// Returns false when there was no memory to keep the segment in.
-    [[nodiscard]] bool receive(const ip_payload& got) noexcept;
+    /// Says what has become of a segment: given to the stack, or to another host (host_queues), or dropped because there was
+    /// no memory to keep it in.
+    [[nodiscard]] frame_outcome receive(const ip_payload& got) noexcept;
     /// Takes an ICMP error about a segment; returns whether it is believed. `too_big`: the narrowest part of the path.
     [[nodiscard]] bool receive_error(const proto::quoted_packet& quoted, std::error_code what,
                                      const std::optional<proto::path_mtu::too_big>& too_big) noexcept;
@@ -80,7 +82,10 @@ public:
     [[nodiscard]] std::error_code listen(proto::ip_endpoint& local, const tcp_options& options,
                                          proto::tcp::listener_handle& made) noexcept;
     void add(tcp_end& one) noexcept { ends_.push_back(one); }
-    void add(tcp_door& one) noexcept { doors_.push_back(one); }
+    // What a listener or a connection from a port that the program names has once made this host's stays its own among the
+    // hosts on other queues, as long as it is open: nobody tells when the last segment for that port has come.
+    void add(tcp_door& one) noexcept;
+    void use_port(std::uint16_t port) noexcept;
     /// It looks in each turn until it has left.
     void wait_in_turns(tcp_waiter& one) noexcept { waiters_.push_back(one); }
     /// Something may have to be sent.
@@ -123,9 +128,9 @@ private:
     // segment_limits
     [[nodiscard]] std::uint16_t maximum_segment(const proto::ip_address& remote) noexcept override;
 
-    [[nodiscard]] bool receive_copy(const ip_payload& got) noexcept;
-    void hand_over(const proto::ip_address& source, const proto::ip_address& destination, std::span<const std::byte> octets,
-                   std::uint64_t token, proto::tcp::checksum_state checked) noexcept;
+    [[nodiscard]] frame_outcome receive_copy(const ip_payload& got) noexcept;
+    [[nodiscard]] frame_outcome hand_on(const ip_payload& got, const proto::tcp::arrival& told) noexcept;
+    [[nodiscard]] proto::tcp::checksum_state checksums() const noexcept;
     void answer_now() noexcept;
     void send_out() noexcept;
     bool dispatch(const proto::tcp::stack_segment& out) noexcept;
