@@ -22,9 +22,9 @@
 // task under way, and as long as the host's tasks go on what peers have not acknowledged of all that was written; beyond that
 // an executor::work_guard keeps the host there.
 //
-// What comes from the network costs no allocation and no system call of its own, except for datagrams of endpoints that come
-// in fragments and do not stay where they are put together: their octets are copied into memory of their own. What TCP copies
-// goes into memory that the host takes piece by piece, as it needs it, and keeps.
+// What comes from the network costs no allocation and no system call of its own, except for packets that come in fragments and
+// do not stay where they are put together: octets for endpoints, or for a host on another queue, are copied into memory of
+// their own. What TCP copies goes into memory that the host takes piece by piece, as it needs it, and keeps.
 //
 // It takes what its socket receives, which is all of the queue's unless the builder says otherwise: host_filter.hpp has what
 // leaves the rest of the interface to the kernel. host_queues.hpp has what makes one host of those on several queues.

@@ -170,7 +170,6 @@ public:
     }
     void add(udp_port& port) noexcept;
     void remove(udp_port& port) noexcept;
-    [[nodiscard]] sibling_place& place() noexcept { return place_; }
     /// The interface's number for link-local addresses, 0 for others.
     [[nodiscard]] std::uint32_t scope_of(const proto::ip_address& address) const noexcept {
         return address.is_v6() && address.v6().is_link_local() ? scope_ : 0;
