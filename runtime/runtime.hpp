@@ -30,6 +30,7 @@
 #include "fluxnet/runtime/host/host_counters.hpp"
 #include "fluxnet/runtime/host/host_filter.hpp"
 #include "fluxnet/runtime/host/host_options.hpp"
+#include "fluxnet/runtime/host/host_queues.hpp"
 #include "fluxnet/runtime/host/ip_host.hpp"
 #include "fluxnet/runtime/host/pcapng_capture.hpp"
 #include "fluxnet/runtime/host/pcapng_file.hpp"

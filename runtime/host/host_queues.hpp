@@ -53,6 +53,7 @@ public:
     /// std::invalid_argument for another number, std::bad_alloc.
     explicit host_queues(unsigned count);
 
+    /// How many hosts there may be.
     [[nodiscard]] unsigned count() const noexcept;
 
 private:
