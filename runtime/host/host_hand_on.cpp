@@ -73,7 +73,7 @@ host_core::received host_core::take_one(handed_on& what) noexcept {
         heard = sink_ == nullptr ? receive_frame(own) : receive_captured(own);
     }
     overheard_ = false;
-    spare_[spares_++] = std::move(own);
+    if (spares_ != spare_.size()) { spare_[spares_++] = std::move(own); }
     return heard;
 }
 
@@ -87,15 +87,15 @@ void host_core::leave_siblings() noexcept {
 // Addresses
 
 void host_core::follow_leader() noexcept {
-    if (place_.leads()) {
-        if (own_.follows()) {
-            own_.lead(now(), random_.next32());
-            dirty_ = true;
-        }
-        return;
-    }
-    const shared_addresses said = place_.all()->addresses();
-    if (said == agreed_) { return; }
+    if (!own_.follows()) { return; }
+    const bool leads = place_.leads();  // from now on, with what the last one has said
+    if (const shared_addresses said = place_.all()->addresses(); said != agreed_) { agree(said); }
+    if (!leads) { return; }
+    own_.lead(now(), random_.next32());
+    dirty_ = true;
+}
+
+void host_core::agree(const shared_addresses& said) noexcept {
     agreed_ = said;
     for (std::size_t i = 0; i != addresses_.size(); ++i) {
         const auto state = own_.state_of(addresses_[i]);
@@ -111,7 +111,7 @@ void host_core::follow_leader() noexcept {
 }
 
 void host_core::lead_others() noexcept {
-    if (!place_.leads()) { return; }
+    if (own_.follows()) { return; }
     shared_addresses stand{.lost = agreed_.lost};
     for (std::size_t i = 0; i != addresses_.size(); ++i) {
         const auto state = own_.state_of(addresses_[i]);

@@ -55,7 +55,7 @@ host_siblings::refusal host_siblings::join(const host_options& options, std::uin
     number = static_cast<unsigned>(std::countr_one(open));
     if (number >= count_) { return refusal::too_many; }
     in_order_.push_back(number);
-    leader_.store(in_order_.front(), std::memory_order_relaxed);
+    leader_.store(in_order_.front(), std::memory_order_release);
     most_lent_[number].store(most_lent, std::memory_order_relaxed);
     open_.fetch_or(only_sibling(number), std::memory_order_seq_cst);
     return refusal::none;
@@ -66,7 +66,7 @@ void host_siblings::leave(unsigned number) noexcept {
         const std::lock_guard lock(mutex_);
         open_.fetch_and(without(0xffff, only_sibling(number)), std::memory_order_seq_cst);
         std::erase(in_order_, number);
-        if (!in_order_.empty()) { leader_.store(in_order_.front(), std::memory_order_relaxed); }
+        if (!in_order_.empty()) { leader_.store(in_order_.front(), std::memory_order_release); }
         for (const port_use use : {port_use::udp, port_use::tcp_listener, port_use::tcp_connection}) {
             for (std::size_t port = 0; port != ports; ++port) { cease(use, static_cast<std::uint16_t>(port), number); }
         }

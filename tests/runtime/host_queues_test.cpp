@@ -434,6 +434,21 @@ TEST_CASE("a host that is opened later uses the addresses that the others use, a
     CHECK(bed.here[0]->counters().claims_sent == 0);
 }
 
+TEST_CASE("a host that leads before it has had a turn goes on with the addresses that are in use") {
+    host::host_options options = host_number(1);
+    options.probe_addresses = true;
+    two_queues bed(options);
+    bed.pass(10s);
+    bed.here[1].reset();
+    bed.open_queue(1);
+    bed.here[0].reset();
+    bed.pass(1ms);
+    CHECK(bed.here[1]->owns(v4_of(1)));
+    bed.open_queue(0);
+    bed.pass(1ms);
+    CHECK(bed.here[0]->owns(v4_of(1)));
+}
+
 TEST_CASE("what stations say to one another is not told to the other hosts") {
     two_queues bed;
     frame_bytes frame(proto::ethernet_header_length + proto::arp_packet_length);

@@ -310,8 +310,10 @@ private:
     void tell_siblings(const packet& frame, std::size_t octets) noexcept;
     void leave_siblings() noexcept;
     [[nodiscard]] received take_one(handed_on& what) noexcept;
-    /// Takes over how the addresses stand from the host that leads, or publishes it.
+    /// Takes over how the addresses stand from the host that leads; leads when that is this one now.
     void follow_leader() noexcept;
+    void agree(const shared_addresses& said) noexcept;
+    /// Publishes it, while it leads.
     void lead_others() noexcept;
     /// What a received packet lies in, if that may be kept and answered in: the frames of others are given back at once.
     [[nodiscard]] packet* own_frame(packet& frame) const noexcept {

@@ -122,7 +122,8 @@ public:
     /// Ends that: it serves nothing any more. Gives back what is in its inbox.
     void leave(unsigned number) noexcept;
 
-    [[nodiscard]] bool leads(unsigned number) const noexcept { return leader_.load(std::memory_order_relaxed) == number; }
+    /// Once it does, addresses() has what the one before has published.
+    [[nodiscard]] bool leads(unsigned number) const noexcept { return leader_.load(std::memory_order_acquire) == number; }
     /// How the addresses stand, as the one that leads has last published it.
     [[nodiscard]] shared_addresses addresses() const noexcept;
     /// Publishes that, and has the others look. Only the one that leads.
