@@ -74,16 +74,22 @@ TEST_CASE("wrk has no error from TCP in user space, with 1, 64 and 1000 connecti
         for (const char* const connections : {"1", "64", "1000"}) {
             CAPTURE(v4);
             CAPTURE(connections);
-            // It ends by the clock, and not by a count; no request is to be late in between.
-            const finished done = bed.peer_run({"wrk", "--threads", "1", "--connections", connections, "--duration", "1s",
-                                                "--timeout", "60s", bed.url(v4, "little")});
-            CHECK_MESSAGE(done.success(), done.output);
-            CHECK_MESSAGE(!has(done.output, "Socket errors"), done.output);
-            CHECK_MESSAGE(!has(done.output, "Non-2xx"), done.output);
-            const std::size_t counted = done.output.find(" requests in ");
-            REQUIRE_MESSAGE(counted != std::string::npos, done.output);
-            const std::size_t number = done.output.find_last_of(' ', counted - 1) + 1;
-            CHECK_MESSAGE(std::stoul(done.output.substr(number)) >= 1, done.output);
+            // It ends by the clock, and not by a count, and on a busy machine before the first answer: then it has more time.
+            // No request is to be late in between.
+            unsigned long answered = 0;
+            for (const char* const duration : {"1s", "5s", "25s"}) {
+                if (answered != 0) { break; }
+                const finished done = bed.peer_run({"wrk", "--threads", "1", "--connections", connections, "--duration",
+                                                    duration, "--timeout", "60s", bed.url(v4, "little")});
+                CHECK_MESSAGE(done.success(), done.output);
+                CHECK_MESSAGE(!has(done.output, "Socket errors"), done.output);
+                CHECK_MESSAGE(!has(done.output, "Non-2xx"), done.output);
+                const std::size_t counted = done.output.find(" requests in ");
+                REQUIRE_MESSAGE(counted != std::string::npos, done.output);
+                const std::size_t number = done.output.find_last_of(' ', counted - 1) + 1;
+                answered = std::stoul(done.output.substr(number));
+            }
+            CHECK(answered != 0);
         }
         static_cast<void>(stop(server));
         CHECK(bed.is_free_of_xdp(side::host));

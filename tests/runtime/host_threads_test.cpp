@@ -244,7 +244,7 @@ TEST_CASE("two hosts on two queues each, every queue on a thread of its own, exc
 }
 
 TEST_CASE("what is handed on to a host that leaves is given back, by the one or by the other, and nothing stays in its inbox") {
-    const std::uint64_t count = rounds(20'000, 5);
+    const std::uint64_t count = rounds(200, 5);
     host::detail::host_siblings all(2);
     host::host_options options;
     options.addresses = {{threaded_address(1), 24}};
