@@ -24,8 +24,8 @@
 // one of them, and connections from one named port to one peer are the program's to tell apart. A port at which a host has
 // listened stays its own among the hosts while it is open. What a host sends to its own addresses reaches only itself.
 //
-// What is handed on may wait: 256 things for each host, a quarter of the frames that a host receives into, 16 packets of
-// fragments. More is dropped and counted (host_counters::queue_full, not_told), as while a host rests or its executor does
+// What is handed on may wait: 256 things for each host, a quarter of the frames that a host receives into, a megabyte of what
+// fragments were put together to. More is dropped and counted (host_counters::queue_full, not_told), as while a host rests or its executor does
 // not run. When the card is told to choose other queues (ethtool -X), connections whose queue changes are reset where all
 // hosts listen at their port. Limits of rates, and what was learnt of paths, are each host's own.
 //

@@ -125,10 +125,10 @@ bool host_siblings::hand_on(unsigned from, unsigned to, handed_on&& what) noexce
     if (what.holds_packet()) {
         if (other.size() >= inbox_size - places_for_news) { return false; }
         if (!what.lent) {  // else it has been handed on before, and is another one's
-            auto& count = what.frame ? lent_[from] : wholes_[from];
-            const std::uint32_t most = what.frame ? most_lent_[from].load(std::memory_order_relaxed) : most_wholes;
+            auto& count = what.frame ? lent_[from] : octets_[from];
+            const std::uint32_t most = what.frame ? most_lent_[from].load(std::memory_order_relaxed) : most_octets;
             if (count.load(std::memory_order_relaxed) >= most) { return false; }
-            what.lent = loan(count);
+            what.lent = loan(count, what.frame ? 1 : static_cast<std::uint32_t>(what.whole_size));
         }
     }
     if (other.try_send(std::span(&what, 1)) == 0) { return false; }

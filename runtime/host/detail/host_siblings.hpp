@@ -45,18 +45,19 @@ static_assert(host_queues::most <= 16);
     return static_cast<sibling_set>(1U << number);
 }
 
-/// Counts one thing more while it lives. Move-only.
+/// Counts so much more while it lives. Move-only.
 class loan {
 public:
     loan() noexcept = default;
-    explicit loan(std::atomic<std::uint32_t>& count) noexcept : count_(&count) {
-        count.fetch_add(1, std::memory_order_relaxed);
+    loan(std::atomic<std::uint32_t>& count, std::uint32_t amount) noexcept : count_(&count), amount_(amount) {
+        count.fetch_add(amount, std::memory_order_relaxed);
     }
-    loan(loan&& other) noexcept : count_(std::exchange(other.count_, nullptr)) {}
+    loan(loan&& other) noexcept : count_(std::exchange(other.count_, nullptr)), amount_(other.amount_) {}
     loan& operator=(loan&& other) noexcept {
         if (this != &other) {
             end();
             count_ = std::exchange(other.count_, nullptr);
+            amount_ = other.amount_;
         }
         return *this;
     }
@@ -66,10 +67,11 @@ public:
 
 private:
     void end() noexcept {
-        if (auto* const count = std::exchange(count_, nullptr)) { count->fetch_sub(1, std::memory_order_relaxed); }
+        if (auto* const count = std::exchange(count_, nullptr)) { count->fetch_sub(amount_, std::memory_order_relaxed); }
     }
 
     std::atomic<std::uint32_t>* count_ = nullptr;
+    std::uint32_t amount_ = 0;
 };
 
 /// What one host hands on to another. Of its three forms it has one: a frame that is moved; octets of a frame that is
@@ -145,7 +147,7 @@ public:
 private:
     static constexpr std::size_t inbox_size = 256;
     static constexpr std::size_t places_for_news = 32;  // of each inbox: what all are to hear of finds room
-    static constexpr std::uint32_t most_wholes = 16;    // of one owner: a megabyte
+    static constexpr std::uint32_t most_octets = 1 << 20;  // of one owner's, that fragments were put together to
     static constexpr std::size_t ports = 65'536;
 
     using port_table = std::unique_ptr<std::atomic<sibling_set>[]>;
@@ -162,7 +164,7 @@ private:
     port_table listeners_{new std::atomic<sibling_set>[ports]()};
     port_table connections_{new std::atomic<sibling_set>[ports]()};
     std::array<std::atomic<std::uint32_t>, host_queues::most> lent_{};    // frames of each that others have
-    std::array<std::atomic<std::uint32_t>, host_queues::most> wholes_{};  // likewise
+    std::array<std::atomic<std::uint32_t>, host_queues::most> octets_{};  // of packets of fragments, likewise
     std::array<std::atomic<std::uint32_t>, host_queues::most> most_lent_{};
     std::vector<std::unique_ptr<channel<handed_on>>> inboxes_;
     std::atomic<std::uint32_t> chosen_from_{0};  // the ports of connections that hosts open: the first and the last of them
