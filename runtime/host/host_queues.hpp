@@ -27,7 +27,8 @@
 // What is handed on may wait: 256 things for each host, a quarter of the frames that a host receives into, a megabyte of what
 // fragments were put together to. More is dropped and counted (host_counters::queue_full, not_told), as while a host rests or its executor does
 // not run. When the card is told to choose other queues (ethtool -X), connections whose queue changes are reset where all
-// hosts listen at their port. Limits of rates, and what was learnt of paths, are each host's own.
+// hosts listen at their port; so it is with a Linux sender at the other end of a veth pair, which chooses anew after each
+// timeout, unless its net.core.txrehash is 0. Limits of rates, and what was learnt of paths, are each host's own.
 //
 // A value: copies mean the same hosts. Threads: any.
 #pragma once

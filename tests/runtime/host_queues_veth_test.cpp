@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -79,6 +80,11 @@ task<bool> octets_come_back(Stream& peer) {
 
 struct two_queues_on_veth {
     two_queues_on_veth() {
+        // A card keeps a flow on its queue. The kernel as a sender chooses a queue of a veth anew after each timeout.
+        const std::vector<std::string> keep{"sh", "-c",
+                                            "[ ! -e /proc/sys/net/core/txrehash ] || echo 0 >/proc/sys/net/core/txrehash"};
+        const finished done = bed.run(side::peer, keep, std::chrono::seconds(10));
+        REQUIRE_MESSAGE(done.success(), done.output);
         host::host_options options;
         options.addresses = {{ip("10.77.0.1"), 24}};
         options.probe_addresses = false;
