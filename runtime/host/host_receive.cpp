@@ -72,11 +72,11 @@ host_core::received host_core::receive_arp(packet& frame, mac_address station) n
     const auto verdict = own_.heard_arp(said, station, now());
     using kind = proto::own_addresses::verdict;
     const bool reply_to_us = said.operation == proto::arp_operation::reply && said.target_hardware == own_.hardware();
-    const bool about_us = is_own(said.target_protocol) || is_own(said.sender_protocol);
+    const auto about_us = [&] { return is_own(said.target_protocol) || is_own(said.sender_protocol); };
     const auto is_known = [&](const proto::ip_address& address) {
         return neighbours_.lookup(address, now()).state != proto::neighbour_state::none;
     };
-    if (about_us || reply_to_us || (place_ && is_known(said.sender_protocol))) {
+    if (place_ && (about_us() || reply_to_us || is_known(said.sender_protocol))) {
         // Before it is answered in the same frame.
         tell_siblings(frame, proto::ethernet_header_length + proto::arp_packet_length);
     }

@@ -37,6 +37,15 @@ host_siblings::host_siblings(unsigned count) : count_(count) {
     in_order_.reserve(count);
 }
 
+/// Calls `tell` with the number of each host that is open, but for one.
+template <class Tell>
+void host_siblings::each_other(unsigned number, Tell tell) noexcept {
+    sibling_set left = without(open_.load(std::memory_order_relaxed), only_sibling(number));
+    for (; left != 0; left = static_cast<sibling_set>(left & (left - 1))) {
+        tell(static_cast<unsigned>(std::countr_zero(left)));
+    }
+}
+
 host_siblings::refusal host_siblings::join(const host_options& options, std::uint32_t interface, std::uint32_t most_lent,
                                            unsigned& number) {
     const std::lock_guard lock(mutex_);
@@ -138,26 +147,22 @@ bool host_siblings::hand_on(unsigned from, unsigned to, handed_on&& what) noexce
 }
 
 unsigned host_siblings::tell_others(unsigned from, std::span<const std::byte> frame) noexcept {
-    sibling_set left = without(open_.load(std::memory_order_relaxed), only_sibling(from));
     unsigned lost = 0;
-    for (; left != 0; left = static_cast<sibling_set>(left & (left - 1))) {
+    each_other(from, [&](unsigned to) {
         handed_on one;
-        if (frame.size() <= one.copy.size()) {
+        const bool fits = frame.size() <= one.copy.size();
+        if (fits) {
             std::ranges::copy(frame, one.copy.begin());
             one.copied = frame.size();
-            if (hand_on(from, static_cast<unsigned>(std::countr_zero(left)), std::move(one))) { continue; }
         }
-        ++lost;
-    }
+        if (!fits || !hand_on(from, to, std::move(one))) { ++lost; }
+    });
     return lost;
 }
 
 void host_siblings::wake_others(unsigned number) noexcept {
-    sibling_set left = without(open_.load(std::memory_order_relaxed), only_sibling(number));
-    for (; left != 0; left = static_cast<sibling_set>(left & (left - 1))) {
-        // A full inbox has its host look as well.
-        static_cast<void>(hand_on(number, static_cast<unsigned>(std::countr_zero(left)), handed_on()));
-    }
+    // A full inbox has its host look as well.
+    each_other(number, [&](unsigned to) { static_cast<void>(hand_on(number, to, handed_on())); });
 }
 
 void host_siblings::empty(unsigned number) noexcept {

@@ -153,6 +153,8 @@ private:
     using port_table = std::unique_ptr<std::atomic<sibling_set>[]>;
 
     [[nodiscard]] std::atomic<sibling_set>& served(port_use use, std::uint16_t port) const noexcept;
+    template <class Tell>
+    void each_other(unsigned number, Tell tell) noexcept;
     void empty(unsigned number) noexcept;
     void wake_others(unsigned number) noexcept;
 
