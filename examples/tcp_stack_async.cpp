@@ -2,10 +2,11 @@
 // An HTTP/1.1 server of a folder, a TCP echo service, and a client of the first: over TCP in user space, or over the kernel's
 // by the same templates. Ends at SIGINT or SIGTERM, and says what it has done.
 // Usage: tcp_stack_async --interface NAME --address IP[/BITS] [--gateway IP] [--mode auto|native|generic] [--skip-probe]
-//                        [--port N] [--echo-port N] [--root FOLDER] [--get IP:PORT/PATH] [--quiet]
+//                        [--share] [--port N] [--echo-port N] [--root FOLDER] [--get IP:PORT/PATH] [--quiet]
 //        tcp_stack_async --kernel [--address IP] [--port N] [--echo-port N] [--root FOLDER] [--get IP:PORT/PATH] [--quiet]
 //        tcp_stack_async --sim
-// The interface is the program's own while it runs. /bytes/N is a page of N octets. With --get it asks for one page, and
+// The interface is the program's own while it runs; with --share the address is one of the kernel's, and the program has of it
+// the ports of its services, or 61000 to 61999 to call from. /bytes/N is a page of N octets. With --get it asks for one page, and
 // serves nothing. --sim has a server and a client at the two ends of a simulated wire.
 #include "examples/command_line.hpp"
 #include "examples/tcp_stack/web_client.hpp"
@@ -34,6 +35,7 @@ struct choices : user_host::place {
     std::string get;
     std::uint16_t port = 80;
     std::uint16_t echo_port = 0;
+    bool share = false;
     bool quiet = false;
 };
 
@@ -45,8 +47,12 @@ static choices read_choices(int argc, char** argv) {
     options.optional("--echo-port", made.echo_port, "port of the echo service; without it there is none");
     options.optional("--root", made.root, "folder that is served");
     options.optional("--get", made.get, "get a page, IP:PORT/PATH, and end");
+    options.flag("--share", made.share, "the address is the kernel's, of which the program has its ports alone");
     options.flag("--quiet", made.quiet, "no line every second");
     options.parse(argc, argv);
+    if (made.share && made.interface.empty()) {
+        throw std::invalid_argument("check --share: only an address on an interface is shared; give --interface");
+    }
     return made;
 }
 
@@ -136,9 +142,21 @@ static int run_on_kernel(const choices& made) {
     return serve(loop, made, listen, nullptr);
 }
 
+static host::host_ports ports_of(const choices& made) {
+    host::host_ports ports;
+    if (!made.get.empty()) {
+        ports.chosen = port_range(61000, 61999);
+        return ports;
+    }
+    ports.tcp.push_back(made.port);
+    if (made.echo_port != 0) { ports.tcp.push_back(made.echo_port); }
+    return ports;
+}
+
 static int run_on_interface(const choices& made) {
     host::host_options options = made.host_options();
     options.tcp.connections = 4096;
+    if (made.share) { options.only_ports = ports_of(made); }
     executor loop;
     auto here = user_host::open_host(loop, made.interface, made.mode, options);
     if (!here) { return std::fprintf(stderr, "%s\n", here.error().message().c_str()), 1; }

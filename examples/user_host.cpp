@@ -3,6 +3,7 @@
 
 #include "examples/opening_report.hpp"
 #include "fluxnet/runtime/core/timeout.hpp"
+#include "fluxnet/runtime/host/host_filter.hpp"
 #include "fluxnet/runtime/packets/open_async.hpp"
 
 #include <charconv>
@@ -72,7 +73,9 @@ proto::ip_endpoint endpoint_in(const std::string& text, const char* option) {
 
 result<host::ip_host> open_host(executor& on, const std::string& interface, xdp_mode mode,
                                 const host::host_options& options, std::uint32_t queue) {
-    auto sockets = open_async(on, builder(interface).queue(queue).mode(mode).frames(4096).tx_frames(1024));
+    builder wanted = builder(interface).queue(queue).mode(mode).frames(4096).tx_frames(1024);
+    if (options.only_ports) { wanted.only(host::filter_for(options)); }
+    auto sockets = open_async(on, wanted);
     if (!sockets) { return sockets.error(); }
     print_opening_report(sockets->refusals, sockets->notes);
     return host::ip_host::open(on, std::move(sockets->rx), std::move(sockets->tx), options);

@@ -46,7 +46,8 @@ struct place {
 /// Reads IP:PORT. Throws as address_in() does.
 [[nodiscard]] fluxnet::proto::ip_endpoint endpoint_in(const std::string& text, const char* option);
 
-/// Opens a host on an interface, and says on stderr what its socket could not have.
+/// Opens a host on an interface, and says on stderr what its socket could not have. All that the queue receives is the host's,
+/// unless the options have `only_ports`.
 [[nodiscard]] fluxnet::result<fluxnet::host::ip_host> open_host(fluxnet::executor& on, const std::string& interface,
                                                                 fluxnet::xdp_mode mode,
                                                                 const fluxnet::host::host_options& options,

@@ -170,6 +170,19 @@ neighbour_table::news neighbour_table::heard_advertisement(const ip_address& add
     return told;
 }
 
+neighbour_table::news neighbour_table::learn(const ip_address& address, mac_address hardware, time_point now) noexcept {
+    const slot at = find(address);
+    if (at == detail::no_slot || !may_be_station(hardware)) { return {}; }
+    record& what = records_[at];
+    if (what.state == neighbour_state::permanent) { return {}; }
+    const bool unknown = what.state == neighbour_state::incomplete || what.state == neighbour_state::failed;
+    const bool changes = !unknown && what.hardware != hardware;
+    what.hardware = hardware;
+    settle(at, neighbour_state::reachable, now);
+    if (changes) { ++version_; }
+    return {unknown ? news::resolved : changes ? news::changed : news::confirmed, false};
+}
+
 neighbour_table::news neighbour_table::set_router(const ip_address& address, bool router) noexcept {
     const slot at = find(address);
     if (at == detail::no_slot) { return {}; }

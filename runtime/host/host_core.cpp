@@ -41,7 +41,7 @@ std::array<std::byte, 32> secrets_of(secret_numbers& random) noexcept {
 }  // namespace
 
 host_core::host_core(executor& on, async_rx rx, async_tx tx, const host_options& options, proto::mac_address hardware,
-                     std::uint32_t mtu, sibling_place place)
+                     std::uint32_t mtu, sibling_place place, kernel_share kernel)
     : on_(on), rx_(std::move(rx)), tx_(std::move(tx)), routes_(options), random_(options.seed),
       own_(hardware, room_for(options.addresses.size())), neighbours_(options.neighbour_table, random_.secret()),
       fragments_(options.reassembly, random_.secret()), limiter_(options.icmp_errors, random_.secret()),
@@ -50,12 +50,12 @@ host_core::host_core(executor& on, async_rx rx, async_tx tx, const host_options&
       most_queued_(rx_->socket().home().frame_count() / 2),
       most_in_flight_(most_in_flight(tx_->socket().in_flight() + tx_->socket().credit())),
       most_copied_(most_queued_ * rx_->socket().home().frame_size()), place_(std::move(place)),
-      held_(std::min<std::size_t>(most_held, tx_->socket().home().frame_count() / 4)),
+      given_(options), kernel_(std::move(kernel)), held_(std::min<std::size_t>(most_held, tx_->socket().home().frame_count() / 4)),
       duties_(place_ ? receiving | taking : receiving), tcp_(*this, options, secrets_of(random_)) {
-    if (!place_.leads()) { own_.follow(); }
+    if (!place_.leads() || !given_.are_all()) { own_.follow(); }  // the kernel speaks for its addresses
     for (const host_address& one : options.addresses) {
         if (place_) { addresses_.push_back(one.address); }
-        if (options.probe_addresses) {
+        if (options.probe_addresses && given_.are_all()) {
             static_cast<void>(own_.add(one.address, options.defence, now(), random_.next32()));
         } else {
             static_cast<void>(own_.add_unprobed(one.address, options.defence));
@@ -69,6 +69,7 @@ host_core::host_core(executor& on, async_rx rx, async_tx tx, const host_options&
         interface_name = tx_->socket().interface().name;
         on_.use_service<fluxnet::detail::link_monitors>().here().add(*this);
     }
+    if (kernel_.neighbours != nullptr) { kernel_.neighbours->tell(*this); }
     // After the handle that sends, whose end of the turn brings frames back.
     fluxnet::detail::inside(on_).add_handler(*this);
 }
@@ -93,6 +94,7 @@ void host_core::close() noexcept {
     for (udp_port* chain : ports_) {
         for (; chain != nullptr; chain = chain->next_with_port) { chain->clear(); }
     }
+    kernel_ = {};
     rx_.reset();  // a receive under way ends with `closed`, and the task with it
     tx_.reset();
 }
@@ -130,7 +132,7 @@ void host_core::end_turn() noexcept {
         now_.reset();
         return;
     }
-    if (place_) { follow_leader(); }
+    if (place_ && given_.are_all()) { follow_leader(); }
     // Datagrams that wait for frames and TCP take turns at being served first, since each may take all that there are.
     const bool waits = !starved_.empty();
     if (waits && dirty_) { datagrams_last_ = !datagrams_last_; }
@@ -138,7 +140,7 @@ void host_core::end_turn() noexcept {
     if (news_ || (waits && !last)) { serve(!last); }
     if (std::exchange(dirty_, false)) {
         do_due();
-        if (place_) { lead_others(); }
+        if (place_ && given_.are_all()) { lead_others(); }
         if (news_) { serve(!last); }
         serve_tcp(!last);
         if (last) { serve(true); }

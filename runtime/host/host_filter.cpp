@@ -23,6 +23,20 @@ void add_v6(packet_filter& filter, const ip_prefix& own, const ip_prefix& group)
     filter.add({.source = own});
 }
 
+void add_ports(packet_filter& filter, const ip_prefix& own, const host_ports& ports) {
+    constexpr std::uint8_t tcp = 6;
+    constexpr std::uint8_t udp = 17;
+    const auto add = [&](std::uint8_t protocol, port_range to) {
+        filter.add({.protocol = protocol, .destination_ports = to, .destination = own});
+    };
+    for (const std::uint16_t port : ports.tcp) { add(tcp, port_range(port)); }
+    for (const std::uint16_t port : ports.udp) { add(udp, port_range(port)); }
+    if (ports.chosen) {
+        add(tcp, *ports.chosen);
+        add(udp, *ports.chosen);
+    }
+}
+
 }  // namespace
 
 ip_prefix prefix_of(const proto::ip_address& address, std::optional<unsigned> length) {
@@ -38,7 +52,9 @@ packet_filter filter_for(const host_options& options) {
     packet_filter filter;
     for (const host_address& own : options.addresses) {
         const ip_prefix alone = prefix_of(own.address);
-        if (own.address.is_v4()) {
+        if (options.only_ports) {
+            add_ports(filter, alone, *options.only_ports);
+        } else if (own.address.is_v4()) {
             add_v4(filter, alone);
         } else {
             add_v6(filter, alone, prefix_of(own.address.v6().solicited_node()));

@@ -19,6 +19,21 @@
 // A filter of the program's own has to let ARP and Neighbor Discovery through as well, or the host is to be told of its
 // neighbours (host_options::neighbours): else it finds nobody to send to, and can answer nothing.
 //
+// An address of the kernel's own can be shared by ports:
+//
+//     options.addresses = {{proto::ipv4_address(192, 0, 2, 1), 24}};  // as `ip address` shows it
+//     options.only_ports = host::host_ports{.tcp = {80}, .chosen = port_range(61000, 61999)};
+//
+// The kernel then answers ARP, Neighbor Discovery and echo requests for both, and everything at other ports; the host asks it
+// for the link addresses of neighbours (rtnetlink(7): two calls for each that is looked for, which take CAP_NET_ADMIN). While
+// the host is open it holds the ports that are named against the kernel's programs, by a socket that is bound and nothing
+// else. Ports to be chosen are not held, and so have to lie outside of net.ipv4.ip_local_port_range or be among
+// net.ipv4.ip_local_reserved_ports (see the kernel's ip-sysctl document): ip_host::open() looks. Such a host
+// does not hear packets that come in fragments, which have no ports, nor ICMP errors: nobody tells it of a path whose MTU is
+// smaller than the link's, so set host_options::mtu to what all paths pass. Programs of the same machine do not reach it, since
+// what they send to the address does not leave through the interface. An address that is taken from the interface is still
+// the host's, but no new neighbour will find it.
+//
 // A function without state; any thread.
 #pragma once
 
@@ -31,8 +46,9 @@
 
 namespace fluxnet::host {
 
-/// Redirects what is sent to the addresses of the host, what asks for them or claims them, and nothing else. Three rules for
-/// each address, so that those of the options, of which there are at most 16, have room.
+/// Redirects what is sent to the addresses of the host, what asks for them or claims them, and nothing else: three rules for
+/// each address, so that those of the options, of which there are at most 16, have room. With host_options::only_ports what is
+/// sent to these ports at the addresses, and nothing else: a rule for each port and each protocol at each address.
 [[nodiscard]] FLUXNET_EXPORT packet_filter filter_for(const host_options& options);
 
 /// The prefix of all addresses that begin with the first `length` bits of `address`; of itself alone when none is given.

@@ -13,6 +13,7 @@
 #include "fluxnet/proto/reassembly.hpp"
 #include "fluxnet/proto/tcp/stack_options.hpp"
 #include "fluxnet/runtime/host/host_queues.hpp"
+#include "fluxnet/xsk/filter.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -31,6 +32,15 @@ struct host_address {
 struct host_neighbour {
     proto::ip_address address;
     proto::mac_address hardware;
+};
+
+/// What a host has of addresses that are the kernel's. host_filter.hpp says how the two share them.
+struct host_ports {
+    std::vector<std::uint16_t> tcp;    ///< Where it may listen. None twice, none 0.
+    std::vector<std::uint16_t> udp;    ///< Where it may open endpoints for datagrams. Likewise.
+    std::optional<port_range> chosen;  ///< Chosen of these: the ports of connect(), and those that are asked for as 0.
+
+    friend bool operator==(const host_ports&, const host_ports&) = default;
 };
 
 struct host_options {
@@ -69,8 +79,13 @@ struct host_options {
     proto::icmp_limiter::options icmp_errors = {};
     proto::path_mtu::options paths = {};
 
+    /// The addresses are the kernel's, which goes on using them, and the host has these ports of them, and nothing else: no
+    /// echo request, no ARP, no Neighbor Discovery. Then `probe_addresses` and `defence` say nothing, and `chosen` stands for
+    /// `tcp.ports`.
+    std::optional<host_ports> only_ports;
+
     /// The hosts on other queues of the same interface, with which it is one host to the network. They have the same
-    /// `addresses`, `hardware` and `tcp.ports`, of which they share out what is chosen.
+    /// `addresses`, `hardware`, `only_ports` and `tcp.ports`, of which they share out what is chosen.
     std::optional<host_queues> queues;
 
     /// What random numbers (ports, identifications, delays) are drawn from; not given: the system's. For replays.

@@ -40,7 +40,9 @@ host_core::received host_core::receive_frame(packet& frame) noexcept {
     switch (type) {
         case ethertype::ipv4: return receive_ipv4(frame, ethernet->source(), group);
         case ethertype::ipv6: return receive_ipv6(frame, ethernet->source(), group);
-        case ethertype::arp: return receive_arp(frame, ethernet->source());
+        case ethertype::arp:
+            if (!given_.are_all()) { return reason::arp_not_for_us; }
+            return receive_arp(frame, ethernet->source());
         default: return proto::detail::refuse_type(type);
     }
 }
@@ -147,8 +149,16 @@ host_core::received host_core::receive_fragment(const proto::reassembly::fragmen
     return deliver(whole);
 }
 
+bool host_core::is_given(const ip_payload& got) const noexcept {
+    if (got.bytes.size() < 4) { return false; }  // the ports of TCP and UDP
+    const std::uint16_t port = proto::load_be16(got.bytes.data() + 2);
+    if (got.protocol == proto::ip_protocol::tcp) { return given_.has_tcp(port); }
+    return got.protocol == proto::ip_protocol::udp && given_.has_udp(port);
+}
+
 host_core::received host_core::deliver(const ip_payload& got) noexcept {
     const bool v4 = got.source.is_v4();
+    if (!given_.are_all() && !is_given(got)) { return v4 ? reason::ipv4_not_for_us : reason::ipv6_not_for_us; }
     switch (got.protocol) {
         case proto::ip_protocol::udp: return receive_udp(got);
         case proto::ip_protocol::tcp:

@@ -121,6 +121,10 @@ void host_core::send_ndp(packet& frame, mac_address to, const proto::ipv6_addres
 }
 
 void host_core::send_question(const proto::neighbour_table::probe& question) noexcept {
+    if (kernel_.neighbours != nullptr) {
+        ++counters_.questions_sent;
+        return kernel_.neighbours->ask(question.address);
+    }
     // An address that is still being probed does not ask.
     const auto source = routes_.source_for(question.address, own_);
     if (!source || !own_.owns(*source)) { return; }

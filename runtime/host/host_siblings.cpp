@@ -49,17 +49,22 @@ void host_siblings::each_other(unsigned number, Tell tell) noexcept {
 host_siblings::refusal host_siblings::join(const host_options& options, std::uint32_t interface, std::uint32_t most_lent,
                                            unsigned& number) {
     const std::lock_guard lock(mutex_);
-    const std::uint32_t chosen_from = in_one_word(options.tcp.ports.first, options.tcp.ports.last);
+    const given_ports given(options);
+    const std::uint32_t chosen_from = given.are_all() ? in_one_word(options.tcp.ports.first, options.tcp.ports.last)
+                                                      : in_one_word(given.chosen().first, given.chosen().last);
     if (in_order_.empty()) {
         addresses_ = options.addresses;
         interface_ = interface;
         hardware_ = options.hardware;
+        only_ports_ = options.only_ports;
         chosen_from_.store(chosen_from, std::memory_order_relaxed);
         addresses_now_.store(0, std::memory_order_relaxed);
     }
     if (!std::ranges::equal(addresses_, options.addresses, are_same)) { return refusal::other_addresses; }
     if (interface_ != interface || hardware_ != options.hardware) { return refusal::other_interface; }
-    if (chosen_from_.load(std::memory_order_relaxed) != chosen_from) { return refusal::other_ports; }
+    if (chosen_from_.load(std::memory_order_relaxed) != chosen_from || only_ports_ != options.only_ports) {
+        return refusal::other_ports;
+    }
     const sibling_set open = open_.load(std::memory_order_relaxed);
     number = static_cast<unsigned>(std::countr_one(open));
     if (number >= count_) { return refusal::too_many; }
@@ -68,6 +73,14 @@ host_siblings::refusal host_siblings::join(const host_options& options, std::uin
     most_lent_[number].store(most_lent, std::memory_order_relaxed);
     open_.fetch_or(only_sibling(number), std::memory_order_seq_cst);
     return refusal::none;
+}
+
+result<std::shared_ptr<held_ports>> host_siblings::hold_ports(const std::string& step, const host_options& options) {
+    const std::lock_guard lock(mutex_);
+    if (auto held = held_.lock()) { return held; }
+    auto made = held_ports::hold(step, options, static_cast<int>(interface_));
+    if (made) { held_ = *made; }
+    return made;
 }
 
 void host_siblings::leave(unsigned number) noexcept {

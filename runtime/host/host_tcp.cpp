@@ -28,6 +28,10 @@ constexpr std::uint32_t headers_of(bool v4) noexcept {
 
 tcp::stack_options options_for(const host_options& options, std::uint32_t mtu, const sibling_place& place) noexcept {
     tcp::stack_options chosen = options.tcp;
+    if (options.only_ports && options.only_ports->chosen) {
+        chosen.ports.first = options.only_ports->chosen->first;
+        chosen.ports.last = options.only_ports->chosen->last;
+    }
     if (place) {
         chosen.ports.every = static_cast<std::uint16_t>(place.count());
         chosen.ports.rest = static_cast<std::uint16_t>(place.number());
@@ -350,6 +354,9 @@ std::error_code host_tcp::listen(proto::ip_endpoint& local, const tcp_options& o
     if (core_.ended()) { return core_.ended(); }
     const bool any = local.address.is_unspecified();
     if (!any && core_.own_.state_of(local.address) == proto::own_addresses::state::none) {
+        return std::make_error_code(std::errc::address_not_available);
+    }
+    if (local.port != 0 && !core_.given_.has_tcp(local.port)) {
         return std::make_error_code(std::errc::address_not_available);
     }
     local.scope = core_.scope_of(local.address);

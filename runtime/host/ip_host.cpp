@@ -114,6 +114,12 @@ result<ip_host> ip_host::open(executor& on, async_rx rx, async_tx tx, const host
     if (const char* const wrong = proto::tcp::check(options.tcp)) {
         return refuse(step, wrong, "correct host_options::tcp");
     }
+    if (options.only_ports) {
+        if (const std::string wrong = detail::kernel_share::check(options); !wrong.empty()) {
+            return refuse(step, wrong, "correct host_options::only_ports");
+        }
+        if (const auto fits = detail::kernel_share::examine(step, options, rx.socket()); !fits) { return fits.error(); }
+    }
     const proto::mac_address hardware = options.hardware.value_or(proto::mac_address(link.mac_address));
     if (hardware.is_zero() || hardware.is_multicast()) {
         return refuse(step, "its link address " + hardware.to_string() + " is not that of a station",
@@ -149,10 +155,19 @@ result<ip_host> ip_host::open(executor& on, async_rx rx, async_tx tx, const host
                         "make host_queues for each interface, and give all the same host_options::hardware");
                 case refusal::other_ports:
                     return refuse(step, "other hosts of its host_queues choose from other ports",
-                                  "give all of them the same host_options::tcp.ports");
+                                  "give all of them the same host_options::tcp.ports and only_ports");
             }
         }
-        owned_core core(new host_core(on, std::move(rx), std::move(tx), options, hardware, mtu, std::move(place)));
+        detail::kernel_share kernel;
+        if (options.only_ports) {
+            auto ports = place ? place.all()->hold_ports(step, options) : detail::held_ports::hold(step, options, link.index);
+            if (!ports) { return ports.error(); }
+            auto neighbours = detail::kernel_share::find_neighbours(step, on, link.index);
+            if (!neighbours) { return neighbours.error(); }
+            kernel = {std::move(*neighbours), std::move(*ports)};
+        }
+        owned_core core(new host_core(on, std::move(rx), std::move(tx), options, hardware, mtu, std::move(place),
+                                      std::move(kernel)));
         core->wake();
         return ip_host(std::move(core));
     } catch (const std::system_error& refused) {
@@ -184,7 +199,7 @@ result<udp_endpoint> ip_host::open_udp(proto::ip_endpoint local, const udp_endpo
     const std::string step = "open a UDP endpoint at " + local.to_string();
     if (core_ == nullptr) { return make_error(errc::closed, step, "the host was moved from", "use the other handle"); }
     if (const std::error_code why = core_->bind(local)) {
-        return error{why, step, why.message(), "choose one of the host's addresses, and a free port or 0"};
+        return error{why, step, why.message(), "choose one of the host's addresses, and a free port of its own, or 0"};
     }
     return udp_endpoint(std::make_unique<detail::udp_port>(core_, local, options));
 }

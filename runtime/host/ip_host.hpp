@@ -15,9 +15,9 @@
 // long as async_tx::set_completion_limit() says, though something waits to be sent: what is awaited there says so then, and so
 // does failure().
 //
-// A task in the background of the executor receives (with host_queues, a second one takes what others hand on); the host works whenever the executor runs. When the tasks of the
-// executor are cancelled (executor::run(task) does that at its end) the host rests, and the next await at one of its
-// endpoints wakes it. Inside an io_context of Boost.Asio's (fluxnet::asio::execution) the executor itself rests while it has no
+// A task in the background of the executor receives (with host_queues, a second one takes what others hand on); the host works
+// whenever the executor runs. When the tasks of the executor are cancelled (executor::run(task) does that at its end) the host
+// rests, and the next await at one of its endpoints wakes it. Inside an io_context of Boost.Asio's (fluxnet::asio::execution) the executor itself rests while it has no
 // work, whatever else the context does, and then the host answers nobody, not even pings. Work is an accept, a read or another
 // task under way, and as long as the host's tasks go on what peers have not acknowledged of all that was written; beyond that
 // an executor::work_guard keeps the host there.
@@ -27,7 +27,7 @@
 // their own. What TCP copies goes into memory that the host takes piece by piece, as it needs it, and keeps.
 //
 // It takes what its socket receives, which is all of the queue's unless the builder says otherwise: host_filter.hpp has what
-// leaves the rest of the interface to the kernel. host_queues.hpp has what makes one host of those on several queues.
+// leaves the rest of the interface to the kernel, or shares addresses of the kernel's by ports. host_queues.hpp has what makes one host of those on several queues.
 //
 // Not here: VLANs (tagged frames are dropped), multicast groups but those of Neighbor Discovery, which are not reported to
 // routers either (RFC 3810), addresses that routers advertise (RFC 4862), redirects, IPv6 options inside of what comes in
@@ -75,8 +75,10 @@ public:
     /// Makes a host of the two halves of a socket, which are bound to `on`, and starts its task. Allocates, by default some
     /// 7 MB. Errors: invalid_option (addresses, prefixes, gateways and neighbours that cannot be, more neighbours than their
     /// table has room for; an MTU that no frame holds; a tx without frames of its own, 8 at least; TCP without room for
-    /// anything; host_queues of which enough hosts are open, or whose hosts have other addresses, ports or interfaces);
-    /// out_of_memory; system_failure (the kernel grants no rtnetlink socket).
+    /// anything; host_queues of which enough hosts are open, or whose hosts have other addresses, ports or interfaces; what
+    /// host_filter.hpp says of host_options::only_ports); out_of_memory; system_failure (the kernel grants no rtnetlink
+    /// socket). With only_ports also: address_in_use and address_not_available (std::errc: a program has the port, the kernel
+    /// does not have the address), permission_denied (CAP_NET_ADMIN, CAP_NET_BIND_SERVICE), not_in_virtual_time.
     [[nodiscard]] static result<ip_host> open(executor& on, async_rx rx, async_tx tx, const host_options& options);
 
     ip_host(ip_host&&) noexcept;
@@ -89,24 +91,25 @@ public:
 
     /// Opens an endpoint for datagrams. The unspecified address stands for all addresses of the host, [::] for those of both
     /// versions; port 0 has one chosen. Allocates. Errors: address_in_use, address_not_available (std::errc: none of the
-    /// host's, or taken by another station); closed, of a host that was moved from; how the host has ended.
+    /// host's, taken by another station, or at a port that only_ports does not give it); closed, of a host that was moved from;
+    /// how the host has ended.
     [[nodiscard]] result<udp_endpoint> open_udp(proto::ip_endpoint local, const udp_endpoint_options& options = {});
 
     /// Connects to a peer by TCP. Completes with the stream when the peer has answered. Waits for an own address that is being
     /// probed. Cancelled, it resets what has begun. Allocates. Errors, with the peer's name: connection_refused (std::errc),
     /// timed_out (no answer for proto::tcp::connection_options::give_up_connecting, whatever routers say; use timeout() for
     /// less), host_unreachable (the next hop does not answer, or the peer says by ICMP that nothing takes the segment there),
-    /// network_unreachable, address_not_available and address_family_not_supported (tcp_options::from), address_in_use,
-    /// no_buffer_space (host_options::tcp.connections), invalid_argument (no address of one host, port 0, another interface's
-    /// scope); operation_canceled; wrong_executor; out_of_memory; closed, of a host that was moved from or goes meanwhile; how
-    /// the host has ended.
+    /// network_unreachable, address_not_available and address_family_not_supported (tcp_options::from; the first also where
+    /// only_ports leaves none to choose), address_in_use, no_buffer_space (host_options::tcp.connections), invalid_argument (no
+    /// address of one host, port 0, another interface's scope); operation_canceled; wrong_executor; out_of_memory; closed, of a
+    /// host that was moved from or goes meanwhile; how the host has ended.
     [[nodiscard]] tcp_stream::connect_awaiter connect(const proto::ip_endpoint& peer,
                                                       const tcp_options& options = {}) noexcept;
 
     /// Listens. The unspecified address stands for all addresses of the host, [::] for those of both versions; port 0 has one
     /// chosen. Beside a listener at all addresses there may be one at a single address with the same port, which then takes
-    /// what comes there. Allocates. Errors: address_in_use, address_not_available (std::errc: none of the host's, or taken by
-    /// another station), no_buffer_space (host_options::tcp.listeners); closed, of a host that was moved from; how the host has
+    /// what comes there. Allocates. Errors: address_in_use, address_not_available (std::errc: none of the host's, taken by
+    /// another station, or at a port that only_ports does not give it), no_buffer_space (host_options::tcp.listeners); closed, of a host that was moved from; how the host has
     /// ended.
     [[nodiscard]] result<tcp_listener> listen(proto::ip_endpoint local, const tcp_options& options = {});
 

@@ -155,6 +155,11 @@ void tcp_stream::connect_awaiter::open() noexcept {
             return;
         default: return fail(std::make_error_code(std::errc::address_not_available), "connect from another address");
     }
+    if (const std::uint16_t port = options_.from ? options_.from->port : std::uint16_t{0};
+        port == 0 ? !core_->ports().may_choose() : !core_->ports().has_tcp(port)) {
+        return fail(std::make_error_code(std::errc::address_not_available),
+                    "give the host such a port: host_options::only_ports, of which `chosen` has those of connections");
+    }
     leave_line();
     end_.reset(new (std::nothrow) detail::tcp_end(core_));
     if (end_ == nullptr) { return fail(errc::out_of_memory); }

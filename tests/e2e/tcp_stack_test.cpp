@@ -122,6 +122,39 @@ TEST_CASE("TCP in user space gets pages from the kernel's, and says how that wen
     CHECK_MESSAGE(has(refused.output, "connect to 10.77.0.2:80: Connection refused"), refused.output);
 }
 
+TEST_CASE("with --share TCP in user space serves and calls at an address of the kernel's, which keeps the rest of it") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    stack_testbed bed;
+    const finished added = bed.run(side::host, {"ip", "address", "add", "10.77.0.1/24", "dev", "flux0"}, 10s);
+    REQUIRE_MESSAGE(added.success(), added.output);
+    {
+        process server = bed.serve(true, {"--share"});
+        get_and_compare(bed, true, "large");
+        const finished pinged = bed.peer_run({"ping", "-c", "5", "-i", "0.01", "-w", "20", "10.77.0.1"});
+        CHECK_MESSAGE(pinged.success(), pinged.output);
+        const std::string said = stop(server);
+        CHECK_MESSAGE(has(said, "1 requests"), said);
+        CHECK_MESSAGE(has(said, " 0 echo requests, 0 ARP"), said);
+    }
+    process server = bed.spawn(
+        side::peer, {FLUXNET_TCP_STACK_ASYNC, "--kernel", "--address", "10.77.0.2", "--quiet", "--root", bed.files.path()});
+    REQUIRE(server.read_until("listening on ", 10s));
+    const auto get_shared = [&](const char* address) {
+        return bed.run(side::host,
+                       {FLUXNET_TCP_STACK_ASYNC, "--interface", "flux0", "--address", address, "--share", "--get",
+                        "10.77.0.2:80/large"},
+                       60s);
+    };
+    const finished got = get_shared("10.77.0.1");
+    CHECK_MESSAGE(got.success(), got.output);
+    CHECK(has(got.output, "status 200, 1048576 octets in "));
+    static_cast<void>(stop(server));
+    CHECK(bed.is_free_of_xdp(side::host));
+    const finished on_nothing = bed.run(side::host, {FLUXNET_TCP_STACK_ASYNC, "--sim", "--share"}, 10s);
+    CHECK(on_nothing.exit_code == 2);
+    CHECK_MESSAGE(has(on_nothing.output, "give --interface"), on_nothing.output);
+}
+
 TEST_CASE("peers that are killed in the middle leave nothing in TCP in user space") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     stack_testbed bed;

@@ -298,6 +298,37 @@ TEST_CASE("a neighbour given for good is not changed, asked for or displaced") {
     CHECK(table.version() == 2);
 }
 
+TEST_CASE("what is learnt from who is believed answers every question and changes a link address at once") {
+    neighbour_table table({}, secret);
+    CHECK(table.learn(v4(2), mac(2), at(0)).what == news::ignored);  // nobody has asked
+    CHECK(table.size() == 0);
+    static_cast<void>(table.resolve(v4(2), at(0)));
+    CHECK(table.learn(v4(2), mac(2), at(0)).what == news::resolved);
+    CHECK(state(table, v4(2), at(0)) == neighbour_state::reachable);
+    const std::uint64_t before = table.version();
+    CHECK(table.learn(v4(2), mac(2), at(20)).what == news::confirmed);
+    CHECK(state(table, v4(2), at(49)) == neighbour_state::reachable);
+    CHECK(table.version() == before);
+    // One that is contested is settled by it.
+    static_cast<void>(table.heard_claim(v4(2), mac(9), at(21)));
+    CHECK(state(table, v4(2), at(21)) == neighbour_state::probe);
+    CHECK(table.learn(v4(2), mac(3), at(21)).what == news::changed);
+    CHECK(table.resolve(v4(2), at(21)).hardware == mac(3));
+    CHECK(state(table, v4(2), at(21)) == neighbour_state::reachable);
+    CHECK(table.version() == before + 1);
+    CHECK_FALSE(table.next_probe(at(22)).has_value());
+    CHECK(table.learn(v4(2), mac_address::broadcast(), at(22)).what == news::ignored);
+    // One that was given up is known again.
+    static_cast<void>(table.resolve(v4(4), at(30)));
+    for (int second = 30; second != 34; ++second) { static_cast<void>(table.next_probe(at(second))); }
+    CHECK(table.next_failure() == v4(4));
+    CHECK(table.learn(v4(4), mac(4), at(34)).what == news::resolved);
+    CHECK(table.resolve(v4(4), at(34)).hardware == mac(4));
+    REQUIRE(table.add_permanent(v4(5), mac(5), at(34)));
+    CHECK(table.learn(v4(5), mac(6), at(34)).what == news::ignored);
+    CHECK(table.resolve(v4(5), at(34)).hardware == mac(5));
+}
+
 TEST_CASE("an address that is forgotten right after it was resolved is asked for anew, whoever has its place") {
     for (const auto& [address, other] : {std::pair(v4(2), v4(3)), std::pair(v6(2), v6(3))}) {
         neighbour_table table({}, secret);

@@ -31,6 +31,7 @@
 #include "fluxnet/runtime/host/detail/host_siblings.hpp"
 #include "fluxnet/runtime/host/detail/host_tcp.hpp"
 #include "fluxnet/runtime/host/detail/ip_message.hpp"
+#include "fluxnet/runtime/host/detail/kernel_share.hpp"
 #include "fluxnet/runtime/host/detail/routes.hpp"
 #include "fluxnet/runtime/host/detail/secret_numbers.hpp"
 #include "fluxnet/runtime/host/detail/udp_port.hpp"
@@ -80,7 +81,8 @@ struct icmp_error {
 
 class host_core final : private fluxnet::detail::turn_handler,
                         private fluxnet::detail::timer_node,
-                        private fluxnet::detail::link_listener {
+                        private fluxnet::detail::link_listener,
+                        private neighbour_listener {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 
@@ -90,7 +92,7 @@ public:
     /// The options have been checked. Follows the interface to another link address unless the options name one. Allocates.
     /// Throws std::system_error when no rtnetlink socket can be had.
     host_core(executor& on, async_rx rx, async_tx tx, const host_options& options, proto::mac_address hardware,
-              std::uint32_t mtu, sibling_place place = {});
+              std::uint32_t mtu, sibling_place place = {}, kernel_share kernel = {});
     ~host_core() override;
 
     // Life (host_core.cpp).
@@ -139,15 +141,17 @@ public:
 
     /// Why an endpoint cannot be bound there; chooses the port if that is 0.
     [[nodiscard]] std::error_code bind(proto::ip_endpoint& local) noexcept;
-    /// Calls `take(port)` with ports of the ephemeral ones (RFC 6335 section 6), from a random one on, until that returns
-    /// true. Returns whether it has.
+    /// The ports that are the host's.
+    [[nodiscard]] const given_ports& ports() const noexcept { return given_; }
+    /// Calls `take(port)` with those that may be chosen, from a random one on, until that returns true. Returns whether it
+    /// has.
     template <class F>
     [[nodiscard]] bool choose_port(port_use use, F take) noexcept {
-        constexpr std::uint32_t first = 49152;
-        constexpr std::uint32_t count = 65536 - first;
+        const port_range from = given_.chosen();
+        const std::uint32_t count = given_.may_choose() ? std::uint32_t{from.last} - from.first + 1 : 0;
         const std::uint32_t begin = random_.next32();
         for (std::uint32_t i = 0; i != count; ++i) {
-            const auto port = static_cast<std::uint16_t>(first + (begin + i) % count);
+            const auto port = static_cast<std::uint16_t>(from.first + (begin + i) % count);
             if (place_.may_choose(use, port) && take(port)) { return true; }
         }
         return false;
@@ -219,6 +223,11 @@ private:
     void on_link(bool) noexcept override {}
     void on_program_lost() noexcept override {}
     void on_address(const std::array<std::uint8_t, 6>& address) noexcept override;
+
+    // neighbour_listener
+    void on_neighbour(const proto::ip_address& address, proto::mac_address station) noexcept override {
+        heard(neighbours_.learn(address, station, now()));
+    }
 
     /// The time, read once a turn; each time outside of turns, of which nobody tells the end.
     [[nodiscard]] time_point now() noexcept {
@@ -294,6 +303,8 @@ private:
     [[nodiscard]] received deliver(const ip_payload& got) noexcept;
     [[nodiscard]] received receive_ndp(const ip_payload& got, proto::icmpv6_view message) noexcept;
     [[nodiscard]] received receive_neighbour(const ip_payload& got, proto::ndp_neighbour_view message) noexcept;
+    /// Whether it is for the host, of what addresses get that are the kernel's too.
+    [[nodiscard]] bool is_given(const ip_payload& got) const noexcept;
     /// Whether it is an address of the host's, tentative ones included.
     [[nodiscard]] bool is_own(const proto::ip_address& address) const noexcept {
         return own_.state_of(address) != proto::own_addresses::state::none;
@@ -368,6 +379,8 @@ private:
     host_counters counters_;
     frame_sink* sink_ = nullptr;
     sibling_place place_;
+    const given_ports given_;
+    kernel_share kernel_;  // of a host that shares the kernel's addresses
     handed_on* taken_ = nullptr;  // what another host has handed on and is looked at
     bool overheard_ = false;      // that is for all to hear, and the host that has received it answers
     std::vector<proto::ip_address> addresses_;  // of host_options, in their order; none without other hosts

@@ -19,9 +19,11 @@
 #include "fluxnet/proto/ip_address.hpp"
 #include "fluxnet/proto/ip_protocol.hpp"
 #include "fluxnet/proto/mac_address.hpp"
+#include "fluxnet/runtime/host/detail/kernel_share.hpp"
 #include "fluxnet/runtime/host/host_options.hpp"
 #include "fluxnet/runtime/host/host_queues.hpp"
 #include "fluxnet/runtime/sync/channel.hpp"
+#include "fluxnet/xsk/base/error.hpp"
 #include "fluxnet/xsk/memory/packet.hpp"
 
 #include <array>
@@ -32,6 +34,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -121,6 +124,9 @@ public:
     /// to choose from. `most_lent`: how many frames of its own others may have.
     [[nodiscard]] refusal join(const host_options& options, std::uint32_t interface, std::uint32_t most_lent,
                                unsigned& number);
+    /// The ports that all of them hold of the kernel's addresses; for a host that has joined. Errors: those of
+    /// held_ports::hold().
+    [[nodiscard]] result<std::shared_ptr<held_ports>> hold_ports(const std::string& step, const host_options& options);
     /// Ends that: it serves nothing any more. Gives back what is in its inbox.
     void leave(unsigned number) noexcept;
 
@@ -176,6 +182,8 @@ private:
     std::vector<host_address> addresses_;
     std::uint32_t interface_ = 0;
     std::optional<proto::mac_address> hardware_;
+    std::optional<host_ports> only_ports_;
+    std::weak_ptr<held_ports> held_;
 };
 
 /// A host's place among them, which it leaves at its end; or none. Move-only.

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `kernel_neighbours`: asks the kernel for the link addresses of neighbours, for a host that shares the kernel's addresses.
+//
+// The answers of neighbours go to the kernel then. A question has the kernel look for the neighbour, as if it had something
+// to send there (NTF_USE), and reads what it knows; what it finds out later it tells by itself. So a question that finds the
+// address known already has its answer in the next turn.
+// One rtnetlink socket, of the network namespace of the thread that makes it. Threads: that of the executor.
+// Source: rtnetlink(7), netlink(7).
+#pragma once
+
+#include "fluxnet/proto/ip_address.hpp"
+#include "fluxnet/proto/mac_address.hpp"
+#include "fluxnet/runtime/core/executor.hpp"
+#include "fluxnet/runtime/reactor/poll_operation.hpp"
+#include "fluxnet/runtime/sockets/descriptor.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace fluxnet::host::detail {
+
+/// Hears what the kernel says of neighbours.
+class neighbour_listener {
+public:
+    virtual void on_neighbour(const proto::ip_address& address, proto::mac_address hardware) noexcept = 0;
+
+protected:
+    ~neighbour_listener() = default;
+};
+
+class kernel_neighbours final : private fluxnet::detail::turn_handler, private poll_operation {
+public:
+    /// Opens the socket, for the neighbours at an interface, by its number. Throws std::system_error when the kernel refuses
+    /// it, and with EPERM when it would look for no neighbour.
+    kernel_neighbours(executor& on, int interface);
+    ~kernel_neighbours();
+
+    /// Who is told, from now on.
+    void tell(neighbour_listener& told) noexcept { told_ = &told; }
+
+    /// Asks for a neighbour: two system calls. One without an answer is to be asked for again.
+    void ask(const proto::ip_address& address) noexcept;
+
+private:
+    void end_turn() noexcept override;
+    void before_sleep() noexcept override { end_turn(); }
+    void after_sleep() noexcept override {}
+    void end_run() noexcept override;
+    void on_ready(int result) noexcept override;
+
+    void send(std::uint16_t type, std::uint16_t flags, std::uint8_t use, const proto::ip_address& address) noexcept;
+    void find_permission();
+    void read_messages() noexcept;
+    void handle(std::span<const std::byte> messages) noexcept;
+    void handle_neighbour(std::span<const std::byte> message) noexcept;
+
+    executor& on_;
+    const int interface_;
+    descriptor socket_;
+    neighbour_listener* told_ = nullptr;
+};
+
+}  // namespace fluxnet::host::detail
