@@ -36,7 +36,7 @@ unix_address abstract(const std::string& name) {
 }
 
 /// A pipe's ends, as descriptors of the library's.
-std::pair<descriptor, descriptor> make_pipe() {
+std::pair<descriptor, descriptor> two_ends() {
     int ends[2];
     REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
     return {descriptor(ends[0]), descriptor(ends[1])};
@@ -125,7 +125,7 @@ TEST_CASE("descriptors go with the bytes of a stream, and work at the other end"
     executor loop;
     loop.spawn([]() -> task<void> {
         auto ends = unix_stream::pair().value();
-        auto pipe = make_pipe();
+        auto pipe = two_ends();
         const std::array numbers{pipe.second.get(), pipe.first.get()};
         const io_result sent = co_await ends.first.send_with(bytes_of("x"), numbers);
         CHECK(sent.n == 1);
@@ -151,7 +151,7 @@ TEST_CASE("descriptors that nobody asked for are closed") {
     const std::ptrdiff_t before = open_descriptors();
     loop.spawn([]() -> task<void> {
         auto ends = unix_seqpacket::pair().value();
-        auto pipe = make_pipe();
+        auto pipe = two_ends();
         const std::array numbers{pipe.second.get()};
         const io_result sent = co_await ends.first.send(bytes_of("x"), numbers);
         CHECK_FALSE(sent.ec);

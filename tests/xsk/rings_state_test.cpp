@@ -36,7 +36,7 @@ TEST_CASE("a ring with more entries than slots is corrupt and has no room") {
     std::uint32_t producer = 9;
     std::uint32_t consumer = 0;
     std::uint32_t flags = 0;
-    const ring_state state = ring_state::of(ring_memory<xdp_desc>{&producer, &consumer, &flags, nullptr, 8});
+    const ring_state state = ring_state::of(ring_memory<fluxnet::xdp_desc>{&producer, &consumer, &flags, nullptr, 8});
     CHECK(state.corrupt);
     CHECK(state.waiting == 9);
     CHECK(state.free == 0);
