@@ -161,8 +161,8 @@ public:
     news heard_advertisement(const ip_address& address, std::optional<mac_address> hardware, advertisement_flags flags,
                              time_point now) noexcept;
 
-    /// Notes what somebody has found out who is believed, as a kernel that asks for its neighbours itself: it counts as an
-    /// answer, and contests nothing.
+    /// Notes what a trusted party has found out, such as a kernel that asks for its neighbours itself. It counts as an answer,
+    /// and replaces another link address at once.
     news learn(const ip_address& address, mac_address hardware, time_point now) noexcept;
 
     /// Notes that a neighbour says by another message that it is a router (router advertisement) or none (router

@@ -52,7 +52,8 @@ host_core::host_core(executor& on, async_rx rx, async_tx tx, const host_options&
       most_copied_(most_queued_ * rx_->socket().home().frame_size()), place_(std::move(place)),
       given_(options), kernel_(std::move(kernel)), held_(std::min<std::size_t>(most_held, tx_->socket().home().frame_count() / 4)),
       duties_(place_ ? receiving | taking : receiving), tcp_(*this, options, secrets_of(random_)) {
-    if (!place_.leads() || !given_.are_all()) { own_.follow(); }  // the kernel speaks for its addresses
+    // The kernel speaks for its addresses.
+    if (!place_.leads() || !given_.are_all()) { own_.follow(); }
     for (const host_address& one : options.addresses) {
         if (place_) { addresses_.push_back(one.address); }
         if (options.probe_addresses && given_.are_all()) {
@@ -94,9 +95,9 @@ void host_core::close() noexcept {
     for (udp_port* chain : ports_) {
         for (; chain != nullptr; chain = chain->next_with_port) { chain->clear(); }
     }
-    kernel_ = {};
     rx_.reset();  // a receive under way ends with `closed`, and the task with it
     tx_.reset();
+    kernel_ = {};
 }
 
 bool host_core::is_awaited() const noexcept {
@@ -111,6 +112,7 @@ void host_core::end(std::error_code why) noexcept {
     if (ended_) { return; }
     ended_ = why;
     leave_siblings();
+    if (why != errc::closed) { kernel_.ports.reset(); }  // else once nothing is redirected any more
     for (line* const waiting : {&searching_, &starved_}) {
         while (!waiting->empty()) {
             udp_send& first = waiting->front();
@@ -201,6 +203,14 @@ void host_core::on_address(const std::array<std::uint8_t, 6>& address) noexcept 
     if (ended_ || told == own_.hardware() || told.is_zero() || told.is_multicast()) { return; }
     own_.set_hardware(told, now());
     dirty_ = true;
+}
+
+/// What is sent there next asks again. One that is asked for already is given up by the table.
+void host_core::on_neighbour_lost(const proto::ip_address& address) noexcept {
+    using state = proto::neighbour_state;
+    const state now_known = neighbours_.lookup(address, now()).state;
+    if (now_known == state::incomplete || now_known == state::failed || now_known == state::permanent) { return; }
+    neighbours_.forget(address);
 }
 
 /// Goes on with sends that wait for a neighbour or an address; with those that wait for frames, too, if `starved_too`.

@@ -24,15 +24,20 @@
 //     options.addresses = {{proto::ipv4_address(192, 0, 2, 1), 24}};  // as `ip address` shows it
 //     options.only_ports = host::host_ports{.tcp = {80}, .chosen = port_range(61000, 61999)};
 //
-// The kernel then answers ARP, Neighbor Discovery and echo requests for both, and everything at other ports; the host asks it
-// for the link addresses of neighbours (rtnetlink(7): two calls for each that is looked for, which take CAP_NET_ADMIN). While
-// the host is open it holds the ports that are named against the kernel's programs, by a socket that is bound and nothing
-// else. Ports to be chosen are not held, and so have to lie outside of net.ipv4.ip_local_port_range or be among
-// net.ipv4.ip_local_reserved_ports (see the kernel's ip-sysctl document): ip_host::open() looks. Such a host
-// does not hear packets that come in fragments, which have no ports, nor ICMP errors: nobody tells it of a path whose MTU is
-// smaller than the link's, so set host_options::mtu to what all paths pass. Programs of the same machine do not reach it, since
-// what they send to the address does not leave through the interface. An address that is taken from the interface is still
-// the host's, but no new neighbour will find it.
+// The kernel then answers ARP, Neighbor Discovery and echo requests at the address, as before, and everything at other ports.
+// The host asks it for the link addresses of neighbours (rtnetlink(7): a call or two for each that is looked for, which take
+// CAP_NET_ADMIN as long as the host is open). While it is open the ports that are named are held against other programs, each
+// by a socket of the kernel's that is bound and takes nothing in. Ports to be chosen are not held: they have to lie outside of
+// net.ipv4.ip_local_port_range, or be among net.ipv4.ip_local_reserved_ports (the kernel's document ip-sysctl), where
+// ip_host::open() looks, and outside of what NAT on this machine uses, where it does not.
+//
+// What such a host does not hear goes to the kernel, which knows nothing of its connections:
+//  - Queues without a host. Segments that arrive there are answered by resets: have a host on each queue of the interface
+//    (host_queues.hpp), or have the card give these ports to its queue (`ethtool -N`).
+//  - Packets in fragments, which show no ports. A fragmented segment is answered by a reset, datagrams are lost.
+//  - ICMP errors. Nobody tells the host of a path whose MTU is smaller than the link's: set host_options::mtu to what all
+//    paths pass.
+//  - Programs of the same machine: what they send to the address does not leave through the interface.
 //
 // A function without state; any thread.
 #pragma once

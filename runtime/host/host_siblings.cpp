@@ -57,6 +57,7 @@ host_siblings::refusal host_siblings::join(const host_options& options, std::uin
         interface_ = interface;
         hardware_ = options.hardware;
         only_ports_ = options.only_ports;
+        held_.reset();  // what a host that has ended may still hold
         chosen_from_.store(chosen_from, std::memory_order_relaxed);
         addresses_now_.store(0, std::memory_order_relaxed);
     }

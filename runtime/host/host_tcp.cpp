@@ -356,9 +356,7 @@ std::error_code host_tcp::listen(proto::ip_endpoint& local, const tcp_options& o
     if (!any && core_.own_.state_of(local.address) == proto::own_addresses::state::none) {
         return std::make_error_code(std::errc::address_not_available);
     }
-    if (local.port != 0 && !core_.given_.has_tcp(local.port)) {
-        return std::make_error_code(std::errc::address_not_available);
-    }
+    if (!core_.given_.has_tcp(local.port)) { return std::make_error_code(std::errc::address_not_available); }
     local.scope = core_.scope_of(local.address);
     tcp::listen_options wanted;
     if (!any || local.address.is_v4()) { wanted.address = local.address; }

@@ -47,7 +47,7 @@ std::error_code host_core::bind(proto::ip_endpoint& local) noexcept {
     if (!local.address.is_unspecified() && own_.state_of(local.address) == proto::own_addresses::state::none) {
         return failure(std::errc::address_not_available);
     }
-    if (local.port != 0 && !given_.has_udp(local.port)) { return failure(std::errc::address_not_available); }
+    if (!given_.has_udp(local.port)) { return failure(std::errc::address_not_available); }
     local.scope = scope_of(local.address);
     const auto is_taken = [&](std::uint16_t number) {
         for (const udp_port* one = ports_[number % ports_.size()]; one != nullptr; one = one->next_with_port) {

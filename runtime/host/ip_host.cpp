@@ -215,7 +215,7 @@ result<tcp_listener> ip_host::listen(proto::ip_endpoint local, const tcp_options
     if (const std::error_code why = core_->tcp().listen(local, options, made)) {
         return error{why, step, why.message(),
                      why == std::errc::no_buffer_space ? "close a listener, or raise host_options::tcp.listeners"
-                                                       : "choose one of the host's addresses, and a free port or 0"};
+                                                       : "choose one of the host's addresses, and a free port of its own, or 0"};
     }
     std::unique_ptr<detail::tcp_door> door(new (std::nothrow) detail::tcp_door(core_, made, local, options));
     if (door == nullptr) {

@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/host/detail/kernel_share.hpp"
 
+#include "fluxnet/proto/byte_order.hpp"
+#include "fluxnet/proto/ethernet.hpp"
+#include "fluxnet/proto/ip_protocol.hpp"
 #include "fluxnet/runtime/host/host_filter.hpp"
 #include "fluxnet/runtime/sockets/detail/socket_address.hpp"
 #include "fluxnet/xsk/base/detail/above_streams.hpp"
 #include "fluxnet/xsk/program.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <fstream>
 #include <optional>
+#include <span>
 #include <sstream>
 #include <system_error>
 
+#include <linux/filter.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -34,12 +41,12 @@ error refuse(const std::string& step, std::string cause, std::string remedy) {
     return make_error(errc::invalid_option, step, std::move(cause), std::move(remedy));
 }
 
-/// The ports from which the kernel chooses.
-std::optional<port_range> kernel_range() {
+/// The ports from which the kernel chooses; all, when it does not say.
+port_range kernel_range() {
     std::ifstream file(range_path);
     port_range read;
     if (file >> read.first >> read.last) { return read; }
-    return std::nullopt;
+    return port_range(1, 65535);
 }
 
 /// Those of them that it leaves out: "8080,61000-61999".
@@ -59,11 +66,10 @@ std::vector<port_range> kernel_reserves() {
 
 /// A port that the kernel may choose too; nothing: none.
 std::optional<std::uint16_t> contested(port_range wanted) {
-    const auto range = kernel_range();
-    if (!range) { return std::nullopt; }
+    const port_range range = kernel_range();
     const std::vector<port_range> reserved = kernel_reserves();
-    const std::uint32_t last = std::min(wanted.last, range->last);
-    for (std::uint32_t port = std::max(wanted.first, range->first); port <= last; ++port) {
+    const std::uint32_t last = std::min(wanted.last, range.last);
+    for (std::uint32_t port = std::max(wanted.first, range.first); port <= last; ++port) {
         const auto number = static_cast<std::uint16_t>(port);
         if (std::ranges::none_of(reserved, [&](port_range one) { return is_in(one, number); })) { return number; }
     }
@@ -81,13 +87,82 @@ std::string check_named(const std::vector<std::uint16_t>& named, const char* pro
     return {};
 }
 
+// What a filter makes of a packet, by its headers alone.
+
+using proto::ethertype;
+using proto::ip_protocol;
+
+using sample = std::array<std::byte, 14 + 40 + 20>;  // Ethernet, the longer header of IP, TCP
+
+void set_type(sample& frame, ethertype type) {
+    proto::store_be16(frame.data() + 12, static_cast<std::uint16_t>(type));
+}
+
+bool is_taken(const packet_filter& filter, const sample& frame) {
+    return filter.judge(frame).verdict == filter_verdict::redirect;
+}
+
+/// Whether it takes a packet of that protocol to that port.
+bool takes(const packet_filter& filter, const proto::ip_address& to, ip_protocol protocol, std::uint16_t port) {
+    sample frame{};
+    std::byte* const ip = frame.data() + 14;
+    if (to.is_v4()) {
+        set_type(frame, ethertype::ipv4);
+        ip[0] = std::byte{0x45};
+        proto::store_be16(ip + 2, 60);
+        ip[9] = static_cast<std::byte>(protocol);
+        std::ranges::copy(std::as_bytes(std::span(to.v4().octets())), ip + 16);
+        proto::store_be16(ip + 22, port);
+    } else {
+        set_type(frame, ethertype::ipv6);
+        ip[0] = std::byte{0x60};
+        proto::store_be16(ip + 4, 20);
+        ip[6] = static_cast<std::byte>(protocol);
+        std::ranges::copy(std::as_bytes(std::span(to.v6().octets())), ip + 24);
+        proto::store_be16(ip + 42, port);
+    }
+    return is_taken(filter, frame);
+}
+
+/// Whether it takes a question for the address.
+bool takes_question(const packet_filter& filter, const proto::ip_address& to) {
+    if (!to.is_v4()) { return takes(filter, to.v6().solicited_node(), ip_protocol::icmpv6, 0); }
+    sample frame{};
+    set_type(frame, ethertype::arp);
+    std::byte* const arp = frame.data() + 14;
+    proto::store_be16(arp, 1);  // Ethernet
+    proto::store_be16(arp + 2, 0x0800);
+    arp[4] = std::byte{6};
+    arp[5] = std::byte{4};
+    proto::store_be16(arp + 6, 1);
+    std::ranges::copy(std::as_bytes(std::span(to.v4().octets())), arp + 24);
+    return is_taken(filter, frame);
+}
+
+/// Whether a filter takes all of those ports, and whether it leaves the rest of the address to the kernel.
+bool gives(const packet_filter& filter, const proto::ip_address& to, const host_ports& ports) {
+    const auto takes_tcp = [&](std::uint16_t port) { return takes(filter, to, ip_protocol::tcp, port); };
+    const auto takes_udp = [&](std::uint16_t port) { return takes(filter, to, ip_protocol::udp, port); };
+    const auto takes_both = [&](std::uint16_t port) { return takes_tcp(port) && takes_udp(port); };
+    return std::ranges::all_of(ports.tcp, takes_tcp) && std::ranges::all_of(ports.udp, takes_udp) &&
+           (!ports.chosen || (takes_both(ports.chosen->first) && takes_both(ports.chosen->last)));
+}
+bool leaves(const packet_filter& filter, const proto::ip_address& to, const given_ports& given) {
+    std::uint16_t other = 1;  // one that is not given; there are no 65,535 rules
+    while (given.has_tcp(other) || given.has_udp(other)) { ++other; }
+    return !takes_question(filter, to) && !takes(filter, to, to.is_v4() ? ip_protocol::icmp : ip_protocol::icmpv6, 0) &&
+           !takes(filter, to, ip_protocol::tcp, other) && !takes(filter, to, ip_protocol::udp, other);
+}
+
 error refuse_bind(const std::string& step, const proto::ip_endpoint& at, bool tcp, int number) {
     const std::string what = std::string(tcp ? "TCP" : "UDP") + " at " + at.to_string();
     const std::error_code code(number, std::generic_category());
     switch (number) {
         case EADDRINUSE:
-            return error{code, step, what + ": a program of this machine has the port",
-                         "end that program (ss -lntup shows it), or give the host another port"};
+            return error{
+                code, step, what + ": a program of this machine has the port, or had it a moment ago",
+                "end that program (`ss -antup` shows it), wait until none of its connections is in TIME-WAIT, or give "
+                "the host another port"};
         case EADDRNOTAVAIL:
             return error{
                 code, step, what + ": the kernel does not have this address, or still probes it",
@@ -101,6 +176,13 @@ error refuse_bind(const std::string& step, const proto::ip_endpoint& at, bool tc
     }
 }
 
+/// Has a socket take nothing in, whatever reaches it past the interface.
+void keep_empty(const descriptor& socket) noexcept {
+    sock_filter drop{BPF_RET | BPF_K, 0, 0, 0};
+    const sock_fprog program{1, &drop};
+    [[maybe_unused]] const int done = ::setsockopt(socket.get(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
 }  // namespace
 
 // held_ports
@@ -112,12 +194,15 @@ result<std::shared_ptr<held_ports>> held_ports::hold(const std::string& step, co
         if (address.is_v6() && address.v6().is_link_local()) { at.scope = static_cast<std::uint32_t>(interface); }
         const int kind = (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC;
         descriptor socket(fluxnet::detail::above_streams(::socket(address.is_v4() ? AF_INET : AF_INET6, kind, 0)));
+        if (!socket) { return refuse_bind(step, at, tcp, errno); }
+        keep_empty(socket);
         fluxnet::detail::socket_address where(at);
-        if (!socket || ::bind(socket.get(), where.data(), where.size()) != 0) { return refuse_bind(step, at, tcp, errno); }
-        made->sockets_.push_back(std::move(socket));
+        if (::bind(socket.get(), where.data(), where.size()) != 0) { return refuse_bind(step, at, tcp, errno); }
+        if (port != 0) { made->sockets_.push_back(std::move(socket)); }
         return std::nullopt;
     };
     for (const host_address& own : options.addresses) {
+        if (auto failed = hold_one(own.address, 0, false)) { return *failed; }  // whether the kernel has the address
         for (const std::uint16_t port : options.only_ports->tcp) {
             if (auto failed = hold_one(own.address, port, true)) { return *failed; }
         }
@@ -135,6 +220,7 @@ given_ports::given_ports(const host_options& options) : only_(options.only_ports
 }
 
 bool given_ports::has(const std::vector<std::uint16_t>& named, std::uint16_t port) const noexcept {
+    if (port == 0) { return may_choose(); }
     return is_in(chosen_, port) || std::ranges::find(named, port) != named.end();
 }
 
@@ -150,6 +236,10 @@ std::string kernel_share::check(const host_options& options) {
          {check_named(ports.tcp, "TCP", ports.chosen), check_named(ports.udp, "UDP", ports.chosen)}) {
         if (!wrong.empty()) { return wrong; }
     }
+    if (ports.chosen && options.queues && ports.chosen->last - ports.chosen->first + 1U < options.queues->count()) {
+        return "it is to choose from fewer ports than host_queues has hosts";
+    }
+    if (ports.chosen && ports.chosen->first == 1 && ports.chosen->last == 65535) { return "it is given all ports"; }
     if (options.hardware) { return "it is given a link address, though the kernel's addresses have that of the interface"; }
     const std::size_t rules = filter_for(options).rules().size();
     if (rules > packet_filter::most_rules) {
@@ -177,10 +267,14 @@ result<void> kernel_share::examine(const std::string& step, const host_options& 
     if (const auto& program = socket.redirect()) {  // else it is the program's of the user
         const auto filter = program->filter();
         if (!filter) { return refuse(step, "its socket has no filter and takes all from the kernel", remedy); }
-        const packet_filter needed = filter_for(options);
-        for (const filter_rule& wanted : needed.rules()) {
-            if (std::ranges::find(filter->rules(), wanted) == filter->rules().end()) {
-                return refuse(step, "the filter of its socket does not give it its ports", remedy);
+        const given_ports given(options);
+        for (const host_address& own : options.addresses) {
+            const std::string at = " at " + own.address.to_string();
+            if (!gives(*filter, own.address, *options.only_ports)) {
+                return refuse(step, "the filter of its socket does not give it its ports" + at, remedy);
+            }
+            if (!leaves(*filter, own.address, given)) {
+                return refuse(step, "the filter of its socket takes more from the kernel than its ports" + at, remedy);
             }
         }
     }
@@ -204,7 +298,7 @@ result<std::unique_ptr<kernel_neighbours>> kernel_share::find_neighbours(const s
     try {
         return std::make_unique<kernel_neighbours>(on, interface);
     } catch (const std::system_error& refused) {
-        if (refused.code() == std::errc::operation_not_permitted) {
+        if (refused.code() == errc::permission_denied) {
             return make_error(errc::permission_denied, step, refused.what(), "grant CAP_NET_ADMIN");
         }
         return make_error(errc::system_failure, step, refused.what(), "allow rtnetlink sockets (socket(AF_NETLINK))");

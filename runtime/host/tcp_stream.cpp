@@ -155,8 +155,7 @@ void tcp_stream::connect_awaiter::open() noexcept {
             return;
         default: return fail(std::make_error_code(std::errc::address_not_available), "connect from another address");
     }
-    if (const std::uint16_t port = options_.from ? options_.from->port : std::uint16_t{0};
-        port == 0 ? !core_->ports().may_choose() : !core_->ports().has_tcp(port)) {
+    if (!core_->ports().has_tcp(options_.from ? options_.from->port : std::uint16_t{0})) {
         return fail(std::make_error_code(std::errc::address_not_available),
                     "give the host such a port: host_options::only_ports, of which `chosen` has those of connections");
     }

@@ -7,6 +7,7 @@
 #include "fluxnet/runtime/sockets/tcp_listener.hpp"
 #include "fluxnet/runtime/sockets/tcp_stream.hpp"
 #include "tests/runtime/host_testbed.hpp"
+#include "tests/support/capabilities.hpp"
 #include "tests/support/skip.hpp"
 
 #include <doctest/doctest.h>
@@ -20,6 +21,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include <linux/capability.h>
 
 using namespace fluxnet;
 using namespace fluxnet::test;
@@ -107,6 +110,13 @@ task<error> why_not_connected(host::ip_host& from, proto::ip_endpoint to, host::
 template <class T>
 T run(executor& loop, task<T> work) {
     return loop.run(std::move(work));
+}
+
+/// Ends when that is so, or after a time that only a failure takes.
+template <class Condition>
+task<void> until(Condition is_so) {
+    const fluxnet::test::deadline limit = 60s;
+    while (!is_so() && !limit.passed()) { static_cast<void>(co_await sleep_for(2ms)); }
 }
 
 bool has_come_from(std::uint16_t port, port_range range) {
@@ -198,6 +208,8 @@ TEST_CASE("a host and the kernel share an address by ports") {
     CHECK(counts.arp == 0);
     CHECK(counts.ndp == 0);
     CHECK(counts.claims_sent == 0);
+    // The last segments of the peers may still be on their way.
+    run(bed.loop, until([&] { return bed.redirect->count().redirected == counts.frames; }));
     CHECK(bed.redirect->count().redirected == counts.frames);
 }
 
@@ -231,6 +243,45 @@ TEST_CASE("a host that shares addresses calls from the ports that it may choose,
     }
 }
 
+TEST_CASE("a host leaves as they are the neighbours that somebody has given the kernel for good") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    host_testbed bed(shared_options(), xdp_mode::automatic, true);
+    const std::string hardware = proto::mac_address(testbed::mac(side::peer)).to_string();
+    const std::string for_good = " lladdr " + hardware + " nud permanent dev flux0; ";
+    bed.shell(side::host, "ip neigh replace 10.77.0.2" + for_good + "ip neigh replace fd77::2" + for_good);
+    for (const bool v4 : {true, false}) {
+        CAPTURE(v4);
+        tcp_listener door = bed.bed.peer().call([v4] { return tcp_listener::listen({ip(peer_text(v4)), 0}).value(); });
+        bed.loop.spawn(answer_one(door, 'k'));
+        const char name = run(bed.loop, who_answers([&] { return bed.here->connect(door.local_endpoint()); }));
+        CHECK(name == 'k');
+        bed.shell(side::host, std::string("ip neigh show ") + peer_text(v4) + " dev flux0 | grep PERMANENT");
+    }
+}
+
+TEST_CASE("a host has nothing of a shared address but its ports, whatever its filter becomes") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    host_testbed bed(shared_options(), xdp_mode::automatic, true);
+    bed.ping(shared_text(true), 1, "56");
+    REQUIRE(bed.redirect->set_filter(packet_filter::everything()).has_value());
+    udp_socket theirs = bed.kernel_socket(true);
+    bed.shell(
+        side::peer,
+        "ping -c 3 -i 0.01 -w 1 10.77.0.5 && exit 1; ip neigh flush dev peer0; ping -c 1 -w 1 10.77.0.5 && exit 1 || true");
+    std::array<std::byte, 10> octets{};
+    run(bed.loop, [](udp_socket& from, std::span<const std::byte> what, host_testbed& there) -> task<void> {
+        const proto::ip_endpoint to{ip(shared_text(true)), 9};
+        const io_result sent = co_await from.send_to(what, to);
+        static_cast<void>(sent);
+        co_await until([&] { return there.here->counters().frames >= 4; });
+    }(theirs, octets, bed));
+    const auto& counts = bed.here->counters();
+    CHECK(counts.frames >= 4);
+    CHECK(counts.echoes == 0);
+    CHECK(counts.arp == 0);
+    CHECK(counts.answers_sent == 0);
+}
+
 TEST_CASE("a host that shares addresses is told that a neighbour does not answer the kernel") {
     FLUXNET_SKIP_IF(testbed::why_not_available());
     host_testbed bed(shared_options(), xdp_mode::automatic, true);
@@ -262,8 +313,8 @@ TEST_CASE("a host that may choose no port neither calls nor opens one that is ch
     host::host_options options = shared_options();
     options.only_ports->chosen.reset();
     host_testbed bed(options, xdp_mode::automatic, true);
-    CHECK(bed.here->listen({ip(shared_text(true)), 0}).error().code == std::errc::address_in_use);
-    CHECK(bed.here->open_udp({ip(shared_text(true)), 0}).error().code == std::errc::address_in_use);
+    CHECK(bed.here->listen({ip(shared_text(true)), 0}).error().code == std::errc::address_not_available);
+    CHECK(bed.here->open_udp({ip(shared_text(true)), 0}).error().code == std::errc::address_not_available);
     const proto::ip_endpoint peer{ip(peer_text(true)), 80};
     const std::string said = run(bed.loop, why_not_connected(*bed.here, peer)).message();
     CHECK_MESSAGE(said.find("host_options::only_ports") != std::string::npos, said);
@@ -323,13 +374,44 @@ TEST_CASE("what cannot be shared with the kernel is refused") {
         options.addresses = {{ip("10.77.0.6"), 24}};
     })),
                   std::make_error_code(std::errc::address_not_available), "the kernel does not have this address");
-    // What the last but one says is the remedy.
+    check_refusal(link.open(fine, host::filter_for(fine).add({.protocol = 1})), invalid, "takes more from the kernel");
+    check_refusal(link.open(fine, packet_filter::everything()), invalid, "takes more from the kernel");
+    const host::host_options only_calls = with([](options_type& options, ports_type& ports) {
+        options.addresses = {{ip("10.77.0.6"), 24}};
+        ports = {};
+        ports.chosen = to_choose;
+    });
+    check_refusal(link.open_filtered(only_calls), std::make_error_code(std::errc::address_not_available),
+                  "the kernel does not have this address");
+    // The remedy for the ports that the kernel chooses too.
     const finished done =
         link.bed.run(side::host, {"sh", "-ec", "echo 60999-61010 >/proc/sys/net/ipv4/ip_local_reserved_ports"}, 10s);
     REQUIRE_MESSAGE(done.success(), done.output);
     CHECK(link.open_filtered(with([](options_type&, ports_type& ports) { ports.chosen = port_range(60'999, 61'010); }))
               .has_value());
     CHECK(link.open_filtered(fine).has_value());
+}
+
+TEST_CASE("what a thread is not permitted that shares an address with the kernel is refused by name") {
+    FLUXNET_SKIP_IF(testbed::why_not_available());
+    interface_of_kernel link;
+    const auto without = [&](int capability) {
+        return link.bed.host().call([&] {
+            const host::host_options options = interface_of_kernel::options();
+            executor loop;
+            auto opened = open_async(loop, builder(link.bed.name(side::host)).only(host::filter_for(options))).value();
+            drop_capability(capability);  // of this thread alone, which ends with this
+            return host::ip_host::open(loop, std::move(opened.rx), std::move(opened.tx), options).error();
+        });
+    };
+    const error no_admin = without(CAP_NET_ADMIN);
+    CHECK(no_admin.code == errc::permission_denied);
+    CHECK(no_admin.remedy == "grant CAP_NET_ADMIN");
+    const error no_low_ports = without(CAP_NET_BIND_SERVICE);
+    CHECK(no_low_ports.code == errc::permission_denied);
+    CHECK_MESSAGE(no_low_ports.remedy.find("CAP_NET_BIND_SERVICE") != std::string::npos, no_low_ports.message());
+    // Nothing is held by those that failed.
+    CHECK(tcp_listener::listen({ip("10.77.0.5"), 80}).has_value());
 }
 
 TEST_CASE("hosts on two queues share an address with the kernel") {

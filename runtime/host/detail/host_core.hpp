@@ -228,6 +228,7 @@ private:
     void on_neighbour(const proto::ip_address& address, proto::mac_address station) noexcept override {
         heard(neighbours_.learn(address, station, now()));
     }
+    void on_neighbour_lost(const proto::ip_address& address) noexcept override;
 
     /// The time, read once a turn; each time outside of turns, of which nobody tells the end.
     [[nodiscard]] time_point now() noexcept {

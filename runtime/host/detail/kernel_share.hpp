@@ -23,8 +23,9 @@ namespace fluxnet::host::detail {
 /// Ports that no program of the kernel's can have meanwhile: a socket of the kernel's is bound to each, and nothing more.
 class held_ports {
 public:
-    /// Binds the ports that the options name at each address. Errors: address_in_use and address_not_available (std::errc: a
-    /// program has the port, or the kernel does not have the address), permission_denied, system_failure.
+    /// Binds the ports that the options name at each address, which the kernel has. Errors: address_in_use and
+    /// address_not_available (std::errc: a program has the port, or the kernel does not have the address),
+    /// permission_denied, system_failure.
     [[nodiscard]] static result<std::shared_ptr<held_ports>> hold(const std::string& step, const host_options& options,
                                                                   int interface);
 
@@ -38,6 +39,7 @@ public:
     explicit given_ports(const host_options& options);
 
     [[nodiscard]] bool are_all() const noexcept { return !only_; }
+    /// Port 0: one that is to be chosen.
     [[nodiscard]] bool has_tcp(std::uint16_t port) const noexcept { return !only_ || has(only_->tcp, port); }
     [[nodiscard]] bool has_udp(std::uint16_t port) const noexcept { return !only_ || has(only_->udp, port); }
     /// None when first is behind last.
