@@ -114,6 +114,11 @@ int main(int argc, char** argv) {
     const int listening = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     const int on = 1;
     ::setsockopt(listening, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    // As ours has it, and whatever this machine's kernel takes by default. Connections have what their listener has.
+    constexpr std::string_view cubic = "cubic";
+    if (::setsockopt(listening, IPPROTO_TCP, TCP_CONGESTION, cubic.data(), cubic.size()) != 0) {
+        fail("choose CUBIC", errno);
+    }
     if (::bind(listening, reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0) { fail("bind", errno); }
     if (::listen(listening, 1024) != 0) { fail("listen", errno); }
     const int poll = ::epoll_create1(EPOLL_CLOEXEC);
