@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The kernel's TCP by the smallest loop over epoll: what there is no more to take away from.
-// Usage: http_epoll --address IP --port N
+// Usage: http_epoll --address IP --port N [--congestion NAME]
 #include "benchmarks/echo/program.hpp"
 #include "benchmarks/host/tiny_http.hpp"
 
@@ -108,16 +108,18 @@ int main(int argc, char** argv) {
     sockaddr_in at{};
     at.sin_family = AF_INET;
     at.sin_port = htons(port);
+    std::string_view congestion;
     for (int i = 1; i + 1 < argc; ++i) {
         if (std::string_view(argv[i]) == "--address") { ::inet_pton(AF_INET, argv[i + 1], &at.sin_addr); }
+        if (std::string_view(argv[i]) == "--congestion") { congestion = argv[i + 1]; }
     }
     const int listening = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     const int on = 1;
     ::setsockopt(listening, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    // As ours has it, and whatever this machine's kernel takes by default. Connections have what their listener has.
-    constexpr std::string_view cubic = "cubic";
-    if (::setsockopt(listening, IPPROTO_TCP, TCP_CONGESTION, cubic.data(), cubic.size()) != 0) {
-        fail("choose CUBIC", errno);
+    // Connections have what their listener has.
+    if (!congestion.empty() && ::setsockopt(listening, IPPROTO_TCP, TCP_CONGESTION, congestion.data(),
+                                            static_cast<socklen_t>(congestion.size())) != 0) {
+        fail("choose the congestion control", errno);
     }
     if (::bind(listening, reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0) { fail("bind", errno); }
     if (::listen(listening, 1024) != 0) { fail("listen", errno); }

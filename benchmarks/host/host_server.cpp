@@ -83,6 +83,8 @@ int main(int argc, char** argv) try {
     options.addresses = {{address.value(), 24}};
     options.probe_addresses = false;
     options.tcp.connections = 4096;
+    options.tcp.v4.send_limit = 4U << 20;  // as net.ipv4.tcp_wmem lets the kernel's grow
+    options.tcp.buffers_per_connection = 4096;
     auto here = host::ip_host::open(loop, std::move(sockets->rx), std::move(sockets->tx), options);
     if (!here) { return std::fprintf(stderr, "%s\n", here.error().message().c_str()), 1; }
     host::tcp_options wanted;
