@@ -24,16 +24,15 @@ void add_v6(packet_filter& filter, const ip_prefix& own, const ip_prefix& group)
 }
 
 void add_ports(packet_filter& filter, const ip_prefix& own, const host_ports& ports) {
-    constexpr std::uint8_t tcp = 6;
-    constexpr std::uint8_t udp = 17;
-    const auto add = [&](std::uint8_t protocol, port_range to) {
-        filter.add({.protocol = protocol, .destination_ports = to, .destination = own});
+    const auto add = [&](filter_rule rule) {
+        rule.destination = own;
+        filter.add(rule);
     };
-    for (const std::uint16_t port : ports.tcp) { add(tcp, port_range(port)); }
-    for (const std::uint16_t port : ports.udp) { add(udp, port_range(port)); }
+    for (const std::uint16_t port : ports.tcp) { add(filter_rule::tcp_to(port)); }
+    for (const std::uint16_t port : ports.udp) { add(filter_rule::udp_to(port)); }
     if (ports.chosen) {
-        add(tcp, *ports.chosen);
-        add(udp, *ports.chosen);
+        add(filter_rule::tcp_to(*ports.chosen));
+        add(filter_rule::udp_to(*ports.chosen));
     }
 }
 

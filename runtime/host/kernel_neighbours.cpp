@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/host/detail/kernel_neighbours.hpp"
 
+#include "fluxnet/runtime/packets/detail/netlink_messages.hpp"
 #include "fluxnet/runtime/reactor/reactor.hpp"
 #include "fluxnet/xsk/base/detail/above_streams.hpp"
 #include "fluxnet/xsk/base/detail/tell.hpp"
@@ -162,37 +163,16 @@ void kernel_neighbours::end_run() noexcept {
 }
 
 void kernel_neighbours::on_ready(int result) noexcept {
-    if (result >= 0) { read_messages(); }
-}
-
-void kernel_neighbours::read_messages() noexcept {
-    alignas(nlmsghdr) std::array<std::byte, 16384> buffer;
-    for (;;) {
-        sockaddr_nl sender{};
-        socklen_t sender_size = sizeof sender;
-        const ssize_t length = ::recvfrom(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT,
-                                          reinterpret_cast<sockaddr*>(&sender), &sender_size);
-        if (length > 0) {
-            if (sender.nl_pid == 0) { handle(std::span(buffer).first(static_cast<std::size_t>(length))); }
-        } else if (length == 0 || (errno != EINTR && errno != ENOBUFS)) {
-            return;  // ENOBUFS: of what was lost the next question hears, one about a known neighbour in half a minute
-        }
-    }
-}
-
-void kernel_neighbours::handle(std::span<const std::byte> messages) noexcept {
-    while (messages.size() >= sizeof(nlmsghdr)) {
-        nlmsghdr header;
-        std::memcpy(&header, messages.data(), sizeof header);
-        if (header.nlmsg_len < sizeof header || header.nlmsg_len > messages.size()) { return; }
-        const auto body = messages.subspan(NLMSG_HDRLEN, header.nlmsg_len - NLMSG_HDRLEN);
-        if (header.nlmsg_type == RTM_NEWNEIGH) {
-            handle_neighbour(body, header.nlmsg_pid == port_);
-        } else if (header.nlmsg_type == NLMSG_ERROR) {
-            handle_refusal(body);
-        }
-        messages = messages.subspan(std::min<std::size_t>(NLMSG_ALIGN(header.nlmsg_len), messages.size()));
-    }
+    if (result < 0) { return; }
+    // Of what was lost the next question hears, one about a known neighbour in half a minute.
+    static_cast<void>(
+        fluxnet::detail::read_netlink(socket_.get(), [this](const nlmsghdr& header, std::span<const std::byte> body) {
+            if (header.nlmsg_type == RTM_NEWNEIGH) {
+                handle_neighbour(body, header.nlmsg_pid == port_);
+            } else if (header.nlmsg_type == NLMSG_ERROR) {
+                handle_refusal(body);
+            }
+        }));
 }
 
 /// `answer`: to a question of ours.

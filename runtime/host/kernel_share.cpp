@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/host/detail/kernel_share.hpp"
 
+#include "fluxnet/proto/arp.hpp"
 #include "fluxnet/proto/byte_order.hpp"
 #include "fluxnet/proto/ethernet.hpp"
 #include "fluxnet/proto/ip_protocol.hpp"
+#include "fluxnet/proto/ipv4.hpp"
+#include "fluxnet/proto/ipv6.hpp"
+#include "fluxnet/proto/tcp.hpp"
 #include "fluxnet/runtime/host/host_filter.hpp"
 #include "fluxnet/runtime/sockets/detail/socket_address.hpp"
 #include "fluxnet/xsk/base/detail/above_streams.hpp"
@@ -92,10 +96,12 @@ std::string check_named(const std::vector<std::uint16_t>& named, const char* pro
 using proto::ethertype;
 using proto::ip_protocol;
 
-using sample = std::array<std::byte, 14 + 40 + 20>;  // Ethernet, the longer header of IP, TCP
+constexpr std::size_t sample_payload = proto::tcp_header_length;
+using sample = std::array<std::byte, proto::ethernet_header_length + proto::ipv6_header_length + sample_payload>;
 
-void set_type(sample& frame, ethertype type) {
-    proto::store_be16(frame.data() + 12, static_cast<std::uint16_t>(type));
+/// Writes the Ethernet header, and returns what is behind it.
+std::span<std::byte> begin(sample& frame, ethertype type) {
+    return proto::ethernet_repr{.destination = {}, .source = {}, .type = type}.emit(frame).payload();
 }
 
 bool is_taken(const packet_filter& filter, const sample& frame) {
@@ -105,22 +111,17 @@ bool is_taken(const packet_filter& filter, const sample& frame) {
 /// Whether it takes a packet of that protocol to that port.
 bool takes(const packet_filter& filter, const proto::ip_address& to, ip_protocol protocol, std::uint16_t port) {
     sample frame{};
-    std::byte* const ip = frame.data() + 14;
+    std::span<std::byte> payload;
     if (to.is_v4()) {
-        set_type(frame, ethertype::ipv4);
-        ip[0] = std::byte{0x45};
-        proto::store_be16(ip + 2, 60);
-        ip[9] = static_cast<std::byte>(protocol);
-        std::ranges::copy(std::as_bytes(std::span(to.v4().octets())), ip + 16);
-        proto::store_be16(ip + 22, port);
+        const proto::ipv4_repr head{
+            .source = {}, .destination = to.v4(), .protocol = protocol, .payload_length = sample_payload};
+        payload = head.emit(begin(frame, ethertype::ipv4)).payload();
     } else {
-        set_type(frame, ethertype::ipv6);
-        ip[0] = std::byte{0x60};
-        proto::store_be16(ip + 4, 20);
-        ip[6] = static_cast<std::byte>(protocol);
-        std::ranges::copy(std::as_bytes(std::span(to.v6().octets())), ip + 24);
-        proto::store_be16(ip + 42, port);
+        const proto::ipv6_repr head{
+            .source = {}, .destination = to.v6(), .next_header = protocol, .payload_length = sample_payload};
+        payload = head.emit(begin(frame, ethertype::ipv6)).payload();
     }
+    proto::store_be16(payload.data() + 2, port);  // where TCP and UDP have it
     return is_taken(filter, frame);
 }
 
@@ -128,14 +129,7 @@ bool takes(const packet_filter& filter, const proto::ip_address& to, ip_protocol
 bool takes_question(const packet_filter& filter, const proto::ip_address& to) {
     if (!to.is_v4()) { return takes(filter, to.v6().solicited_node(), ip_protocol::icmpv6, 0); }
     sample frame{};
-    set_type(frame, ethertype::arp);
-    std::byte* const arp = frame.data() + 14;
-    proto::store_be16(arp, 1);  // Ethernet
-    proto::store_be16(arp + 2, 0x0800);
-    arp[4] = std::byte{6};
-    arp[5] = std::byte{4};
-    proto::store_be16(arp + 6, 1);
-    std::ranges::copy(std::as_bytes(std::span(to.v4().octets())), arp + 24);
+    proto::arp_repr{proto::arp_operation::request, {}, {}, {}, to.v4()}.emit(begin(frame, ethertype::arp));
     return is_taken(filter, frame);
 }
 
@@ -148,10 +142,14 @@ bool gives(const packet_filter& filter, const proto::ip_address& to, const host_
            (!ports.chosen || (takes_both(ports.chosen->first) && takes_both(ports.chosen->last)));
 }
 bool leaves(const packet_filter& filter, const proto::ip_address& to, const given_ports& given) {
-    std::uint16_t other = 1;  // one that is not given; there are no 65,535 rules
-    while (given.has_tcp(other) || given.has_udp(other)) { ++other; }
-    return !takes_question(filter, to) && !takes(filter, to, to.is_v4() ? ip_protocol::icmp : ip_protocol::icmpv6, 0) &&
-           !takes(filter, to, ip_protocol::tcp, other) && !takes(filter, to, ip_protocol::udp, other);
+    if (takes_question(filter, to)) { return false; }
+    if (takes(filter, to, to.is_v4() ? ip_protocol::icmp : ip_protocol::icmpv6, 0)) { return false; }
+    for (std::uint32_t other = 1; other != 65'536; ++other) {  // the first that is not given
+        const auto port = static_cast<std::uint16_t>(other);
+        if (given.has_tcp(port) || given.has_udp(port)) { continue; }
+        return !takes(filter, to, ip_protocol::tcp, port) && !takes(filter, to, ip_protocol::udp, port);
+    }
+    return true;
 }
 
 error refuse_bind(const std::string& step, const proto::ip_endpoint& at, bool tcp, int number) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fluxnet/runtime/packets/detail/link_monitor.hpp"
 
+#include "fluxnet/runtime/packets/detail/netlink_messages.hpp"
 #include "fluxnet/xsk/base/detail/above_streams.hpp"
 #include "fluxnet/xsk/base/detail/tell.hpp"
 #include "fluxnet/xsk/base/error.hpp"
@@ -142,54 +143,31 @@ void link_monitor::on_ready(int result) noexcept {
 }
 
 void link_monitor::read_messages() noexcept {
-    alignas(nlmsghdr) std::array<std::byte, 16384> buffer;
-    bool lost = false;
-    for (;;) {
-        sockaddr_nl sender{};
-        socklen_t sender_size = sizeof sender;
-        const ssize_t length =
-            ::recvfrom(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&sender), &sender_size);
-        if (length > 0) {
-            if (sender.nl_pid != 0) { continue; }  // only the kernel is believed
-            handle(std::span(buffer).first(static_cast<std::size_t>(length)));
-        } else if (length < 0 && errno == ENOBUFS) {
-            lost = true;
-        } else if (length >= 0 || errno != EINTR) {
-            break;
-        }
-    }
+    const bool lost = read_netlink(fd_, [this](const nlmsghdr& header, std::span<const std::byte> body) { handle(header, body); });
     // Asked only now, when the socket is empty: while it is full the kernel drops answers as well.
     if (lost) {
         for (const link_listener& listener : listeners_) { query(listener.interface_index); }
     }
 }
 
-void link_monitor::handle(std::span<const std::byte> messages) noexcept {
-    while (messages.size() >= sizeof(nlmsghdr)) {
-        nlmsghdr header;
-        std::memcpy(&header, messages.data(), sizeof header);
-        if (header.nlmsg_len < sizeof header || header.nlmsg_len > messages.size()) { return; }
-        const auto body = messages.subspan(NLMSG_HDRLEN, header.nlmsg_len - NLMSG_HDRLEN);
-        // The answer to a query has its number and our own port; a refusal has the query behind it.
-        if (header.nlmsg_type == NLMSG_ERROR && body.size() >= sizeof(nlmsgerr) + sizeof(ifinfomsg)) {
-            nlmsgerr refusal;
-            ifinfomsg asked;
-            std::memcpy(&refusal, body.data(), sizeof refusal);
-            std::memcpy(&asked, body.data() + sizeof refusal, sizeof asked);
-            if (refusal.error == -ENODEV || refusal.error == -ENXIO) { gone(asked.ifi_index, header.nlmsg_seq); }
-        } else if ((header.nlmsg_type == RTM_NEWLINK || header.nlmsg_type == RTM_DELLINK) &&
-                   body.size() >= sizeof(ifinfomsg)) {
-            const auto& info = *reinterpret_cast<const ifinfomsg*>(body.data());
-            const std::optional answer =
-                header.nlmsg_pid == port_ ? std::optional(header.nlmsg_seq) : std::optional<std::uint32_t>();
-            // Bridges announce the removal of a port by RTM_DELLINK with a family of their own.
-            if (header.nlmsg_type == RTM_DELLINK && info.ifi_family == AF_UNSPEC) {
-                query(info.ifi_index);
-            } else if (header.nlmsg_type == RTM_NEWLINK) {
-                link_changed(info.ifi_index, info.ifi_flags, read_attributes(body), answer);
-            }
+void link_monitor::handle(const nlmsghdr& header, std::span<const std::byte> body) noexcept {
+    // The answer to a query has its number and our own port; a refusal has the query behind it.
+    if (header.nlmsg_type == NLMSG_ERROR && body.size() >= sizeof(nlmsgerr) + sizeof(ifinfomsg)) {
+        nlmsgerr refusal;
+        ifinfomsg asked;
+        std::memcpy(&refusal, body.data(), sizeof refusal);
+        std::memcpy(&asked, body.data() + sizeof refusal, sizeof asked);
+        if (refusal.error == -ENODEV || refusal.error == -ENXIO) { gone(asked.ifi_index, header.nlmsg_seq); }
+    } else if ((header.nlmsg_type == RTM_NEWLINK || header.nlmsg_type == RTM_DELLINK) && body.size() >= sizeof(ifinfomsg)) {
+        const auto& info = *reinterpret_cast<const ifinfomsg*>(body.data());
+        const std::optional answer =
+            header.nlmsg_pid == port_ ? std::optional(header.nlmsg_seq) : std::optional<std::uint32_t>();
+        // Bridges announce the removal of a port by RTM_DELLINK with a family of their own.
+        if (header.nlmsg_type == RTM_DELLINK && info.ifi_family == AF_UNSPEC) {
+            query(info.ifi_index);
+        } else if (header.nlmsg_type == RTM_NEWLINK) {
+            link_changed(info.ifi_index, info.ifi_flags, read_attributes(body), answer);
         }
-        messages = messages.subspan(std::min<std::size_t>(NLMSG_ALIGN(header.nlmsg_len), messages.size()));
     }
 }
 

@@ -357,6 +357,7 @@ TEST_CASE("what cannot be shared with the kernel is refused") {
     });
     check("the kernel chooses too, 60999 for one",
           [](options_type&, ports_type& ports) { ports.chosen = port_range(60'999, 61'010); });
+    check("the kernel chooses too", [](options_type&, ports_type& ports) { ports = {{1}, {}, port_range(2, 65'535)}; });
     const host::host_options fine = interface_of_kernel::options();
     check_refusal(link.open(with([](options_type&, ports_type& ports) { ports.tcp = {0}; }), host::filter_for(fine)),
                   invalid, "TCP port 0");

@@ -55,8 +55,6 @@ private:
 
     void send(std::uint16_t type, std::uint16_t flags, std::uint8_t use, const proto::ip_address& address) noexcept;
     void find_permission();
-    void read_messages() noexcept;
-    void handle(std::span<const std::byte> messages) noexcept;
     void handle_neighbour(std::span<const std::byte> message, bool answer) noexcept;
     void handle_refusal(std::span<const std::byte> message) noexcept;
 

@@ -23,6 +23,8 @@
 #include <string_view>
 #include <vector>
 
+struct nlmsghdr;
+
 namespace fluxnet::detail {
 
 /// What a handle wants to hear of its interface. Linked into one monitor; unlinks itself.
@@ -76,7 +78,7 @@ private:
     void on_ready(int result) noexcept override;
 
     void read_messages() noexcept;
-    void handle(std::span<const std::byte> messages) noexcept;
+    void handle(const nlmsghdr& header, std::span<const std::byte> body) noexcept;
     struct link_attributes;
     [[nodiscard]] static link_attributes read_attributes(std::span<const std::byte> message) noexcept;
     /// `answer`: the number of the query that it answers; nothing for a notification.
